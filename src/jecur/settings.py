@@ -102,3 +102,137 @@ class NucleiSettings(Stage):
     """"builtin", or the path of an ONNX file that keeps the same contract."""
     batch_size: Count = 16
     """Tiles a call."""
+
+
+class ColumnSettings(Stage):
+    """The user's own column names in the clinical table: one row a patient."""
+
+    patient: str = "patient_id"
+    """Patient identifier, read as text: ``007`` stays ``007``."""
+    time: str = "time"
+    """Follow-up time to the event or to censoring."""
+    event: str = "event"
+    """Event indicator, coded as `EndpointSettings` declares."""
+    role: str = "role"
+    """Training, tuning or validation, coded as `CohortSettings.roles` declares."""
+    slide: str = "slide"
+    """Slide file name or names, separated by ``;``, under `CohortSettings.slide_folder`."""
+    site: str = ""
+    """Hospital or tissue-source site; empty if unknown."""
+    mpp: str = ""
+    """Micrometers per pixel that overrides the slide file's; empty if there is no such column."""
+
+
+EndpointKind = Literal[
+    "recurrence-free survival", "time to recurrence", "overall survival", "disease-specific survival"
+]
+
+
+class EndpointSettings(Stage):
+    """What the time runs to, and how the table codes it. Nothing is guessed."""
+
+    kind: EndpointKind
+    """Recurrence-free survival counts death as an event; time to recurrence censors it."""
+    unit: Literal["days", "weeks", "months", "years"]
+    """Unit of the time column."""
+    event_values: tuple[str, ...]
+    """Texts in the event column that mean the event happened."""
+    censored_values: tuple[str, ...]
+    """Texts in the event column that mean it had not by the end of follow-up."""
+    definition: str = ""
+    """Printed wherever a number appears; a sentence made from ``kind`` if empty."""
+
+
+class RoleValues(Stage):
+    """Texts in the role column for each role."""
+
+    training: tuple[str, ...] = ("training", "train")
+    tuning: tuple[str, ...] = ("tuning",)
+    validation: tuple[str, ...] = ("validation", "test", "external validation")
+
+
+class Covariate(Stage):
+    """A clinical factor to set beside the classifier."""
+
+    column: str
+    """Column in the clinical table."""
+    label: str = ""
+    """Name in tables and figures; the column's if empty."""
+    kind: Literal["numeric", "categorical"] = "numeric"
+    levels: tuple[str, ...] = ()
+    """Categorical: the levels in order, the first being the reference. Others are refused."""
+    unit: str = ""
+    """Numeric: the unit, for axis and table."""
+    split_at: float | None = None
+    """Numeric: where stratified analyses cut it; the median if not given."""
+    missing_values: tuple[str, ...] = ("", "NA")
+    """Texts that mean unknown in this column."""
+
+
+class CohortSettings(Stage):
+    """Patients, their follow-up, and the slides they have."""
+
+    endpoint: EndpointSettings
+    table: str = "clinical.csv"
+    """CSV, TSV or Excel file; relative to the study file."""
+    slide_folder: str = "slides"
+    """Folder that holds every slide named in the table; relative to the study file."""
+    columns: ColumnSettings = ColumnSettings()
+    roles: RoleValues = RoleValues()
+    covariates: tuple[Covariate, ...] = ()
+    missing_values: tuple[str, ...] = ("", "NA")
+    """Texts that mean unknown in the time, event and role columns."""
+
+
+class TrainingSettings(Stage):
+    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``."""
+
+    encoder: str = "mobilenetv2_100"
+    """A timm architecture."""
+    start: str = "builtin"
+    """Starting weights: "builtin" (made here, see its card), "imagenet" (timm, needs a network),
+    "random", or the path of a safetensors file."""
+    channels: Literal["rgb+nuclei", "rgb"] = "rgb+nuclei"
+    pooling_exponent: Positive = 3.0
+    """p of the paper's Eq. 2."""
+    pooling_reduction: Literal["mean", "sum"] = "mean"
+    """Eq. 2 as printed is a sum and grows with the bag; the mean does not."""
+    cutoff: Probability = 0.4457
+    """t of Eq. 3: inside the loss, and the locked cut-off of the model."""
+    l2: Annotated[float, Meta(ge=0)] = 0.02
+    """alpha of Eq. 4, times the sum of squares (no 1/2)."""
+    l2_on: Literal["kernels", "all"] = "kernels"
+    """Convolution and linear kernels, or every parameter."""
+    learning_rate: Positive = 1e-4
+    halve_every: Count = 10
+    """Epochs after which the learning rate halves."""
+    epochs: Count = 30
+    """Passes over the training bags; the paper does not say how many."""
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    """One bag a step: "train" normalizes every bag by itself."""
+    frozen_blocks: CountOrZero = 0
+    """Leading encoder stages kept as they start; 0 trains all of it, as the paper does."""
+    tiles_per_bag: CountOrZero = 0
+    """Tiles drawn a bag and epoch; 0 takes all, as the paper does."""
+    chunk_size: Count = 16
+    """Tiles held in memory with their graph: bounds memory, changes no gradient."""
+    augment: bool = True
+    """Flips and quarter turns, drawn once a bag and epoch."""
+    good_months: Positive = 48.0
+    """Good outcome: followed at least this long without the event."""
+    poor_months: Positive = 19.2
+    """Poor outcome: the event before this (1.6 years, exclusive)."""
+    seed: int = 0
+
+
+class ScoringSettings(Stage):
+    """Score tiles and show what drove the risk."""
+
+    batch_size: Count = 32
+    """Tiles a call of the network."""
+    n_top_tiles: Count = 24
+    """Tiles shown of each end."""
+    max_tiles_per_patient: Count = 3
+    """At most so many of one patient among them: tiles of one patient are not independent."""
+    n_heatmaps: CountOrZero = 8
+    """Heat maps in the report; all are written to the run folder."""

@@ -1,0 +1,160 @@
+"""The run folder: every file written whole or not at all, and a manifest of how it was made."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import jecur
+from jecur.errors import RunFolderError
+
+__all__ = ["RunFolder", "atomic_path", "fingerprint", "sha256_file", "write_json", "write_text"]
+
+_LIBRARIES = ("numpy", "scipy", "pandas", "onnxruntime", "openslide-python", "openslide-bin", "torch")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write JSON (no NaN: not a number is ``null``, with its reason beside it)."""
+    return write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprint(*parts: object) -> str:
+    """Short digest of settings and hashes: equal if and only if the work would be the same.
+
+    Parameters
+    ----------
+    parts
+        Anything msgspec can write as JSON: settings, text, numbers.
+    """
+    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Everything one run leaves behind.
+
+    Parameters
+    ----------
+    root
+        The folder; made on demand.
+    """
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> "RunFolder":
+        """Make or reuse a run folder.
+
+        Raises
+        ------
+        RunFolderError
+            If the path is a file, or a folder that holds something else.
+        """
+        if root.exists() and not root.is_dir():
+            raise RunFolderError(f"expected a folder at {root}, found a file; name another --out")
+        marker = root / "manifest.json"
+        if root.is_dir() and any(root.iterdir()) and not marker.exists():
+            raise RunFolderError(
+                f"expected an empty folder or an earlier run at {root}, found other files; "
+                "name another --out"
+            )
+        root.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            write_json(marker, {"jecur": jecur.__version__, "started": _now()})
+        return cls(root)
+
+    def slide_folder(self, slide: str) -> Path:
+        """Folder of one slide's files."""
+        return self.root / "slides" / slide
+
+    def is_complete(self, slide: str, mark: str) -> bool:
+        """Whether this slide was prepared under the same settings."""
+        marker = self.slide_folder(slide) / "complete"
+        return marker.is_file() and marker.read_text(encoding="utf-8") == mark
+
+    def mark_complete(self, slide: str, mark: str) -> None:
+        """Say that every file of this slide is there; written last."""
+        write_text(self.slide_folder(slide) / "complete", mark)
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Append one line to ``log.jsonl``."""
+        line = json.dumps({"at": _now(), "event": event, **facts}, default=str)
+        with (self.root / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+    def write_manifest(self, facts: Mapping[str, Any]) -> Path:
+        """Write how the run was made: settings, seeds, versions, and the hash of each result."""
+        results = {
+            str(path.relative_to(self.root)): sha256_file(path)
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and _is_result(path.relative_to(self.root))
+        }
+        return write_json(
+            self.root / "manifest.json",
+            {
+                "jecur": jecur.__version__,
+                "finished": _now(),
+                "versions": library_versions(),
+                **facts,
+                "sha256": results,
+            },
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that can change a number."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+def _is_result(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    bulky = path.suffix == ".npy" or path.parts[0] == "checkpoints"
+    return not hidden and not bulky and path.name not in {"manifest.json", "log.jsonl", "complete"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
