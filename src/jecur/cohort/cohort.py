@@ -1,0 +1,203 @@
+"""The cohort: patients with follow-up, role, clinical factors and slides, and who was left out.
+
+Nobody is lost silently: patients in the table = patients used + patients excluded with a reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+import pandas as pd
+
+from jecur.cohort.endpoint import read_follow_up
+from jecur.cohort.table import Table, read_table
+from jecur.errors import TableError
+from jecur.settings import CohortSettings, Covariate
+
+__all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_cohort"]
+
+Role = Literal["training", "tuning", "validation"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideEntry:
+    """A slide named in the table.
+
+    Parameters
+    ----------
+    id
+        Unique in the study: the path under the slide folder, without extension, "/" as "__".
+    path
+        The file; inside the slide folder, whatever the table says.
+    mpp
+        Micrometers per pixel from the table, or None to take the file's.
+    """
+
+    id: str
+    path: Path
+    mpp: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient: the unit of everything that is reported."""
+
+    id: str
+    role: Role
+    months: float
+    event: bool
+    site: str
+    slides: tuple[SlideEntry, ...]
+    covariates: Mapping[str, float | str | None]
+    """Column -> number, level, or None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A patient left out, where and why."""
+
+    patient: str
+    role: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Everybody in the table."""
+
+    patients: tuple[Patient, ...]
+    excluded: tuple[Exclusion, ...]
+    covariates: tuple[Covariate, ...]
+
+    def of_role(self, role: Role) -> tuple[Patient, ...]:
+        """Patients of one role, in the table's order."""
+        return tuple(p for p in self.patients if p.role == role)
+
+
+def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
+    """Read the clinical table: one row a patient.
+
+    Parameters
+    ----------
+    settings
+        Columns, coding, covariates.
+    folder
+        Where the study file lies; its paths are relative to it.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read as declared: names columns and rows.
+    """
+    table = read_table(folder / settings.table)
+    columns = settings.columns
+    ids = table.column(columns.patient, "patient")
+    _check_ids(table, ids)
+    follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
+    roles = _roles(table, settings)
+    slides = _slides(table, settings, folder)
+    factors = {c.column: _covariate(table, c) for c in settings.covariates}
+    sites = table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
+    patients, excluded = [], []
+    for i, row in enumerate(ids.index):
+        role, entries = roles[i], slides[i]
+        reason = follow_up.unknown[i] or ("role unknown" if role is None else "")
+        reason = reason or ("no slide named" if not entries else "")
+        if reason or role is None:
+            excluded.append(Exclusion(ids[row], role or "unknown", reason))
+            continue
+        values = {name: series[i] for name, series in factors.items()}
+        months, event = float(follow_up.months[i]), bool(follow_up.event[i])
+        patients.append(Patient(ids[row], role, months, event, sites[row], entries, values))
+    return Cohort(tuple(patients), tuple(excluded), settings.covariates)
+
+
+def _check_ids(table: Table, ids: pd.Series) -> None:
+    empty = ids[ids == ""]
+    if len(empty):
+        raise TableError(
+            f"{table.name}: expected a patient in every row, found none in row {empty.index[0]}"
+        )
+    repeated = ids[ids.duplicated(keep=False)]
+    if len(repeated):
+        first = repeated.iloc[0]
+        rows = ", ".join(map(str, repeated[repeated == first].index))
+        same = len(table.frame.loc[repeated[repeated == first].index].drop_duplicates()) == 1
+        raise TableError(
+            f"{table.name}: expected one row a patient in column '{ids.name}', found {first!r} in rows "
+            f"{rows} ({'the same' if same else 'with different content'}); keep one row and name all "
+            "its slides there, separated by ;",
+            code="duplicate-patient",
+        )
+
+
+def _roles(table: Table, settings: CohortSettings) -> list[Role | None]:
+    text = table.column(settings.columns.role, "role")
+    meaning: dict[str, Role] = {}
+    for role in ("training", "tuning", "validation"):
+        for value in getattr(settings.roles, role):
+            if meaning.setdefault(value, role) != role:
+                raise TableError(f"expected each role text under one role, found {value!r} under two")
+    undeclared = text[~text.isin(meaning) & ~text.isin(settings.missing_values)]
+    if len(undeclared):
+        raise TableError(
+            f"{table.name}: expected one of {', '.join(map(repr, meaning))} in column '{text.name}', "
+            f"found {undeclared.iloc[0]!r} in row {undeclared.index[0]}; declare it under [cohort.roles]"
+        )
+    return [meaning.get(value) for value in text]
+
+
+def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[SlideEntry, ...]]:
+    text = table.column(settings.columns.slide, "slide")
+    mpp = pd.Series(float("nan"), index=text.index)
+    if settings.columns.mpp:
+        mpp = table.numbers(settings.columns.mpp, "micrometers per pixel", settings.missing_values)
+    root = (folder / settings.slide_folder).resolve()
+    owners: dict[str, int] = {}
+    entries = []
+    for row, cell in text.items():
+        names = [name.strip() for name in cell.split(";") if name.strip()]
+        if cell in settings.missing_values:
+            names = []
+        found = []
+        for name in names:
+            entry = _entry(table, int(row), root, name, mpp[row])
+            if owners.setdefault(entry.id, int(row)) != row or entry.id in {e.id for e in found}:
+                raise TableError(
+                    f"{table.name}: expected each slide once, found {name!r} in rows "
+                    f"{owners[entry.id]} and {row}; a slide belongs to one patient",
+                    code="duplicate-slide",
+                )
+            found.append(entry)
+        entries.append(tuple(found))
+    return entries
+
+
+def _entry(table: Table, row: int, root: Path, name: str, mpp: float) -> SlideEntry:
+    path = (root / name).resolve()
+    if PurePath(name).is_absolute() or not path.is_relative_to(root) or path == root:
+        raise TableError(
+            f"{table.name}: expected a file inside the slide folder, found {name!r} in row {row}; "
+            "name slides relative to slide_folder",
+            code="path-outside-folder",
+        )
+    relative = PurePath(name)
+    slide_id = "__".join((*relative.parts[:-1], relative.stem))
+    return SlideEntry(slide_id, path, None if pd.isna(mpp) else float(mpp))
+
+
+def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
+    if covariate.kind == "numeric":
+        numbers = table.numbers(covariate.column, "covariate", covariate.missing_values)
+        return [None if pd.isna(value) else float(value) for value in numbers]
+    text = table.column(covariate.column, "covariate")
+    absent = text.isin(covariate.missing_values)
+    undeclared = text[~absent & ~text.isin(covariate.levels)] if covariate.levels else text[:0]
+    if len(undeclared):
+        raise TableError(
+            f"{table.name}: expected {', '.join(map(repr, covariate.levels))} in column "
+            f"'{covariate.column}', found {undeclared.iloc[0]!r} in row {undeclared.index[0]}; "
+            "add it to the covariate's levels or missing_values"
+        )
+    return [None if gone else str(value) for value, gone in zip(text, absent, strict=True)]

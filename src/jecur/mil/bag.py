@@ -1,0 +1,133 @@
+"""Bags on disk: the tiles of a slide in one array file, those of a patient as one bag.
+
+A slide's tiles are one uncompressed ``.npy`` file, (n, h, w, 4) uint8, opened as a memory map:
+a bag of any size costs the memory of the tiles in use. The file is written as tiles come, in
+bounded memory, and appears under its name only when it is whole.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jecur.arrays import BagArray
+from jecur.artifacts import atomic_path
+from jecur.errors import BagError
+
+__all__ = ["Bag", "BagWriter", "open_bag", "writing_bag"]
+
+N_CHANNELS = 4
+
+
+class BagWriter:
+    """Appends tiles to a bag file; the count is written into the header at the end."""
+
+    def __init__(self, stream: BinaryIO, side: int) -> None:
+        self._stream = stream
+        self._side = side
+        self.n_tiles = 0
+        self._write_header()
+        self._data_start = stream.tell()
+
+    def append(self, tiles: BagArray) -> None:
+        """Add (b, side, side, 4) uint8 tiles."""
+        expected = (self._side, self._side, N_CHANNELS)
+        if tiles.shape[1:] != expected or tiles.dtype != np.uint8:
+            raise BagError(f"expected uint8 tiles {expected}, found {tiles.dtype} {tiles.shape[1:]}")
+        self._stream.write(np.ascontiguousarray(tiles).data)
+        self.n_tiles += len(tiles)
+
+    def finish(self) -> None:
+        """Write the true count; numpy leaves room in the header for it to grow."""
+        self._stream.seek(0)
+        self._write_header()
+        if self._stream.tell() != self._data_start:
+            raise BagError("expected a header of fixed length, found another; report this as a bug")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def _write_header(self) -> None:
+        np.lib.format.write_array_header_1_0(
+            self._stream,
+            {
+                "descr": "|u1",
+                "fortran_order": False,
+                "shape": (self.n_tiles, self._side, self._side, N_CHANNELS),
+            },
+        )
+
+
+@contextmanager
+def writing_bag(path: Path, side: int) -> Iterator[BagWriter]:
+    """Open a bag file for writing; it replaces ``path`` only if the block ends well."""
+    with atomic_path(path) as temporary, temporary.open("w+b") as stream:
+        writer = BagWriter(stream, side)
+        yield writer
+        writer.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Bag:
+    """All tiles of one patient, whatever the number of slides.
+
+    Parameters
+    ----------
+    parts
+        One (n_i, h, w, 4) uint8 array a slide, memory-mapped.
+    """
+
+    parts: tuple[BagArray, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> BagArray:
+        """Tiles at ``indices`` of the whole bag, (m, h, w, 4), copied into memory."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise BagError(f"expected tile indices from 0 to {len(self) - 1}, found others")
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        owner = np.searchsorted(starts, wanted, side="right") - 1
+        out = np.empty((len(wanted), *self.parts[0].shape[1:]), np.uint8)
+        for k, part in enumerate(self.parts):
+            here = owner == k
+            out[here] = part[wanted[here] - starts[k]]
+        return out
+
+    def batches(self, size: int) -> Iterator[BagArray]:
+        """All tiles in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+def open_bag(paths: Sequence[Path]) -> Bag:
+    """Open the bag files of one patient's slides as one bag.
+
+    Raises
+    ------
+    BagError
+        If a file is missing, damaged or of another kind, or there is no tile at all.
+    """
+    parts = tuple(_open_part(path) for path in paths)
+    if not parts or not sum(len(part) for part in parts):
+        raise BagError("expected at least one tile, found none", code="empty-bag")
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise BagError("expected tiles of one size in a patient's slides, found several")
+    return Bag(parts)
+
+
+def _open_part(path: Path) -> BagArray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BagError(
+            f"{path.parent.name}: expected a bag file, found {error}; delete the slide's folder and run again"
+        ) from error
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != N_CHANNELS:
+        raise BagError(f"{path.parent.name}: expected uint8 tiles of 4 channels, found {array.shape}")
+    return np.asarray(array) if array.size == 0 else array

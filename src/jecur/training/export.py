@@ -1,0 +1,72 @@
+"""From a trained encoder to the graph that scores: the same numbers, without torch."""
+
+import io
+import logging
+import warnings
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from safetensors.torch import save
+
+from jecur.errors import TrainingError
+from jecur.training.mobilenet import TileEncoder
+
+__all__ = ["encoder_to_onnx", "encoder_weights"]
+
+MAX_DIFFERENCE = 1e-3
+"""Largest difference of a logit between torch and ONNX Runtime that is accepted."""
+
+
+def encoder_to_onnx(encoder: TileEncoder, *, tile_px: int) -> bytes:
+    """Write the encoder as an ONNX graph and check that it scores the same.
+
+    Parameters
+    ----------
+    encoder
+        On any device.
+    tile_px
+        Side of a tile.
+
+    Returns
+    -------
+    bytes
+        Graph: "tiles" (n, h, w, c) uint8 -> "logits" (n,) float32.
+
+    Raises
+    ------
+    TrainingError
+        If torch and ONNX Runtime disagree on random tiles.
+    """
+    encoder = encoder.to("cpu", memory_format=torch.contiguous_format).eval()
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 256, (3, tile_px, tile_px, encoder.channels), dtype=np.uint8)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns about itself, not about the model
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            encoder,
+            (torch.from_numpy(tiles),),
+            buffer,
+            input_names=["tiles"],
+            output_names=["logits"],
+            dynamic_axes={"tiles": {0: "n"}, "logits": {0: "n"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    graph = buffer.getvalue()
+    with torch.no_grad():
+        expected = encoder(torch.from_numpy(tiles)).numpy()
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"tiles": tiles})[0]
+    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    if not difference < MAX_DIFFERENCE:
+        raise TrainingError(f"expected ONNX Runtime to score as torch does, found {difference:.2g} apart")
+    return graph
+
+
+def encoder_weights(encoder: TileEncoder) -> bytes:
+    """Weights of the backbone as safetensors bytes."""
+    state = encoder.backbone.state_dict()
+    return bytes(save({key: value.detach().cpu().contiguous() for key, value in state.items()}))

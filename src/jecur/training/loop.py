@@ -1,0 +1,185 @@
+"""Learn the prognosis: one bag a step, the paper's recipe, resumable after every epoch."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, optim
+
+from jecur.engine import Progress
+from jecur.errors import TrainingError
+from jecur.mil.bag import Bag
+from jecur.settings import TrainingSettings
+from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
+from jecur.training.gradient import accumulate_bag_gradient
+from jecur.training.losses import cutoff_cross_entropy, l2_penalty
+from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks, frozen_batch_norm
+from jecur.training.pooling import generalized_mean
+
+__all__ = ["LabeledBag", "Trained", "train_encoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledBag:
+    """A patient to learn from."""
+
+    patient: str
+    bag: Bag
+    recurred: bool
+    """Poor outcome (True) or good (False)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained encoder and how it got there."""
+
+    encoder: TileEncoder
+    state: TrainingState
+
+
+def train_encoder(
+    training: Sequence[LabeledBag],
+    tuning: Sequence[LabeledBag],
+    settings: TrainingSettings,
+    *,
+    checkpoints: Path,
+    mark: str,
+    progress: Progress,
+) -> Trained:
+    """Train on labeled bags.
+
+    Parameters
+    ----------
+    training
+        At least one patient of each outcome.
+    tuning
+        Patients whose loss is recorded after each epoch; may be empty. Never learnt from.
+    settings
+        The recipe.
+    checkpoints
+        Folder; an interrupted training of the same ``mark`` goes on from its newest whole one.
+    mark
+        Fingerprint of settings and data.
+    progress
+        Draws the epochs.
+
+    Raises
+    ------
+    TrainingError
+        If the training patients are all of one outcome, or the loss stops being finite.
+    """
+    if len({bag.recurred for bag in training}) < 2:
+        raise TrainingError(
+            f"expected training patients of both outcomes, found {len(training)} of "
+            f"{len({bag.recurred for bag in training})}; the prognosis is not estimable from these: "
+            "add patients or change good_months and poor_months",
+            code="labels-all-alike",
+        )
+    channels = 4 if settings.channels == "rgb+nuclei" else 3
+    encoder = build_encoder(
+        settings.encoder, channels=channels, start=settings.start, seed=settings.seed
+    )
+    freeze_blocks(encoder, settings.frozen_blocks)
+    encoder = encoder.to(_device(), memory_format=torch.channels_last)
+    trained = [p for p in encoder.parameters() if p.requires_grad]
+    optimizer = optim.Adam(trained, lr=settings.learning_rate)
+    state = load_newest(checkpoints, mark, encoder, optimizer)
+    with progress.task("Training", len(training) * (settings.epochs - state.epoch)) as advance:
+        for epoch in range(state.epoch, settings.epochs):
+            rate = settings.learning_rate * 0.5 ** (epoch // settings.halve_every)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = _one_epoch(encoder, optimizer, training, settings, epoch, advance)
+            record = {"epoch": epoch + 1, "learning_rate": rate, "training_loss": loss}
+            record["tuning_loss"] = _mean_loss(encoder, tuning, settings)
+            state = TrainingState(epoch + 1, mark, (*state.curve, record))
+            save_checkpoint(checkpoints, state, encoder, optimizer)
+    encoder.eval()
+    return Trained(encoder, state)
+
+
+def _one_epoch(
+    encoder: TileEncoder,
+    optimizer: optim.Optimizer,
+    training: Sequence[LabeledBag],
+    settings: TrainingSettings,
+    epoch: int,
+    advance: Callable[[], None],
+) -> float:
+    encoder.train()
+    if settings.batch_norm == "frozen":
+        frozen_batch_norm(encoder)
+    losses = []
+    for example, tiles in _epoch_bags(training, settings, epoch):
+        optimizer.zero_grad(set_to_none=True)
+        loss, _ = accumulate_bag_gradient(
+            encoder,
+            tiles,
+            _loss_of(example.recurred, settings),
+            # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
+            chunk_size=settings.chunk_size if settings.batch_norm == "frozen" else len(tiles),
+        )
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{example.patient}: expected a finite loss, found {loss}; lower learning_rate"
+            )
+        if settings.l2 > 0:
+            (settings.l2 * l2_penalty(encoder, on=settings.l2_on)).backward()
+        optimizer.step()
+        losses.append(loss)
+        advance()
+    return float(np.mean(losses))
+
+
+def _epoch_bags(
+    training: Sequence[LabeledBag], settings: TrainingSettings, epoch: int
+) -> Iterator[tuple[LabeledBag, Tensor]]:
+    order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
+    channels = 4 if settings.channels == "rgb+nuclei" else 3
+    for index in order:
+        rng = np.random.default_rng([settings.seed, epoch, int(index)])
+        example = training[index]
+        chosen = np.arange(len(example.bag))
+        if 0 < settings.tiles_per_bag < len(chosen):
+            chosen = np.sort(rng.choice(len(chosen), settings.tiles_per_bag, replace=False))
+        tiles = example.bag.take(chosen)[..., :channels]
+        if settings.augment:
+            tiles = np.rot90(tiles, k=int(rng.integers(4)), axes=(1, 2))
+            tiles = tiles[:, ::-1] if rng.integers(2) else tiles
+        yield example, torch.from_numpy(np.ascontiguousarray(tiles)).to(_device())
+
+
+def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], Tensor]:
+    def loss(scores: Tensor) -> Tensor:
+        pooled = generalized_mean(
+            scores, exponent=settings.pooling_exponent, reduction=settings.pooling_reduction
+        )
+        return cutoff_cross_entropy(pooled, recurred, cutoff=settings.cutoff)
+
+    return loss
+
+
+@torch.no_grad()
+def _mean_loss(
+    encoder: TileEncoder, bags: Sequence[LabeledBag], settings: TrainingSettings
+) -> float | None:
+    if not bags:
+        return None
+    encoder.eval()
+    losses = []
+    for example in bags:
+        scores = torch.cat(
+            [
+                encoder(torch.from_numpy(tiles[..., : encoder.channels]).to(_device()))
+                for tiles in example.bag.batches(settings.chunk_size)
+            ]
+        )
+        losses.append(float(_loss_of(example.recurred, settings)(scores)))
+    return float(np.mean(losses))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

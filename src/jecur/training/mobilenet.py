@@ -1,0 +1,139 @@
+"""The tile encoder: MobileNetV2 over three or four channels, one unbounded logit a tile.
+
+References
+----------
+.. [1] M. Sandler et al. MobileNetV2: inverted residuals and linear bottlenecks. CVPR 2018.
+"""
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import load, load_file
+from torch import Tensor, nn
+
+from jecur.errors import TrainingError
+
+__all__ = ["TileEncoder", "build_encoder", "freeze_blocks", "frozen_batch_norm"]
+
+PIXEL_MEAN = (0.77, 0.62, 0.75, 0.20)
+PIXEL_STD = (0.15, 0.20, 0.15, 0.30)
+"""R, G, B, nuclei of normalized H&E tissue, range 0 to 1; fixed, so that a model file needs no other."""
+
+BUILTIN = {"mobilenetv2_100": "mobilenetv2_100.safetensors"}
+
+
+class TileEncoder(nn.Module):
+    """Tiles as stored -> logits.
+
+    Parameters
+    ----------
+    backbone
+        A timm network with one output.
+    channels
+        3 or 4.
+    """
+
+    def __init__(self, backbone: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(PIXEL_MEAN[:channels]).view(1, -1, 1, 1) * 255.0)
+        self.register_buffer("std", torch.tensor(PIXEL_STD[:channels]).view(1, -1, 1, 1) * 255.0)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Score (n, h, w, c) uint8 tiles: (n,) logits, higher = earlier recurrence."""
+        pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
+        pixels = (pixels - self.mean) / self.std
+        return self.backbone(pixels).flatten()  # (n,)
+
+
+def build_encoder(architecture: str, *, channels: int, start: str, seed: int) -> TileEncoder:
+    """Build an encoder with its starting weights.
+
+    Parameters
+    ----------
+    architecture
+        timm name, ``mobilenetv2_100`` in the paper.
+    channels
+        3 (RGB) or 4 (RGB and nuclei).
+    start
+        "builtin", "imagenet", "random", or the path of a safetensors file.
+    seed
+        Seeds whatever is not loaded: the last layer always.
+
+    Raises
+    ------
+    TrainingError
+        If the architecture or the starting weights are not to be had.
+    """
+    torch.manual_seed(seed)
+    try:
+        backbone = timm.create_model(
+            architecture, pretrained=start == "imagenet", in_chans=channels, num_classes=1
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise TrainingError(
+            f"expected the timm network {architecture} with {start} weights, found: {error}; "
+            'use start = "builtin" where there is no network'
+        ) from error
+    if start == "builtin":
+        _load_builtin(backbone, architecture, channels)
+    elif start not in {"imagenet", "random"}:
+        _load_into(backbone, load_file(Path(start)), Path(start).name)
+    return TileEncoder(backbone, channels)
+
+
+def _load_builtin(backbone: nn.Module, architecture: str, channels: int) -> None:
+    if architecture not in BUILTIN:
+        raise TrainingError(
+            f"expected an architecture with built-in weights ({', '.join(BUILTIN)}), found "
+            f'{architecture}; set start to "imagenet" or "random"'
+        )
+    source = resources.files("jecur.training") / "weights" / BUILTIN[architecture]
+    state = {name: value.float() for name, value in load(source.read_bytes()).items()}
+    if channels == 3:
+        state["conv_stem.weight"] = state["conv_stem.weight"][:, :3]
+    _load_into(backbone, state, BUILTIN[architecture])
+
+
+def _load_into(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    own = backbone.state_dict()
+    usable = {key: value for key, value in state.items() if not key.startswith("classifier")}
+    wrong = [key for key, value in usable.items() if key not in own or own[key].shape != value.shape]
+    absent = [key for key in own if key not in usable and not key.startswith("classifier")]
+    if wrong or absent:
+        raise TrainingError(
+            f"{name}: expected the weights of this architecture, found {len(wrong)} that do not fit "
+            f"and {len(absent)} missing (first: {(wrong + absent)[0]})"
+        )
+    backbone.load_state_dict(usable, strict=False)
+
+
+def frozen_batch_norm(model: nn.Module) -> None:
+    """Switch batch normalization to its stored statistics; the rest stays in training mode.
+
+    With one bag a step, batch statistics would normalize every patient by itself.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def freeze_blocks(encoder: TileEncoder, n_blocks: int) -> None:
+    """Keep the stem and the first ``n_blocks`` stages as they are; 0 freezes nothing."""
+    for part in _leading_parts(encoder.backbone, n_blocks):
+        part.requires_grad_(requires_grad=False)
+
+
+def _leading_parts(backbone: nn.Module, n_blocks: int) -> Iterator[nn.Module]:
+    if n_blocks == 0:
+        return
+    blocks = getattr(backbone, "blocks", None)
+    if blocks is None:
+        raise TrainingError("expected an encoder of stages to freeze, found one without; set frozen_blocks = 0")
+    yield backbone.conv_stem
+    yield backbone.bn1
+    yield from blocks[:n_blocks]
