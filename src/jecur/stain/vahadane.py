@@ -1,0 +1,158 @@
+"""Stain estimation by sparse non-negative matrix factorization (Vahadane [1]_).
+
+By the Beer-Lambert law a pixel's optical density is a non-negative mixture, and most pixels hold
+mainly one stain, so concentrations are sparse::
+
+    minimize    1/2 |V - C W|^2 + sparsity * |C|_1
+    subject to  C >= 0,  W >= 0,  |W[k]|_2 = 1
+
+V is (n, 3) optical density, C (n, 2) concentrations, W (2, 3) stains. The penalty lies on the
+concentrations: put on the stains (by transposing V) it prefers a stain that absorbs one color
+only, which no real stain does.
+
+Two exact steps alternate. For fixed W each pixel is a two-variable problem with a closed form
+(`jecur.stain.separation`). For fixed C the objective depends on the data only through
+A = C'C (2, 2) and B = C'V (2, 3), and for one row the best unit vector is again closed::
+
+    W[k] = unit(max(0, B[k] - A[k, j] W[j]))
+
+Neither step can raise the objective. It is not convex, so the descent starts from several points
+on a subsample and the best of them is finished on all pixels. (Vahadane et al. bound rows by
+|W[k]| <= 1; with sparsity > 0 a shorter row only costs more, so the optimum is a unit row.)
+
+References
+----------
+.. [1] A. Vahadane et al. Structure-preserving color normalization and sparse stain separation
+   for histological images. IEEE Trans. Med. Imaging 35(8), 1962-1971, 2016.
+   doi:10.1109/TMI.2016.2529665
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jecur.arrays import Concentrations, Matrix, OpticalDensity, StainVectors, Vector
+from jecur.stain.macenko import extreme_directions
+from jecur.stain.separation import solve_concentrations
+from jecur.stain.stain_matrix import RUIFROK, StainMatrix, order_stains
+
+__all__ = ["Factorization", "descend", "estimate_stains"]
+
+SUBSAMPLE = 10_000
+"""Pixels on which the starts compete."""
+RANDOM_STARTS = 3
+"""Starts drawn from the data, beside Ruifrok's vectors and the extreme directions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factorization:
+    """A stain matrix and how well it explains the pixels."""
+
+    stains: StainMatrix
+    objectives: tuple[float, ...]
+    """Objective per pixel before each update of the stains; never rises."""
+
+    @property
+    def objective(self) -> float:
+        """Objective per pixel at the end, squared optical density."""
+        return self.objectives[-1]
+
+
+def estimate_stains(
+    od: OpticalDensity,
+    *,
+    sparsity: float = 0.02,
+    tolerance: float = 1e-5,
+    max_iterations: int = 500,
+    rng: np.random.Generator,
+) -> Factorization:
+    """Estimate the stain matrix of one slide.
+
+    Sample the pixels over the whole slide, not one tile: a tile of stroma alone has too little
+    hematoxylin to learn from.
+
+    Parameters
+    ----------
+    od
+        (n, 3) optical densities of tissue pixels, base e, n >= 2.
+    sparsity
+        Weight of the L1 penalty on concentrations; 0 gives plain non-negative factorization,
+        whose stains are not unique.
+    tolerance
+        Stop when no stain entry moves by more than this in one update.
+    max_iterations
+        Upper bound on updates, on the subsample and again on all pixels.
+    rng
+        Draws the subsample and the random starts.
+
+    Returns
+    -------
+    Factorization
+        Stains, hematoxylin first, and the course of the objective on all pixels.
+    """
+    sample = od[rng.permutation(len(od))[:SUBSAMPLE]]
+    runs = [
+        descend(
+            sample, start, sparsity=sparsity, tolerance=tolerance, max_iterations=max_iterations
+        )
+        for start in _starts(sample, rng)
+    ]
+    best = min(runs, key=lambda run: run.objective)
+    return descend(
+        od,
+        best.stains.vectors,
+        sparsity=sparsity,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
+
+
+def descend(
+    od: OpticalDensity,
+    start: StainVectors,
+    *,
+    sparsity: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Factorization:
+    """Alternate the two exact steps from one start; parameters as in `estimate_stains`."""
+    stains = np.array(start, dtype=np.float64)
+    energy = float(np.vdot(od, od))
+    objectives: list[float] = []
+    for _ in range(max_iterations):
+        concentrations = solve_concentrations(od, stains, sparsity)
+        gram = concentrations.T @ concentrations  # A, (2, 2)
+        cross = concentrations.T @ od  # B, (2, 3)
+        fit = energy - 2.0 * np.vdot(cross, stains) + np.vdot(gram @ stains, stains)
+        objectives.append(float(fit / 2.0 + sparsity * concentrations.sum()) / len(od))
+        updated = update_stains(stains, gram, cross)
+        moved = float(np.abs(updated - stains).max())
+        stains = updated
+        if moved <= tolerance:
+            break
+    return Factorization(StainMatrix(order_stains(stains)), tuple(objectives))
+
+
+def update_stains(stains: StainVectors, gram: Matrix, cross: Matrix) -> StainVectors:
+    """Best unit row for each stain in turn, given A = C'C and B = C'V.
+
+    A row that no pixel uses, or that would have to be negative throughout, stays as it is.
+    """
+    updated = stains.copy()
+    for k, j in ((0, 1), (1, 0)):
+        target = np.maximum(cross[k] - gram[k, j] * updated[j], 0.0)
+        length = float(np.linalg.norm(target))
+        if length > 0.0:
+            updated[k] = target / length
+    return updated
+
+
+def _starts(od: OpticalDensity, rng: np.random.Generator) -> list[StainVectors]:
+    """Ruifrok's vectors, the data's extreme directions and random pairs of pixels."""
+    starts: list[StainVectors] = [RUIFROK.vectors, extreme_directions(od)]
+    lengths: Vector = np.linalg.norm(od, axis=1)
+    colored = od[lengths > np.median(lengths)]
+    for _ in range(RANDOM_STARTS if len(colored) > 1 else 0):
+        pair: Concentrations = colored[rng.choice(len(colored), size=2, replace=False)]
+        starts.append(pair / np.linalg.norm(pair, axis=1, keepdims=True))
+    return starts
