@@ -20,7 +20,15 @@ from jecur.errors import RunFolderError
 
 __all__ = ["RunFolder", "atomic_path", "fingerprint", "sha256_file", "write_json", "write_text"]
 
-_LIBRARIES = ("numpy", "scipy", "pandas", "onnxruntime", "openslide-python", "openslide-bin", "torch")
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "onnxruntime",
+    "openslide-python",
+    "openslide-bin",
+    "torch",
+)
 
 
 @contextmanager
@@ -114,7 +122,7 @@ class RunFolder:
         """Say that every file of this slide is there; written last."""
         write_text(self.slide_folder(slide) / "complete", mark)
 
-    def log(self, event: str, **facts: Any) -> None:
+    def log(self, event: str, **facts: object) -> None:
         """Append one line to ``log.jsonl``."""
         line = json.dumps({"at": _now(), "event": event, **facts}, default=str)
         with (self.root / "log.jsonl").open("a", encoding="utf-8") as stream:

@@ -41,7 +41,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of every stage's settings."""
 
 
-class TissueSettings(Stage):
+class TissueSettings(Stage, frozen=True):
     """Where tissue is, on an overview of the slide."""
 
     overview_um_per_px: Positive = 8.0
@@ -50,7 +50,7 @@ class TissueSettings(Stage):
     """Specks smaller than this are glass."""
 
 
-class TilingSettings(Stage):
+class TilingSettings(Stage, frozen=True):
     """Square fields over the tissue. The paper: 512 px at 0.25 um/px, resized to 224 px."""
 
     side_um: Positive = 128.0
@@ -69,7 +69,7 @@ class TilingSettings(Stage):
     """Tiles read at a time."""
 
 
-class QualitySettings(Stage):
+class QualitySettings(Stage, frozen=True):
     """What is not worth scoring."""
 
     max_corrupt_fraction: Fraction = 0.01
@@ -78,7 +78,7 @@ class QualitySettings(Stage):
     """A slide with fewer tiles fails."""
 
 
-class StainSettings(Stage):
+class StainSettings(Stage, frozen=True):
     """Color normalization. Thresholds and the measurements behind them: docs/color.md."""
 
     method: Literal["vahadane", "macenko", "reinhard", "none"] = "vahadane"
@@ -115,7 +115,7 @@ class StainSettings(Stage):
     """Angle to Ruifrok's eosin; more: ``not-hematoxylin-eosin``."""
 
 
-class NucleiSettings(Stage):
+class NucleiSettings(Stage, frozen=True):
     """The fourth channel."""
 
     model: str = "builtin"
@@ -124,7 +124,7 @@ class NucleiSettings(Stage):
     """Tiles a call."""
 
 
-class ColumnSettings(Stage):
+class ColumnSettings(Stage, frozen=True):
     """The user's own column names in the clinical table: one row a patient."""
 
     patient: str = "patient_id"
@@ -148,7 +148,7 @@ EndpointKind = Literal[
 ]
 
 
-class EndpointSettings(Stage):
+class EndpointSettings(Stage, frozen=True):
     """What the time runs to, and how the table codes it. Nothing is guessed."""
 
     kind: EndpointKind
@@ -163,7 +163,7 @@ class EndpointSettings(Stage):
     """Printed wherever a number appears; a sentence made from ``kind`` if empty."""
 
 
-class RoleValues(Stage):
+class RoleValues(Stage, frozen=True):
     """Texts in the role column for each role."""
 
     training: tuple[str, ...] = ("training", "train")
@@ -171,7 +171,7 @@ class RoleValues(Stage):
     validation: tuple[str, ...] = ("validation", "test", "external validation")
 
 
-class Covariate(Stage):
+class Covariate(Stage, frozen=True):
     """A clinical factor to set beside the classifier."""
 
     column: str
@@ -189,7 +189,7 @@ class Covariate(Stage):
     """Texts that mean unknown in this column."""
 
 
-class CohortSettings(Stage):
+class CohortSettings(Stage, frozen=True):
     """Patients, their follow-up, and the slides they have."""
 
     endpoint: EndpointSettings
@@ -204,7 +204,7 @@ class CohortSettings(Stage):
     """Texts that mean unknown in the time, event and role columns."""
 
 
-class TrainingSettings(Stage):
+class TrainingSettings(Stage, frozen=True):
     """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``."""
 
     encoder: str = "mobilenetv2_100"
@@ -245,7 +245,7 @@ class TrainingSettings(Stage):
     seed: int = 0
 
 
-class ScoringSettings(Stage):
+class ScoringSettings(Stage, frozen=True):
     """Score tiles and show what drove the risk."""
 
     batch_size: Count = 32
@@ -258,7 +258,7 @@ class ScoringSettings(Stage):
     """Heat maps in the report; all are written to the run folder."""
 
 
-class StatisticsSettings(Stage):
+class StatisticsSettings(Stage, frozen=True):
     """What is computed from risks, follow-up and covariates, and how."""
 
     horizons_months: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (

@@ -138,7 +138,9 @@ def _roles(table: Table, settings: CohortSettings) -> list[Role | None]:
     for role in ("training", "tuning", "validation"):
         for value in getattr(settings.roles, role):
             if meaning.setdefault(value, role) != role:
-                raise TableError(f"expected each role text under one role, found {value!r} under two")
+                raise TableError(
+                    f"expected each role text under one role, found {value!r} under two"
+                )
     undeclared = text[~text.isin(meaning) & ~text.isin(settings.missing_values)]
     if len(undeclared):
         raise TableError(
@@ -160,7 +162,7 @@ def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[
         names = [name.strip() for name in cell.split(";") if name.strip()]
         if cell in settings.missing_values:
             names = []
-        found = []
+        found: list[SlideEntry] = []
         for name in names:
             entry = _entry(table, int(row), root, name, mpp[row])
             if owners.setdefault(entry.id, int(row)) != row or entry.id in {e.id for e in found}:

@@ -10,13 +10,15 @@ from jecur.cohort.table import Table
 from jecur.errors import EndpointError
 from jecur.settings import ColumnSettings, EndpointSettings
 
-__all__ = ["DEFINITIONS", "DAYS_PER_MONTH", "FollowUp", "endpoint_definition", "read_follow_up"]
+__all__ = ["DAYS_PER_MONTH", "DEFINITIONS", "FollowUp", "endpoint_definition", "read_follow_up"]
 
 DAYS_PER_MONTH = 365.25 / 12
 _MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 
 DEFINITIONS = {
-    "recurrence-free survival": "months from treatment to recurrence or death of any cause, whichever is first",
+    "recurrence-free survival": (
+        "months from treatment to recurrence or death of any cause, whichever is first"
+    ),
     "time to recurrence": "months from treatment to recurrence; death without recurrence censors",
     "overall survival": "months from treatment to death of any cause",
     "disease-specific survival": "months from treatment to death of the cancer; other death censors",

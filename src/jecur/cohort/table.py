@@ -90,7 +90,9 @@ def read_table(path: Path, *, sheet: str | int = 0) -> Table:
         If the file is absent, empty, not a table, or two columns share a name.
     """
     if not path.is_file():
-        raise TableError(f"expected a table at {path}, found none; correct `table` in the study file")
+        raise TableError(
+            f"expected a table at {path}, found none; correct `table` in the study file"
+        )
     if path.suffix.lower() in _EXCEL:
         rows, delimiter = _excel_rows(path, sheet), ","
     else:
@@ -99,10 +101,14 @@ def read_table(path: Path, *, sheet: str | int = 0) -> Table:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     numbered = [(i, row) for i, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
     if len(numbered) < 2:
-        raise TableError(f"{path.name}: expected a heading and at least one row, found {len(numbered)}")
+        raise TableError(
+            f"{path.name}: expected a heading and at least one row, found {len(numbered)}"
+        )
     heading = [cell.strip() for cell in numbered[0][1]]
     _check_shape(path.name, heading, numbered[1:])
-    cells = [[cell.strip() for cell in row] + [""] * (len(heading) - len(row)) for _, row in numbered[1:]]
+    cells = [
+        [cell.strip() for cell in row] + [""] * (len(heading) - len(row)) for _, row in numbered[1:]
+    ]
     frame = pd.DataFrame(cells, columns=heading, index=[i for i, _ in numbered[1:]], dtype="object")
     return Table(path.name, frame, decimal_comma=delimiter == ";")
 
@@ -110,7 +116,9 @@ def read_table(path: Path, *, sheet: str | int = 0) -> Table:
 def _check_shape(name: str, heading: list[str], body: list[tuple[int, list[str]]]) -> None:
     repeated = sorted({c for c in heading if heading.count(c) > 1})
     if repeated:
-        raise TableError(f"{name}: expected every column once, found several '{repeated[0]}'; rename them")
+        raise TableError(
+            f"{name}: expected every column once, found several '{repeated[0]}'; rename them"
+        )
     for row_number, row in body:
         if any(cell.strip() for cell in row[len(heading) :]):
             raise TableError(
@@ -121,18 +129,17 @@ def _check_shape(name: str, heading: list[str], body: list[tuple[int, list[str]]
 
 def _decode(path: Path) -> str:
     raw = path.read_bytes()
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
-    else:
-        encodings = ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
+    marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ["utf-16"] if marked else ["utf-8-sig", "cp1252"]:
         try:
             text = raw.decode(encoding)
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
             return text
-    raise TableError(f"{path.name}: expected text, found binary data; save the table as CSV in UTF-8")
+    raise TableError(
+        f"{path.name}: expected text, found binary data; save the table as CSV in UTF-8"
+    )
 
 
 def _delimiter(text: str) -> str:

@@ -38,7 +38,9 @@ class BagWriter:
         """Add (b, side, side, 4) uint8 tiles."""
         expected = (self._side, self._side, N_CHANNELS)
         if tiles.shape[1:] != expected or tiles.dtype != np.uint8:
-            raise BagError(f"expected uint8 tiles {expected}, found {tiles.dtype} {tiles.shape[1:]}")
+            raise BagError(
+                f"expected uint8 tiles {expected}, found {tiles.dtype} {tiles.shape[1:]}"
+            )
         self._stream.write(np.ascontiguousarray(tiles).data)
         self.n_tiles += len(tiles)
 
@@ -129,5 +131,7 @@ def _open_part(path: Path) -> BagArray:
             f"{path.parent.name}: expected a bag file, found {error}; delete the slide's folder and run again"
         ) from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != N_CHANNELS:
-        raise BagError(f"{path.parent.name}: expected uint8 tiles of 4 channels, found {array.shape}")
+        raise BagError(
+            f"{path.parent.name}: expected uint8 tiles of 4 channels, found {array.shape}"
+        )
     return np.asarray(array) if array.size == 0 else array

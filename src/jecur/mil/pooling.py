@@ -29,9 +29,7 @@ ROOT_FLOOR = 1e-3
 where |S| > 0.3."""
 
 
-def pool_scores(
-    logits: Logits, *, exponent: float = 3.0, reduction: Reduction = "mean"
-) -> float:
+def pool_scores(logits: Logits, *, exponent: float = 3.0, reduction: Reduction = "mean") -> float:
     """Pool the tile scores of one bag into its score S.
 
     Parameters
@@ -54,10 +52,14 @@ def pool_scores(
         If the bag is empty or a score is not finite.
     """
     if logits.size == 0:
-        raise BagError("expected at least one tile, found none; a patient without tissue has no score")
+        raise BagError(
+            "expected at least one tile, found none; a patient without tissue has no score"
+        )
     scores = logits.astype(np.float64)
     if not np.isfinite(scores).all():
-        raise BagError("expected finite tile scores, found NaN or infinity; the model file is damaged")
+        raise BagError(
+            "expected finite tile scores, found NaN or infinity; the model file is damaged"
+        )
     powered = np.sign(scores) * np.abs(scores) ** exponent
     m = float(powered.mean() if reduction == "mean" else powered.sum())
     return float(m * (m * m + ROOT_FLOOR**2) ** ((1.0 - exponent) / (2.0 * exponent)))

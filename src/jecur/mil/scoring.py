@@ -76,7 +76,9 @@ class TileScorer:
 
     def score_bag(self, bag: Bag) -> RiskScore:
         """Score every tile of a bag and pool them into the patient's risk."""
-        scores = np.concatenate([self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)])
+        scores = np.concatenate(
+            [self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)]
+        )
         pooled = pool_scores(scores, exponent=self._exponent, reduction=self._reduction)
         risk = risk_from_score(pooled)
         return RiskScore(risk=risk, high_risk=risk > self._cutoff, tile_scores=scores)

@@ -18,7 +18,11 @@ __all__ = ["accumulate_bag_gradient"]
 
 
 def accumulate_bag_gradient(
-    encoder: nn.Module, tiles: Tensor, loss_of_scores: Callable[[Tensor], Tensor], *, chunk_size: int
+    encoder: nn.Module,
+    tiles: Tensor,
+    loss_of_scores: Callable[[Tensor], Tensor],
+    *,
+    chunk_size: int,
 ) -> tuple[float, Tensor]:
     """Add the gradient of one bag's loss to the encoder's parameters.
 

@@ -83,7 +83,7 @@ def train_encoder(
         settings.encoder, channels=channels, start=settings.start, seed=settings.seed
     )
     freeze_blocks(encoder, settings.frozen_blocks)
-    encoder = encoder.to(_device(), memory_format=torch.channels_last)
+    encoder = encoder.to(_device())
     trained = [p for p in encoder.parameters() if p.requires_grad]
     optimizer = optim.Adam(trained, lr=settings.learning_rate)
     state = load_newest(checkpoints, mark, encoder, optimizer)
@@ -93,8 +93,12 @@ def train_encoder(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss = _one_epoch(encoder, optimizer, training, settings, epoch, advance)
-            record = {"epoch": epoch + 1, "learning_rate": rate, "training_loss": loss}
-            record["tuning_loss"] = _mean_loss(encoder, tuning, settings)
+            record = {
+                "epoch": epoch + 1,
+                "learning_rate": rate,
+                "training_loss": loss,
+                "tuning_loss": _mean_loss(encoder, tuning, settings),
+            }
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
             save_checkpoint(checkpoints, state, encoder, optimizer)
     encoder.eval()
@@ -127,7 +131,7 @@ def _one_epoch(
                 f"{example.patient}: expected a finite loss, found {loss}; lower learning_rate"
             )
         if settings.l2 > 0:
-            (settings.l2 * l2_penalty(encoder, on=settings.l2_on)).backward()
+            torch.autograd.backward(settings.l2 * l2_penalty(encoder, on=settings.l2_on))
         optimizer.step()
         losses.append(loss)
         advance()

@@ -102,7 +102,9 @@ def _load_builtin(backbone: nn.Module, architecture: str, channels: int) -> None
 def _load_into(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None:
     own = backbone.state_dict()
     usable = {key: value for key, value in state.items() if not key.startswith("classifier")}
-    wrong = [key for key, value in usable.items() if key not in own or own[key].shape != value.shape]
+    wrong = [
+        key for key, value in usable.items() if key not in own or own[key].shape != value.shape
+    ]
     absent = [key for key in own if key not in usable and not key.startswith("classifier")]
     if wrong or absent:
         raise TrainingError(
@@ -133,7 +135,9 @@ def _leading_parts(backbone: nn.Module, n_blocks: int) -> Iterator[nn.Module]:
         return
     blocks = getattr(backbone, "blocks", None)
     if blocks is None:
-        raise TrainingError("expected an encoder of stages to freeze, found one without; set frozen_blocks = 0")
+        raise TrainingError(
+            "expected an encoder of stages to freeze, found one without; set frozen_blocks = 0"
+        )
     yield backbone.conv_stem
     yield backbone.bn1
     yield from blocks[:n_blocks]

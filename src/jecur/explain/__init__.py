@@ -1,0 +1,1 @@
+"""What the model saw: heat maps and the tiles that drove the risk."""
