@@ -1,0 +1,1 @@
+"""Slides: reading, tissue, tiles, quality. The only room that opens image files."""

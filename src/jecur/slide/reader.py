@@ -1,0 +1,347 @@
+"""Open a slide of any scanner and read it in micrometers' terms.
+
+OpenSlide comes first: it fails loudly where others return wrong pixels. tifffile reads what
+OpenSlide cannot or sees one level of; Pillow reads plain images whose scale the user gives.
+"""
+
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from jecur.arrays import RGB, Mask
+from jecur.errors import SlideError
+from jecur.geometry import Size
+from jecur.slide.files import refuse_truncated_tiff, require_slide_file
+from jecur.slide.reader_image import ImageSource, is_plain_image
+from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
+from jecur.slide.reader_tifffile import TiffSource, count_rgb_levels, is_tiff
+from jecur.slide.resample import best_level, level_box, resize_box
+from jecur.slide.resolution import resolve_mpp
+from jecur.slide.source import MppSource, Source
+
+__all__ = ["LARGEST_COARSEST_LEVEL_BYTES", "Slide", "open_slide"]
+
+LARGEST_COARSEST_LEVEL_BYTES = 2 * 2**30
+"""A slide whose coarsest level decodes to more than this is refused: no overview of it can be
+had at a fair price, and a small file that claims it is a decompression bomb."""
+_OVERVIEW_BLOCK_PX = 1024
+"""Side of the blocks, in pixels of the level, that an overview is read by."""
+_SMALLEST_BLOCK_PX = 128
+"""An unreadable block is halved down to this side to save what lies around the damage."""
+_SELF_CHECKED_VENDORS = frozenset({"hamamatsu", "dicom", "mirax"})
+"""Vendors whose files are not plain TIFF, or whose offsets only OpenSlide knows how to read."""
+
+
+class Slide:
+    """An open slide. Close it, or use it as a context manager.
+
+    Parameters
+    ----------
+    source
+        Pyramid behind one library.
+    path
+        File as the user named it.
+    mpp
+        Micrometers per level-0 pixel.
+    mpp_source
+        Where ``mpp`` comes from.
+    """
+
+    def __init__(self, source: Source, path: Path, mpp: float, mpp_source: MppSource) -> None:
+        self._source = source
+        self.path = path
+        self.mpp = mpp
+        self.mpp_source = mpp_source
+        self.name: str = _slide_name(path)
+        self.reader: str = source.reader
+        self.vendor: str = source.vendor
+        self.levels: tuple[Size, ...] = source.levels
+        self.downsamples: tuple[float, ...] = source.downsamples
+        self.objective: float | None = source.scale.objective
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the readable bounds, level-0 pixels."""
+        return self.levels[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Slide({self.path.name!r}, {self.size.width} x {self.size.height}, {self.mpp:.4g})"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
+
+    def read_region(self, x: float, y: float, size_px_level0: float, output_px: int) -> RGB:
+        """Read a square, resampled once from the best level.
+
+        The best level is the coarsest whose resolution is still at least the wanted one. What
+        lies outside the slide, and what the scanner left out, is white.
+
+        Parameters
+        ----------
+        x, y
+            Upper left corner, level-0 pixels, x right and y down from the readable bounds.
+        size_px_level0
+            Side in level-0 pixels, above 0.
+        output_px
+            Side of the result, at least 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            (output_px, output_px, 3) uint8.
+
+        Raises
+        ------
+        SlideError
+            With code "unreadable" if the pixels cannot be decoded, after one retry on a
+            reopened file.
+        """
+        if not size_px_level0 > 0 or output_px < 1:
+            raise ValueError("a region needs a side above 0 and at least one output pixel")
+        side = (float(size_px_level0), float(size_px_level0))
+        return self._read((float(x), float(y)), side, Size(output_px, output_px))
+
+    def overview(self, um_per_px: float) -> RGB:
+        """Read the whole slide at ``um_per_px``, (h, w, 3) uint8; damaged places are white.
+
+        Raises
+        ------
+        SlideError
+            With code "unreadable" if nothing of the slide can be decoded.
+        """
+        return self.overview_and_damage(um_per_px)[0]
+
+    def overview_and_damage(self, um_per_px: float) -> tuple[RGB, Mask]:
+        """Read the whole slide at ``um_per_px`` in blocks of bounded memory.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            (h, w, 3) uint8 image and (h, w) bool mask, True where pixels could not be decoded
+            (the image is white there). Output pixel (column, row) covers ``um_per_px / mpp``
+            level-0 pixels from ``column * um_per_px / mpp``.
+        """
+        step = um_per_px / self.mpp
+        shape = (
+            max(1, math.floor(self.size.height / step)),
+            max(1, math.floor(self.size.width / step)),
+        )
+        image = np.full((*shape, 3), 255, dtype=np.uint8)
+        damage = np.zeros(shape, dtype=np.bool_)
+        downsample = self.downsamples[best_level(self.downsamples, step)]
+        block = max(1, round(_OVERVIEW_BLOCK_PX * downsample / step))
+        smallest = max(1, round(_SMALLEST_BLOCK_PX * downsample / step))
+        for row in range(0, shape[0], block):
+            for column in range(0, shape[1], block):
+                window = (
+                    slice(row, min(row + block, shape[0])),
+                    slice(column, min(column + block, shape[1])),
+                )
+                self._fill(image, damage, window, step, smallest)
+        if bool(damage.all()):
+            raise SlideError(
+                f"{self.path.name}: expected pixels, found none that can be decoded; "
+                "copy the file again from the scanner or archive",
+                code="unreadable",
+            )
+        return image, damage
+
+    def _fill(
+        self,
+        image: RGB,
+        damage: Mask,
+        window: tuple[slice, slice],
+        step: float,
+        smallest: int,
+    ) -> None:
+        """Read one window of an overview in place; halve it around damage."""
+        rows, columns = window
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        try:
+            image[rows, columns] = self._read(
+                (columns.start * step, rows.start * step),
+                (width * step, height * step),
+                Size(width, height),
+            )
+        except SlideError:
+            if max(height, width) <= smallest:
+                damage[rows, columns] = True
+                return
+            for part_rows in _halves(rows):
+                for part_columns in _halves(columns):
+                    self._fill(image, damage, (part_rows, part_columns), step, smallest)
+
+    def _read(self, corner: tuple[float, float], extent: tuple[float, float], output: Size) -> RGB:
+        """Read a rectangle of level-0 pixels, white outside the slide."""
+        inside = [
+            (max(0.0, start), min(float(limit), start + length))
+            for start, length, limit in zip(
+                corner, extent, (self.size.width, self.size.height), strict=True
+            )
+        ]
+        steps = (extent[0] / output.width, extent[1] / output.height)
+        spans = [
+            (
+                max(0, round((low - start) / step)),
+                min(pixels, round((high - start) / step)),
+            )
+            for (low, high), start, step, pixels in zip(
+                inside, corner, steps, (output.width, output.height), strict=True
+            )
+        ]
+        (x0, x1), (y0, y1) = spans
+        if x1 <= x0 or y1 <= y0:
+            return np.full((output.height, output.width, 3), 255, dtype=np.uint8)
+        origin = (corner[0] + x0 * steps[0], corner[1] + y0 * steps[1])
+        part = self._read_inside(
+            origin, ((x1 - x0) * steps[0], (y1 - y0) * steps[1]), Size(x1 - x0, y1 - y0)
+        )
+        if (x1 - x0, y1 - y0) == (output.width, output.height):
+            return part
+        canvas = np.full((output.height, output.width, 3), 255, dtype=np.uint8)
+        canvas[y0:y1, x0:x1] = part
+        return canvas
+
+    def _read_inside(
+        self, corner: tuple[float, float], extent: tuple[float, float], output: Size
+    ) -> RGB:
+        level = best_level(self.downsamples, extent[0] / output.width)
+        downsample = self.downsamples[level]
+        place = level_box(
+            (corner[0] / downsample, corner[1] / downsample),
+            (extent[0] / downsample, extent[1] / downsample),
+            output,
+            self.levels[level],
+        )
+        window = (level, place.left, place.top, place.width, place.height)
+        try:
+            pixels = self._source.read(*window)
+        except SlideError:
+            self._source.reopen()
+            try:
+                pixels = self._source.read(*window)
+            except SlideError:
+                self._source.reopen()
+                raise
+        return resize_box(pixels, place.box, output)
+
+
+def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
+    """Open a slide.
+
+    Parameters
+    ----------
+    path
+        A slide file, or a folder that holds one DICOM slide.
+    mpp
+        Micrometers per level-0 pixel, in place of the file's own.
+
+    Returns
+    -------
+    Slide
+        To be closed, or used in a ``with`` statement.
+
+    Raises
+    ------
+    SlideError
+        With one of the codes "missing-file", "not-a-slide", "truncated", "unreadable",
+        "too-large", "no-mpp", "implausible-mpp".
+    """
+    named = Path(path)
+    file = require_slide_file(named)
+    source = _open_source(file)
+    try:
+        _refuse_bomb(source, named.name)
+        value, origin = resolve_mpp(source.scale, source.vendor, override=mpp, name=named.name)
+    except SlideError:
+        source.close()
+        raise
+    return Slide(source, named, value, origin)
+
+
+def _open_source(path: Path) -> Source:
+    """First reader that knows the file."""
+    tiff = is_tiff(path)
+    if OpenSlideSource.detects(path):
+        return _open_with_openslide(path, tiff=tiff)
+    if tiff:
+        refuse_truncated_tiff(path)
+        return TiffSource(path)
+    if path.suffix.lower() == ".mrxs":
+        raise SlideError(
+            f"{path.name}: expected a folder {path.stem}/ with Slidedat.ini beside it, found none; "
+            "copy the .mrxs file together with its folder",
+            code="missing-file",
+        )
+    if is_plain_image(path):
+        return ImageSource(path)
+    raise refuse_unknown(path)
+
+
+def _open_with_openslide(path: Path, *, tiff: bool) -> Source:
+    try:
+        source = OpenSlideSource(path)
+    except SlideError:
+        if tiff:
+            refuse_truncated_tiff(path)
+        raise
+    checked = tiff and source.vendor not in _SELF_CHECKED_VENDORS
+    try:
+        if checked:
+            refuse_truncated_tiff(path)
+        more_levels = (
+            tiff
+            and source.vendor == "generic-tiff"
+            and len(source.levels) == 1
+            and count_rgb_levels(path) > 1
+        )
+    except SlideError:
+        source.close()
+        raise
+    if more_levels:
+        source.close()
+        return TiffSource(path)
+    return source
+
+
+def _refuse_bomb(source: Source, name: str) -> None:
+    coarsest = source.levels[-1]
+    decoded = coarsest.width * coarsest.height * 3
+    if decoded > LARGEST_COARSEST_LEVEL_BYTES:
+        raise SlideError(
+            f"{name}: expected a pyramid or at most {LARGEST_COARSEST_LEVEL_BYTES // 2**30} GiB "
+            f"of pixels, found {decoded / 2**30:.1f} GiB in its coarsest level; "
+            "convert the file to a tiled pyramid",
+            code="too-large",
+        )
+
+
+def _slide_name(path: Path) -> str:
+    """File stem; for a folder, or one of several DICOM files of a slide, the folder's name."""
+    if path.is_dir():
+        return path.resolve().name
+    if path.suffix.lower() == ".dcm" and len(list(path.parent.glob("*.dcm"))) > 1:
+        return path.resolve().parent.name
+    return path.stem
+
+
+def _halves(span: slice) -> list[slice]:
+    if span.stop - span.start < 2:
+        return [span]
+    middle = (span.start + span.stop) // 2
+    return [slice(span.start, middle), slice(middle, span.stop)]

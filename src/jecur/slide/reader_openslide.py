@@ -1,0 +1,137 @@
+"""Slides that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, DICOM, TIFF.
+
+A canvas can be far larger than what was scanned (MIRAX, Leica SCN); the bounds the file
+declares become the slide, and the empty canvas around them does not exist for callers.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from jecur.arrays import RGB
+from jecur.errors import SlideError
+from jecur.geometry import Size
+from jecur.slide.source import Scale, channels_to_rgb, damaged
+
+__all__ = ["OpenSlideSource"]
+
+_CACHE_BYTES = 96 * 2**20
+"""Decoded tiles kept by OpenSlide: one row of neighbors shares its file tiles."""
+
+
+class OpenSlideSource:
+    """A slide behind an OpenSlide handle.
+
+    Parameters
+    ----------
+    path
+        A file that OpenSlide detects.
+
+    Raises
+    ------
+    SlideError
+        With code "unreadable" if OpenSlide cannot open the file.
+    """
+
+    reader = "openslide"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle = self._open()
+        properties = self._handle.properties
+        self.vendor: str = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        self.downsamples: tuple[float, ...] = tuple(self._handle.level_downsamples)
+        self._offset, bounds = _bounds(properties, Size(*self._handle.dimensions))
+        self.levels: tuple[Size, ...] = tuple(
+            Size(
+                max(1, min(round(bounds.width / downsample), width)),
+                max(1, min(round(bounds.height / downsample), height)),
+            )
+            for downsample, (width, height) in zip(
+                self.downsamples, self._handle.level_dimensions, strict=True
+            )
+        )
+        self.scale = _scale(properties, self.vendor)
+
+    def _open(self) -> openslide.OpenSlide:
+        try:
+            handle = openslide.OpenSlide(str(self._path))
+        except (openslide.OpenSlideError, OSError) as error:
+            raise damaged(self._path, error) from error
+        handle.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        return handle
+
+    def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
+        """Read a rectangle of a level, (height, width, 3) uint8; absent tiles are white."""
+        downsample = self.downsamples[level]
+        location = (
+            self._offset[0] + round(left * downsample),
+            self._offset[1] + round(top * downsample),
+        )
+        try:
+            region = self._handle.read_region(location, level, (width, height))
+        except (openslide.OpenSlideError, OSError) as error:
+            raise damaged(self._path, error) from error
+        return channels_to_rgb(np.asarray(region))
+
+    def reopen(self) -> None:
+        """Replace the handle: after an error OpenSlide refuses every further call."""
+        self._handle.close()
+        self._handle = self._open()
+
+    def close(self) -> None:
+        """Close the handle."""
+        self._handle.close()
+
+    @staticmethod
+    def detects(path: Path) -> bool:
+        """Whether OpenSlide knows the kind of file."""
+        return openslide.OpenSlide.detect_format(str(path)) is not None
+
+
+def _number(properties: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(properties[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def _bounds(properties: Mapping[str, str], canvas: Size) -> tuple[tuple[int, int], Size]:
+    """Offset on the canvas and size of what was scanned, in level-0 pixels."""
+    values = [
+        _number(properties, name)
+        for name in (
+            openslide.PROPERTY_NAME_BOUNDS_X,
+            openslide.PROPERTY_NAME_BOUNDS_Y,
+            openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+            openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+        )
+    ]
+    x, y, width, height = (None if value is None else int(value) for value in values)
+    if x is None or y is None or width is None or height is None:
+        return (0, 0), canvas
+    width, height = min(width, canvas.width - x), min(height, canvas.height - y)
+    if x < 0 or y < 0 or width < 1 or height < 1:
+        return (0, 0), canvas
+    return (x, y), Size(width, height)
+
+
+def _scale(properties: Mapping[str, str], vendor: str) -> Scale:
+    """Scale as declared; generic TIFF has nothing but its resolution tags."""
+    return Scale(
+        mpp_x=_number(properties, openslide.PROPERTY_NAME_MPP_X),
+        mpp_y=_number(properties, openslide.PROPERTY_NAME_MPP_Y),
+        source="resolution-tag" if vendor == "generic-tiff" else "file",
+        objective=_number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER),
+    )
+
+
+def refuse_unknown(path: Path) -> SlideError:
+    """Error for a file that no reader knows."""
+    return SlideError(
+        f"{path.name}: expected a whole-slide image (.svs, .ndpi, .mrxs, .scn, .tiff, .bif, .dcm) "
+        "or an 8-bit RGB PNG or JPEG, found none of these; check the slide table's path",
+        code="not-a-slide",
+    )

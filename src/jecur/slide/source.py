@@ -1,0 +1,114 @@
+"""What every reader gives: pixels of one level inside the slide's readable bounds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jecur.arrays import RGB
+from jecur.errors import SlideError
+from jecur.geometry import Size
+
+__all__ = ["MppSource", "Scale", "Source", "channels_to_rgb", "damaged", "one_line"]
+
+MppSource = Literal["file", "objective", "override", "resolution-tag"]
+"""Where a slide's micrometers per pixel come from, best first: the user or the scanner."""
+
+_LONGEST_REASON = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the file says about its own scale, believed by nobody yet.
+
+    Parameters
+    ----------
+    mpp_x, mpp_y
+        Micrometers per level-0 pixel, or None where the file is silent.
+    source
+        "file" for a scanner's own field, "resolution-tag" for TIFF resolution tags.
+    objective
+        Nominal magnification, for example 20 or 40, or None.
+    """
+
+    mpp_x: float | None = None
+    mpp_y: float | None = None
+    source: MppSource = "file"
+    objective: float | None = None
+
+
+class Source(Protocol):
+    """A pyramid behind one library.
+
+    Level coordinates are pixels of that level, from the upper left corner of the readable
+    bounds: a scanner's empty canvas is never seen from here.
+    """
+
+    @property
+    def reader(self) -> str:
+        """Library that decodes: "openslide", "tifffile" or "pillow"."""
+
+    @property
+    def vendor(self) -> str:
+        """Scanner family or file kind, for example "aperio", "ome-tiff"."""
+
+    @property
+    def levels(self) -> tuple[Size, ...]:
+        """Size of the readable bounds on each level, largest first."""
+
+    @property
+    def downsamples(self) -> tuple[float, ...]:
+        """Level-0 pixels per pixel of each level; the first is 1."""
+
+    @property
+    def scale(self) -> Scale:
+        """What the file says of its scale."""
+
+    def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
+        """Read a rectangle that lies inside the level, (height, width, 3) uint8.
+
+        Raises
+        ------
+        SlideError
+            With code "unreadable" when the pixels cannot be decoded. The source is then dead
+            until `reopen`.
+        """
+
+    def reopen(self) -> None:
+        """Open the file again after a failed read."""
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+
+
+def channels_to_rgb(pixels: NDArray[np.uint8]) -> RGB:
+    """Drop alpha from (h, w, 3 or 4) uint8, laying what is transparent on white."""
+    if pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    alpha = pixels[:, :, 3:]
+    if bool((alpha == 255).all()):
+        return np.ascontiguousarray(pixels[:, :, :3])
+    weight = alpha.astype(np.float32) / 255.0
+    laid: NDArray[np.float32] = pixels[:, :, :3].astype(np.float32) * weight + 255.0 * (
+        1.0 - weight
+    )
+    return np.rint(laid).astype(np.uint8)
+
+
+def one_line(error: BaseException, path: Path) -> str:
+    """Quote a library on one line, with the folders of ``path`` taken out."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for folder in {str(path.parent), str(path.absolute().parent)} - {".", ""}:
+        text = text.replace(f"{folder}/", "")
+    return text[:_LONGEST_REASON]
+
+
+def damaged(path: Path, error: BaseException) -> SlideError:
+    """Error for pixels or metadata that a library could not decode."""
+    return SlideError(
+        f"{path.name}: expected a readable slide, found damage ({one_line(error, path)}); "
+        "copy the file again from the scanner or archive",
+        code="unreadable",
+    )
