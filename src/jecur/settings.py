@@ -392,11 +392,11 @@ class SimulationSettings(Stage, frozen=True):
     """Factor on the log hazard ratios of the clinical covariates; 0 makes them inert."""
     clinical_correlation: Annotated[float, Meta(ge=0, lt=1)] = 0.25
     """Correlation of clinical severity with the tissue's hazard; taken as 0 where ``null``."""
-    median_months: Positive = 30.0
+    median_months: Positive = 40.0
     """Median time to recurrence of the patient at the mean of all factors, months."""
     weibull_shape: Positive = 0.95
     """Shape of the baseline hazard; below 1 it falls with time."""
-    follow_up_months: tuple[Positive, Positive] = (48.0, 110.0)
+    follow_up_months: tuple[Positive, Positive] = (48.0, 96.0)
     """Administrative end of follow-up, uniform between these, months."""
-    loss_per_month: Annotated[float, Meta(ge=0)] = 0.003
+    loss_per_month: Annotated[float, Meta(ge=0)] = 0.004
     """Rate of random loss to follow-up."""

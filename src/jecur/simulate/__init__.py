@@ -1,0 +1,1 @@
+"""Virtual slides and cohorts with planted, known truth."""
