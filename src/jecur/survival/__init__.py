@@ -1,0 +1,1 @@
+"""Survival statistics that agree with R, on plain arrays of months and events."""

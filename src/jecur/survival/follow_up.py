@@ -1,0 +1,138 @@
+"""Follow-up of n patients as two arrays, checked once; the tables every estimator starts from.
+
+``time`` is (n,) float64 months, zero or more; ``event`` is (n,) bool, True where the event was
+seen at ``time`` and False where follow-up ended there. A patient censored at the time of an
+event was still at risk of it.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jecur.arrays import BoolVector, IntVector, Vector
+from jecur.errors import EndpointError, NotEstimableError, SettingsError, TableError
+
+__all__ = [
+    "Labels",
+    "LifeTable",
+    "check_follow_up",
+    "check_level",
+    "check_marker",
+    "label_codes",
+    "life_table",
+]
+
+Labels = Sequence[Hashable] | NDArray[np.generic]
+"""(n,) names of groups, strata or clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifeTable:
+    """Counts at every distinct time."""
+
+    time: Vector
+    """(k,) distinct times, months, rising."""
+    n_risk: Vector
+    """(k,) patients with follow-up of at least ``time``."""
+    n_event: Vector
+    """(k,) events at ``time``."""
+    n_censored: Vector
+    """(k,) follow-up that ended at ``time`` without an event."""
+    position: IntVector
+    """(n,) row of each patient's own time."""
+
+
+def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVector]:
+    """Return follow-up as float64 months and bool, both (n,).
+
+    Raises
+    ------
+    EndpointError
+        Lengths differ, a time is missing, infinite or negative, or an event is not 0 or 1.
+    NotEstimableError
+        If there is no patient.
+    """
+    months = np.asarray(time, dtype=np.float64)
+    seen = np.asarray(event)
+    if months.ndim != 1 or seen.shape != months.shape:
+        raise EndpointError(
+            f"expected one time and one event a patient, found shapes {months.shape} and "
+            f"{seen.shape}; give two vectors of the same length"
+        )
+    if months.size == 0:
+        raise NotEstimableError("expected at least one patient, found none; check the selection")
+    if not np.all(np.isfinite(months) & (months >= 0)):
+        row = int(np.flatnonzero(~(np.isfinite(months) & (months >= 0)))[0])
+        raise EndpointError(
+            f"expected months of zero or more, found {months[row]} in row {row}; "
+            "leave out patients without follow-up"
+        )
+    if seen.dtype != np.bool_:
+        if not np.all((seen == 0) | (seen == 1)):
+            raise EndpointError("expected events coded 0 or 1, found other values; recode them")
+        seen = seen.astype(np.bool_)
+    return months, seen
+
+
+def check_marker(marker: ArrayLike, n: int) -> Vector:
+    """Return a marker as (n,) float64 without missing values.
+
+    Raises
+    ------
+    TableError
+        If its length is not n or a value is missing.
+    """
+    values = np.asarray(marker, dtype=np.float64)
+    if values.shape != (n,):
+        raise TableError(
+            f"expected {n} marker values, found shape {values.shape}; give one a patient"
+        )
+    if not np.all(np.isfinite(values)):
+        raise TableError(
+            f"expected finite marker values, found {int(np.sum(~np.isfinite(values)))} missing; "
+            "leave those patients out"
+        )
+    return values
+
+
+def check_level(level: float) -> float:
+    """Return ``level`` if it lies in (0, 1).
+
+    Raises
+    ------
+    SettingsError
+        If it does not.
+    """
+    if not 0 < level < 1:
+        raise SettingsError(f"expected a level between 0 and 1, found {level}; 0.95 is usual")
+    return level
+
+
+def life_table(time: Vector, event: BoolVector) -> LifeTable:
+    """Count patients at risk, events and censorings at every distinct time."""
+    times, position = np.unique(time, return_inverse=True)
+    total = np.bincount(position, minlength=times.size).astype(np.float64)
+    n_event = np.bincount(position, weights=event, minlength=times.size)
+    n_risk = np.cumsum(total[::-1])[::-1]
+    return LifeTable(times, n_risk, n_event, total - n_event, position)
+
+
+def label_codes(labels: Labels | None, n: int) -> tuple[tuple[Hashable, ...], IntVector]:
+    """Return the sorted distinct labels and each patient's index among them, (n,).
+
+    No labels at all make one group.
+
+    Raises
+    ------
+    TableError
+        If there are labels, but not n.
+    """
+    if labels is None:
+        return ("all",), np.zeros(n, dtype=np.int64)
+    values = np.asarray(labels)
+    if values.shape != (n,):
+        raise TableError(f"expected {n} labels, found shape {values.shape}; give one a patient")
+    names, code = np.unique(values, return_inverse=True)
+    return tuple(names.tolist()), code.astype(np.int64)
