@@ -1,0 +1,1 @@
+"""One self-contained HTML report: figures, tables, words; nothing is computed here."""

@@ -1,0 +1,197 @@
+"""What a report is made of: plain values that the study hands over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from jecur.arrays import BoolVector, Vector
+from jecur.errors import JecurError
+from jecur.report.tables import Table
+from jecur.settings import StudySettings
+from jecur.survival.evaluation import StudyStatistics
+
+__all__ = [
+    "FlowStep",
+    "HeatmapPicture",
+    "PlantedTruth",
+    "Reason",
+    "ReportContent",
+    "RiskValues",
+    "SlideRow",
+    "TilePicture",
+    "check_flow",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why patients left, and how many."""
+
+    text: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStep:
+    """One box of the patient flow: who was there, and who left on the way to the next box."""
+
+    label: str
+    n: int
+    left: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRow:
+    """What became of one slide."""
+
+    slide: str
+    patient: str
+    status: Literal["ok", "flagged", "failed"]
+    code: str = ""
+    reason: str = ""
+    n_tiles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapPicture:
+    """One slide: its thumbnail and the same with tile scores on it, as PNG bytes."""
+
+    patient: str
+    slide: str
+    thumbnail_png: bytes
+    heatmap_png: bytes
+    risk: float
+    group: Literal["high", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class TilePicture:
+    """One of the most predictive tiles, as PNG bytes."""
+
+    png: bytes
+    patient: str
+    score: float
+    end: Literal["high", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class RiskValues:
+    """Risks of the patients in the statistics."""
+
+    risk: Vector
+    """(n,) in (0, 1)."""
+    event: BoolVector
+    """(n,)"""
+    cutoff: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedTruth:
+    """What was built into a virtual cohort, beside what was found."""
+
+    oracle_concordance: float
+    """Harrell's C of the true risk that made the follow-up times."""
+    achieved_concordance: float
+    """Harrell's C of the classifier on the same patients."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Further (what was planted, what was found) pairs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """Everything one report shows.
+
+    Parameters
+    ----------
+    title
+        Name of the study.
+    created
+        Date, as text.
+    endpoint_name, endpoint_definition
+        The endpoint's kind and the sentence that defines it.
+    flow
+        From the clinical table to the patients analyzed; must add up, see `check_flow`.
+    statistics
+        None if there are none; ``no_statistics_reason`` then says why.
+    settings
+        The study's settings; the methods are written from them.
+    statements
+        Sentences printed under the verdict.
+    facts
+        How the run was made: heading -> name -> value (versions, seeds, hashes).
+    baseline
+        Who was studied, see `jecur.report.tables.baseline_table`.
+    risks
+        For the distribution of risks beside the cut-off.
+    slides
+        Every slide of the study.
+    model_card
+        Nested mappings of what is known of the model.
+    training_curve
+        (step, loss) in order.
+    banner
+        Printed on top: that a cohort is virtual, or that labels were shuffled.
+    truth
+        For virtual cohorts alone.
+    """
+
+    title: str
+    created: str
+    endpoint_name: str
+    endpoint_definition: str
+    flow: tuple[FlowStep, ...] = ()
+    statistics: StudyStatistics | None = None
+    no_statistics_reason: str = ""
+    settings: StudySettings | None = None
+    statements: tuple[str, ...] = ()
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    baseline: Table | None = None
+    risks: RiskValues | None = None
+    slides: tuple[SlideRow, ...] = ()
+    heatmaps: tuple[HeatmapPicture, ...] = ()
+    tiles: tuple[TilePicture, ...] = ()
+    model_card: Mapping[str, Any] = field(default_factory=dict)
+    training_curve: tuple[tuple[float, float], ...] = ()
+    training_unit: str = "Epoch"
+    heatmap_legend: str = ""
+    """What the colors of the heat maps mean."""
+    banner: str = ""
+    truth: PlantedTruth | None = None
+
+
+def check_flow(steps: Sequence[FlowStep], n_analyzed: int | None) -> None:
+    """Check that nobody appears or vanishes between two boxes of the patient flow.
+
+    Parameters
+    ----------
+    steps
+        Each box holds the patients of the one before it, less those who left.
+    n_analyzed
+        Patients in the statistics; must be those in the last box. None if there are none.
+
+    Raises
+    ------
+    JecurError
+        With code ``flow-mismatch`` and both counts.
+    """
+    for before, after in pairwise(steps):
+        expected = before.n - sum(reason.n for reason in before.left)
+        if after.n != expected:
+            raise JecurError(
+                f"expected {expected} patients in {after.label!r} ({before.n} in {before.label!r} "
+                f"less those who left), found {after.n}; count every reason once",
+                code="flow-mismatch",
+            )
+    if steps and steps[-1].left:
+        raise JecurError(
+            f"expected nobody to leave the last box {steps[-1].label!r}, found reasons; "
+            "add the box of those who stayed",
+            code="flow-mismatch",
+        )
+    if steps and n_analyzed is not None and steps[-1].n != n_analyzed:
+        raise JecurError(
+            f"expected the {n_analyzed} patients of the statistics in the last box "
+            f"{steps[-1].label!r}, found {steps[-1].n}; end the flow with those analyzed",
+            code="flow-mismatch",
+        )

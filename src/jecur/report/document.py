@@ -1,0 +1,273 @@
+"""The report: one HTML file that needs nothing else and asks nothing of a network.
+
+Style, figures and pictures are inside the file; there are no scripts, and the file's own
+security policy forbids loading anything. All text is escaped, whoever wrote it.
+"""
+
+import base64
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import jecur
+from jecur.artifacts import write_text
+from jecur.errors import JecurError
+from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
+from jecur.report.evidence import weigh_evidence
+from jecur.report.figures_model import risk_figure, training_figure
+from jecur.report.methods import LIMITS, methods_paragraphs
+from jecur.report.tables import Column, Table, page_headings, page_rows
+from jecur.report.views import Evidence, FigureView, Section
+from jecur.report.wording import format_number, format_ratio
+
+__all__ = ["render_report", "report_figures", "report_tables", "write_report"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def write_report(content: ReportContent, path: Path) -> Path:
+    """Write a report as one self-contained HTML file.
+
+    Parameters
+    ----------
+    content
+        What to show.
+    path
+        Written whole or not at all.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    JecurError
+        ``flow-mismatch`` if patients appear or vanish between two boxes of the flow;
+        ``bad-picture`` if a picture is no PNG.
+    """
+    return write_text(path, render_report(content))
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the report as HTML text; equal content gives equal bytes. Raises as `write_report`."""
+    statistics = content.statistics
+    check_flow(content.flow, None if statistics is None else statistics.n)
+    evidence = weigh_evidence(content)
+    return _template().render(
+        content=content,
+        evidence=evidence,
+        sections=_sections(content, evidence),
+        css=Markup(_resource("report.css")),  # noqa: S704 -- our own file
+        heatmaps=[_heatmap(h) for h in content.heatmaps],
+        tiles=_tiles(content.tiles),
+        methods=methods_paragraphs(content.settings) if content.settings else (),
+        limits=LIMITS,
+        page_headings=page_headings,
+        page_rows=page_rows,
+        version=jecur.__version__,
+    )
+
+
+def report_figures(content: ReportContent) -> dict[str, str]:
+    """Return every figure of a report as standalone SVG text, by file name without ending."""
+    sections = _sections(content, weigh_evidence(content))
+    return {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
+
+
+def report_tables(content: ReportContent) -> tuple[Table, ...]:
+    """Return every table of a report, and that of all slides, for `write_tables`."""
+    sections = _sections(content, weigh_evidence(content))
+    shown = tuple(t for s in sections for t in s.tables if t.name != "slides_not_ok")
+    return (*shown, _slide_table(content.slides, "slides", "All slides"))
+
+
+def _sections(content: ReportContent, evidence: Evidence) -> list[Section]:
+    baseline = (content.baseline,) if content.baseline else ()
+    sections = [
+        Section("endpoint", "Endpoint"),
+        Section("flow", "Patients", tables=baseline) if content.flow or baseline else None,
+        *evidence.sections,
+        _risk_section(content),
+        _heatmap_section(content),
+        _tile_section(content),
+        _truth_section(content),
+        _slide_section(content),
+        _model_section(content),
+        Section("methods", "Methods") if content.settings else None,
+        Section("limits", "Limits"),
+        _checklist_section(content),
+        Section("run", "How this report was made") if content.facts else None,
+    ]
+    return [s for s in sections if s is not None]
+
+
+def _risk_section(content: ReportContent) -> Section | None:
+    risks = content.risks
+    if risks is None or risks.risk.size == 0:
+        return None
+    above = int((risks.risk > risks.cutoff).sum())
+    lead = (
+        f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4f} and "
+        "are called high risk."
+    )
+    figure = FigureView("risk", risk_figure(risks.risk, risks.event, risks.cutoff), lead)
+    return Section("risk", "Risks and the cut-off", lead, (figure,))
+
+
+def _heatmap_section(content: ReportContent) -> Section | None:
+    if not content.heatmaps:
+        return None
+    lead = (
+        "Left the slide, right the same with the score of each tile laid on it. "
+        f"{content.heatmap_legend or 'Higher scores speak for an earlier event.'}"
+    )
+    return Section("heatmaps", "Where the risk comes from", lead)
+
+
+def _tile_section(content: ReportContent) -> Section | None:
+    if not content.tiles:
+        return None
+    lead = (
+        "The tiles with the highest and the lowest scores, for review by a pathologist. What they "
+        "have in common is a question for the reader: nothing here names a cause."
+    )
+    return Section("tiles", "Most predictive tiles", lead)
+
+
+def _truth_section(content: ReportContent) -> Section | None:
+    truth = content.truth
+    if truth is None:
+        return None
+    columns = (Column("what", "", "text"), Column("value", "Value", "score"))
+    rows = (
+        ("Harrell's C of the planted risk (nobody can do better on average)",
+         truth.oracle_concordance),
+        ("Harrell's C of the classifier", truth.achieved_concordance),
+    )  # fmt: skip
+    tables = [Table("truth", "The best possible, and what was reached", columns, rows)]
+    if truth.facts:
+        pair = (Column("planted", "Planted", "text"), Column("found", "Found", "text"))
+        tables.append(Table("planted", "Planted and found", pair, truth.facts))
+    return Section("truth", "Planted truth (virtual patients only)", tables=tuple(tables))
+
+
+def _slide_section(content: ReportContent) -> Section | None:
+    if not content.slides:
+        return None
+    bad = tuple(s for s in content.slides if s.status != "ok")
+    failed = sum(s.status == "failed" for s in bad)
+    lead = (
+        f"{len(content.slides)} slides: {len(content.slides) - len(bad)} without remark, "
+        f"{len(bad) - failed} scored but flagged, {failed} not scored."
+    )
+    table = _slide_table(bad, "slides_not_ok", "Slides flagged or not scored")
+    return Section("slides", "Slides left out and flagged", lead, tables=(table,) if bad else ())
+
+
+def _slide_table(slides: Sequence[SlideRow], name: str, caption: str) -> Table:
+    columns = (
+        Column("slide", "Slide", "text"),
+        Column("patient_id", "Patient", "text"),
+        Column("status", "Status", "text"),
+        Column("code", "Code", "text"),
+        Column("what_happened", "Reason", "text"),
+        Column("n_tiles", "Tiles", "count"),
+    )
+    rows = tuple((s.slide, s.patient, s.status, s.code, s.reason, s.n_tiles) for s in slides)
+    return Table(name, caption, columns, rows)
+
+
+def _model_section(content: ReportContent) -> Section | None:
+    if not content.model_card and not content.training_curve:
+        return None
+    figures: tuple[FigureView, ...] = ()
+    if content.training_curve:
+        svg = training_figure(content.training_curve, unit=content.training_unit)
+        caption = "Training loss; the dashed line, log 2, is the loss of a guess."
+        figures = (FigureView("training", svg, caption, caption),)
+    return Section("model", "Model card", figures=figures)
+
+
+def _checklist_section(content: ReportContent) -> Section:
+    statistics = content.statistics
+    where = (
+        ("Endpoint defined", "Endpoint", bool(content.endpoint_definition)),
+        ("Patient flow with reasons, adding up", "Patients", bool(content.flow)),
+        ("Patients described", "Patients", content.baseline is not None),
+        ("Number of patients and of events", "head of the report", statistics is not None),
+        ("Cut-off fixed before the evaluation", "Risks and the cut-off", content.risks is not None),
+        ("Discrimination with interval", "Discrimination", statistics is not None),
+        ("Calibration", "Calibration", statistics is not None),
+        ("Added value beside clinical factors", "Adjusted", statistics is not None),
+        ("Model described", "Model card", bool(content.model_card)),
+        ("Methods with every setting", "Methods", content.settings is not None),
+        ("Limits", "Limits", True),
+        ("Versions, seeds, hashes", "How this report was made", bool(content.facts)),
+    )
+    columns = tuple(
+        Column(key, heading, "text")
+        for key, heading in (("item", "Item"), ("given", "Given"), ("where", "Where"))
+    )
+    rows = tuple((item, "yes" if yes else "no", place if yes else "") for item, place, yes in where)
+    lead = (
+        "What a reader of a prediction study looks for, after the headings of the TRIPOD "
+        "statement; “no” means that this report does not have it."
+    )
+    table = Table("checklist", "Reporting checklist", columns, rows)
+    return Section("checklist", "Checklist", lead, tables=(table,))
+
+
+def _heatmap(picture: HeatmapPicture) -> dict[str, str]:
+    return {
+        "patient": picture.patient,
+        "slide": picture.slide,
+        "group": picture.group,
+        "risk": format_ratio(picture.risk),
+        "thumbnail": _data_uri(picture.thumbnail_png, picture.slide),
+        "heatmap": _data_uri(picture.heatmap_png, picture.slide),
+    }
+
+
+def _tiles(pictures: Sequence[TilePicture]) -> list[tuple[str, list[dict[str, str]]]]:
+    headings = (("high", "Highest scores: earlier event"), ("low", "Lowest scores: later or none"))
+    return [
+        (
+            heading,
+            [
+                {
+                    "uri": _data_uri(t.png, t.patient),
+                    "patient": t.patient,
+                    "score": format_number(t.score),
+                }
+                for t in pictures
+                if t.end == end
+            ],
+        )
+        for end, heading in headings
+    ]
+
+
+def _data_uri(png: bytes, owner: str) -> str:
+    if not png.startswith(_PNG):
+        raise JecurError(
+            f"{owner}: expected a PNG picture, found other bytes; write it as PNG",
+            code="bad-picture",
+        )
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_resource("report.html.j2"))
+
+
+def _resource(name: str) -> str:
+    folder: Any = resources.files("jecur.report") / "templates"
+    return str((folder / name).read_text(encoding="utf-8"))

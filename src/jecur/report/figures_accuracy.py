@@ -1,0 +1,171 @@
+"""How well risk ranks patients and how well it agrees with what happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from jecur.arrays import Vector
+from jecur.report.style import (
+    DASHES,
+    GRAY,
+    LOW,
+    SERIES,
+    Canvas,
+    LegendItem,
+    legend_height,
+    text_width,
+)
+
+__all__ = ["AucSeries", "CalibrationPoints", "auc_figure", "calibration_figure"]
+
+MARKERS = "osD^vPX"
+
+
+@dataclass(frozen=True, slots=True)
+class AucSeries:
+    """One marker's time-dependent AUC. All vectors are (h,), NaN where not estimable."""
+
+    label: str
+    months: Vector
+    auc: Vector
+    lower: Vector
+    upper: Vector
+    cases: Vector
+    controls: Vector
+    n_at_risk: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPoints:
+    """Groups of rising predicted probability of the event. All vectors are (g,)."""
+
+    predicted: Vector
+    """Mean predicted probability of the event by the horizon, in [0, 1]."""
+    observed: Vector
+    """1 - Kaplan-Meier at the horizon."""
+    lower: Vector
+    upper: Vector
+    n: Vector
+    """Patients."""
+
+
+def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
+    """Draw AUC over time; below it the numbers behind the first series at each horizon.
+
+    Parameters
+    ----------
+    series
+        The classifier first, then the clinical factors it is set beside.
+    level
+        Coverage of the intervals, for the label.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    width, plot_height, right = 7.2, 3.0, 0.3
+    rows = ("Cases", "Controls", "At risk")
+    left = 0.95
+    items = [
+        LegendItem(s.label, SERIES[i % len(SERIES)], i, MARKERS[i % len(MARKERS)])
+        for i, s in enumerate(series)
+    ]
+    head = legend_height(items, width - left - right) + 0.1
+    top = head + plot_height + 0.62
+    canvas = Canvas(width, top + 0.21 * (len(rows) + 1) + 0.05)
+    canvas.legend(items, left, 0.0, width - right)
+    ax = canvas.axes(left, head, width - left - right, plot_height)
+    months = np.unique(np.concatenate([s.months for s in series]))
+    for index, one in enumerate(series):
+        _draw_auc(ax, one, index, len(series), months)
+    low = _auc_axes(ax, months, series)
+    ax.set_ylabel(f"AUC ({100 * level:g} % interval)" if low else "AUC")
+    first = series[0]
+    canvas.text(left, top - 0.02, f"Patients behind the AUC of: {first.label}", size=8, color=GRAY)
+    start, span = ax.get_xlim()[0], float(np.diff(ax.get_xlim())[0])
+    for row, values in enumerate((first.cases, first.controls, first.n_at_risk)):
+        y = top + 0.21 * (row + 1)
+        canvas.text(left - 0.2, y, rows[row], align="right")
+        for month, n in zip(first.months, values, strict=True):
+            x = left + (width - left - right) * (month - start) / span
+            canvas.text(x, y, f"{n:g}" if np.isfinite(n) else "–", align="center")
+    return canvas.svg()
+
+
+def calibration_figure(points: CalibrationPoints, *, month: float, level: float = 0.95) -> str:
+    """Draw observed against predicted probability of the event by ``month``.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    side, left, head = 3.3, 0.95, 0.15
+    canvas = Canvas(left + side + 0.3, head + side + 0.6)
+    ax = canvas.axes(left, head, side, side)
+    ax.grid(color="#e4e7eb", linewidth=0.7)
+    ax.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=DASHES[1])
+    gaps = np.clip(
+        np.vstack([points.observed - points.lower, points.upper - points.observed]), 0, None
+    )
+    ax.errorbar(
+        points.predicted,
+        points.observed,
+        yerr=np.nan_to_num(gaps),
+        fmt="o-",
+        color=LOW,
+        markersize=6,
+        linewidth=1.4,
+        elinewidth=1.2,
+        capsize=3,
+    )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    levels = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    names = [f"{100 * v:g} %" for v in levels]
+    ax.set_xticks(levels, names)
+    ax.set_yticks(levels, names)
+    ax.set_xlabel(f"Predicted event by month {month:g}")
+    ax.set_ylabel(f"Observed ({100 * level:g} % interval)")
+    return canvas.svg()
+
+
+def _draw_auc(ax: Axes, one: AucSeries, index: int, total: int, months: Vector) -> None:
+    gap = float(np.min(np.diff(months))) if months.size > 1 else 12.0
+    x = one.months + gap * 0.5 * (index - (total - 1) / 2) / max(total, 1)
+    color = SERIES[index % len(SERIES)]
+    first = index == 0
+    known = np.isfinite(one.auc)
+    gaps = np.clip(np.vstack([one.auc - one.lower, one.upper - one.auc]), 0, None)
+    ax.errorbar(
+        x[known],
+        one.auc[known],
+        yerr=np.nan_to_num(gaps)[:, known],
+        color=color,
+        marker=MARKERS[index % len(MARKERS)],
+        linestyle=DASHES[index % len(DASHES)],
+        markersize=6 if first else 4.5,
+        linewidth=2.2 if first else 1.2,
+        elinewidth=1.3 if first else 0.7,
+        capsize=3 if first else 1.5,
+        alpha=1.0 if first else 0.9,
+        zorder=5 if first else 3,
+    )
+
+
+def _auc_axes(ax: Axes, months: Vector, series: Sequence[AucSeries]) -> float:
+    gap = float(np.min(np.diff(months))) if months.size > 1 else 12.0
+    lows = np.concatenate([np.append(s.lower, s.auc) for s in series])
+    lows = lows[np.isfinite(lows)]
+    low = 0.3 if lows.size == 0 else max(0.0, min(0.4, np.floor(10 * lows.min()) / 10))
+    ax.axhline(0.5, color=GRAY, linewidth=1, linestyle=DASHES[1], zorder=1)
+    ax.set_xlim(float(months.min()) - 0.6 * gap, float(months.max()) + 0.6 * gap)
+    ax.set_ylim(low, 1)
+    ax.set_xticks(list(months), [f"{m:g}" for m in months])
+    levels = np.arange(np.ceil(10 * low), 10.5) / 10
+    ax.set_yticks(list(levels), [f"{v:.1f}" for v in levels])
+    ax.set_xlabel("Months", labelpad=2)
+    return float(text_width("AUC"))

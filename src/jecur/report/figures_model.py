@@ -1,0 +1,69 @@
+"""The risks of a cohort beside the cut-off, and how the training loss fell."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jecur.arrays import BoolVector, Vector
+from jecur.report.style import GRAY, HIGH, INK, LOW, Canvas, LegendItem
+
+__all__ = ["risk_figure", "training_figure"]
+
+
+def risk_figure(risk: Vector, event: BoolVector, cutoff: float) -> str:
+    """Draw the distribution of risks, patients with and without the event, and the cut-off.
+
+    Parameters
+    ----------
+    risk
+        (n,) in [0, 1].
+    event
+        (n,) whether the event was seen.
+    cutoff
+        High risk is above it.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    width, left, plot_height = 7.2, 0.75, 1.9
+    canvas = Canvas(width, plot_height + 1.0)
+    items = [LegendItem("with event", HIGH), LegendItem("without event seen", LOW)]
+    canvas.legend(items, left, 0.0, width - 0.2)
+    ax = canvas.axes(left, 0.45, width - left - 0.2, plot_height)
+    edges = np.linspace(0, 1, 26)
+    seen, _ = np.histogram(risk[event], edges)
+    unseen, _ = np.histogram(risk[~event], edges)
+    ax.bar(edges[:-1], unseen, width=0.04, align="edge", color=LOW, edgecolor="white")
+    ax.bar(edges[:-1], seen, bottom=unseen, width=0.04, align="edge", color=HIGH, edgecolor="white")
+    ax.axvline(cutoff, color=INK, linewidth=1.2)
+    top = float(max((seen + unseen).max(), 1)) * 1.18
+    ax.text(cutoff + 0.008, top * 0.97, f"cut-off {cutoff:.4f}", va="top", fontsize=8, color=INK)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, top)
+    ax.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
+    ax.set_xlabel("Risk")
+    ax.set_ylabel("Patients")
+    return canvas.svg()
+
+
+def training_figure(points: Sequence[tuple[float, float]], *, unit: str = "Epoch") -> str:
+    """Draw the training loss, (step, loss) pairs in order.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    width, left, plot_height = 7.2, 0.75, 1.9
+    canvas = Canvas(width, plot_height + 0.75)
+    ax = canvas.axes(left, 0.15, width - left - 0.2, plot_height)
+    step = np.array([p[0] for p in points], dtype=np.float64)
+    loss = np.array([p[1] for p in points], dtype=np.float64)
+    marker = "o" if len(points) <= 60 else ""
+    ax.plot(step, loss, color=LOW, linewidth=1.4, marker=marker, markersize=3.5)
+    ax.axhline(np.log(2), color=GRAY, linewidth=1, linestyle=(0, (6, 2)))
+    ax.set_xlabel(unit)
+    ax.set_ylabel("Training loss")
+    return canvas.svg()

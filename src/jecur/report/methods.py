@@ -1,0 +1,167 @@
+"""Words written from settings: how it was done, what to keep in mind, where to find what."""
+
+from dataclasses import dataclass
+
+from jecur.settings import (
+    StainSettings,
+    StatisticsSettings,
+    StudySettings,
+    TilingSettings,
+    TrainingSettings,
+)
+
+__all__ = ["LIMITS", "Paragraph", "methods_paragraphs"]
+
+LIMITS = (
+    "No honest prognostic weights for patients ship with this software: nobody has published a "
+    "model of this kind with its weights and a license. The model used here was trained on the "
+    "cohort named in its card and is only as good as that cohort.",
+    "Research use only. This is no medical device; no treatment should be chosen by it.",
+    "A risk between 0 and 1 orders patients. It is a probability of the event only as far as the "
+    "calibration in this report shows.",
+    "A hazard ratio is one number for the whole follow-up. Where the hazards are not "
+    "proportional (see the test beside each model) it is an average over time.",
+    "Few patients are followed to the late horizons. Read each number there with its number at "
+    "risk.",
+    "Tiles of one patient are not independent of each other, nor are patients of one hospital: "
+    "staining, scanner and treatment travel together with outcome.",
+    "A comparison that is not significant does not show that there is no difference.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """One topic of the methods."""
+
+    heading: str
+    text: str
+
+
+def methods_paragraphs(settings: StudySettings) -> tuple[Paragraph, ...]:
+    """Write the methods as they were carried out, from the settings.
+
+    Parameters
+    ----------
+    settings
+        Of the study.
+
+    Returns
+    -------
+    tuple of Paragraph
+        Tissue and tiles; color; nuclei; risk; training; statistics.
+    """
+    return (
+        Paragraph("Tissue and tiles", _tiles(settings)),
+        Paragraph("Color", _color(settings.stain)),
+        Paragraph("Nuclei", _nuclei(settings)),
+        Paragraph("Risk", _risk(settings.training)),
+        Paragraph("Training", _training(settings.training)),
+        Paragraph("Statistics", _statistics(settings.statistics)),
+    )
+
+
+def _tiles(settings: StudySettings) -> str:
+    tiling: TilingSettings = settings.tiling
+    tissue = settings.tissue
+    drawn = (
+        f"At most {tiling.max_tiles} tiles of a slide were drawn at random (seed {tiling.seed}). "
+        if tiling.max_tiles
+        else "All tiles were kept. "
+    )
+    overlap = f", overlapping by {tiling.overlap_um:g} µm" if tiling.overlap_um else ""
+    return (
+        f"Tissue was found on an overview at {tissue.overview_um_per_px:g} µm per pixel; specks "
+        f"below {tissue.min_area_mm2:g} mm² were taken as dirt. It was cut into square tiles of "
+        f"{tiling.side_um:g} µm{overlap}, resized to {tiling.output_px} × {tiling.output_px} "
+        f"pixels; tiles with less than {100 * tiling.min_tissue_fraction:.0f} % tissue were not "
+        f"made. {drawn}A slide that lost more than "
+        f"{100 * settings.quality.max_corrupt_fraction:g} % of its tiles to read errors, or had "
+        f"fewer than {settings.quality.min_tiles}, was not scored."
+    )
+
+
+def _color(stain: StainSettings) -> str:
+    if stain.method == "none":
+        return "Colors were left as scanned."
+    names = {
+        "vahadane": "the method of Vahadane (sparse non-negative factorization, "
+        f"sparsity {stain.sparsity:g})",
+        "macenko": "the method of Macenko (plane of optical densities)",
+        "reinhard": "the method of Reinhard (mean and spread in a perceptual color space)",
+    }
+    refused = {
+        "fail": "A slide whose stains could not be told apart was not scored.",
+        "reference": "A slide whose stains could not be told apart was given those of the "
+        "reference, and flagged.",
+    }
+    return (
+        f"Each slide was brought to one reference by {names[stain.method]}, fitted once on "
+        f"{stain.n_pixels:,} pixels sampled over the whole tissue (seed {stain.seed}); "
+        f"concentrations were matched at percentile {stain.percentile:g}. "
+        f"{refused[stain.on_refusal]}"
+    )
+
+
+def _nuclei(settings: StudySettings) -> str:
+    if settings.training.channels == "rgb":
+        return "No nuclei channel was used."
+    return (
+        "A segmentation network gave each pixel its probability of being nucleus; the map, kept "
+        "soft, became the fourth channel of the tile."
+    )
+
+
+def _risk(training: TrainingSettings) -> str:
+    reduction = {
+        "mean": "mean, which does not depend on how many tiles a patient has",
+        "sum": "sum, as printed in the source paper, which grows with the number of tiles",
+    }
+    return (
+        f"A convolutional network ({training.encoder}) gave each tile one unbounded score. All "
+        f"tiles of all slides of a patient were pooled by a signed generalized mean "
+        f"(p = {training.pooling_exponent:g}; {reduction[training.pooling_reduction]}) and "
+        "squashed to a risk between 0 and 1; higher means earlier event. Risk above "
+        f"{training.cutoff:g} is high: the cut-off is part of the model and was not chosen on "
+        "the patients reported here."
+    )
+
+
+def _training(training: TrainingSettings) -> str:
+    tiles = (
+        f"{training.tiles_per_bag} tiles of each" if training.tiles_per_bag else "all their tiles"
+    )
+    norm = {
+        "frozen": "with batch statistics frozen",
+        "train": "with batch statistics of each patient's own tiles",
+    }
+    return (
+        "Only training patients with a distinct outcome were used: good, if followed for "
+        f"{training.good_months:g} months or more without the event; poor, if the event came "
+        f"before {training.poor_months:g} months. One patient a step, {tiles}, "
+        f"{training.epochs} epochs; learning rate {training.learning_rate:g}, halved every "
+        f"{training.halve_every} epochs; L2 penalty {training.l2:g}; "
+        f"{norm[training.batch_norm]}; seed {training.seed}."
+    )
+
+
+def _statistics(statistics: StatisticsSettings) -> str:
+    chosen = {
+        "significant": "the factors with p below "
+        f"{statistics.alpha:g} alone (the source paper's rule)",
+        "all": "all the clinical factors",
+    }
+    horizons = ", ".join(f"{h:g}" for h in statistics.horizons_months)
+    auc = {
+        "score": "events up to and including the horizon (T ≤ t)",
+        "timeroc": "events before the horizon (T < t)",
+    }
+    return (
+        f"Survival was estimated by Kaplan and Meier with {100 * statistics.level:g} % intervals "
+        f"on the {statistics.interval} scale, groups were compared by the log-rank test. Hazard "
+        f"ratios come from Cox models ({statistics.ties.capitalize()} ties), one factor at a "
+        f"time, then the classifier together with {chosen[statistics.multivariable]}; patients "
+        "with a missing value are left out of the model that needs it, and counted. Proportional "
+        "hazards were tested by scaled Schoenfeld residuals. Time-dependent AUC at "
+        f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
+        f"The {statistics.alpha:g} level was used throughout."
+    )

@@ -1,0 +1,248 @@
+"""Tables: raw values once, shown rounded in the page and in full in the CSV file.
+
+A page shows an estimate and its two limits in one cell; the CSV file keeps them in three
+columns. Where a statistic could not be computed the cell says so and the row gives the reason.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jecur.arrays import BoolVector
+from jecur.artifacts import write_text
+from jecur.report.wording import (
+    NO_NUMBER,
+    format_number,
+    format_p,
+    format_percent,
+    format_ratio,
+)
+
+__all__ = ["Cell", "Column", "Factor", "Kind", "Table", "Value", "baseline_table", "page_rows"]
+__all__ += ["table_csv", "write_tables"]
+
+Value = str | int | float | None
+Kind = Literal[
+    "text",
+    "count",
+    "ratio",
+    "p",
+    "months",
+    "percent",
+    "score",
+    "number",
+    "lower",
+    "upper",
+    "reason",
+]
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""A spreadsheet runs a cell that begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Parameters
+    ----------
+    key
+        Heading in the CSV file.
+    heading
+        Heading in the page.
+    kind
+        How values are shown. "lower" and "upper" are limits of the column before them and share
+        its cell; "reason" says why a row's numbers are missing and replaces them.
+    """
+
+    key: str
+    heading: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of raw values; one value a column in each row, NaN or None where unknown."""
+
+    name: str
+    """File name of the CSV without its ending."""
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a page."""
+
+    text: str
+    value: str
+    """The raw number in full; empty for text."""
+    numeric: bool
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One clinical factor of the baseline table: text values, or numbers."""
+
+    label: str
+    values: Sequence[str | float | None]
+    """One a patient; None or NaN if unknown."""
+    levels: tuple[str, ...] = ()
+    """Order of text levels; as they sort if empty."""
+    unit: str = ""
+
+
+def page_rows(table: Table) -> list[list[Cell]]:
+    """Return the cells that a page shows, row by row."""
+    return [_page_row(table.columns, row) for row in table.rows]
+
+
+def page_headings(table: Table) -> list[tuple[str, bool]]:
+    """Return heading and whether its column is numeric, for the columns a page shows."""
+    shown = [c for c in table.columns if c.kind not in {"lower", "upper", "reason"}]
+    return [(c.heading, c.kind != "text") for c in shown]
+
+
+def table_csv(table: Table) -> str:
+    """Return a table as CSV text: all columns, numbers in full, formulas made harmless."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([c.key for c in table.columns])
+    writer.writerows([[_csv_value(v) for v in row] for row in table.rows])
+    return stream.getvalue()
+
+
+def write_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
+    """Write each table as ``folder/<name>.csv``."""
+    return [write_text(folder / f"{t.name}.csv", table_csv(t)) for t in tables]
+
+
+def baseline_table(
+    factors: Sequence[Factor], groups: Mapping[str, BoolVector], *, caption: str = ""
+) -> Table:
+    """Describe a cohort: counts and shares of levels, median and quartiles of numbers.
+
+    Parameters
+    ----------
+    factors
+        Each with one value a patient.
+    groups
+        (n,) masks by heading: all patients, high risk, low risk.
+    caption
+        Of the table.
+    """
+    rows: list[tuple[Value, ...]] = [
+        ("Patients", "", *(str(int(mask.sum())) for mask in groups.values()))
+    ]
+    for factor in factors:
+        rows += _factor_rows(factor, groups)
+    columns = (Column("factor", "Factor", "text"), Column("level", "", "text"))
+    columns += tuple(Column(_key(name), name, "text") for name in groups)
+    note = "Counts with shares of the known values, or median with quartiles."
+    return Table("baseline", caption or "Who was studied", columns, tuple(rows), note)
+
+
+def _page_row(columns: Sequence[Column], row: Sequence[Value]) -> list[Cell]:
+    reason = next(
+        (str(v) for c, v in zip(columns, row, strict=True) if c.kind == "reason" and v), ""
+    )
+    cells: list[Cell] = []
+    for index, (column, value) in enumerate(zip(columns, row, strict=True)):
+        if column.kind in {"lower", "upper", "reason"}:
+            continue
+        cell = _cell(column.kind, value)
+        kinds = [c.kind for c in columns[index + 1 : index + 3]]
+        limits = row[index + 1 : index + 3] if kinds == ["lower", "upper"] else ()
+        if limits and not cell.missing:
+            ends = "–".join(_show(column.kind, v) for v in limits)
+            cell = Cell(f"{cell.text} ({ends})", cell.value, numeric=True)
+        if limits and cell.missing and reason:
+            cell = Cell(f"not estimable: {reason}", "", numeric=True, missing=True)
+        cells.append(cell)
+    return cells
+
+
+def _cell(kind: Kind, value: Value) -> Cell:
+    missing = _unknown(value)
+    raw = "" if kind == "text" or missing else repr(value)
+    return Cell(_show(kind, value), raw, numeric=kind != "text", missing=missing)
+
+
+def _show(kind: Kind, value: Value) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or _unknown(value):
+        return NO_NUMBER
+    formats = {
+        "ratio": format_ratio,
+        "p": format_p,
+        "percent": format_percent,
+        "score": lambda v: format_number(v, 3),
+        "months": lambda v: format_number(v, 1),
+        "number": format_number,
+        "count": lambda v: f"{v:.0f}",
+    }
+    return formats.get(kind, str)(value)
+
+
+def _unknown(value: Value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _csv_value(value: Value) -> str:
+    if value is None or _unknown(value):
+        return ""
+    if isinstance(value, str):
+        text = re.sub(r"[\r\n\t\x00]", " ", value)
+        return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
+    return repr(value)
+
+
+def _factor_rows(factor: Factor, groups: Mapping[str, BoolVector]) -> list[tuple[Value, ...]]:
+    known = [not _unknown(v) and v != "" for v in factor.values]
+    label = f"{factor.label} ({factor.unit})" if factor.unit else factor.label
+    rows: list[tuple[Value, ...]] = []
+    texts = any(isinstance(v, str) for v, k in zip(factor.values, known, strict=True) if k)
+    if texts:
+        present = {str(v) for v, k in zip(factor.values, known, strict=True) if k}
+        for level in factor.levels or tuple(sorted(present)):
+            shares = (_share(factor, level, known, mask) for mask in groups.values())
+            rows.append((label, level, *shares))
+            label = ""
+    else:
+        rows.append((label, "", *(_quartiles(factor, known, mask) for mask in groups.values())))
+    missing = [int(sum(not k for k, m in zip(known, g, strict=True) if m)) for g in groups.values()]
+    if any(missing):
+        rows.append(("", "unknown", *(str(n) for n in missing)))
+    return rows
+
+
+def _share(factor: Factor, level: str, known: Sequence[bool], mask: BoolVector) -> str:
+    inside = [v for v, k, m in zip(factor.values, known, mask, strict=True) if k and m]
+    count = sum(str(v) == level for v in inside)
+    return f"{count} ({format_percent(count / len(inside))})" if inside else "0"
+
+
+def _quartiles(factor: Factor, known: Sequence[bool], mask: BoolVector) -> str:
+    inside = [
+        float(v)
+        for v, k, m in zip(factor.values, known, mask, strict=True)
+        if k and m and v is not None
+    ]
+    if not inside:
+        return NO_NUMBER
+    low, middle, high = (f"{q:.3g}" for q in np.quantile(inside, [0.25, 0.5, 0.75]))
+    return f"{middle} ({low}–{high})"
+
+
+def _key(heading: str) -> str:
+    return "_".join("".join(c if c.isalnum() else " " for c in heading.lower()).split())

@@ -1,0 +1,77 @@
+"""Numbers and findings in plain words.
+
+A number that is not there is never printed as a number: NaN becomes words.
+"""
+
+import math
+
+__all__ = [
+    "event_words",
+    "format_interval",
+    "format_number",
+    "format_p",
+    "format_percent",
+    "format_ratio",
+]
+
+NO_NUMBER = "–"
+
+
+def format_ratio(value: float) -> str:
+    """Hazard ratio with three figures or so: 0.32, 2.40, 12.5, 140."""
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else NO_NUMBER
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+
+
+def format_number(value: float, digits: int = 2) -> str:
+    """Round to a fixed number of decimals, with a true minus sign."""
+    if not math.isfinite(value):
+        return NO_NUMBER
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def format_percent(value: float) -> str:
+    """Fraction as a whole percentage."""
+    return f"{100 * value:.0f} %" if math.isfinite(value) else NO_NUMBER
+
+
+def format_p(value: float) -> str:
+    """P-value: "< 0.001", three decimals below 0.1, two above."""
+    if not math.isfinite(value):
+        return NO_NUMBER
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
+
+
+def p_sentence(value: float) -> str:
+    """P-value with its letter: "p < 0.001", "p = 0.03"."""
+    text = format_p(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def format_interval(value: float, lower: float, upper: float) -> str:
+    """Hazard ratio and limits: "2.40 (1.62–3.55)"."""
+    return f"{format_ratio(value)} ({format_ratio(lower)}–{format_ratio(upper)})"
+
+
+def event_words(endpoint: str) -> tuple[str, str]:
+    """Return what an event is and what patients did: ("recurrence", "recurred").
+
+    Parameters
+    ----------
+    endpoint
+        One of the endpoint kinds of the settings; anything else is called an event.
+    """
+    known = {
+        "recurrence-free survival": ("recurrence or death", "recurred or died"),
+        "time to recurrence": ("recurrence", "recurred"),
+        "overall survival": ("death", "died"),
+        "disease-specific survival": ("death of the disease", "died of the disease"),
+    }
+    return known.get(endpoint.strip().lower(), ("event", "had the event"))

@@ -1,0 +1,130 @@
+"""Figures: the same bytes twice, self-contained, and what they say is what they were given."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from jecur.report.figures_accuracy import (
+    AucSeries,
+    CalibrationPoints,
+    auc_figure,
+    calibration_figure,
+)
+from jecur.report.figures_effects import ForestRow, forest_figure
+from jecur.report.figures_model import risk_figure, training_figure
+from jecur.report.figures_survival import km_figure, km_panel
+from jecur.report.style import (
+    Canvas,
+    LegendItem,
+    inline_svg,
+    legend_height,
+    month_ticks,
+    text_width,
+)
+from jecur.survival.kaplan_meier import kaplan_meier
+
+NAN = float("nan")
+
+
+def curves():
+    rng = np.random.default_rng(3)
+    out = {}
+    for name, scale in (("High risk", 20.0), ("Low risk", 60.0)):
+        event_time = rng.exponential(scale, 40)
+        censoring = rng.uniform(5, 70, 40)
+        out[name] = kaplan_meier(np.minimum(event_time, censoring), event_time <= censoring)
+    return out
+
+
+def auc_series(label="Classifier"):
+    months = np.array([12.0, 24.0, 36.0])
+    auc = np.array([0.7, 0.66, NAN])
+    counts = np.array([10.0, 20.0, 22.0])
+    return AucSeries(label, months, auc, auc - 0.1, auc + 0.1, counts, counts[::-1], counts[::-1])
+
+
+FIGURES = {
+    "km": lambda: km_figure(curves(), outcome="Recurrence-free survival", facts=("p < 0.001",)),
+    "panel": lambda: km_panel(curves(), title="Stage I"),
+    "forest": lambda: forest_figure(
+        [
+            ForestRow("Classifier", 2.4, 1.6, 3.6, 1e-4, emphasis=True),
+            ForestRow("Rare", 900.0, 0.001, np.inf, 0.9),
+            ForestRow("None", NAN, NAN, NAN, NAN, "no events"),
+        ]
+    ),
+    "auc": lambda: auc_figure([auc_series(), auc_series("Stage")]),
+    "calibration": lambda: calibration_figure(
+        CalibrationPoints(
+            *(np.array(v) for v in ([0.2, 0.6], [0.25, 0.5], [0.1, 0.3], [0.4, NAN], [20.0, 20.0]))
+        ),
+        month=36,
+    ),
+    "risk": lambda: risk_figure(np.linspace(0.01, 0.99, 50), np.arange(50) % 3 == 0, 0.4457),
+    "training": lambda: training_figure([(e, 0.7 / (e + 1)) for e in range(10)]),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_the_same_twice_and_loads_nothing(name):
+    first, second = FIGURES[name](), FIGURES[name]()
+    assert first == second
+    ElementTree.fromstring(first)  # noqa: S314 -- our own text
+    assert "<script" not in first
+    assert "<!DOCTYPE" not in first
+    assert not re.search(r'(?<!xmlns=")(?<!xmlns:xlink=")https?://', first)
+
+
+def test_labels_are_outlines_so_no_font_is_needed():
+    assert "<text" not in FIGURES["km"]()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<script>x</script>", "a $b$ c$", "--><b>", "肝 癌", "two\nlines"]
+)
+def test_labels_may_hold_anything(hostile):
+    svg = forest_figure([ForestRow(hostile, 2.0, 1.0, 3.0, 0.04)])
+    ElementTree.fromstring(svg)  # noqa: S314 -- our own text
+    assert "<script" not in inline_svg(svg, "f", hostile)
+
+
+def test_one_patient_and_no_event_can_be_drawn():
+    lonely = {"Low risk": kaplan_meier([5.0], [False])}
+    assert "<svg" in km_figure(lonely, outcome="Overall survival")
+
+
+def test_inline_figures_share_no_identifier():
+    svg = FIGURES["km"]()
+    ids = [set(re.findall(r'id="([^"]+)"', inline_svg(svg, p, "x"))) for p in ("a", "b")]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_inline_references_point_at_identifiers_that_exist():
+    body = inline_svg(FIGURES["km"](), "a", "x")
+    ids = set(re.findall(r'id="([^"]+)"', body))
+    targets = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+    assert targets
+    assert targets <= ids
+
+
+@pytest.mark.parametrize("last", [0.5, 3.0, 11.0, 37.0, 96.0, 300.0])
+def test_month_ticks_start_at_zero_and_stay_inside(last):
+    ticks = month_ticks(last)
+    assert ticks[0] == 0
+    assert ticks[-1] <= last
+    assert len(ticks) <= 9
+
+
+def test_legend_wraps_and_its_height_is_known_beforehand():
+    items = [LegendItem(f"A rather long label number {i}", "#000000") for i in range(6)]
+    canvas = Canvas(4.0, 3.0)
+    assert canvas.legend(items, 0.2, 0.1, 3.8) == legend_height(items, 3.6)
+    assert legend_height(items, 3.6) > legend_height(items, 30.0)
+
+
+def test_text_width_grows_with_the_text():
+    assert text_width("") == 0
+    assert 0 < text_width("High risk") < text_width("High risk of recurrence")
