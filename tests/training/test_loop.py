@@ -1,0 +1,97 @@
+"""Training: learns what is there, goes on after a stop as if there had been none."""
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from jecur.engine import SilentProgress
+from jecur.errors import TrainingError
+from jecur.mil.bag import Bag
+from jecur.settings import TrainingSettings
+from jecur.training.export import encoder_to_onnx, encoder_weights
+from jecur.training.loop import LabeledBag, train_encoder
+from jecur.training.mobilenet import build_encoder
+
+SETTINGS = TrainingSettings(
+    encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=1e-3
+)
+
+
+def _bags(n=6, side=32):
+    rng = np.random.default_rng(0)
+    bags = []
+    for i in range(n):
+        tiles = rng.integers(90, 160, (4, side, side, 4), dtype=np.uint8)
+        tiles[..., 0] = 40 if i % 2 else 215
+        bags.append(LabeledBag(f"p{i}", Bag((tiles,)), bool(i % 2)))
+    return bags
+
+
+def _train(folder, settings=SETTINGS, bags=None, mark="m"):
+    bags = bags or _bags()
+    return train_encoder(
+        bags, bags[:2], settings, checkpoints=folder, mark=mark, progress=SilentProgress()
+    )
+
+
+def _weights(trained):
+    return torch.cat([v.float().flatten() for v in trained.encoder.state_dict().values()])
+
+
+def test_a_difference_of_color_is_learnt(tmp_path):
+    curve = _train(tmp_path).state.curve
+    assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
+    assert [row["learning_rate"] for row in curve] == [1e-3, 1e-3, 5e-4, 5e-4]
+    assert curve[-1]["training_loss"] < 0.5 * curve[0]["training_loss"]
+    assert curve[-1]["tuning_loss"] < 0.3
+
+
+def test_stopping_and_going_on_gives_bitwise_the_same_weights(tmp_path):
+    whole = _train(tmp_path / "whole")
+    for epochs in (1, 3):
+        stopped = tmp_path / f"stopped{epochs}"
+        _train(stopped, msgspec.structs.replace(SETTINGS, epochs=epochs))
+        resumed = _train(stopped)
+        assert torch.equal(_weights(whole), _weights(resumed))
+        assert resumed.state.curve == whole.state.curve
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
+    whole = _train(tmp_path)
+    newest = sorted(tmp_path.glob("epoch-*"))[-1]
+    assert len(list(tmp_path.glob("epoch-*"))) == 2
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    again = _train(tmp_path)
+    assert torch.equal(_weights(whole), _weights(again))
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
+    _train(tmp_path, mark="one")
+    fresh = _train(tmp_path, msgspec.structs.replace(SETTINGS, epochs=1), mark="two")
+    assert len(fresh.state.curve) == 1
+
+
+def test_labels_all_alike_are_not_estimable(tmp_path):
+    same = [bag for bag in _bags() if bag.recurred]
+    with pytest.raises(TrainingError) as caught:
+        _train(tmp_path, bags=same)
+    assert caught.value.code == "labels-all-alike"
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_exported_graph_scores_as_torch_does(channels):
+    encoder = build_encoder("mobilenetv2_035", channels=channels, start="random", seed=0).eval()
+    tiles = np.random.default_rng(1).integers(0, 256, (5, 64, 64, channels), dtype=np.uint8)
+    session = ort.InferenceSession(encoder_to_onnx(encoder, tile_px=64))
+    with torch.no_grad():
+        expected = encoder(torch.from_numpy(tiles)).numpy()
+    found = session.run(None, {"tiles": tiles})[0]
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    assert len(encoder_weights(encoder)) > 1e6
+
+
+def test_unknown_starting_weights_are_named():
+    with pytest.raises(TrainingError, match="built-in weights"):
+        build_encoder("mobilenetv2_035", channels=4, start="builtin", seed=0)
