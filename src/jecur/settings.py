@@ -87,6 +87,12 @@ class QualitySettings(Stage, frozen=True):
     """A slide that loses more of its tiles than this to read errors fails."""
     min_tiles: Count = 1
     """A slide with fewer tiles fails."""
+    min_focus: Annotated[float, Meta(ge=0)] = 30.0
+    """Variance of the Laplacian below which a tile is out of focus, at the default tile scale."""
+    max_ink_fraction: Fraction = 0.2
+    """A tile with more pen or black than this is inked."""
+    max_bad_fraction: Fraction = 0.5
+    """A slide with more blurred or inked tiles than this is flagged."""
 
 
 class StainSettings(Stage, frozen=True):

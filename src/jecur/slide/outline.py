@@ -74,7 +74,7 @@ def _label(mask: Mask) -> NDArray[np.int32]:
 
 
 def _edge_loops(mask: Mask) -> list[Ring]:
-    """Closed walks along pixel edges, tissue to the right of the walker (y down)."""
+    """Find the closed walks along pixel edges, tissue to the right of the walker (y down)."""
     padded = np.pad(mask, 1)
     inner = padded[1:-1, 1:-1]
     following: dict[tuple[int, int], list[tuple[int, int]]] = {}

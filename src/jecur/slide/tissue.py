@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.morphology import disk, remove_small_holes, remove_small_objects
+from skimage.morphology import remove_small_holes, remove_small_objects
 
 from jecur.arrays import RGB, Mask, Vector
 from jecur.errors import SlideError
@@ -21,6 +20,10 @@ _SMALLEST_INK_MM2 = 0.004
 """Ink-colored specks below this are pigment or dirt, not pen."""
 _SMALLEST_OVERVIEW_PX = 4
 _LEAST_HE_FRACTION = 0.5
+_LEAST_STAINED = 0.002
+"""A slide with less stained area than this is judged by its tissue alone."""
+_BLACK_FRINGE_PX = 3
+_STRIP_ROWS = 512
 _MICROMETERS2_IN_MM2 = 1e6
 
 
@@ -123,11 +126,17 @@ def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
             code="too-small",
         )
     overview, damage = slide.overview_and_damage(step)
+    if color.dark_background(overview[~damage]):
+        raise SlideError(
+            f"{slide.path.name}: expected stained tissue on bright glass, found a dark background "
+            "(fluorescence or an inverted image); give a bright-field H&E slide",
+            code="not-he",
+        )
     glass = color.estimate_glass(overview)
-    od = color.optical_density(overview, glass)
-    _require_he(overview, od, damage, slide.path.name)
-    marks = _pen(od, settings)
-    mask = _tissue(od, marks, damage, settings)
+    planes = _planes(overview, glass)
+    _require_he(planes, ~damage, slide.path.name)
+    marks = _pen(planes, settings)
+    mask = _tissue(planes.magenta, marks, damage, settings)
     if not mask.any():
         raise SlideError(
             f"{slide.path.name}: expected at least {settings.min_area_mm2:g} mm2 of H&E tissue, "
@@ -137,15 +146,40 @@ def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
     return TissueMask(mask, step, slide.mpp, marks, glass)
 
 
-def _require_he(overview: RGB, od: NDArray[np.float64], damage: Mask, name: str) -> None:
-    if color.dark_background(overview[~damage]):
-        raise SlideError(
-            f"{name}: expected stained tissue on bright glass, found a dark background "
-            "(fluorescence or an inverted image); give a bright-field H&E slide",
-            code="not-he",
-        )
-    share, n_stained = color.he_fraction(od[~damage])
-    if n_stained > 0.002 * damage.size and share < _LEAST_HE_FRACTION:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planes:
+    """What each overview pixel's color says, (h, w) each."""
+
+    magenta: NDArray[np.float32]
+    stained: Mask
+    he_colored: Mask
+    ink: Mask
+    black: Mask
+
+
+def _planes(overview: RGB, glass: Vector) -> _Planes:
+    """Judge colors in strips: optical densities of a whole overview would be large."""
+    shape = overview.shape[:2]
+    planes = _Planes(
+        np.empty(shape, dtype=np.float32), *(np.empty(shape, dtype=np.bool_) for _ in range(4))
+    )
+    for top in range(0, shape[0], _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        od = color.optical_density(overview[rows], glass)
+        planes.magenta[rows] = color.magenta(od)
+        planes.stained[rows] = color.stained(od)
+        planes.he_colored[rows] = color.he_colored(od)
+        planes.ink[rows] = color.ink(od)
+        planes.black[rows] = color.black(od)
+    return planes
+
+
+def _require_he(planes: _Planes, readable: Mask, name: str) -> None:
+    """Refuse a slide most of whose color is not of H&E; colored pen counts against it."""
+    judged = planes.stained & readable & ~_dilated(planes.black, _BLACK_FRINGE_PX)
+    n_judged = int(judged.sum())
+    share = float(planes.he_colored[judged].mean()) if n_judged else 1.0
+    if n_judged > _LEAST_STAINED * judged.size and share < _LEAST_HE_FRACTION:
         raise SlideError(
             f"{name}: expected colors of hematoxylin and eosin, found them in {share:.0%} of what "
             "is stained (another stain, or wrong colors); give an H&E slide",
@@ -153,35 +187,66 @@ def _require_he(overview: RGB, od: NDArray[np.float64], damage: Mask, name: str)
         )
 
 
-def _pen(od: NDArray[np.float64], settings: TissueSettings) -> Mask:
+def _pen(planes: _Planes, settings: TissueSettings) -> Mask:
     """Pen and black edges, (h, w), widened by the margin where ink fades."""
-    specks = _pixels(_SMALLEST_INK_MM2, settings)
-    marks = color.ink(od) | color.black(od)
-    marks = remove_small_objects(marks, max_size=specks)
-    radius = round(settings.ink_margin_um / settings.overview_um_per_px)
-    if radius and marks.any():
-        marks = ndimage.binary_dilation(marks, structure=disk(radius))
-    return np.asarray(marks, dtype=np.bool_)
+    mostly_ink = ndimage.uniform_filter(planes.ink.astype(np.float32), size=5) > 0.4
+    marks = remove_small_objects(
+        mostly_ink | planes.black, max_size=_pixels(_SMALLEST_INK_MM2, settings)
+    )
+    return _dilated(marks, round(settings.ink_margin_um / settings.overview_um_per_px))
 
 
-def _tissue(od: NDArray[np.float64], marks: Mask, damage: Mask, settings: TissueSettings) -> Mask:
-    excess = ndimage.gaussian_filter(color.magenta(od), sigma=1.0, mode="nearest")
+def _tissue(
+    magenta: NDArray[np.float32], marks: Mask, damage: Mask, settings: TissueSettings
+) -> Mask:
+    excess = ndimage.gaussian_filter(magenta, sigma=1.0, mode="nearest")
     usable = ~marks & ~damage
     threshold = settings.min_magenta
     if usable.any():
-        split = threshold_otsu(np.clip(excess[usable], 0.0, 0.5))
+        split = float(_otsu(np.clip(excess[usable], 0.0, 0.5)))
         threshold = min(max(split, settings.min_magenta), settings.max_magenta)
     mask = (excess > threshold) & ~marks
     mask |= _touching(damage, mask)
     radius = round(settings.closing_um / settings.overview_um_per_px)
     if radius:
         padded = np.pad(mask, radius, mode="edge")
-        closed = ndimage.binary_closing(padded, structure=disk(radius))
+        closed = ~_dilated(~_dilated(padded, radius), radius)
         mask = closed[radius:-radius, radius:-radius] & ~marks
-    mask = ndimage.binary_opening(mask, structure=disk(1)) | (mask & damage)
+    mask = ndimage.binary_opening(mask, iterations=1) | (mask & damage)
     mask = remove_small_holes(mask, max_size=_pixels(settings.max_hole_mm2, settings)) & ~marks
     mask = remove_small_objects(mask, max_size=_pixels(settings.min_area_mm2, settings))
     return np.asarray(mask, dtype=np.bool_)
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    """Threshold in the middle between two classes of values in [0, 0.5], by Otsu's criterion.
+
+    References
+    ----------
+    .. [1] N. Otsu. A threshold selection method from gray-level histograms. IEEE Trans. Syst.
+       Man Cybern. 9(1), 62-66, 1979.
+    """
+    counts, edges = np.histogram(values, bins=256, range=(0.0, 0.5))
+    centers = (edges[:-1] + edges[1:]) / 2.0
+    below = counts.cumsum()
+    above = counts.sum() - below
+    total = (counts * centers).cumsum()
+    split = (below > 0) & (above > 0)
+    if not split.any():
+        return float(centers[counts.argmax()])
+    gap = total[-1] / counts.sum() * below[split] - total[split]
+    between = gap**2 / (below[split] * above[split].astype(np.float64))
+    return float(edges[1:][split][between.argmax()])
+
+
+def _dilated(mask: Mask, radius: int) -> Mask:
+    """Mask widened by ``radius`` pixels in a square; separable, so fast at any radius."""
+    if radius < 1:
+        return mask
+    wide = mask.astype(np.uint8)
+    for axis in (0, 1):
+        wide = ndimage.maximum_filter1d(wide, 2 * radius + 1, axis=axis, mode="constant")
+    return np.asarray(wide, dtype=np.bool_)
 
 
 def _touching(damage: Mask, tissue: Mask) -> Mask:
