@@ -18,8 +18,9 @@ __all__ = ["PERIOD", "Architecture", "Banks", "banks_for"]
 
 PERIOD = 1024
 """Period of every texture, pixels."""
+Texture = NDArray[np.floating]
 _BANK_SEED = 20_240_117
-_N_ARCHITECTURES = 3
+_N_ARCHITECTURES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ class Banks:
     """(PERIOD + BLOCK, same) fine unit noise."""
     ragged: Image32
     """(PERIOD + BLOCK, same) unit noise of about 10 um that frays edges."""
+    wavy: Image32
+    """(PERIOD + BLOCK, same) smooth unit noise that bends fibers."""
     fibers: Image32
-    """(4096,) periodic profile across collagen fibers, mean 1."""
+    """(4096,) periodic relative profile across collagen fibers, about 0."""
 
 
 @cache
@@ -67,11 +70,12 @@ def banks_for(um_per_px: float) -> Banks:
         architectures=tuple(_architecture(um_per_px, rng) for _ in range(_N_ARCHITECTURES)),
         grain=_padded(tileable_noise(PERIOD, 2.5, rng)),
         ragged=_padded(tileable_noise(PERIOD, 10.0 / um_per_px, rng, octaves=3)),
+        wavy=_padded(tileable_noise(PERIOD, 45.0 / um_per_px, rng)),
         fibers=_fiber_profile(rng),
     )
 
 
-def _padded(texture: NDArray[np.float64]) -> Image32:
+def _padded(texture: Texture) -> Image32:
     """Repeat the first rows and columns at the end."""
     return np.pad(texture, ((0, BLOCK), (0, BLOCK)), mode="wrap").astype(np.float32)
 
@@ -80,10 +84,10 @@ def _fiber_profile(rng: np.random.Generator) -> Image32:
     """Bundles of collagen, bright clefts between them."""
     spectrum = np.fft.rfft(rng.standard_normal(4096))
     frequency = np.arange(spectrum.size)
-    wave = np.fft.irfft(spectrum * np.exp(-((frequency / 420.0) ** 2)), n=4096)
+    wave = np.fft.irfft(spectrum * np.exp(-((frequency / 75.0) ** 2)) * (frequency > 6), n=4096)
     wave /= wave.std()
-    cleft = np.clip(wave - 1.15, 0.0, 0.8)
-    return (1.0 + 0.13 * wave - 0.75 * cleft).astype(np.float32)
+    cleft = np.clip(wave - 1.35, 0.0, 0.5)
+    return (0.2 * wave - 1.6 * cleft).astype(np.float32)
 
 
 def _cell_centers(um_per_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -102,12 +106,9 @@ def _architecture(um_per_px: float, rng: np.random.Generator) -> Architecture:
     """Voronoi cells in plates: neighbors in different plates stand apart by a sinusoid."""
     cells = _cell_centers(um_per_px, rng)
     yy, xx = np.mgrid[0:PERIOD, 0:PERIOD].astype(np.float64)
-    bend = 2.2 / um_per_px
+    bend = 2.6 / um_per_px
     points = np.stack(
-        [
-            axis + bend * 0.5 * tileable_noise(PERIOD, 9.0 / um_per_px, rng, octaves=2)
-            for axis in (xx, yy)
-        ],
+        [axis + bend * 0.5 * tileable_noise(PERIOD, 12.0 / um_per_px, rng) for axis in (xx, yy)],
         axis=-1,
     ).reshape(-1, 2)
     distance, nearest = cKDTree(cells, boxsize=PERIOD).query(np.mod(points, PERIOD), k=2)
@@ -143,7 +144,7 @@ def _cytoplasm(
     shape = to_edge.shape
     width = np.clip(1.5 + 1.3 * tileable_noise(shape[0], 90.0, rng), 0.0, 4.5)  # um
     gap = border * np.clip((width - to_edge) * 1.6, 0.0, 1.0)
-    gap = gaussian_filter(gap, 0.8, mode="wrap")
+    gap = gaussian_filter(gap, 1.1, mode="wrap")
     granules = tileable_noise(shape[0], 4.5, rng, octaves=2)
     clumps = tileable_noise(shape[0], 16.0, rng, octaves=2)
     membrane = np.exp(-((to_edge / 0.55) ** 2)) * ~border
@@ -151,7 +152,7 @@ def _cytoplasm(
     eosin = 0.62 * of_cell * (1.0 + 0.16 * granules + 0.10 * clumps + 0.22 * membrane)
     vacuoles = np.clip(clumps + 0.4 * granules - 1.7, 0.0, 1.0)
     eosin *= 1.0 - 0.6 * vacuoles
-    basophil = rng.gamma(2.0, 0.035, n_cells)[owner].reshape(shape)
+    basophil = rng.gamma(2.5, 0.036, n_cells)[owner].reshape(shape)
     hematoxylin = basophil * (1.0 + 0.35 * tileable_noise(shape[0], 6.0, rng, octaves=2))
     keep = 1.0 - 0.97 * gap
     eosin = np.clip(gaussian_filter(eosin * keep, 0.6, mode="wrap"), 0.0, None)

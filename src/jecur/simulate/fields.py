@@ -7,6 +7,7 @@ matrix products a block instead of filters over all pixels.
 from functools import cache
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 __all__ = ["BLOCK", "COARSE", "Image32", "enlarge", "smooth_field", "tileable_noise"]
@@ -51,7 +52,7 @@ def smooth_field(
 
 def tileable_noise(
     side: int, wavelength: float, rng: np.random.Generator, *, octaves: int = 1
-) -> NDArray[np.float64]:
+) -> Image32:
     """Draw periodic noise of mean 0 and standard deviation 1 by filtering in Fourier space.
 
     Parameters
@@ -68,17 +69,18 @@ def tileable_noise(
     Returns
     -------
     numpy.ndarray
-        (side, side) float64.
+        (side, side) float32.
     """
-    white = np.fft.rfft2(rng.standard_normal((side, side)))
+    white = scipy.fft.rfft2(rng.standard_normal((side, side), dtype=np.float32))
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    total = np.zeros((side, side))
+    gain = np.zeros_like(frequency)
     for octave in range(octaves):
-        center = 2.0**octave / wavelength
-        band = np.exp(-((frequency / center) ** 2)) * frequency
-        layer = np.fft.irfft2(white * band, s=(side, side))
-        total += 0.5**octave * layer / layer.std()
-    return (total - total.mean()) / total.std()
+        band = np.exp(-((frequency * wavelength / 2.0**octave) ** 2)) * frequency
+        gain += 0.5**octave * band / np.sqrt((band**2).sum())
+    noise = np.asarray(scipy.fft.irfft2(white * gain, s=(side, side)), dtype=np.float32)
+    noise -= noise.mean()
+    noise /= noise.std()
+    return noise
 
 
 def enlarge(nodes: Image32) -> Image32:
@@ -95,7 +97,7 @@ def enlarge(nodes: Image32) -> Image32:
         (BLOCK, BLOCK) float32; slightly smoothed, continuous across blocks.
     """
     matrix = _block_matrix()
-    return matrix @ nodes @ matrix.T
+    return np.asarray(matrix @ nodes @ matrix.T, dtype=np.float32)
 
 
 def _cubic_weights(t: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,8 +18,10 @@ HEPATOCYTE, LYMPHOCYTE, SPINDLE = 0, 1, 2
 _LYMPHOCYTES_PER_MM2 = (70.0, 2600.0)
 """At immune 0, and added at immune 1."""
 _LINING_PER_MM2 = 650.0
-_FIBROBLASTS_PER_MM2 = 850.0
+_FIBROBLASTS_PER_MM2 = 1250.0
 """Of stroma."""
+_RIM = 0.011
+"""Least tissue margin under a nucleus: about 5 um inside the edge of a slide's tissue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def _standing(
     xy = np.rint(points[:, :2]).astype(np.int64)
     node = plan.nodes(xy[:, 0], xy[:, 1])
     kept: NDArray[np.float64] = points[
-        (plan.tissue_margin[node] > 0.006) & ((plan.stroma_margin[node] > 0.0) == stroma)
+        (plan.tissue_margin[node] > _RIM) & ((plan.stroma_margin[node] > 0.0) == stroma)
     ]
     return kept
 
@@ -181,7 +183,7 @@ def _lining(
 
 def _fibroblasts(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -> _Group:
     """Spindle nuclei along the bands."""
-    weight = ((plan.stroma_margin > 0.02) & (plan.tissue_margin > 0.006)).astype(float)
+    weight = ((plan.stroma_margin > 0.03) & (plan.tissue_margin > _RIM)).astype(float)
     x, y = _scatter(plan, weight, _FIBROBLASTS_PER_MM2, rng)
     node = plan.nodes(x, y)
     along = np.arctan2(plan.band_slope[0][node], plan.band_slope[1][node]) + np.pi / 2
@@ -191,7 +193,7 @@ def _fibroblasts(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
 
 def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -> _Group:
     """Clusters where the immune feature is strong, a few everywhere; none on another."""
-    inside = (plan.tissue_margin > 0.006).astype(float)
+    inside = (plan.tissue_margin > _RIM).astype(float)
     base, most = _LYMPHOCYTES_PER_MM2
     density = inside * (base + most * plan.local[3].astype(float) ** 1.4)
     loose_x, loose_y = _scatter(plan, density, 0.3, rng)
@@ -207,7 +209,7 @@ def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
     height, width = plan.size_px
     framed = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     at_x, at_y = _within(plan, x[framed], y[framed])
-    alive = plan.tissue_margin[plan.nodes(at_x, at_y)] > 0.006
+    alive = plan.tissue_margin[plan.nodes(at_x, at_y)] > _RIM
     at_x, at_y = at_x[alive], at_y[alive]
     room = 5.5 / plan.um_per_px
     cell = np.floor(at_y / room) * 1_000_003 + np.floor(at_x / room)

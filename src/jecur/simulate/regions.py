@@ -61,7 +61,7 @@ class TissuePlan:
     @property
     def fiber_density(self) -> float:
         """Fiber profile samples per unit of ``band``."""
-        return 4096.0 * 0.9
+        return 640.0
 
     def coarse_block(self, coarse: Image32, at: tuple[int, int]) -> Image32:
         """Nodes of one block of a coarse map."""
@@ -112,7 +112,7 @@ def plan_tissue(
     grid = (shape[0], shape[1])
     node_um = COARSE * um_per_px
     tissue = _tissue_margin(grid, size_px, fraction, rng)
-    band = smooth_field(grid, 70.0 / node_um, rng)
+    band = smooth_field(grid, 48.0 / node_um, rng)
     where = smooth_field(grid, 200.0 / node_um, rng)
     ridge = 0.9 * heterogeneity / 0.3 * where - np.abs(band)
     inside = tissue > 0
@@ -132,7 +132,7 @@ def plan_tissue(
         if tissue[
             row * step : row * step + step + 3, column * step : column * step + step + 3
         ].max()
-        > -0.05
+        > -0.02
     )
     return TissuePlan(
         size_px=size_px,
@@ -163,6 +163,6 @@ def _tissue_margin(
     blob = -radius + 0.07 * smooth_field(grid, grid[0] / 7.0, rng)
     blob += 0.018 * smooth_field(grid, grid[0] / 32.0, rng)
     edge = np.maximum(np.abs(y), np.abs(x))
-    blob -= 8.0 * np.clip(edge - 0.93, 0.0, None)  # a rim of glass all around
+    blob -= 20.0 * np.clip(edge - 0.91, 0.0, None)  # a rim of glass all around
     margin: NDArray[np.float64] = blob - np.quantile(blob, 1.0 - fraction)
     return margin

@@ -86,14 +86,14 @@ def sprites_for(um_per_px: float) -> SpriteBank:
 def _round_nucleus(diameter: float, grade: int, rng: np.random.Generator) -> Sprite:
     """Hepatocyte: vesicular chromatin, darker rim, nucleoli that grow with the grade."""
     axis_ratio = rng.uniform(1.03, 1.14) + grade * rng.uniform(0.05, 0.20)
-    rough = 0.012 + 0.030 * grade
+    rough = 0.015 + 0.022 * grade
     canvas = _canvas(diameter * (1.25 + 0.12 * grade))
     rho = _outline(canvas, diameter / 2, axis_ratio, rough, rng)
     cover = _soft(1.0 - rho, diameter / 2)
-    chromatin = gaussian_filter(rng.standard_normal(rho.shape), max(0.9, diameter / 16))
+    chromatin = gaussian_filter(rng.standard_normal(rho.shape), max(0.8, diameter / 20))
     chromatin /= chromatin.std()
     rim = np.exp(-(((rho - 0.88) / 0.14) ** 2))
-    body = 0.86 + (0.13 + 0.03 * grade) * chromatin + 0.26 * rim
+    body = 0.84 + (0.12 + 0.02 * grade) * chromatin + 0.26 * rim
     for _ in range(int(rng.integers(0, 2)) + (grade >= 2)):
         at = rng.normal(scale=diameter / 9, size=2)
         spread = diameter * rng.uniform(0.06, 0.085)
@@ -111,11 +111,11 @@ def _lymphocyte(diameter: float, rng: np.random.Generator) -> Sprite:
 
 def _spindle(um_per_px: float, angle: float, rng: np.random.Generator) -> Sprite:
     """Fibroblast or endothelium: thin, dense, slightly bent."""
-    length, width = rng.uniform(9.0, 15.0) / um_per_px, rng.uniform(2.2, 3.3) / um_per_px
+    length, width = rng.uniform(7.5, 13.0) / um_per_px, rng.uniform(2.2, 3.4) / um_per_px
     canvas = _canvas(length * 1.1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     along, across = np.moveaxis(canvas @ turn, -1, 0)
-    across = across + rng.normal(scale=0.25) * (along / length) ** 2 * length
+    across = across + rng.normal(scale=0.15) * (along / length) ** 2 * length
     rho = np.sqrt((2 * along / length) ** 2 + (2 * across / width) ** 2)
     chromatin = gaussian_filter(rng.standard_normal(rho.shape), 1.0)
     return _finish(0.95 + 0.12 * chromatin / chromatin.std(), _soft(1.0 - rho, width / 2))
@@ -143,7 +143,9 @@ def _outline(
     theta = np.arctan2(v, u)
     edge = np.ones_like(theta)
     for order in (2, 3, 4, 5):
-        edge += rng.normal(scale=rough) * np.cos(order * theta + rng.uniform(0, 2 * np.pi))
+        edge += rng.normal(scale=rough * 2 / order) * np.cos(
+            order * theta + rng.uniform(0, 2 * np.pi)
+        )
     edge /= np.sqrt(np.mean(edge**2))
     rho: NDArray[np.float64] = np.hypot(u, v) / (radius * edge)
     return rho

@@ -29,7 +29,7 @@ _FIBER_EOSIN = 0.78
 _FIBER_HEMATOXYLIN = 0.035
 _STROMA_GAIN = 14.0
 """Sharpness of a band's edge: its margin is crossed over about 7 px."""
-_TISSUE_GAIN = 30.0
+_TISSUE_GAIN = 220.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +156,22 @@ def _fill_block(
         share += 0.055 * ragged
         share *= _STROMA_GAIN
         np.clip(share, 0.0, 1.0, out=share)
+        wavy = _cut(banks.wavy, y + origin[0], x + origin[1])
         phase = enlarge(plan.coarse_block(plan.band, at)) * plan.fiber_density
-        phase += 26.0 * ragged
-        phase += 14.0 * _cut(banks.grain, y, x)
+        phase += 55.0 * wavy
+        phase += 6.0 * ragged
         fiber = banks.fibers[phase.astype(np.int32) & (banks.fibers.size - 1)]
-        fiber *= _FIBER_EOSIN * thickness
+        bundled = np.clip(0.55 + 0.6 * _cut(banks.wavy, y + 300, x + 500), 0.1, 1.3)
+        fiber = (_FIBER_EOSIN + 0.02 * _cut(banks.grain, y, x)) * (1.0 + bundled * fiber)
+        fiber *= thickness
         fiber -= eosin
         fiber *= share
         eosin += fiber
         hematoxylin += share * (_FIBER_HEMATOXYLIN - hematoxylin)
     inside = plan.coarse_block(plan.tissue_margin, at)
-    if inside.min() < 0.25:
+    if inside.min() < 0.03:
         cover = enlarge(inside)
-        cover += 0.012 * ragged
+        cover += 0.0035 * ragged
         cover *= _TISSUE_GAIN
         np.clip(cover, 0.0, 1.0, out=cover)
         eosin *= cover
@@ -186,12 +189,12 @@ def _paste_bodies(
         for layer in (hematoxylin, eosin):
             target = layer[window][: disc.shape[0], : disc.shape[0]]
             target *= 1.0 - 0.97 * disc[: target.shape[0], : target.shape[1]]
-    red = _disc(6.4 / um_per_px)
+    red = _disc(5.8 / um_per_px)
     half = red.shape[0] // 2
     for x, y in nuclei.red_cells:
         target = eosin[y + margin - half : y + margin + half + 1, x + margin - half :]
         target = target[:, : red.shape[0]]
-        np.maximum(target, 1.15 * red, out=target)
+        np.maximum(target, 1.05 * red, out=target)
 
 
 def _disc(diameter: float) -> Image32:
