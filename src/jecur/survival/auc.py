@@ -1,5 +1,6 @@
-"""Time-dependent AUC: the chance that a patient who recurs by t had a higher marker than one
-who does not (cumulative cases, dynamic controls), weighted for censoring.
+"""Time-dependent AUC, cumulative cases and dynamic controls, weighted for censoring.
+
+The chance that a patient who recurs by t had a higher marker than one who does not:
 
     AUC(t) = sum over cases i of w_i * mean over controls j of [m_i > m_j] + [m_i = m_j] / 2
              / sum of w_i,     w_i = 1 / G(T_i -)
@@ -229,7 +230,7 @@ def _reason(case: BoolVector, control: BoolVector, t: float) -> str | None:
     return None
 
 
-def _at_horizon(  # noqa: PLR0913 -- inner kernel
+def _at_horizon(
     marker: Vector,
     time: Vector,
     event: BoolVector,
@@ -260,7 +261,7 @@ def _at_horizon(  # noqa: PLR0913 -- inner kernel
 
 
 def _error(influence: Matrix) -> Vector:
-    """Standard error from influences (h, n), with the n - 1 of timeROC and riskRegression."""
+    """Return standard errors from influences (h, n), with the n - 1 of timeROC and riskRegression."""
     n = influence.shape[1]
     return np.asarray(np.sqrt(np.sum(influence**2, axis=1) * n / max(n - 1, 1)))
 

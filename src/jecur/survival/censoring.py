@@ -43,8 +43,9 @@ def censoring_curve(time: Vector, event: BoolVector) -> CensoringCurve:
     """Estimate G from (n,) months and events."""
     table = life_table(time, event)
     able = table.n_risk - table.n_event
-    hazard = np.where(able > 0, table.n_censored / np.maximum(able, 1.0), 0.0)
-    return CensoringCurve(table, able, hazard, np.cumprod(1.0 - hazard))
+    hazard: Vector = np.where(able > 0, table.n_censored / np.maximum(able, 1.0), 0.0)
+    survival = np.cumprod(1.0 - hazard, dtype=np.float64)
+    return CensoringCurve(table, able, hazard, survival)
 
 
 def censoring_part(

@@ -155,18 +155,23 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     grouped = influence if code is None else np.bincount(code, weights=influence)
     error = float(np.sqrt(np.sum(grouped**2)))
     lower, upper = proportion_interval(estimate, error, level, interval)
+    concordant, discordant, tied_marker, tied_time, tied_both = (float(c) for c in counts)
     names = {"n": "Harrell's C", "n/G2": "Uno's C"}
     return Concordance(
         estimate,
         lower,
         upper,
         error,
-        *(float(c) for c in counts),
-        influence=influence,
-        level=level,
-        n=months.size,
-        events=int(seen.sum()),
-        method=f"{names.get(weight, f'concordance, weights {weight}')}, infinitesimal jackknife"
+        concordant,
+        discordant,
+        tied_marker,
+        tied_time,
+        tied_both,
+        influence,
+        level,
+        months.size,
+        int(seen.sum()),
+        f"{names.get(weight, f'concordance, weights {weight}')}, infinitesimal jackknife"
         + (f", events to {tau:g} months" if tau is not None else ""),
     )
 

@@ -113,7 +113,7 @@ def fisher_exact(table: ArrayLike, *, level: float = 0.95) -> FisherExact:
     counts = _check_counts(table, shape=(2, 2))
     a, first = int(counts[0, 0]), int(counts[0].sum())
     second, column = int(counts[1].sum()), int(counts[:, 0].sum())
-    support = np.arange(max(0, column - second), min(first, column) + 1)
+    support = np.arange(max(0, column - second), min(first, column) + 1, dtype=np.float64)
     law = hypergeom(first + second, first, column)
     probability = law.pmf(support)
     seen = float(law.pmf(a))
@@ -174,7 +174,7 @@ def chi_squared(table: ArrayLike, *, yates: bool = False) -> ChiSquared:
     )
 
 
-def clustered_difference(  # noqa: PLR0913 -- the data have three columns
+def clustered_difference(
     present: ArrayLike,
     first_group: ArrayLike,
     patient: Labels,
@@ -214,7 +214,7 @@ def clustered_difference(  # noqa: PLR0913 -- the data have three columns
         )
     k = len(names)
     score = (g - g.mean()) * (y - y.mean())
-    by_patient = np.bincount(code, weights=score, minlength=k)
+    by_patient = np.bincount(code, weights=score, minlength=k).astype(np.float64)
     total, variance = float(by_patient.sum()), float(np.sum(by_patient**2))
     z = total / np.sqrt(variance)
     first, second = float(y[g].mean()), float(y[~g].mean())
@@ -279,9 +279,7 @@ def _odds_ratio(support: Vector, log_pmf: Vector, a: int) -> float:
     return float(np.exp(brentq(excess, -60, 60, xtol=1e-14)))
 
 
-def _odds_limits(
-    support: Vector, log_pmf: Vector, a: int, alpha: float
-) -> tuple[float, float]:
+def _odds_limits(support: Vector, log_pmf: Vector, a: int, alpha: float) -> tuple[float, float]:
     """Odds ratios at which the table seen is just improbable enough, each tail alpha / 2."""
 
     def upper_tail(log_odds: float) -> float:
@@ -291,5 +289,7 @@ def _odds_limits(
         return float(_tilted(support, log_pmf, log_odds)[support <= a].sum() - alpha / 2)
 
     low = 0.0 if a == support[0] else float(np.exp(brentq(upper_tail, -60, 60, xtol=1e-14)))
-    high = float("inf") if a == support[-1] else float(np.exp(brentq(lower_tail, -60, 60, xtol=1e-14)))
+    high = (
+        float("inf") if a == support[-1] else float(np.exp(brentq(lower_tail, -60, 60, xtol=1e-14)))
+    )
     return low, high

@@ -16,7 +16,7 @@ References
    Am. Stat. Assoc. 84(408), 1074-1078, 1989.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -28,14 +28,8 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import Matrix, Vector
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
-from jecur.survival.partial_likelihood import (
-    Evaluation,
-    RiskSets,
-    Ties,
-    evaluate_likelihood,
-    risk_sets,
-    score_residuals,
-)
+from jecur.survival.newton import maximize_likelihood
+from jecur.survival.partial_likelihood import Ties, risk_sets, score_residuals
 
 __all__ = [
     "CoxModel",
@@ -46,9 +40,6 @@ __all__ = [
     "likelihood_ratio_test",
 ]
 
-TOLERANCE = 1e-9
-"""Largest Newton step left at the maximum, in standard deviations of a covariate."""
-MAX_ITERATIONS = 40
 COLLINEAR = 1e-9
 """Smallest part of a covariate, relative to its spread, that the others may leave unexplained."""
 
@@ -112,25 +103,7 @@ class CoxModel:
     def hazard_ratios(self, *, level: float = 0.95) -> tuple[HazardRatio, ...]:
         """Hazard ratios with Wald intervals, in the order of ``names``."""
         quantile = float(ndtri(0.5 + check_level(level) / 2))
-        out = []
-        for k, name in enumerate(self.names):
-            b, se = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
-            limits = np.exp(np.array([b, b - quantile * se, b + quantile * se]))
-            out.append(
-                HazardRatio(
-                    name,
-                    *(float(v) for v in limits),
-                    z=b / se,
-                    p=float(2 * ndtr(-abs(b / se))),
-                    coefficient=b,
-                    standard_error=se,
-                    level=level,
-                    n=self.n_patients,
-                    events=self.n_events,
-                    method=self.method,
-                )
-            )
-        return tuple(out)
+        return tuple(self._ratio(k, quantile, level) for k in range(len(self.names)))
 
     def likelihood_ratio(self) -> ModelTest:
         """Likelihood-ratio test of all coefficients at 0."""
@@ -146,6 +119,23 @@ class CoxModel:
     def score(self) -> ModelTest:
         """Score test of all coefficients at 0; with one group indicator, the log-rank test."""
         return self._test(self.score_chi2, "score test")
+
+    def _ratio(self, k: int, quantile: float, level: float) -> HazardRatio:
+        b, se = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
+        return HazardRatio(
+            self.names[k],
+            float(np.exp(b)),
+            float(np.exp(b - quantile * se)),
+            float(np.exp(b + quantile * se)),
+            b / se,
+            float(2 * ndtr(-abs(b / se))),
+            b,
+            se,
+            level,
+            self.n_patients,
+            self.n_events,
+            self.method,
+        )
 
     def _test(self, chi2: float, method: str) -> ModelTest:
         df = len(self.names)
@@ -205,7 +195,7 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         )
     sets = risk_sets(months, seen, stratum, ties)
     centered, scale = _standardize(x[sets.order], names)
-    beta, at, null, iterations = _maximize(centered, sets, names)
+    beta, at, null, iterations = maximize_likelihood(centered, sets, names)
     covariance = np.linalg.inv(at.information) / np.outer(scale, scale)
     robust = covariance
     if robust_cluster is not None:
@@ -296,66 +286,3 @@ def _standardize(x: Matrix, names: tuple[str, ...]) -> tuple[Matrix, Vector]:
                 "leave one out"
             )
     return z, cast("Vector", scale)
-
-
-def _maximize(
-    x: Matrix, sets: RiskSets, names: tuple[str, ...]
-) -> tuple[Vector, Evaluation, Evaluation, int]:
-    """Newton-Raphson from 0, each step halved until the likelihood rises."""
-    beta = np.zeros(x.shape[1])
-    null = at = evaluate_likelihood(beta, x, sets)
-    _require_information(null, names)
-    step = beta
-    for iteration in range(1, MAX_ITERATIONS + 1):
-        step = _newton_step(at, names)
-        factor, trial = 1.0, at
-        for _ in range(30):
-            trial = _try(beta + factor * step, x, sets)
-            slack = 1e-12 * abs(at.log_likelihood)
-            if trial.log_likelihood >= at.log_likelihood - slack:
-                break
-            factor /= 2
-        beta, at = beta + factor * step, trial
-        if np.max(np.abs(factor * step) / (1.0 + np.abs(beta))) <= TOLERANCE:
-            return beta, at, null, iteration
-    stuck = np.flatnonzero(np.abs(step) > TOLERANCE * (1 + np.abs(beta)))
-    raise _separated([names[k] for k in stuck])
-
-
-def _try(beta: Vector, x: Matrix, sets: RiskSets) -> Evaluation:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        at = evaluate_likelihood(beta, x, sets)
-    if np.isfinite(at.log_likelihood) and np.all(np.isfinite(at.information)):
-        return at
-    return replace(at, log_likelihood=-np.inf)
-
-
-def _require_information(null: Evaluation, names: tuple[str, ...]) -> None:
-    """Refuse a covariate that does not vary among the patients at risk at any event."""
-    values, vectors = np.linalg.eigh(null.information)
-    flat = values <= 1e-12 * max(float(values[-1]), 1.0)
-    if flat.any():
-        involved = np.abs(vectors[:, flat]).max(axis=1) > 0.1
-        named = ", ".join(names[k] for k in np.flatnonzero(involved))
-        raise NotEstimableError(
-            f"expected covariates that vary among the patients at risk when events happened, "
-            f"found none for {named}; leave it out or out of the strata"
-        )
-
-
-def _newton_step(at: Evaluation, names: tuple[str, ...]) -> Vector:
-    """Solve information x step = gradient; a flat direction means no maximum."""
-    values, vectors = np.linalg.eigh(at.information)
-    flat = values <= 1e-13 * max(float(values[-1]), 1e-300)
-    if flat.any():
-        involved = np.abs(vectors[:, flat]).max(axis=1) > 0.1
-        raise _separated([names[k] for k in np.flatnonzero(involved)])
-    return np.asarray(vectors @ ((vectors.T @ at.gradient) / values))
-
-
-def _separated(names: list[str]) -> NotEstimableError:
-    return NotEstimableError(
-        f"expected a finite maximum of the likelihood, found none for {', '.join(names)}: "
-        "the covariate separates events from the rest; merge sparse levels or leave it out",
-        code="separation",
-    )

@@ -114,7 +114,7 @@ def life_table(time: Vector, event: BoolVector) -> LifeTable:
     """Count patients at risk, events and censorings at every distinct time."""
     times, position = np.unique(time, return_inverse=True)
     total = np.bincount(position, minlength=times.size).astype(np.float64)
-    n_event = np.bincount(position, weights=event, minlength=times.size)
+    n_event = np.bincount(position, weights=event, minlength=times.size).astype(np.float64)
     n_risk = np.cumsum(total[::-1])[::-1]
     return LifeTable(times, n_risk, n_event, total - n_event, position)
 

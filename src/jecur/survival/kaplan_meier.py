@@ -86,10 +86,10 @@ class KaplanMeier:
     def quantile(self, probability: float) -> Quantile:
         """Time by which a fraction ``probability`` has had the event; R's ``quantile``."""
         q = 1.0 - probability
-        times = [_crossing(self.time, c, q) for c in (self.survival, self.lower, self.upper)]
-        return Quantile(
-            *times, level=self.level, n=self.n, events=self.events, method=self.method
+        time, lower, upper = (
+            _crossing(self.time, curve, q) for curve in (self.survival, self.lower, self.upper)
         )
+        return Quantile(time, lower, upper, self.level, self.n, self.events, self.method)
 
     def median(self) -> Quantile:
         """Median survival, months; the interval inverts the curve's limits."""
@@ -144,8 +144,10 @@ def kaplan_meier(
     z = float(ndtri(0.5 + check_level(level) / 2))
     table = life_table(months, seen)
     with np.errstate(divide="ignore", invalid="ignore"):
-        survival = np.cumprod(1.0 - table.n_event / table.n_risk)
-        variance = np.cumsum(table.n_event / (table.n_risk * (table.n_risk - table.n_event)))
+        survival = np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)
+        variance: Vector = np.cumsum(
+            table.n_event / (table.n_risk * (table.n_risk - table.n_event))
+        )
         log_error = np.sqrt(variance)
         lower, upper = _limits(survival, log_error, z, interval)
         error = np.where(survival > 0, survival * log_error, np.nan)

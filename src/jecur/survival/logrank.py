@@ -28,6 +28,7 @@ from jecur.survival.multiplicity import Adjustment, adjust_p_values
 
 __all__ = ["LogRank", "PairwiseLogRank", "logrank", "pairwise_logrank"]
 
+
 @dataclass(frozen=True, slots=True)
 class LogRank:
     """A log-rank test."""

@@ -184,6 +184,6 @@ def _accumulated(per_slot: NDArray[np.float64], sets: RiskSets) -> NDArray[np.fl
 def _by_row(values: NDArray[np.float64], row: IntVector, k: int) -> NDArray[np.float64]:
     """Add slots of one time row together, (k, ...)."""
     if values.ndim == 1:
-        return np.bincount(row, weights=values, minlength=k)
+        return np.asarray(np.bincount(row, weights=values, minlength=k), dtype=np.float64)
     columns = [np.bincount(row, weights=column, minlength=k) for column in values.T]
     return np.stack(columns, axis=1)

@@ -1,0 +1,166 @@
+"""Covariates as columns of a model: indicators of a factor's levels, numbers as they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from jecur.arrays import BoolVector, Matrix, Vector
+from jecur.errors import JecurError, NotEstimableError, TableError
+from jecur.survival.cox import HazardRatio, ModelTest
+from jecur.survival.logrank import LogRank
+from jecur.survival.study import CLASSIFIER, CovariateColumn, Reported, ReportedTest
+
+__all__ = [
+    "Term",
+    "attempt",
+    "classifier_term",
+    "make_term",
+    "missing",
+    "nothing",
+    "report_ratio",
+    "report_test",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A covariate ready for a model."""
+
+    name: str
+    label: str
+    columns: Matrix
+    """(n, k) float64, NaN where missing."""
+    contrasts: tuple[str, ...]
+    """(k,) what a unit of each column means."""
+
+    @property
+    def known(self) -> BoolVector:
+        """(n,) not missing."""
+        return np.asarray(np.isfinite(self.columns).all(axis=1))
+
+
+def classifier_term(high_risk: BoolVector) -> Term:
+    """High against low risk."""
+    column = high_risk.astype(np.float64)[:, None]
+    return Term(CLASSIFIER, "Classifier", column, ("high vs low",))
+
+
+def make_term(covariate: CovariateColumn, n: int) -> Term:
+    """Code a covariate of n patients.
+
+    Raises
+    ------
+    TableError
+        If it has another length, or a level or reference that does not exist.
+    NotEstimableError
+        If fewer than two values were seen.
+    """
+    if len(covariate.values) != n:
+        raise TableError(
+            f"expected {n} values of {covariate.name}, found {len(covariate.values)}; "
+            "give one a patient"
+        )
+    if covariate.kind == "numeric":
+        values = numeric_values(covariate)
+        if np.unique(values[np.isfinite(values)]).size < 2:
+            raise NotEstimableError(f"expected {covariate.name} to vary, found one value only")
+        unit = f"per {covariate.unit}" if covariate.unit else "per unit"
+        return Term(covariate.name, covariate.label, values[:, None], (unit,))
+    known = ~missing(covariate)
+    levels = factor_levels(covariate)
+    if len(levels) < 2:
+        raise NotEstimableError(f"expected {covariate.name} to vary, found one level only")
+    text = np.array([str(v) for v in covariate.values])
+    columns = np.stack([(text == level).astype(np.float64) for level in levels[1:]], axis=1)
+    columns[~known] = np.nan
+    contrasts = tuple(f"{level} vs {levels[0]}" for level in levels[1:])
+    return Term(covariate.name, covariate.label, columns, contrasts)
+
+
+def missing(covariate: CovariateColumn) -> BoolVector:
+    """(n,) True where there is no value."""
+    return np.array([v is None or v != v for v in covariate.values], dtype=np.bool_)  # noqa: PLR0124
+
+
+def numeric_values(covariate: CovariateColumn) -> Vector:
+    """(n,) float64, NaN where missing.
+
+    Raises
+    ------
+    TableError
+        If a value is no number.
+    """
+    try:
+        return np.array([np.nan if v is None else float(v) for v in covariate.values])
+    except ValueError as error:
+        raise TableError(
+            f"expected numbers in {covariate.name}, found text ({error}); declare it categorical"
+        ) from error
+
+
+def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
+    """Levels seen, the reference first, the others in sorted order.
+
+    Raises
+    ------
+    TableError
+        If the reference was not seen.
+    """
+    seen = sorted(
+        {str(v) for v, gone in zip(covariate.values, missing(covariate), strict=True) if not gone}
+    )
+    if covariate.reference is None or not seen:
+        return tuple(seen)
+    if covariate.reference not in seen:
+        raise TableError(
+            f"expected the reference {covariate.reference!r} among the levels of "
+            f"{covariate.name}, found {', '.join(seen)}; name one of them"
+        )
+    return (covariate.reference, *(level for level in seen if level != covariate.reference))
+
+
+def attempt(compute: Callable[[], T]) -> tuple[T | None, str | None]:
+    """Return (value, None), or (None, why not) where the data do not determine it."""
+    try:
+        return compute(), None
+    except JecurError as error:
+        return None, error.message
+    except np.linalg.LinAlgError:
+        return None, "expected an invertible information matrix, found a singular one"
+
+
+def report_ratio(
+    ratio: HazardRatio | None, reason: str | None, counts: tuple[int, int], level: float
+) -> Reported:
+    """Report a hazard ratio or why there is none."""
+    if ratio is None:
+        return Reported(None, None, None, None, None, *counts, level, "Cox", reason)
+    return Reported(
+        ratio.estimate,
+        ratio.lower,
+        ratio.upper,
+        ratio.p,
+        ratio.z,
+        ratio.n,
+        ratio.events,
+        level,
+        ratio.method,
+    )
+
+
+def report_test(
+    test: ModelTest | LogRank | None, reason: str | None, counts: tuple[int, int], method: str
+) -> ReportedTest:
+    """Report a test or why there is none."""
+    if test is None:
+        return ReportedTest(None, None, None, *counts, method, reason)
+    return ReportedTest(test.chi2, test.df, test.p, test.n, test.events, test.method)
+
+
+def nothing(counts: tuple[int, int], level: float, method: str, reason: str | None) -> Reported:
+    """Report that there is no number, and why."""
+    return Reported(None, None, None, None, None, *counts, level, method, reason)

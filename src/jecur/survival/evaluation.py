@@ -1,0 +1,188 @@
+"""The statistics of a study in one call: from risks and follow-up to everything a report prints.
+
+Nothing raises because the data are too few: what cannot be estimated is None beside a reason.
+"""
+
+import numpy as np
+
+from jecur.arrays import Vector
+from jecur.errors import EndpointError, TableError
+from jecur.settings import StatisticsSettings
+from jecur.survival.bootstrap import bootstrap_interval
+from jecur.survival.concordance import Concordance, PairWeight, concordance
+from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
+from jecur.survival.design import attempt, nothing, report_ratio, report_test
+from jecur.survival.kaplan_meier import median_follow_up
+from jecur.survival.markers import auc_curves, calibration_of_risk
+from jecur.survival.models import multivariable_model, univariable_table
+from jecur.survival.proportional_hazards import proportional_hazards_test
+from jecur.survival.study import EvaluationInput, Reported, ReportedTest, StudyStatistics
+from jecur.survival.subgroups import (
+    compare_groups,
+    describe_group,
+    report_quantile,
+    stratified_factor,
+)
+
+__all__ = ["evaluate"]
+
+
+def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> StudyStatistics:
+    """Compute every statistic of a study.
+
+    Parameters
+    ----------
+    patients
+        Risk, group, follow-up and covariates.
+    settings
+        Horizons, intervals, ties, rules.
+
+    Returns
+    -------
+    StudyStatistics
+        Complete; what the data do not determine is None beside a reason.
+
+    Raises
+    ------
+    TableError, EndpointError
+        Columns of different lengths, risks or months that are missing.
+    """
+    _check(patients)
+    everybody = np.ones(patients.months.size, dtype=np.bool_)
+    counts = int(everybody.size), int(patients.event.sum())
+    ratio, test = compare_groups(everybody, patients, settings)
+    univariable = univariable_table(patients, settings)
+    return StudyStatistics(
+        n=counts[0],
+        events=counts[1],
+        endpoint_name=patients.endpoint_name,
+        endpoint_definition=patients.endpoint_definition,
+        level=settings.level,
+        landmark_months=settings.landmark_months,
+        horizons_months=settings.horizons_months,
+        median_follow_up=_follow_up(patients, counts, settings),
+        overall=describe_group("all", everybody, patients, settings),
+        groups=(
+            describe_group("high", patients.high_risk, patients, settings),
+            describe_group("low", ~patients.high_risk, patients, settings),
+        ),
+        logrank=test,
+        hazard_ratio=ratio,
+        proportional_hazards=_proportional(patients, counts, settings),
+        hazard_ratio_per_sd=_per_sd(patients, counts, settings),
+        concordance=_concordance(patients.risk, patients, "n", settings),
+        concordance_uno=_concordance(patients.risk, patients, "n/G2", settings),
+        concordance_groups=_concordance(patients.high_risk.astype(float), patients, "n", settings),
+        concordance_bootstrap=_bootstrap(patients, counts, settings),
+        univariable=univariable,
+        multivariable=multivariable_model(patients, univariable, settings),
+        stratified=tuple(stratified_factor(c, patients, settings) for c in patients.covariates),
+        auc=auc_curves(patients, settings),
+        calibration=calibration_of_risk(patients, settings),
+    )
+
+
+def _check(patients: EvaluationInput) -> None:
+    n = len(patients.patient_ids)
+    columns = {"months": patients.months, "event": patients.event, "risk": patients.risk}
+    columns["high_risk"] = patients.high_risk
+    for name, column in columns.items():
+        if column.shape != (n,):
+            raise TableError(
+                f"expected {n} values of {name}, found shape {column.shape}; give one a patient"
+            )
+    if patients.event.dtype != np.bool_ or patients.high_risk.dtype != np.bool_:
+        raise EndpointError("expected event and high_risk as True or False, found another type")
+    if not np.all((patients.risk > 0) & (patients.risk < 1)):
+        raise TableError("expected risks between 0 and 1, found others; check the scores")
+    if not np.all(np.isfinite(patients.months) & (patients.months >= 0)):
+        raise EndpointError("expected months of zero or more, found others; check the follow-up")
+    if len(set(patients.patient_ids)) != n:
+        raise TableError("expected one row a patient, found patients twice; pool their slides")
+
+
+def _follow_up(
+    patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
+) -> Reported:
+    median, reason = attempt(
+        lambda: median_follow_up(
+            patients.months, patients.event, interval=settings.interval, level=settings.level
+        )
+    )
+    if median is None:
+        return nothing(counts, settings.level, "reverse Kaplan-Meier", reason)
+    return report_quantile(median, "too few patients were censored")
+
+
+def _proportional(
+    patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
+) -> ReportedTest:
+    def test() -> ModelTest:
+        x = patients.high_risk[:, None].astype(float)
+        response = patients.months, patients.event
+        model = fit_cox(x, *response, names=("high against low risk",), ties=settings.ties)
+        return proportional_hazards_test(model, x, *response).global_test
+
+    return report_test(*attempt(test), counts, "score test")
+
+
+def _per_sd(
+    patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
+) -> Reported:
+    def ratio() -> HazardRatio:
+        spread = float(patients.risk.std(ddof=1)) if patients.risk.size > 1 else 0.0
+        x = patients.risk[:, None] / (spread or 1.0)
+        names = ("risk, per standard deviation",)
+        model = fit_cox(x, patients.months, patients.event, names=names, ties=settings.ties)
+        return model.hazard_ratios(level=settings.level)[0]
+
+    return report_ratio(*attempt(ratio), counts, settings.level)
+
+
+def _concordance(
+    marker: Vector, patients: EvaluationInput, weight: PairWeight, settings: StatisticsSettings
+) -> Reported:
+    def compute() -> Concordance:
+        return concordance(
+            marker, patients.months, patients.event, weight=weight, level=settings.level
+        )
+
+    value, reason = attempt(compute)
+    if value is None:
+        counts = patients.months.size, int(patients.event.sum())
+        return nothing(counts, settings.level, "concordance", reason)
+    return Reported(
+        value.estimate,
+        value.lower,
+        value.upper,
+        None,
+        None,
+        value.n,
+        value.events,
+        value.level,
+        value.method,
+    )
+
+
+def _bootstrap(
+    patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
+) -> Reported | None:
+    if settings.n_bootstrap == 0:
+        return None
+    value, reason = attempt(
+        lambda: bootstrap_interval(
+            lambda rows: (
+                concordance(
+                    patients.risk[rows], patients.months[rows], patients.event[rows]
+                ).estimate
+            ),
+            patients.months.size,
+            rng=np.random.default_rng(settings.seed),
+            n_replicates=settings.n_bootstrap,
+            level=settings.level,
+        )
+    )
+    if value is None:
+        return nothing(counts, settings.level, "bootstrap by patient", reason)
+    limits = value.estimate, value.lower, value.upper
+    return Reported(*limits, None, None, *counts, settings.level, value.method)

@@ -1,0 +1,295 @@
+"""What goes into the statistics of a study, and everything that comes out.
+
+Every number that may not exist is optional and stands beside a ``reason``; the pair is either
+(number, None) or (None, why not).
+"""
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from jecur.arrays import BoolVector, Vector
+from jecur.survival.calibration import BrierScore, CalibrationGroup
+from jecur.survival.kaplan_meier import KaplanMeier
+
+__all__ = [
+    "AucCurve",
+    "AucPoint",
+    "Calibration",
+    "CovariateColumn",
+    "EvaluationInput",
+    "GroupStatistics",
+    "HorizonSurvival",
+    "ModelRow",
+    "MultivariableModel",
+    "Reported",
+    "ReportedTest",
+    "StratifiedFactor",
+    "StudyStatistics",
+    "Subgroup",
+    "UnivariableRow",
+    "to_json_dict",
+]
+
+CLASSIFIER = "high_risk"
+"""Name of the classifier among the covariates: 1 high risk, 0 low."""
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateColumn:
+    """One clinical covariate of n patients."""
+
+    name: str
+    label: str
+    """As printed."""
+    kind: Literal["numeric", "categorical"]
+    values: tuple[float | str | None, ...]
+    """(n,) numbers or levels; None or NaN where missing."""
+    reference: str | None = None
+    """Level that others are compared with; the first in sorted order if left out."""
+    unit: str | None = None
+    """Unit of a numeric covariate."""
+    cut: float | None = None
+    """Splits a numeric covariate into subgroups (above it / up to it); its median if left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationInput:
+    """Patients with their risk and follow-up; one row a patient, the same order everywhere."""
+
+    patient_ids: tuple[str, ...]
+    months: Vector
+    """(n,) follow-up."""
+    event: BoolVector
+    """(n,) the endpoint was seen."""
+    risk: Vector
+    """(n,) in (0, 1); higher means earlier event."""
+    high_risk: BoolVector
+    """(n,) above the locked cutoff."""
+    endpoint_name: str
+    endpoint_definition: str
+    covariates: tuple[CovariateColumn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A number with its interval, or the reason why there is none."""
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    p: float | None
+    z: float | None
+    n: int
+    events: int
+    level: float
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedTest:
+    """A chi-squared test, or the reason why there is none."""
+
+    chi2: float | None
+    df: int | None
+    p: float | None
+    n: int
+    events: int
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonSurvival:
+    """Survival of a group at one horizon."""
+
+    months: float
+    survival: float | None
+    lower: float | None
+    upper: float | None
+    n_at_risk: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatistics:
+    """One group's survival."""
+
+    name: str
+    """"all", "high" or "low"."""
+    n: int
+    events: int
+    median: Reported
+    """Months; no estimate where the curve stays above one half."""
+    survival: tuple[HorizonSurvival, ...]
+    curve: KaplanMeier | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnivariableRow:
+    """One contrast of a model with one covariate."""
+
+    covariate: str
+    label: str
+    contrast: str
+    """"high vs low", "II vs I", "per year"."""
+    hazard_ratio: Reported
+    term: ReportedTest
+    """Likelihood-ratio test of the whole covariate."""
+    n_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One contrast of the multivariable model."""
+
+    covariate: str
+    label: str
+    contrast: str
+    hazard_ratio: Reported
+    proportional_hazards: ReportedTest
+    """Of the whole covariate."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultivariableModel:
+    """The classifier beside clinical covariates."""
+
+    rule: str
+    covariates: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Covariates that did not enter, each with the reason."""
+    rows: tuple[ModelRow, ...]
+    n: int
+    events: int
+    n_excluded_missing: int
+    proportional_hazards: ReportedTest
+    likelihood_ratio: ReportedTest
+    added_value: ReportedTest
+    """Likelihood-ratio test of what the classifier adds to the covariates."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroup:
+    """High against low risk within one level of a factor."""
+
+    level: str
+    n: int
+    events: int
+    hazard_ratio: Reported
+    logrank: ReportedTest
+    high: GroupStatistics
+    low: GroupStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class StratifiedFactor:
+    """High against low risk within every level of a factor."""
+
+    covariate: str
+    label: str
+    levels: tuple[Subgroup, ...]
+    n_missing: int
+    stratified_logrank: ReportedTest
+    interaction: ReportedTest
+    """Likelihood-ratio test that the classifier's hazard ratio is the same in all levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class AucPoint:
+    """AUC at one horizon."""
+
+    months: float
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    n_cases: int
+    n_controls: int
+    n_at_risk: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AucCurve:
+    """Time-dependent AUC of one marker."""
+
+    marker: str
+    label: str
+    points: tuple[AucPoint, ...]
+    landmark: AucPoint
+    difference: Reported
+    """Continuous risk less this marker at the landmark, same patients."""
+    n: int
+    events: int
+    n_missing: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Risk read as the probability of the event by the landmark."""
+
+    months: float
+    groups: tuple[CalibrationGroup, ...]
+    brier: BrierScore | None
+    slope: Reported
+    """Cox coefficient of logit(risk); the log hazard ratio per unit, not exponentiated."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatistics:
+    """Everything a report prints."""
+
+    n: int
+    events: int
+    endpoint_name: str
+    endpoint_definition: str
+    level: float
+    landmark_months: float
+    horizons_months: tuple[float, ...]
+    median_follow_up: Reported
+    overall: GroupStatistics
+    groups: tuple[GroupStatistics, ...]
+    """High, then low."""
+    logrank: ReportedTest
+    hazard_ratio: Reported
+    """High against low."""
+    proportional_hazards: ReportedTest
+    """Of that hazard ratio."""
+    hazard_ratio_per_sd: Reported
+    """Per standard deviation of the risk."""
+    concordance: Reported
+    """Harrell's, of the continuous risk."""
+    concordance_uno: Reported
+    concordance_groups: Reported
+    """Harrell's, of high against low."""
+    concordance_bootstrap: Reported | None
+    univariable: tuple[UnivariableRow, ...]
+    multivariable: MultivariableModel
+    stratified: tuple[StratifiedFactor, ...]
+    auc: tuple[AucCurve, ...]
+    calibration: Calibration
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, numbers and None; see `to_json_dict`."""
+        converted: dict[str, Any] = to_json_dict(self)
+        return converted
+
+
+def to_json_dict(value: Any) -> Any:  # noqa: ANN401 -- any value that JSON can hold
+    """Turn a tree of dataclasses and arrays into what JSON can hold; NaN and infinity are None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json_dict(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray):
+        return [to_json_dict(v) for v in value.tolist()]
+    if isinstance(value, (tuple, list)):
+        return [to_json_dict(v) for v in value]
+    if isinstance(value, np.generic):
+        return to_json_dict(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
