@@ -1,0 +1,204 @@
+"""Fields with outlined nuclei: read them at the working scale, draw crops, perturb the colors.
+
+A folder of such data holds ``split.csv`` (dataset, image, split) and, for each dataset,
+``images/`` and ``labels/`` with PNG files of the same names; a label image is 0 on background
+and k on nucleus k.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from jecur.arrays import RGB, LabelImage
+from jecur.errors import TrainingError
+
+T = TypeVar("T", bound=np.generic)
+
+__all__ = ["WORKING_UM_PER_PX", "CropSource", "Field", "perturb_colors", "read_fields"]
+
+WORKING_UM_PER_PX = 128.0 / 224.0
+"""The scale of a tile: 128 um on 224 px, 0.571 um/px."""
+
+SCALE_OF_SPLIT = {"external_20x": 0.5}
+"""Micrometers per pixel of splits not scanned at 0.25."""
+
+CROP_SCALES = (0.5, 0.64, 0.8, 0.9, 1.0, 1.12, 1.25)
+"""Magnifications at which training images are held; 0.5 makes a 40x nucleus look half as big."""
+CROP_SCALE_WEIGHTS = (0.06, 0.1, 0.18, 0.18, 0.2, 0.16, 0.12)
+
+FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
+"""Slide readers shrink pixels in different ways; training sees them all."""
+
+HE_STAINS = np.array(
+    [[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32
+)
+"""Ruifrok and Johnston's hematoxylin, eosin and remainder in optical density, rows, (3, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One annotated field at the working scale."""
+
+    name: str
+    rgb: RGB
+    """(h, w, 3) uint8."""
+    labels: LabelImage
+    """(h, w), 0 = background, k = nucleus k."""
+    cover: NDArray[np.float32]
+    """(h, w) fraction of the pixel that is nucleus, in [0, 1]."""
+
+
+def read_fields(
+    data: Path, split: str, *, um_per_px: float = WORKING_UM_PER_PX, shrink: int = 0
+) -> list[Field]:
+    """Read every field of one split, resampled from its own scale.
+
+    Parameters
+    ----------
+    data
+        The folder with ``split.csv``.
+    split
+        A value of its ``split`` column.
+    um_per_px
+        Scale wanted; labels are taken at the nearest pixel, cover by area.
+    shrink
+        Index into `FILTERS` of how colors are resampled.
+
+    Raises
+    ------
+    TrainingError
+        If the folder, the split or one of its images is missing.
+    """
+    table = data / "split.csv"
+    if not table.is_file():
+        raise TrainingError(
+            f"expected {table} with columns dataset, image, split; found no such file; "
+            "name the folder that holds it"
+        )
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("split") == split]
+    if not rows:
+        raise TrainingError(f"expected images of split {split!r} in {table}, found none")
+    factor = SCALE_OF_SPLIT.get(split, 0.25) / um_per_px
+    return [_read_field(data / row["dataset"], row["image"], factor, shrink) for row in rows]
+
+
+def _read_field(folder: Path, name: str, factor: float, shrink: int) -> Field:
+    paths = [folder / "images" / name, folder / "labels" / name]
+    for path in paths:
+        if not path.is_file():
+            raise TrainingError(f"expected {path}, found no such file; complete the data")
+    image = Image.open(paths[0]).convert("RGB")
+    labels = Image.fromarray(np.asarray(Image.open(paths[1])).astype(np.int32))
+    size = (round(image.width * factor), round(image.height * factor))
+    inside = Image.fromarray((np.asarray(labels) > 0).astype(np.float32))
+    return Field(
+        name=Path(name).stem,
+        rgb=np.asarray(image.resize(size, FILTERS[shrink])),
+        labels=np.asarray(labels.resize(size, Image.Resampling.NEAREST)),
+        cover=np.clip(np.asarray(inside.resize(size, Image.Resampling.BOX)), 0.0, 1.0),
+    )
+
+
+class CropSource:
+    """Random crops of a split: place, magnification, mirror and quarter turns.
+
+    Parameters
+    ----------
+    data, split
+        See `read_fields`.
+    side
+        Side of a crop, pixels; smaller than the smallest image at the smallest magnification.
+    """
+
+    def __init__(self, data: Path, split: str, *, side: int = 192) -> None:
+        self.side = side
+        self.levels = [
+            read_fields(data, split, um_per_px=WORKING_UM_PER_PX / scale, shrink=k % len(FILTERS))
+            for k, scale in enumerate(CROP_SCALES)
+        ]
+        smallest = min(min(field.cover.shape) for level in self.levels for field in level)
+        if smallest < side:
+            raise TrainingError(
+                f"expected crops of at most {smallest} px, found {side}; choose a smaller side"
+            )
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw n crops: colors (n, 3, side, side) float32 in [0, 255], cover (n, side, side)."""
+        colors, covers = [], []
+        for level in rng.choice(len(CROP_SCALES), size=n, p=CROP_SCALE_WEIGHTS):
+            fields = self.levels[level]
+            field = fields[rng.integers(len(fields))]
+            y, x = (rng.integers(extent - self.side + 1) for extent in field.cover.shape)
+            window = (slice(y, y + self.side), slice(x, x + self.side))
+            turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+            colors.append(_turn(field.rgb[window], turns, mirror))
+            covers.append(_turn(field.cover[window], turns, mirror))
+        rgb = torch.from_numpy(np.stack(colors)).permute(0, 3, 1, 2).float()
+        return rgb, torch.from_numpy(np.stack(covers))
+
+
+def _turn(array: NDArray[T], turns: int, mirror: bool) -> NDArray[T]:
+    turned = np.rot90(array, turns)
+    return turned[:, ::-1] if mirror else turned
+
+
+def perturb_colors(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    """Make the crops look as if another laboratory had stained and another scanner read them.
+
+    Per crop: the stain directions turn a little, the amount of each stain is scaled and
+    shifted, the three optical densities are scaled (scanner), and some crops are blurred or
+    made noisy. One crop in eight keeps its colors.
+
+    Parameters
+    ----------
+    rgb
+        (n, 3, h, w) float32 in [0, 255].
+    rng
+        Draws everything.
+
+    Returns
+    -------
+    Tensor
+        The same shape and range, channels last in memory.
+    """
+    n = len(rgb)
+    stains = HE_STAINS + rng.normal(0.0, 0.05, (n, 3, 3)).astype(np.float32)
+    stains = np.clip(stains, 0.0, None)
+    stains /= np.linalg.norm(stains, axis=2, keepdims=True)
+    amount = np.exp(rng.normal(0.0, (0.3, 0.3, 0.2), (n, 3))).astype(np.float32)
+    shift = rng.normal(0.0, 0.03, (n, 3)).astype(np.float32)
+    scanner = np.exp(rng.normal(0.0, 0.1, (n, 3))).astype(np.float32)
+    keep = rng.random(n) < 0.125
+    # od' = ((od M^-1) * amount + shift) M' * scanner: one 3 x 3 matrix and one offset a crop.
+    matrix = np.linalg.inv(HE_STAINS) @ (amount[:, :, None] * stains) * scanner[:, None, :]
+    offset = (shift[:, None, :] @ stains)[:, 0] * scanner
+    matrix[keep], offset[keep] = np.eye(3, dtype=np.float32), 0.0
+    density = -torch.log((rgb.permute(0, 2, 3, 1) + 1.0) / 256.0)  # (n, h, w, 3)
+    density = density.reshape(n, -1, 3) @ torch.from_numpy(matrix.astype(np.float32))
+    density = density + torch.from_numpy(offset.astype(np.float32))[:, None, :]
+    colors = (256.0 * torch.exp(-density) - 1.0).clamp(0.0, 255.0)
+    colors = colors.reshape(n, *rgb.shape[2:], 3).permute(0, 3, 1, 2)  # (n, 3, h, w), channels last
+    return _blur_and_noise(colors, rng)
+
+
+def _blur_and_noise(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    blur = np.where(rng.random(len(rgb)) < 0.3, rng.random(len(rgb)), 0.0).astype(np.float32)
+    noise = np.where(rng.random(len(rgb)) < 0.3, 5.0 * rng.random(len(rgb)), 0.0)
+    for k in np.flatnonzero(blur):
+        soft = functional.avg_pool2d(
+            rgb[k : k + 1], 3, stride=1, padding=1, count_include_pad=False
+        )
+        rgb[k] = rgb[k] + float(blur[k]) * (soft[0] - rgb[k])
+    for k in np.flatnonzero(noise):
+        grain = rng.standard_normal(tuple(rgb.shape[1:]), dtype=np.float32)
+        rgb[k] = (rgb[k] + float(noise[k]) * torch.from_numpy(grain)).clamp(0.0, 255.0)
+    return rgb

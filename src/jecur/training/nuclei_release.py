@@ -1,0 +1,163 @@
+"""From outlined fields to a network that can be used: fit, export, measure, describe."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jecur.errors import TrainingError
+from jecur.nuclei.segmentation import NucleiModel
+from jecur.training.nuclei_data import WORKING_UM_PER_PX, read_fields
+from jecur.training.nuclei_evaluation import evaluate_nuclei
+from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei
+from jecur.training.unet import ExportableUNet, NucleiUNet
+
+__all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
+
+PARITY_LIMIT = 1e-4
+"""Largest difference of probabilities allowed between torch and ONNX Runtime."""
+
+REPORTED_SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedNuclei:
+    """The two files of a finished network."""
+
+    onnx: Path
+    card: Path
+
+
+def train_nuclei(
+    data: Path,
+    out: Path,
+    settings: NucleiTrainingSettings | None = None,
+    *,
+    provenance: Mapping[str, object] | None = None,
+    name: str = "nuclei_unet",
+) -> ReleasedNuclei:
+    """Fit the nuclei network, export it, measure it on every split present and write its card.
+
+    Parameters
+    ----------
+    data
+        Folder with ``split.csv``, see `jecur.training.nuclei_data`. Training sees the split
+        ``train``, the choice of weights sees ``val``, the others are only reported.
+    out
+        Folder for ``<name>.onnx``, ``<name>.json`` and the checkpoint.
+    settings
+        See `NucleiTrainingSettings`; defaults if left out.
+    provenance
+        Where the data are from and what their license allows; copied into the card.
+    name
+        Stem of the files.
+
+    Returns
+    -------
+    ReleasedNuclei
+        Paths; set ``nuclei.model`` to the first one to use the network.
+    """
+    settings = settings or NucleiTrainingSettings()
+    fit = fit_nuclei(data, out, settings)
+    onnx_bytes, difference = export_nuclei(fit.network)
+    model = NucleiModel.from_bytes(onnx_bytes)
+    card = {
+        "task": "probability that a pixel of an H&E tile is nucleus",
+        "date": datetime.now(tz=UTC).date().isoformat(),
+        "sha256": model.sha256,
+        **_architecture(fit.network, settings),
+        "training": {
+            **asdict(settings),
+            "chosen_step": fit.step,
+            "history": [
+                {"step": step, "loss": round(loss, 4), "validation_dice": round(dice, 4)}
+                for step, loss, dice in fit.history
+            ],
+        },
+        "data": {"n_training_fields": len(read_fields(data, "train")), **(provenance or {})},
+        "parity_torch_onnx": difference,
+        "agreement": _agreement(data, model),
+        "not_for": "Research use only: not for diagnosis or treatment, not validated on liver, "
+        "not for stains other than hematoxylin and eosin, not for counting nuclei.",
+    }
+    onnx_path, card_path = out / f"{name}.onnx", out / f"{name}.json"
+    _write_whole(onnx_path, onnx_bytes)
+    _write_whole(card_path, (json.dumps(card, indent=2) + "\n").encode())
+    return ReleasedNuclei(onnx_path, card_path)
+
+
+def export_nuclei(network: NucleiUNet) -> tuple[bytes, float]:
+    """Write the network as ONNX with the contract of `jecur.nuclei.segmentation`.
+
+    Returns
+    -------
+    tuple[bytes, float]
+        The file, and the largest difference of probabilities from torch on random tiles.
+
+    Raises
+    ------
+    TrainingError
+        If that difference exceeds 1e-4.
+    """
+    exportable = ExportableUNet(network).eval().to(memory_format=torch.contiguous_format)
+    noise = np.random.default_rng(0).integers(256, size=(2, 96, 64, 3), dtype=np.uint8)
+    tiles = torch.from_numpy(noise)
+    axes = {0: "tiles", 1: "height", 2: "width"}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder) / "network.onnx"
+        warnings.simplefilter("ignore")  # the exporter without onnxscript announces its retirement
+        torch.onnx.export(
+            exportable,
+            (tiles,),
+            path,
+            dynamo=False,
+            opset_version=17,
+            input_names=["rgb"],
+            output_names=["probability"],
+            dynamic_axes={"rgb": axes, "probability": axes},
+        )
+        onnx_bytes = path.read_bytes()
+    with torch.inference_mode():
+        expected = exportable(tiles).numpy()
+    found = NucleiModel.from_bytes(onnx_bytes).probability(noise)
+    difference = float(np.abs(found - expected).max())
+    if difference > PARITY_LIMIT:
+        raise TrainingError(
+            f"expected the exported network within {PARITY_LIMIT} of the trained one, found "
+            f"{difference:.2e}; report it with your versions of torch and onnxruntime"
+        )
+    return onnx_bytes, difference
+
+
+def _architecture(network: NucleiUNet, settings: NucleiTrainingSettings) -> dict[str, object]:
+    return {
+        "architecture": "U-Net, stem of stride 2, pixel-shuffle head, added skips",
+        "widths": settings.widths,
+        "n_parameters": sum(p.numel() for p in network.parameters()),
+        "um_per_px": round(WORKING_UM_PER_PX, 4),
+        "input": "rgb, uint8 (n, h, w, 3), h and w multiples of 16",
+        "output": "probability, float32 (n, h, w) in [0, 1]",
+    }
+
+
+def _agreement(data: Path, model: NucleiModel) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for split in REPORTED_SPLITS:
+        try:
+            found[split] = evaluate_nuclei(data, split, model).summary()
+        except TrainingError as error:
+            found[split] = {"not_measured": error.message}
+    return found
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(path.suffix + ".tmp")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
