@@ -105,7 +105,8 @@ def _load_into(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None
     wrong = [
         key for key, value in usable.items() if key not in own or own[key].shape != value.shape
     ]
-    absent = [key for key in own if key not in usable and not key.startswith("classifier")]
+    spare = ("classifier.weight", "classifier.bias")
+    absent = [k for k in own if k not in usable and k not in spare and own[k].ndim]
     if wrong or absent:
         raise TrainingError(
             f"{name}: expected the weights of this architecture, found {len(wrong)} that do not fit "

@@ -1,0 +1,287 @@
+"""One slide from file to bag: tissue, tiles, normal colors, nuclei channel, and what was seen.
+
+A `Recipe` is everything that decides the pixels the networks see. It is written into the model
+file, so that a slide is prepared for scoring exactly as those the model learnt from.
+"""
+
+import io
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from jecur.arrays import RGB
+from jecur.artifacts import RunFolder, atomic_path, fingerprint, write_json, write_text
+from jecur.bundle import Bundle, read_bundle
+from jecur.errors import BundleError, SlideError
+from jecur.mil.bag import writing_bag
+from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.settings import (
+    NucleiSettings,
+    QualitySettings,
+    StainSettings,
+    StudySettings,
+    TilingSettings,
+    TissueSettings,
+)
+from jecur.slide.quality import SlideQuality, TileQuality, judge_slide, measure_tiles
+from jecur.slide.reader import Slide, open_slide
+from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
+from jecur.slide.tissue import TissueMask, find_tissue
+from jecur.stain.appearance import StainReference
+from jecur.stain.normalizer import Normalizer, fit_normalizer
+from jecur.stain.reference import builtin_reference
+
+__all__ = [
+    "PreparedSlide",
+    "Recipe",
+    "SlideOrder",
+    "png_bytes",
+    "prepare_slide",
+    "recipe_of_bundle",
+    "recipe_of_study",
+]
+
+THUMBNAIL_PX = 640
+"""Longer side of the thumbnail, pixels."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides the pixels of a bag."""
+
+    tissue: TissueSettings
+    tiling: TilingSettings
+    quality: QualitySettings
+    stain: StainSettings
+    stain_reference: dict[str, Any]
+    nuclei: NucleiSettings
+    nuclei_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlideOrder:
+    """One slide to prepare; crosses process borders."""
+
+    slide: str
+    patient: str
+    path: Path
+    mpp: float | None
+    recipe: Recipe
+    run: RunFolder
+    bundle: Path | None = None
+    """Model file whose nuclei network to use; None uses the recipe's."""
+
+    @property
+    def mark(self) -> str:
+        """Fingerprint of the work: file, scale and recipe."""
+        try:
+            stat = self.path.stat()
+            file = (stat.st_size, stat.st_mtime_ns)
+        except OSError:
+            file = (0, 0)
+        return fingerprint(str(self.path.name), file, self.mpp, self.recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSlide:
+    """What became of a slide: one row of ``slides.csv``."""
+
+    slide: str
+    patient_id: str
+    status: Literal["ok", "flagged", "failed"]
+    code: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    n_tiles: int = 0
+    n_tiles_left_out: int = 0
+    mpp: float | None = None
+    mpp_source: str = ""
+    reader: str = ""
+    vendor: str = ""
+    width: int = 0
+    height: int = 0
+    tissue_mm2: float | None = None
+    thumbnail_um_per_px: float | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    def row(self) -> dict[str, Any]:
+        """Values of the row, flags joined."""
+        return asdict(self) | {"flags": ";".join(self.flags)}
+
+    @classmethod
+    def failed(cls, order: SlideOrder, error: SlideError | Exception, code: str) -> "PreparedSlide":
+        """Return the row of a slide that could not be prepared."""
+        return cls(order.slide, order.patient, "failed", code, str(error))
+
+
+def recipe_of_study(study: StudySettings) -> Recipe:
+    """Recipe of a study that trains its own model, with the built-in stain reference."""
+    return Recipe(
+        tissue=study.tissue,
+        tiling=study.tiling,
+        quality=study.quality,
+        stain=study.stain,
+        stain_reference=builtin_reference().to_dict(),
+        nuclei=study.nuclei,
+        nuclei_sha256=NucleiModel.load(study.nuclei, threads=1).sha256,
+    )
+
+
+def recipe_of_bundle(bundle: Bundle) -> Recipe:
+    """Recipe that a model file demands.
+
+    Raises
+    ------
+    BundleError
+        If the card's recipe is of another version.
+    """
+    try:
+        return msgspec.convert(bundle.card["recipe"], Recipe)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise BundleError(
+            f"expected a model file of this version, found a recipe it cannot follow: {error}; "
+            "use the version of Jecur named on the card"
+        ) from error
+
+
+def prepare_slide(order: SlideOrder) -> PreparedSlide:
+    """Slide file -> bag, thumbnail, tissue outline, tile table and quality in the run folder.
+
+    Does nothing if the same work was done before.
+
+    Raises
+    ------
+    SlideError
+        If the slide cannot be opened, has no tissue, or its stains are refused.
+    """
+    folder = order.run.slide_folder(order.slide)
+    if order.run.is_complete(order.slide, order.mark):
+        return msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
+    start = time.monotonic()
+    recipe = order.recipe
+    with open_slide(order.path, mpp=order.mpp) as slide:
+        tissue = find_tissue(slide, recipe.tissue)
+        grid = tile_tissue(slide, tissue, recipe.tiling)
+        rng = np.random.default_rng(recipe.stain.seed)
+        pixels = sample_pixels(slide, grid, recipe.stain.n_pixels, rng)
+        normalizer = fit_normalizer(
+            pixels, recipe.stain, StainReference.from_dict(recipe.stain_reference)
+        )
+        quality, kept = _write_bag(slide, tissue, grid, normalizer, order)
+        thumbnail_scale = _write_pictures(slide, tissue, folder)
+        size, described = slide.size, slide
+    flags = (*quality.flags, *normalizer.flags)
+    status = "flagged" if quality.status == "ok" and normalizer.flags else quality.status
+    prepared = PreparedSlide(
+        slide=order.slide,
+        patient_id=order.patient,
+        status=status,
+        code=quality.code or (normalizer.flags[0] if normalizer.flags else ""),
+        reason=quality.reason,
+        flags=flags,
+        n_tiles=len(kept),
+        n_tiles_left_out=len(grid) - len(kept),
+        mpp=described.mpp,
+        mpp_source=described.mpp_source,
+        reader=described.reader,
+        vendor=described.vendor,
+        width=size.width,
+        height=size.height,
+        tissue_mm2=round(tissue.area_mm2, 4),
+        thumbnail_um_per_px=thumbnail_scale,
+        seconds=round(time.monotonic() - start, 2),
+    )
+    _write_tables(folder, grid, kept, normalizer, prepared)
+    order.run.mark_complete(order.slide, order.mark)
+    return prepared
+
+
+def _write_bag(
+    slide: Slide, tissue: TissueMask, grid: TileGrid, normalizer: Normalizer, order: SlideOrder
+) -> tuple[SlideQuality, list[int]]:
+    """Read, judge, normalize and write the tiles; inked ones are left out. Streams."""
+    recipe, loss = order.recipe, TileLoss()
+    network = _nuclei_network(order)
+    measured: list[TileQuality] = []
+    kept: list[int] = []
+    path = order.run.slide_folder(order.slide) / "bag.npy"
+    with writing_bag(path, grid.output_px) as bag:
+        for batch in read_tiles(slide, grid, recipe.tiling.batch_size, loss=loss):
+            measured.append(measure_tiles(batch.rgb, tissue.glass))
+            clean = ~measured[-1].inked(recipe.quality)
+            if clean.any():
+                bag.append(add_nuclei_channel(network, normalizer.apply(batch.rgb[clean])))
+                kept += batch.indices[clean].tolist()
+    tiles = TileQuality.join(measured)
+    quality = judge_slide(slide, tissue, grid, tiles, loss, recipe.quality)
+    if quality.status != "failed" and not kept:
+        message = f"expected clean tiles, found all {len(grid)} under pen or black; clean the slide"
+        raise SlideError(message, code="no-clean-tiles")
+    return quality, kept
+
+
+def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
+    scale = max(slide.size.width, slide.size.height) * slide.mpp / THUMBNAIL_PX
+    write_text(folder / "tissue.geojson", msgspec.json.encode(tissue.to_geojson()).decode())
+    with atomic_path(folder / "thumbnail.png") as temporary:
+        temporary.write_bytes(png_bytes(slide.overview(scale)))
+    return scale
+
+
+def _write_tables(
+    folder: Path, grid: TileGrid, kept: list[int], normalizer: Normalizer, prepared: PreparedSlide
+) -> None:
+    x, y = grid.positions[kept].T
+    frame = pd.DataFrame(
+        {
+            "x": x,
+            "y": y,
+            "row": grid.rows[kept],
+            "col": grid.cols[kept],
+            "tissue_fraction": grid.tissue_fraction[kept],
+            "side_px": grid.side_px,
+            "side_um": grid.side_um,
+        }
+    )
+    with atomic_path(folder / "tiles.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    fitted = normalizer.slide.to_dict() if normalizer.slide else None
+    write_json(folder / "stain.json", {"slide": fitted, "flags": list(normalizer.flags)})
+    write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
+
+
+def png_bytes(image: RGB) -> bytes:
+    """Encode an image as PNG, without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _nuclei_network(order: SlideOrder) -> NucleiModel:
+    network = _cached_network(order.recipe.nuclei, order.bundle)
+    if network.sha256 != order.recipe.nuclei_sha256:
+        raise SlideError(
+            "expected the nuclei network that the model was trained with, found another; "
+            "restore it or train again",
+            code="other-nuclei-network",
+        )
+    return network
+
+
+@cache
+def _cached_network(settings: NucleiSettings, bundle: Path | None) -> NucleiModel:
+    # One thread a process: the processes share the cores.
+    if bundle is None:
+        return NucleiModel.load(settings, threads=1)
+    held = read_bundle(bundle).nuclei_onnx
+    return (
+        NucleiModel.load(settings, threads=1)
+        if held is None
+        else NucleiModel.from_bytes(held, threads=1)
+    )
