@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from jecur.arrays import BoolVector, RGBBatch, Vector
+from jecur.arrays import RGB, BoolVector, RGBBatch, Vector
 from jecur.settings import QualitySettings
 from jecur.slide import color
 from jecur.slide.reader import Slide
@@ -19,6 +20,11 @@ __all__ = ["SlideQuality", "TileQuality", "judge_slide", "measure_tiles"]
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _TISSUE_OD = 0.1
 _LEAST_HE_FRACTION = 0.5
+_LEAST_LEAN = -0.1
+"""Median over the tiles; true H&E measured here lies above -0.05, exchanged channels below -0.15
+where both stains show."""
+_LEAN_STRIDE = 8
+_BLOCKS_A_SIDE = 16
 _LOW_RESOLUTION = 1.25
 """A slide whose pixels are this much coarser than the tiles' is enlarged, and says so."""
 
@@ -35,10 +41,12 @@ class TileQuality:
         (n,) variance of the Laplacian of the gray image, gray levels squared; it falls with blur,
         and depends on the scale the tiles are read at.
     ink_fraction, black_fraction, tissue_fraction
-        (n,) shares of the tile in [0, 1]: pen colors; black; anything denser than glass that is
-        neither.
+        (n,) shares of the tile in [0, 1]: blocks of a sixteenth of the side in pen colors, or
+        black; pixels denser than glass.
     he_fraction
         (n,) share of the stained pixels that H&E can color so, in [0, 1]; 1 if none is stained.
+    nuclear_lean
+        (n,) see `jecur.slide.color.nuclear_lean`; negative where red and blue look exchanged.
     """
 
     focus: Vector
@@ -46,6 +54,7 @@ class TileQuality:
     black_fraction: Vector
     tissue_fraction: Vector
     he_fraction: Vector
+    nuclear_lean: Vector
 
     def __len__(self) -> int:
         return len(self.focus)
@@ -114,7 +123,7 @@ def measure_tiles(rgb: RGBBatch, glass: Vector = color.DEFAULT_GLASS) -> TileQua
         n measures of each kind.
     """
     rows = [_measure(tile, glass) for tile in rgb]
-    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 5).T
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 6).T
     return TileQuality(*columns)
 
 
@@ -188,6 +197,14 @@ def _failures(
                 "give an H&E slide",
             )
         )
+    if len(tiles) and float(np.median(tiles.nuclear_lean)) < _LEAST_LEAN:
+        found.append(
+            (
+                "not-he",
+                "expected blue nuclei in pink tissue, found the reverse (red and blue exchanged?); "
+                "convert the file again with its color order kept",
+            )
+        )
     return found
 
 
@@ -230,20 +247,30 @@ def _share(values: BoolVector) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _measure(tile: NDArray[np.uint8], glass: Vector) -> tuple[float, float, float, float, float]:
-    """Focus, ink, black, tissue and H&E fractions of one (h, w, 3) tile."""
+def _measure(
+    tile: NDArray[np.uint8], glass: Vector
+) -> tuple[float, float, float, float, float, float]:
+    """Focus; ink, black, tissue and H&E fractions; nuclear lean, of one (h, w, 3) tile."""
     od = color.optical_density(tile, glass)
-    ink, black, stained = color.ink(od), color.black(od), color.stained(od)
-    tissue = (od.mean(axis=-1) > _TISSUE_OD) & ~ink & ~black
-    judged = stained & ~black
-    he_share = float(color.he_colored(od)[judged].mean()) if judged.any() else 1.0
+    coarse = color.optical_density(_blocks(tile), glass)
+    stained = color.stained(od)
+    tissue = color.density(od) > _TISSUE_OD
+    he_share = float(color.he_colored(od)[stained].mean()) if stained.any() else 1.0
+    ink, black = color.ink(coarse), color.black(coarse)
     return (
         _laplacian_variance(tile),
         float(ink.mean()),
-        float(black.mean()),
+        float((black & ~ink).mean()),
         float(tissue.mean()),
         he_share,
+        color.nuclear_lean(od[tissue][::_LEAN_STRIDE]),
     )
+
+
+def _blocks(tile: NDArray[np.uint8]) -> RGB:
+    """Tile averaged in 16 x 16 blocks: single nuclei and blood cells can look like ink."""
+    block = max(1, min(tile.shape[:2]) // _BLOCKS_A_SIDE)
+    return np.asarray(Image.fromarray(tile).reduce(block))
 
 
 def _laplacian_variance(tile: NDArray[np.uint8]) -> float:

@@ -88,7 +88,7 @@ def channels_to_rgb(pixels: NDArray[np.uint8]) -> RGB:
     if pixels.shape[2] == 3:
         return np.ascontiguousarray(pixels)
     alpha = pixels[:, :, 3:]
-    if bool((alpha == 255).all()):
+    if alpha.min() == 255:
         return np.ascontiguousarray(pixels[:, :, :3])
     weight = alpha.astype(np.float32) / 255.0
     laid: NDArray[np.float32] = pixels[:, :, :3].astype(np.float32) * weight + 255.0 * (

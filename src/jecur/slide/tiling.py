@@ -278,7 +278,7 @@ def sample_pixels(slide: Slide, grid: TileGrid, n_pixels: int, rng: np.random.Ge
 
 def _tissue_pixels(pixels: Pixels, quota: int, rng: np.random.Generator) -> Pixels:
     od = color.optical_density(pixels, color.DEFAULT_GLASS)
-    inside: Pixels = pixels[(od.mean(axis=1) > _GLASS_OD) & ~color.ink(od) & ~color.black(od)]
+    inside: Pixels = pixels[(color.density(od) > _GLASS_OD) & ~color.ink(od) & ~color.black(od)]
     if len(inside) > quota:
         inside = inside[rng.choice(len(inside), size=quota, replace=False)]
     return inside
