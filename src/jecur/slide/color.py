@@ -18,6 +18,7 @@ __all__ = [
     "dark_background",
     "density",
     "estimate_glass",
+    "faint_ink",
     "he_colored",
     "ink",
     "magenta",
@@ -100,13 +101,22 @@ def ink(od: FloatImage) -> Mask:
     """Whether a pixel has the color of blue, green or red pen, (...) bool.
 
     Blue and green ink absorb red most, which neither stain does. Red ink absorbs green and blue
-    nearly alike and almost no red; a few percent of blood-filled tissue looks the same, so judge
-    areas, not pixels.
+    nearly alike, strongly, and almost no red; blood cells can look the same, so judge areas, not
+    pixels.
     """
     red, green, blue = od[..., 0], od[..., 1], od[..., 2]
     cyan = (red > 0.3) & (red > 1.25 * green + 0.05)
-    scarlet = (green > 0.35) & (red < 0.22 * green) & (blue > 0.64 * green)
+    scarlet = (green > 0.9) & (red < 0.25 * green) & (blue > 0.7 * green)
     return np.asarray(cyan | scarlet)
+
+
+def faint_ink(od: FloatImage) -> Mask:
+    """Whether a pixel could be thin red ink, (...) bool; strong eosin can look the same.
+
+    To be believed beside `ink` only.
+    """
+    red, green, blue = od[..., 0], od[..., 1], od[..., 2]
+    return np.asarray((green > 0.35) & (red < 0.22 * green) & (blue > 0.64 * green))
 
 
 def he_colored(od: FloatImage) -> Mask:

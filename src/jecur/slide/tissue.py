@@ -18,6 +18,7 @@ __all__ = ["TissueMask", "find_tissue"]
 
 _SMALLEST_INK_MM2 = 0.004
 """Ink-colored specks below this are pigment or dirt, not pen."""
+_FAINT_INK_REACH_UM = 240.0
 _SMALLEST_OVERVIEW_PX = 4
 _LEAST_HE_FRACTION = 0.5
 _LEAST_STAINED = 0.002
@@ -154,6 +155,7 @@ class _Planes:
     stained: Mask
     he_colored: Mask
     ink: Mask
+    faint_ink: Mask
     black: Mask
 
 
@@ -161,7 +163,7 @@ def _planes(overview: RGB, glass: Vector) -> _Planes:
     """Judge colors in strips: optical densities of a whole overview would be large."""
     shape = overview.shape[:2]
     planes = _Planes(
-        np.empty(shape, dtype=np.float32), *(np.empty(shape, dtype=np.bool_) for _ in range(4))
+        np.empty(shape, dtype=np.float32), *(np.empty(shape, dtype=np.bool_) for _ in range(5))
     )
     for top in range(0, shape[0], _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
@@ -170,6 +172,7 @@ def _planes(overview: RGB, glass: Vector) -> _Planes:
         planes.stained[rows] = color.stained(od)
         planes.he_colored[rows] = color.he_colored(od)
         planes.ink[rows] = color.ink(od)
+        planes.faint_ink[rows] = color.faint_ink(od)
         planes.black[rows] = color.black(od)
     return planes
 
@@ -188,12 +191,24 @@ def _require_he(planes: _Planes, readable: Mask, name: str) -> None:
 
 
 def _pen(planes: _Planes, settings: TissueSettings) -> Mask:
-    """Pen and black edges, (h, w), widened by the margin where ink fades."""
-    mostly_ink = ndimage.uniform_filter(planes.ink.astype(np.float32), size=5) > 0.4
-    marks = remove_small_objects(
-        mostly_ink | planes.black, max_size=_pixels(_SMALLEST_INK_MM2, settings)
-    )
-    return _dilated(marks, round(settings.ink_margin_um / settings.overview_um_per_px))
+    """Pen and black edges, (h, w), widened by the margin where ink fades.
+
+    Thin red ink is believed only within ``_FAINT_INK_REACH_UM`` of certain ink.
+    """
+    step = settings.overview_um_per_px
+    specks = _pixels(_SMALLEST_INK_MM2, settings)
+    certain = remove_small_objects(_mostly(planes.ink) | planes.black, max_size=specks)
+    marks = certain
+    if certain.any() and planes.faint_ink.any():
+        near = _dilated(certain & ~planes.black, round(_FAINT_INK_REACH_UM / step))
+        marks = certain | (near & _mostly(planes.faint_ink | planes.ink))
+    return _dilated(marks, round(settings.ink_margin_um / step))
+
+
+def _mostly(mask: Mask) -> Mask:
+    """Where at least two fifths of the 5 x 5 neighborhood are in the mask."""
+    share = ndimage.uniform_filter(mask.astype(np.float32), size=5, mode="nearest")
+    return np.asarray(share > 0.4)
 
 
 def _tissue(
