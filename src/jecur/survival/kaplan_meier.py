@@ -62,7 +62,7 @@ class KaplanMeier:
     standard_error: Vector
     """(k,) of the survival itself, Greenwood."""
     lower: Vector
-    """(k,) NaN where the interval is undefined (survival 0 with "log")."""
+    """(k,) NaN where there is none: survival 0, or survival 1 with "log-log"; as R."""
     upper: Vector
     """(k,)"""
     level: float
@@ -201,8 +201,8 @@ def _limits(
         log_survival = np.log(survival)
         factor = np.exp(z * log_error / -log_survival)
         lower, upper = np.exp(log_survival * factor), np.exp(log_survival / factor)
-        certain = survival == 1
-        lower, upper = np.where(certain, 1.0, lower), np.where(certain, 1.0, upper)
+        certain = survival >= 1
+        lower, upper = np.where(certain, np.nan, lower), np.where(certain, np.nan, upper)
     gone = survival <= 0
     return np.where(gone, np.nan, lower), np.where(gone, np.nan, upper)
 
