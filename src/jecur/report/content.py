@@ -9,7 +9,7 @@ from jecur.arrays import BoolVector, Vector
 from jecur.errors import JecurError
 from jecur.report.tables import Table
 from jecur.settings import StudySettings
-from jecur.survival.evaluation import StudyStatistics
+from jecur.survival.study import StudyStatistics
 
 __all__ = [
     "FlowStep",

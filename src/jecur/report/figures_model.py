@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from jecur.arrays import BoolVector, Vector
 from jecur.report.style import GRAY, HIGH, INK, LOW, Canvas, LegendItem
@@ -42,7 +43,7 @@ def risk_figure(risk: Vector, event: BoolVector, cutoff: float) -> str:
     ax.text(cutoff + 0.008, top * 0.97, f"cut-off {cutoff:.4f}", va="top", fontsize=8, color=INK)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, top)
-    ax.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     ax.set_xlabel("Risk")
     ax.set_ylabel("Patients")
     return canvas.svg()

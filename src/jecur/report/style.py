@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ DASHES: tuple[tuple[int, tuple[float, ...]] | str, ...] = (
 """Line styles beside the colors: a series is never told by its color alone."""
 TEXT_SIZE = 9.0
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": TEXT_SIZE,
     "text.color": INK,

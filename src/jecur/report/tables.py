@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,8 +25,19 @@ from jecur.report.wording import (
     format_ratio,
 )
 
-__all__ = ["Cell", "Column", "Factor", "Kind", "Table", "Value", "baseline_table", "page_rows"]
-__all__ += ["table_csv", "write_tables"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Factor",
+    "Kind",
+    "Table",
+    "Value",
+    "baseline_table",
+    "page_headings",
+    "page_rows",
+    "table_csv",
+    "write_tables",
+]
 
 Value = str | int | float | None
 Kind = Literal[
@@ -44,6 +55,16 @@ Kind = Literal[
 ]
 FORMULA_STARTS = ("=", "+", "-", "@")
 """A spreadsheet runs a cell that begins so."""
+
+_FORMATS: dict[Kind, Callable[[float], str]] = {
+    "ratio": format_ratio,
+    "p": format_p,
+    "percent": format_percent,
+    "score": lambda v: format_number(v, 3),
+    "months": lambda v: format_number(v, 1),
+    "number": format_number,
+    "count": lambda v: f"{v:g}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +166,11 @@ def baseline_table(
     ]
     for factor in factors:
         rows += _factor_rows(factor, groups)
-    columns = (Column("factor", "Factor", "text"), Column("level", "", "text"))
-    columns += tuple(Column(_key(name), name, "text") for name in groups)
+    columns = (
+        Column("factor", "Factor", "text"),
+        Column("level", "", "text"),
+        *(Column(_key(name), name, "text") for name in groups),
+    )
     note = "Counts with shares of the known values, or median with quartiles."
     return Table("baseline", caption or "Who was studied", columns, tuple(rows), note)
 
@@ -182,16 +206,7 @@ def _show(kind: Kind, value: Value) -> str:
         return value
     if value is None or _unknown(value):
         return NO_NUMBER
-    formats = {
-        "ratio": format_ratio,
-        "p": format_p,
-        "percent": format_percent,
-        "score": lambda v: format_number(v, 3),
-        "months": lambda v: format_number(v, 1),
-        "number": format_number,
-        "count": lambda v: f"{v:.0f}",
-    }
-    return formats.get(kind, str)(value)
+    return _FORMATS[kind](value) if kind in _FORMATS else str(value)
 
 
 def _unknown(value: Value) -> bool:

@@ -1,0 +1,251 @@
+"""From the statistics to the sections that show them."""
+
+import numpy as np
+
+from jecur.report.content import ReportContent
+from jecur.report.figures_accuracy import (
+    AucSeries,
+    CalibrationPoints,
+    auc_figure,
+    calibration_figure,
+)
+from jecur.report.figures_effects import ForestRow, forest_figure
+from jecur.report.figures_survival import km_figure, km_panel
+from jecur.report.statistics_tables import (
+    auc_difference_table,
+    auc_table,
+    calibration_table,
+    discrimination_table,
+    multivariable_table,
+    stratified_table,
+    survival_table,
+    univariable_table,
+)
+from jecur.report.verdict import give_verdict, interval_words, key_numbers
+from jecur.report.views import Evidence, FigureView, Section
+from jecur.report.wording import event_words, format_number, p_sentence
+from jecur.survival.kaplan_meier import KaplanMeier
+from jecur.survival.study import (
+    AucCurve,
+    GroupStatistics,
+    ModelRow,
+    ReportedTest,
+    StratifiedFactor,
+    StudyStatistics,
+    Subgroup,
+)
+
+__all__ = ["weigh_evidence"]
+
+NAN = float("nan")
+
+
+def weigh_evidence(content: ReportContent) -> Evidence:
+    """Return the verdict, the key numbers and the sections that show the statistics."""
+    statistics = content.statistics
+    verdict = give_verdict(
+        statistics, content.no_statistics_reason, virtual=content.truth is not None
+    )
+    if statistics is None:
+        return Evidence(verdict)
+    sections = (
+        _survival_section(statistics),
+        _stratified_section(statistics),
+        _univariable_section(statistics),
+        _multivariable_section(statistics),
+        _auc_section(statistics),
+        _discrimination_section(statistics),
+        _calibration_section(statistics),
+    )
+    return Evidence(verdict, key_numbers(statistics), tuple(s for s in sections if s is not None))
+
+
+def _survival_section(statistics: StudyStatistics) -> Section:
+    curves = _curves(statistics.groups)
+    outcome = statistics.endpoint_name[:1].upper() + statistics.endpoint_name[1:]
+    ratio = interval_words(statistics.hazard_ratio)
+    fact = f"Hazard ratio {ratio}, log-rank {_p(statistics.logrank)}"
+    figures: tuple[FigureView, ...] = ()
+    if curves:
+        short = (f"Hazard ratio {_short(ratio)}, log-rank {_p(statistics.logrank)}",)
+        svg = km_figure(curves, outcome=_free_of(statistics.endpoint_name), facts=short)
+        caption = (
+            f"Kaplan–Meier curves with pointwise {100 * statistics.level:g} % intervals; upright "
+            "ticks mark patients whose follow-up ended."
+        )
+        figures = (FigureView("kaplan_meier", svg, f"{outcome} by risk group. {fact}.", caption),)
+    notes = (
+        f"Hazard ratio, high against low risk: {ratio}. Log-rank test: "
+        f"{_p(statistics.logrank)}. Proportional hazards: {_p(statistics.proportional_hazards)}.",
+    )
+    return Section(
+        "survival", "Survival by risk", "", figures, (), (survival_table(statistics),), notes
+    )
+
+
+def _stratified_section(statistics: StudyStatistics) -> Section | None:
+    if not statistics.stratified:
+        return None
+    last = float(statistics.overall.curve.time.max()) if statistics.overall.curve else None
+    panels = tuple(
+        _panel(factor, subgroup, f"stratum_{i}_{j}", last)
+        for i, factor in enumerate(statistics.stratified, 1)
+        for j, subgroup in enumerate(factor.levels, 1)
+        if _curves((subgroup.high, subgroup.low))
+    )
+    lead = (
+        "Does the risk still separate patients who are alike in one clinical factor? Numeric "
+        "factors are cut in two."
+    )
+    table = stratified_table(statistics.stratified, statistics.level)
+    return Section("stratified", "Within clinical factors", lead, (), panels, (table,))
+
+
+def _univariable_section(statistics: StudyStatistics) -> Section | None:
+    if not statistics.univariable:
+        return None
+    table = univariable_table(statistics.univariable, statistics.level)
+    lead = "Each factor alone: a ratio above 1 means earlier events."
+    return Section("univariable", "Factors one at a time", lead, tables=(table,))
+
+
+def _multivariable_section(statistics: StudyStatistics) -> Section:
+    model = statistics.multivariable
+    rows = [_forest_row(row, i == 0) for i, row in enumerate(model.rows)]
+    figures: tuple[FigureView, ...] = ()
+    if any(np.isfinite(row.ratio) for row in rows):
+        svg = forest_figure(rows, level=statistics.level)
+        label = "Hazard ratios of the multivariable model; numbers in the table below."
+        figures = (FigureView("multivariable", svg, label, "On a logarithmic axis."),)
+    first = model.rows[0].hazard_ratio if model.rows else None
+    lead = (
+        f"With the clinical factors held equal, the classifier’s hazard ratio is "
+        f"{interval_words(first)}."
+        if first is not None and len(model.covariates) > 1
+        else "No clinical factor entered the model beside the classifier."
+    )
+    notes = [
+        f"Left out for missing values: {model.n_excluded_missing} patients. Proportional hazards "
+        f"of the whole model: {_p(model.proportional_hazards)}. What the classifier adds to the "
+        f"other factors (likelihood ratio): {_p(model.added_value)}."
+    ]
+    if model.reason:
+        notes.insert(0, f"The model is not estimable: {model.reason}.")
+    if model.left_out:
+        notes.append(f"Factors that did not enter: {'; '.join(model.left_out)}.")
+    table = multivariable_table(model, statistics.level)
+    title = "Adjusted for clinical factors"
+    return Section("multivariable", title, lead, figures, (), (table,), tuple(notes))
+
+
+def _auc_section(statistics: StudyStatistics) -> Section | None:
+    curves = statistics.auc
+    if not curves:
+        return None
+    series = [_auc_series(c) for c in curves]
+    figures: tuple[FigureView, ...] = ()
+    if any(np.isfinite(s.auc).any() for s in series):
+        svg = auc_figure(series, level=statistics.level)
+        label = "AUC of the risk and of clinical factors over time; numbers in the table below."
+        caption = (
+            "The chance that a patient with the event by then had the higher marker than one "
+            "still free of it; 0.5 (dashed) is a coin. Late horizons rest on few controls."
+        )
+        figures = (FigureView("auc", svg, label, caption),)
+    tables = [auc_table(curves, statistics.level)]
+    if len(curves) > 1:
+        tables.append(auc_difference_table(curves, statistics.level))
+    return Section("auc", "Accuracy over time", "", figures, (), tuple(tables))
+
+
+def _discrimination_section(statistics: StudyStatistics) -> Section:
+    lead = f"How often the risk puts two patients in the order in which {_events(statistics)} came."
+    table = discrimination_table(statistics)
+    return Section("discrimination", "Discrimination", lead, tables=(table,))
+
+
+def _calibration_section(statistics: StudyStatistics) -> Section:
+    found = statistics.calibration
+    if found.reason or not found.groups:
+        lead = f"Not estimable: {found.reason or 'no groups'}."
+        return Section("calibration", "Calibration", lead)
+    columns = ("predicted", "observed", "lower", "upper", "n")
+    points = CalibrationPoints(
+        *(np.array([getattr(g, name) for g in found.groups], dtype=np.float64) for name in columns)
+    )
+    svg = calibration_figure(points, month=found.months, level=statistics.level)
+    lead = (
+        f"Read as the probability of the event by month {found.months:g}, does the risk agree "
+        "with what happened? On the dashed line it does."
+    )
+    slope = found.slope
+    notes = [
+        "Slope (log hazard per unit of logit risk): "
+        + (
+            f"{format_number(slope.estimate)} ({format_number(slope.lower or NAN)} to "
+            f"{format_number(slope.upper or NAN)})."
+            if slope.estimate is not None
+            else f"not estimable: {slope.reason}."
+        )
+    ]
+    if found.brier is not None:
+        notes.append(
+            f"Brier score {found.brier.estimate:.3f} ({found.brier.lower:.3f}–"
+            f"{found.brier.upper:.3f}); the same average given to everybody: "
+            f"{found.brier.null:.3f}."
+        )
+    label = "Observed against predicted probability; numbers in the table below."
+    figure = FigureView("calibration", svg, label)
+    table = calibration_table(found, statistics.level)
+    return Section("calibration", "Calibration", lead, (figure,), (), (table,), tuple(notes))
+
+
+def _panel(factor: StratifiedFactor, level: Subgroup, name: str, last: float | None) -> FigureView:
+    ratio = interval_words(level.hazard_ratio)
+    title = f"{factor.label}: {level.level}"
+    facts = (f"HR {_short(ratio)}, {_p(level.logrank)}",)
+    curves = _curves((level.high, level.low))
+    svg = km_panel(curves, title=title, facts=facts, last_month=last)
+    return FigureView(name, svg, f"{title}: {level.n} patients, {level.events} events. HR {ratio}.")
+
+
+def _curves(groups: tuple[GroupStatistics, ...]) -> dict[str, KaplanMeier]:
+    names = {"high": "High risk", "low": "Low risk"}
+    return {names.get(g.name, g.name): g.curve for g in groups if g.curve is not None}
+
+
+def _forest_row(row: ModelRow, emphasis: bool) -> ForestRow:
+    ratio = row.hazard_ratio
+    label = f"{row.label} ({row.contrast})" if row.contrast else row.label
+    if ratio.estimate is None:
+        return ForestRow(label, NAN, NAN, NAN, NAN, "not estimable", emphasis)
+    lower, upper, p = (NAN if v is None else v for v in (ratio.lower, ratio.upper, ratio.p))
+    return ForestRow(label, ratio.estimate, lower, upper, p, emphasis=emphasis)
+
+
+def _auc_series(curve: AucCurve) -> AucSeries:
+    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        values = (getattr(p, name) for p in curve.points)
+        return np.array([NAN if v is None else float(v) for v in values])
+
+    names = ("months", "estimate", "lower", "upper", "n_cases", "n_controls", "n_at_risk")
+    return AucSeries(curve.label, *(column(name) for name in names))
+
+
+def _p(test: ReportedTest) -> str:
+    return p_sentence(test.p) if test.p is not None else f"not estimable ({test.reason})"
+
+
+def _short(words: str) -> str:
+    """Reasons stand in the table; a figure has room for the fact alone."""
+    return "not estimable" if words.startswith("not estimable") else words
+
+
+def _events(statistics: StudyStatistics) -> str:
+    return event_words(statistics.endpoint_name)[0]
+
+
+def _free_of(endpoint: str) -> str:
+    """Name of the vertical axis."""
+    survival = {"time to recurrence": "Free of recurrence"}
+    return survival.get(endpoint.lower(), endpoint[:1].upper() + endpoint[1:])

@@ -1,0 +1,128 @@
+"""The finding in one plain sentence, with the numbers behind it; never more than they carry."""
+
+from jecur.report.views import KeyNumber, Verdict
+from jecur.report.wording import (
+    event_words,
+    format_interval,
+    format_number,
+    format_percent,
+    format_ratio,
+    p_sentence,
+)
+from jecur.survival.study import Reported, StudyStatistics
+
+__all__ = ["give_verdict", "key_numbers", "times_word"]
+
+
+def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bool) -> Verdict:
+    """Say what the comparison of high with low risk shows.
+
+    Parameters
+    ----------
+    statistics
+        None if there are none.
+    reason
+        Why there are none.
+    virtual
+        Whether the patients were made by a program; the sentence then says so.
+    """
+    if statistics is None:
+        detail = reason or "No follow-up was given."
+        return Verdict("Patients were scored; outcome was not analyzed.", detail, "unknown")
+    ratio = statistics.hazard_ratio
+    if ratio.estimate is None or ratio.lower is None or ratio.upper is None:
+        return Verdict(
+            "High and low risk cannot be compared in these patients.",
+            f"{ratio.reason or 'The hazard ratio is not estimable'}. {_counts(statistics)}",
+            "unknown",
+        )
+    who = "virtual patients" if virtual else "patients"
+    did = event_words(statistics.endpoint_name)[1]
+    interval = (
+        f"{format_ratio(ratio.estimate)} ({100 * ratio.level:g} % CI "
+        f"{format_ratio(ratio.lower)}–{format_ratio(ratio.upper)})"
+    )
+    detail = f"{_log_rank(statistics)}{_counts(statistics)}{_hazards_warning(statistics)}"
+    if ratio.lower > 1:
+        headline = f"High-risk {who} {did} {times_word(ratio.estimate)} as fast: {interval}."
+        return Verdict(headline, f"Hazard ratio, high against low risk. {detail}", "shown")
+    if ratio.upper < 1:
+        headline = f"High-risk {who} {did} later than low-risk ones: hazard ratio {interval}."
+        return Verdict(headline, f"The order is the wrong way round. {detail}", "reversed")
+    headline = f"No difference between high-risk and low-risk {who} was shown."
+    detail = (
+        f"Hazard ratio {interval}. The interval holds 1: these patients neither show a "
+        f"difference nor rule one out. {detail}"
+    )
+    return Verdict(headline, detail, "none")
+
+
+def key_numbers(statistics: StudyStatistics | None) -> tuple[KeyNumber, ...]:
+    """Return the numbers of the head of the page; what is not estimable says so."""
+    if statistics is None:
+        return ()
+    event = event_words(statistics.endpoint_name)[0]
+    auc = next((c.landmark for c in statistics.auc), None)
+    numbers = [
+        KeyNumber("Patients", str(statistics.n), f"{statistics.events} with {event}"),
+        _number("Hazard ratio", statistics.hazard_ratio, "high against low risk"),
+        _number("Harrell’s C", statistics.concordance, "of the continuous risk"),
+        _number("Median follow-up", statistics.median_follow_up, "months, reverse Kaplan–Meier"),
+    ]
+    if auc is not None:
+        interval = _range(auc.lower, auc.upper)
+        value = "not estimable" if auc.estimate is None else format_number(auc.estimate)
+        note = f"{interval} at {auc.months:g} months; {auc.n_at_risk} at risk"
+        numbers.insert(3, KeyNumber("AUC", value, auc.reason or note))
+    return tuple(numbers)
+
+
+def times_word(ratio: float) -> str:
+    """Say a ratio as a multiple: "2.4 times"."""
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
+
+
+def _number(label: str, reported: Reported, note: str) -> KeyNumber:
+    if reported.estimate is None:
+        return KeyNumber(label, "not estimable", reported.reason or "")
+    months = label.startswith("Median")
+    value = format_number(reported.estimate, 1) if months else format_ratio(reported.estimate)
+    return KeyNumber(label, value, f"{_range(reported.lower, reported.upper)}; {note}")
+
+
+def _range(lower: float | None, upper: float | None) -> str:
+    ends = [format_ratio(v) if v is not None else "not reached" for v in (lower, upper)]
+    return f"{ends[0]}–{ends[1]}" if lower is not None or upper is not None else "no interval"
+
+
+def _log_rank(statistics: StudyStatistics) -> str:
+    test = statistics.logrank
+    return f"Log-rank {p_sentence(test.p)}. " if test.p is not None else ""
+
+
+def _counts(statistics: StudyStatistics) -> str:
+    event = event_words(statistics.endpoint_name)[0]
+    parts = [
+        f"{group.events} of {group.n} {group.name}-risk patients "
+        f"({format_percent(group.events / group.n)})"
+        for group in statistics.groups
+        if group.n
+    ]
+    return f"{event.capitalize()} was seen in {' and '.join(parts)}." if parts else ""
+
+
+def _hazards_warning(statistics: StudyStatistics) -> str:
+    p = statistics.proportional_hazards.p
+    if p is None or p >= 0.05:
+        return ""
+    return (
+        f" The ratio changes over time (proportional hazards {p_sentence(p)}): read it as an "
+        "average."
+    )
+
+
+def interval_words(reported: Reported) -> str:
+    """Return "2.40 (1.62–3.55)", or the reason why there is no number."""
+    if reported.estimate is None or reported.lower is None or reported.upper is None:
+        return f"not estimable: {reported.reason or 'unknown'}"
+    return format_interval(reported.estimate, reported.lower, reported.upper)
