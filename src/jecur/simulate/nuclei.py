@@ -197,9 +197,9 @@ def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
     base, most = _LYMPHOCYTES_PER_MM2
     density = inside * (base + most * plan.local[3].astype(float) ** 1.4)
     loose_x, loose_y = _scatter(plan, density, 0.3, rng)
-    cluster_x, cluster_y = _scatter(plan, density, 0.7 / 28.0, rng)
-    members = rng.poisson(28.0, cluster_x.size)
-    spread = np.repeat(rng.uniform(10.0, 26.0, cluster_x.size) / plan.um_per_px, members)
+    cluster_x, cluster_y = _scatter(plan, density, 0.7 / 18.0, rng)
+    members = rng.poisson(18.0, cluster_x.size)
+    spread = np.repeat(rng.uniform(9.0, 24.0, cluster_x.size) / plan.um_per_px, members)
     x = np.concatenate(
         [loose_x, np.repeat(cluster_x, members) + spread * rng.standard_normal(spread.size)]
     )
@@ -222,15 +222,15 @@ def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
 def _scatter(
     plan: TissuePlan, weight: NDArray[np.float64], per_mm2: float, rng: np.random.Generator
 ) -> tuple[IntVector, IntVector]:
-    """Poisson points at ``per_mm2 * weight`` a square millimeter."""
+    """Points at ``per_mm2 * weight`` a square millimeter; their number is as expected."""
     height, width = (n // COARSE for n in plan.size_px)
-    frame = weight[1 : 1 + height, 1 : 1 + width]
-    node_mm2 = (COARSE * plan.um_per_px / 1000.0) ** 2
-    count = rng.poisson(frame * per_mm2 * node_mm2)
-    row, column = np.nonzero(count)
-    times = count[row, column]
-    y = np.repeat(row, times) * COARSE + rng.uniform(-4.0, 4.0, times.sum())
-    x = np.repeat(column, times) * COARSE + rng.uniform(-4.0, 4.0, times.sum())
+    cumulative = np.cumsum(weight[1 : 1 + height, 1 : 1 + width])
+    expected = float(cumulative[-1]) * per_mm2 * (COARSE * plan.um_per_px / 1000.0) ** 2
+    n = int(np.floor(expected + rng.uniform()))
+    row, column = np.divmod(
+        np.searchsorted(cumulative, rng.uniform(0.0, cumulative[-1], n), side="right"), width
+    )
+    x, y = (node * COARSE + rng.uniform(-4.0, 4.0, n) for node in (column, row))
     return _within(plan, x, y)
 
 

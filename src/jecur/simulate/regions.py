@@ -116,13 +116,15 @@ def plan_tissue(
     where = smooth_field(grid, 200.0 / node_um, rng)
     ridge = 0.9 * heterogeneity / 0.3 * where - np.abs(band)
     inside = tissue > 0
+    inside[[0, -2, -1], :] = inside[:, [0, -2, -1]] = False
     cut = np.quantile(ridge[inside], 1.0 - stroma_share(features.stroma))
     stroma = ridge - cut
     local = np.empty((4, *grid), np.float32)
     local[0] = stroma > 0
     for k, mean in enumerate(features.to_array()[1:], start=1):
         spread = 2.0 * heterogeneity * np.sqrt(mean * (1.0 - mean) + 0.01)
-        local[k] = np.clip(mean + spread * smooth_field(grid, 170.0 / node_um, rng), 0.0, 1.0)
+        field = spread * smooth_field(grid, 170.0 / node_um, rng)
+        local[k] = _with_mean(field, float(mean), inside)
     slope = np.gradient(band)
     step = BLOCK // COARSE
     blocks = tuple(
@@ -147,6 +149,16 @@ def plan_tissue(
     )
 
 
+def _with_mean(
+    field: NDArray[np.float64], mean: float, inside: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Shift a field so that, clipped to [0, 1], its mean inside the tissue is ``mean``."""
+    shift = mean - float(field[inside].mean())
+    for _ in range(4):
+        shift += mean - float(np.clip(field[inside] + shift, 0.0, 1.0).mean())
+    return np.clip(field + shift, 0.0, 1.0)
+
+
 def _tissue_margin(
     grid: tuple[int, int], size_px: tuple[int, int], fraction: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -164,5 +176,5 @@ def _tissue_margin(
     blob += 0.018 * smooth_field(grid, grid[0] / 32.0, rng)
     edge = np.maximum(np.abs(y), np.abs(x))
     blob -= 20.0 * np.clip(edge - 0.91, 0.0, None)  # a rim of glass all around
-    margin: NDArray[np.float64] = blob - np.quantile(blob, 1.0 - fraction)
+    margin: NDArray[np.float64] = blob - np.quantile(blob[1:-2, 1:-2], 1.0 - fraction)
     return margin

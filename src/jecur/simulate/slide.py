@@ -70,6 +70,8 @@ def render_tile(
 ) -> RGB:
     """Draw one tile full of tissue, (size_px, size_px, 3) uint8.
 
+    Features hardly vary inside it, so they can serve as its labels.
+
     Parameters
     ----------
     features
@@ -86,7 +88,7 @@ def render_tile(
     if stain is None:
         site = site_stain(rng, angle_deg=4.0, intensity_sd=0.12)
         stain = slide_stain(site, rng, angle_deg=1.5, intensity_sd=0.06)
-    tissue = render_tissue(features, (size_px, size_px), um_per_px, rng)
+    tissue = render_tissue(features, (size_px, size_px), um_per_px, rng, heterogeneity=0.08)
     return render_rgb(tissue, stain, rng)
 
 
@@ -122,6 +124,7 @@ def write_slide(path: Path, image: RGB, *, um_per_px: float, quality: int = 87) 
                     tile=(_TILE, _TILE),
                     compression="jpeg",
                     compressionargs={"level": quality},
+                    subsampling=(1, 1),  # chroma carries the stains
                     subfiletype=1 if level else 0,
                     resolution=(1e4 / um_per_px / _LEVEL_STEP**level,) * 2,
                     resolutionunit="CENTIMETER",

@@ -189,17 +189,19 @@ def _paste_bodies(
         for layer in (hematoxylin, eosin):
             target = layer[window][: disc.shape[0], : disc.shape[0]]
             target *= 1.0 - 0.97 * disc[: target.shape[0], : target.shape[1]]
-    red = _disc(5.8 / um_per_px)
-    half = red.shape[0] // 2
-    for x, y in nuclei.red_cells:
+    reds = [_disc(d / um_per_px) for d in (5.0, 5.7, 6.4)]
+    pale = [0.22 * red * _disc(2.6 / um_per_px, like=red) for red in reds]
+    for k, (x, y) in enumerate(nuclei.red_cells):
+        red = np.float32(1.02) * (reds[k % 3] - pale[k % 3])
+        half = red.shape[0] // 2
         target = eosin[y + margin - half : y + margin + half + 1, x + margin - half :]
         target = target[:, : red.shape[0]]
-        np.maximum(target, 1.05 * red, out=target)
+        np.maximum(target, red, out=target)
 
 
-def _disc(diameter: float) -> Image32:
-    """Soft disc on an odd canvas."""
-    half = int(np.ceil(diameter / 2)) + 1
+def _disc(diameter: float, *, like: Image32 | None = None) -> Image32:
+    """Soft disc on an odd canvas, its own or one ``like`` another's."""
+    half = int(np.ceil(diameter / 2)) + 1 if like is None else like.shape[0] // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     depth = diameter / 2 - np.hypot(x, y)
     disc: Image32 = np.clip(depth / 1.6 + 0.5, 0.0, 1.0).astype(np.float32)
