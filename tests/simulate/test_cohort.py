@@ -104,10 +104,9 @@ def test_a_target_that_is_a_file_is_refused(tmp_path: Path) -> None:
         simulate_cohort(SimulationSettings(n_training=1, n_validation=0, size_px=512), target)
 
 
-def test_a_larger_cohort_starts_with_its_own_slides() -> None:
-    """Each slide's stream is named by its patient, not by its place in a queue."""
-    few, many = (
-        SimulationSettings(n_training=n, n_validation=0, size_px=512, seed=7) for n in (3, 30)
-    )
-    assert len(draw_patients(few).table) == 3
-    assert len(draw_patients(many).table) == 30
+def test_leftovers_of_a_killed_run_are_swept(tmp_path: Path) -> None:
+    settings = SimulationSettings(n_training=1, n_validation=0, size_px=512)
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / ".V-0001.tiff.99.part").write_bytes(b"half a slide")
+    simulate_cohort(settings, tmp_path)
+    assert [path.name for path in (tmp_path / "slides").iterdir()] == ["V-0001.tiff"]

@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -98,7 +99,7 @@ def simulate_cohort(
     Raises
     ------
     SimulationError
-        If the folder holds a cohort of other settings, or cannot be written.
+        If the folder holds a cohort of other settings or cannot be written, or a worker dies.
     """
     patients = draw_patients(settings)
     orders = _slide_orders(settings, patients, out)
@@ -108,6 +109,8 @@ def simulate_cohort(
     try:
         for folder in (out, out / "slides", out / "truth"):
             folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".*.part*"):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
         _claim(out / "truth.json", truth)
         missing = [o for o in orders if not (o.path.exists() and o.regions_path.exists())]
         n_kept = len(orders) - len(missing)
@@ -115,6 +118,11 @@ def simulate_cohort(
             if progress is not None:
                 progress(done, len(orders))
         clinical = _write_clinical(out / "clinical.csv", patients, by_patient)
+    except BrokenProcessPool as error:
+        raise SimulationError(
+            "expected every worker to finish, found one killed, perhaps for memory; run again "
+            "with fewer workers: finished slides are kept"
+        ) from error
     except OSError as error:
         raise SimulationError(
             f"expected a folder that can be written, found {error.strerror or error} at {out}; "

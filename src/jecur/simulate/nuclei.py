@@ -270,5 +270,5 @@ def _red_cells(
     """Red cells in some stretches of the sinusoids."""
     at = _standing(plan, _repeat(architecture.lumen, origin, plan.size_px), stroma=False)
     x, y = _within(plan, at[:, 0], at[:, 1])
-    congested = (plan.thickness[plan.nodes(x, y)] > 0.7) & (rng.uniform(size=x.size) < 0.35)
+    congested = (plan.thickness[plan.nodes(x, y)] > 0.7) & (rng.uniform(size=x.size) < 0.2)
     return tuple(zip(x[congested].tolist(), y[congested].tolist(), strict=True))
