@@ -122,6 +122,15 @@ class RunFolder:
         """Say that every file of this slide is there; written last."""
         write_text(self.slide_folder(slide) / "complete", mark)
 
+    def stage_mark(self, stage: str) -> str:
+        """Fingerprint under which a stage was last finished; empty if never."""
+        marker = self.root / "stages" / stage
+        return marker.read_text(encoding="utf-8") if marker.is_file() else ""
+
+    def mark_stage(self, stage: str, mark: str) -> None:
+        """Say that every file of this stage is there; written last."""
+        write_text(self.root / "stages" / stage, mark)
+
     def log(self, event: str, **facts: object) -> None:
         """Append one line to ``log.jsonl``."""
         line = json.dumps({"at": _now(), "event": event, **facts}, default=str)
@@ -160,7 +169,7 @@ def library_versions() -> dict[str, str]:
 
 def _is_result(path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
-    bulky = path.suffix == ".npy" or path.parts[0] == "checkpoints"
+    bulky = path.suffix == ".npy" or path.parts[0] in {"checkpoints", "stages", "cohort"}
     return not hidden and not bulky and path.name not in {"manifest.json", "log.jsonl", "complete"}
 
 

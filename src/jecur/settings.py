@@ -6,7 +6,7 @@ place in the file named. Every number that can change a result is here, with its
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +29,7 @@ __all__ = [
     "TissueSettings",
     "TrainingSettings",
     "read_study",
+    "write_study",
 ]
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -161,7 +162,10 @@ class ColumnSettings(Stage, frozen=True):
 
 
 EndpointKind = Literal[
-    "recurrence-free survival", "time to recurrence", "overall survival", "disease-specific survival"
+    "recurrence-free survival",
+    "time to recurrence",
+    "overall survival",
+    "disease-specific survival",
 ]
 
 
@@ -350,7 +354,9 @@ def read_study(path: Path) -> StudySettings:
     try:
         return msgspec.convert(tomllib.loads(text), StudySettings)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path.name}: expected TOML, found: {error}; correct that line") from error
+        raise SettingsError(
+            f"{path.name}: expected TOML, found: {error}; correct that line"
+        ) from error
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path.name}: {error}; see `jecur init` for every setting") from error
 
@@ -406,3 +412,20 @@ class SimulationSettings(Stage, frozen=True):
     """Administrative end of follow-up, uniform between these, months."""
     loss_per_month: Annotated[float, Meta(ge=0)] = 0.004
     """Rate of random loss to follow-up."""
+
+
+def write_study(study: StudySettings) -> str:
+    """Every setting of a study as TOML text that `read_study` reads back as the same study."""
+    import tomli_w  # noqa: PLC0415 - only runs that write need it
+
+    plain: dict[str, object] = _without_none(msgspec.to_builtins(study))
+    return tomli_w.dumps(plain)
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 - any tree of plain values
+    """Leave out what is not set: TOML has no null."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value

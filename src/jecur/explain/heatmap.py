@@ -1,41 +1,46 @@
-"""Tile scores laid back on the slide: an array, a picture, and shapes for QuPath.
+"""Tile scores laid back on the slide: an array, pictures, and shapes for QuPath.
 
 Colors diverge around the score at which a tile alone would reach the cut-off: orange above
-(speaks for early recurrence), blue below. The scale is one for all slides of a run, so that two
-pictures can be compared.
+(speaks for early recurrence), violet below. The scale is one for all slides of a run, so that
+two pictures can be compared.
 """
 
-import io
 import json
 from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from jecur.arrays import RGB, Logits, Positions
 
-__all__ = ["ScoreScale", "heatmap_array", "heatmap_png", "qupath_geojson", "score_scale"]
+__all__ = [
+    "ScoreScale",
+    "heatmap_array",
+    "overlay_scores",
+    "qupath_geojson",
+    "score_scale",
+    "side_by_side",
+]
 
 _COLORS = mpl.colormaps["PuOr_r"]
 _OPACITY = 0.65
+_MARGIN, _BAR_WIDTH, _LABEL_WIDTH, _TITLE_HEIGHT = 12, 16, 120, 26
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
-    """Range of tile scores that the colors span; ``center`` is where they turn."""
+    """Range of tile scores that the colors span; they turn at ``center``."""
 
     low: float
     center: float
     high: float
 
-    def norm(self) -> TwoSlopeNorm:
-        """Return the scale as matplotlib wants it."""
-        return TwoSlopeNorm(vmin=self.low, vcenter=self.center, vmax=self.high)
+    def place(self, scores: Logits) -> NDArray[np.float64]:
+        """Places in [0, 1]: 0 at ``low``, 1/2 at ``center``, 1 at ``high``; straight between."""
+        marks = [self.low, self.center, self.high]
+        return np.asarray(np.interp(scores.astype(np.float64), marks, [0.0, 0.5, 1.0]))
 
 
 def score_scale(scores: Logits, cutoff: float) -> ScoreScale:
@@ -62,58 +67,62 @@ def heatmap_array(
     return grid
 
 
-def heatmap_png(
-    thumbnail: RGB, positions: Positions, scores: Logits, *, side_px: float, scale: ScoreScale
-) -> bytes:
-    """Draw the tile scores over the slide's thumbnail, with a color bar.
+def overlay_scores(
+    thumbnail: RGB,
+    positions: NDArray[np.float64],
+    scores: Logits,
+    *,
+    side_px: float,
+    scale: ScoreScale,
+) -> RGB:
+    """Lay colored tiles over a slide's thumbnail.
 
     Parameters
     ----------
     thumbnail
-        (h, w, 3) uint8 overview.
+        (h, w, 3) uint8 overview; not changed.
     positions
-        (n, 2) upper left corners in thumbnail pixels.
+        (n, 2) upper left corners x, y in thumbnail pixels.
     scores
         (n,) logits.
     side_px
         Side of a tile in thumbnail pixels.
     scale
         The run's color scale.
-
-    Returns
-    -------
-    bytes
-        A PNG: thumbnail on the left, heat map on the right.
     """
-    height, width = thumbnail.shape[:2]
-    inches = 4.0
-    figure = Figure(figsize=(2 * inches + 0.9, inches * height / width + 0.3), dpi=110)
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    overlay = _overlay(thumbnail, positions, scores, side_px, scale)
-    for axes, picture, title in ((left, thumbnail, "Slide"), (right, overlay, "Tile scores")):
-        axes.imshow(picture, interpolation="antialiased")
-        axes.set_title(title, fontsize=9)
-        axes.set_axis_off()
-    bar = figure.colorbar(
-        ScalarMappable(scale.norm(), _COLORS), ax=[left, right], fraction=0.025, pad=0.01
-    )
-    bar.set_label("tile score (logit), higher = earlier recurrence", fontsize=7)
-    bar.ax.tick_params(labelsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _overlay(
-    thumbnail: RGB, positions: Positions, scores: Logits, side_px: float, scale: ScoreScale
-) -> RGB:
     picture = thumbnail.astype(np.float32)
-    colors = _COLORS(scale.norm()(scores.astype(np.float64)))[:, :3] * 255.0
-    for (x, y), color in zip(positions, colors, strict=True):
+    for (x, y), color in zip(positions, _rgb(scores, scale), strict=True):
         block = np.s_[round(y) : round(y + side_px), round(x) : round(x + side_px)]
         picture[block] = (1 - _OPACITY) * picture[block] + _OPACITY * color
     return picture.round().astype(np.uint8)
+
+
+def side_by_side(thumbnail: RGB, overlay: RGB, scale: ScoreScale) -> RGB:
+    """Slide, heat map and color bar in one picture, (h', w', 3) uint8."""
+    height, width = thumbnail.shape[:2]
+    sheet_height = max(height, 160) + _TITLE_HEIGHT + _MARGIN
+    sheet = Image.new(
+        "RGB", (2 * width + 4 * _MARGIN + _BAR_WIDTH + _LABEL_WIDTH, sheet_height), "white"
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for x, picture, title in (
+        (_MARGIN, thumbnail, "Slide"),
+        (width + 2 * _MARGIN, overlay, "Tile scores"),
+    ):
+        sheet.paste(Image.fromarray(picture), (x, _TITLE_HEIGHT))
+        draw.text((x, 6), title, "black", font)
+    left = 2 * width + 3 * _MARGIN
+    span = np.linspace(1.0, 0.0, sheet_height - _TITLE_HEIGHT - 3 * _MARGIN)
+    bar = np.round(_COLORS(span)[:, None, :3] * 255).astype(np.uint8).repeat(_BAR_WIDTH, axis=1)
+    sheet.paste(Image.fromarray(bar), (left, _TITLE_HEIGHT + _MARGIN))
+    for place, value, word in (
+        (0.0, scale.high, "earlier"),
+        (0.5, scale.center, "cut-off"),
+        (1.0, scale.low, "later or none"),
+    ):
+        y = _TITLE_HEIGHT + _MARGIN + place * len(span) - 8
+        draw.text((left + _BAR_WIDTH + 6, y), f"{value:+.2f} {word}", "black", font)
+    return np.asarray(sheet)
 
 
 def qupath_geojson(positions: Positions, scores: Logits, *, side_px: int, scale: ScoreScale) -> str:
@@ -130,20 +139,23 @@ def qupath_geojson(positions: Positions, scores: Logits, *, side_px: int, scale:
     scale
         Gives the colors.
     """
-    colors = np.round(_COLORS(scale.norm()(scores.astype(np.float64)))[:, :3] * 255).astype(int)
     features = [
         {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [_square(int(x), int(y), side_px)]},
             "properties": {
                 "objectType": "tile",
-                "color": color.tolist(),
+                "color": [round(float(c)) for c in color],
                 "measurements": {"Jecur tile score": float(score)},
             },
         }
-        for (x, y), score, color in zip(positions, scores, colors, strict=True)
+        for (x, y), score, color in zip(positions, scores, _rgb(scores, scale), strict=True)
     ]
     return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _rgb(scores: Logits, scale: ScoreScale) -> NDArray[np.float64]:
+    return np.asarray(_COLORS(scale.place(scores))[:, :3] * 255.0)
 
 
 def _square(x: int, y: int, side: int) -> list[list[int]]:

@@ -1,0 +1,150 @@
+"""The demonstration: a virtual cohort with known truth, and the whole study on it.
+
+Nothing here is shortened: `jecur.pipeline.run_study` runs as it would on real slides. Only the
+cohort is virtual, and small enough for two processor cores and a few minutes.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from jecur.artifacts import RunFolder, write_text
+from jecur.engine import Progress
+from jecur.findings import PlantedCohort, StudyFindings
+from jecur.pipeline import run_study
+from jecur.settings import (
+    CohortSettings,
+    ColumnSettings,
+    Covariate,
+    EndpointSettings,
+    ScoringSettings,
+    SimulationSettings,
+    StudySettings,
+    TrainingSettings,
+    write_study,
+)
+from jecur.simulate.cohort import SimulatedCohort, simulate_cohort
+
+__all__ = ["DEMO_TRAINING", "demo_cohort", "run_demo", "study_of_virtual_cohort"]
+
+DEMO_TRAINING = TrainingSettings(
+    epochs=4, halve_every=2, frozen_blocks=3, tiles_per_bag=12, l2=0.0, learning_rate=1e-4
+)
+"""The preset ``paper`` with what two cores allow, see docs/demo.md: fewer epochs and tiles, the
+encoder's first stages kept as they start, no L2 penalty over so few steps."""
+
+
+def demo_cohort(*, seed: int, null: bool, workers: int) -> SimulationSettings:
+    """Cohort of the demonstration."""
+    return SimulationSettings(
+        n_training=120,
+        n_validation=120,
+        seed=seed,
+        null=null,
+        workers=workers,
+        size_px=1536,
+    )
+
+
+def study_of_virtual_cohort(name: str, training: TrainingSettings) -> StudySettings:
+    """Study file for a cohort made by `jecur.simulate`."""
+    return StudySettings(
+        name=name,
+        cohort=CohortSettings(
+            endpoint=EndpointSettings(
+                kind="time to recurrence",
+                unit="months",
+                event_values=("1",),
+                censored_values=("0",),
+                definition="months from virtual surgery to simulated recurrence; "
+                "loss and end of follow-up censor",
+            ),
+            columns=ColumnSettings(time="months", event="recurrence", site="site"),
+            covariates=(
+                Covariate(column="age", label="Age", unit="years"),
+                Covariate(column="sex", label="Sex", kind="categorical", levels=("female", "male")),
+                Covariate(column="afp_ng_ml", label="AFP", unit="ng/ml", split_at=400.0),
+                Covariate(
+                    column="stage", label="Stage", kind="categorical", levels=("I", "II", "III")
+                ),
+                Covariate(
+                    column="vascular_invasion",
+                    label="Vascular invasion",
+                    kind="categorical",
+                    levels=("none", "micro", "macro"),
+                ),
+                Covariate(column="tumor_size_cm", label="Tumor size", unit="cm", split_at=5.0),
+            ),
+        ),
+        training=training,
+        scoring=ScoringSettings(n_heatmaps=6, n_top_tiles=16),
+    )
+
+
+def run_demo(
+    out: Path, *, seed: int, null: bool, workers: int, progress: Progress
+) -> StudyFindings:
+    """Make the virtual cohort, run the study on it and write the report.
+
+    Parameters
+    ----------
+    out
+        Run folder; the cohort goes into ``out/cohort``. Running again does what is missing.
+    seed
+        Of the cohort and the training.
+    null
+        Plant no effect: the control.
+    workers
+        Processes.
+    progress
+        Draws bars and speaks.
+    """
+    run = RunFolder.open(out)
+    settings = demo_cohort(seed=seed, null=null, workers=workers)
+    cohort = simulate_with_progress(settings, out / "cohort", progress)
+    shutil.copyfile(cohort.truth, out / "truth.json")
+    name = "Jecur demonstration" + (" (control: nothing planted)" if null else "")
+    study = study_of_virtual_cohort(name, msgspec.structs.replace(DEMO_TRAINING, seed=seed))
+    write_text(out / "cohort" / "study.toml", write_study(study))
+    return run_study(
+        study,
+        out / "cohort",
+        run,
+        workers=workers,
+        progress=progress,
+        planted=_planted(settings, cohort),
+    )
+
+
+def simulate_with_progress(
+    settings: SimulationSettings, out: Path, progress: Progress
+) -> SimulatedCohort:
+    """Simulate a cohort under a progress bar."""
+    n_slides = (settings.n_training + settings.n_validation) * settings.slides_per_patient
+    with progress.task("Drawing virtual slides", n_slides) as advance:
+        return simulate_cohort(settings, out, progress=_stepper(advance))
+
+
+def _stepper(advance: Callable[[], None]) -> Callable[[int, int], None]:
+    def step(_done: int, _total: int) -> None:
+        advance()
+
+    return step
+
+
+def _planted(settings: SimulationSettings, cohort: SimulatedCohort) -> PlantedCohort:
+    truth = json.loads(cohort.truth.read_text(encoding="utf-8"))
+    effects = (0.0,) * 4 if settings.null else settings.log_hazard_per_sd
+    names = ("Stroma", "Cytological atypia", "Nuclear hyperchromasia", "Immune infiltration")
+    facts = tuple(
+        (f"{name}: log hazard ratio per standard deviation", f"{effect:+.2f}")
+        for name, effect in zip(names, effects, strict=True)
+    )
+    return PlantedCohort(
+        oracle_concordance=cohort.oracle_concordance["validation"],
+        null=settings.null,
+        facts=(*facts, ("Seed", str(truth["settings"]["seed"]))),
+    )

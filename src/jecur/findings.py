@@ -1,0 +1,331 @@
+"""What the study found, put into files: statistics, tables, figures and the report."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+import jecur
+from jecur.arrays import BoolVector
+from jecur.artifacts import RunFolder, library_versions, write_json, write_text
+from jecur.bundle import read_bundle
+from jecur.cohort.cohort import Cohort, Exclusion, Patient
+from jecur.cohort.endpoint import endpoint_definition
+from jecur.learning import RESEARCH_USE_ONLY, Learners
+from jecur.preparation import PreparedSlide
+from jecur.report.content import (
+    FlowStep,
+    HeatmapPicture,
+    PlantedTruth,
+    Reason,
+    ReportContent,
+    RiskValues,
+    SlideRow,
+    TilePicture,
+)
+from jecur.report.document import report_figures, report_tables, write_report
+from jecur.report.tables import Factor, Table, baseline_table, write_tables
+from jecur.scores import ScoredPatient, TopTilePicture
+from jecur.settings import Covariate, StudySettings
+from jecur.survival.evaluation import evaluate
+from jecur.survival.study import CovariateColumn, EvaluationInput, StudyStatistics
+
+__all__ = ["PlantedCohort", "StudyFindings", "write_findings"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedCohort:
+    """Truth of a virtual cohort."""
+
+    oracle_concordance: float
+    """Harrell's C of the true log hazard on the validation patients."""
+    null: bool
+    """Whether the tissue was given no effect."""
+    facts: tuple[tuple[str, str], ...]
+    """(what was planted, value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFindings:
+    """Results of a study, and where they lie."""
+
+    statistics: StudyStatistics
+    report: Path
+    model: Path
+    n_failed_slides: int
+    virtual: bool
+    excluded: tuple[Exclusion, ...]
+
+
+def write_findings(
+    study: StudySettings,
+    cohort: Cohort,
+    learners: Learners,
+    prepared: Mapping[str, PreparedSlide],
+    scored: Sequence[ScoredPatient],
+    tiles: Sequence[TopTilePicture],
+    *,
+    model: Path,
+    run: RunFolder,
+    planted: PlantedCohort | None,
+) -> StudyFindings:
+    """Compute the statistics of the validation patients and write everything people look at.
+
+    Every patient of the table ends as learnt from, watched while tuning, scored, or excluded
+    with a reason; the report checks that the numbers add up.
+    """
+    by_id = {patient.id: patient for patient in cohort.of_role("validation")}
+    patients = [by_id[score.patient] for score in scored]
+    excluded = _exclusions(cohort, learners, prepared, scored)
+    data = _evaluation_input(study, patients, scored)
+    statistics = evaluate(data, settings=study.statistics)
+    trained = _trained_counts(learners, prepared)
+    write_json(
+        run.root / "statistics.json",
+        {
+            "study": study.name,
+            "intended_use": RESEARCH_USE_ONLY,
+            "endpoint": {"kind": data.endpoint_name, "definition": data.endpoint_definition},
+            "training": trained,
+            "excluded": dict(Counter(f"{e.role}: {e.reason}" for e in excluded)),
+            "validation": statistics.to_json_dict(),
+        },
+    )
+    _write_exclusions(excluded, run)
+    content = ReportContent(
+        title=study.name,
+        created=datetime.now(UTC).date().isoformat(),
+        endpoint_name=data.endpoint_name,
+        endpoint_definition=data.endpoint_definition,
+        flow=_flow(cohort, learners, excluded, len(scored)),
+        statistics=statistics,
+        settings=study,
+        statements=_statements(trained),
+        facts=_facts(study, model),
+        baseline=_baseline(study.cohort.covariates, patients, data.high_risk),
+        risks=RiskValues(data.risk, data.event, study.training.cutoff),
+        slides=_slide_rows(prepared),
+        heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
+        tiles=tuple(
+            TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low")
+            for t in tiles
+        ),
+        model_card=_shown_card(model),
+        training_curve=_training_curve(model),
+        banner=_banner(planted),
+        truth=_truth(planted, statistics),
+    )
+    write_tables(report_tables(content), run.root / "tables")
+    for name, svg in report_figures(content).items():
+        write_text(run.root / "figures" / f"{name}.svg", svg)
+    report = write_report(content, run.root / "report.html")
+    failed = sum(slide.status == "failed" for slide in prepared.values())
+    virtual = planted is not None
+    return StudyFindings(statistics, report, model, failed, virtual, tuple(excluded))
+
+
+def _usable(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> bool:
+    slides = [prepared[entry.id] for entry in patient.slides if entry.id in prepared]
+    return any(s.status != "failed" and s.n_tiles > 0 for s in slides)
+
+
+def _exclusions(
+    cohort: Cohort,
+    learners: Learners,
+    prepared: Mapping[str, PreparedSlide],
+    scored: Sequence[ScoredPatient],
+) -> list[Exclusion]:
+    done = {score.patient for score in scored}
+    unusable = [p for p in learners.patients if not _usable(p, prepared)]
+    unusable += [p for p in cohort.of_role("validation") if p.id not in done]
+    return [
+        *cohort.excluded,
+        *learners.training.excluded,
+        *learners.tuning.excluded,
+        *(Exclusion(p.id, p.role, _slide_reason(p, prepared)) for p in unusable),
+    ]
+
+
+def _slide_reason(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> str:
+    codes = sorted({prepared[entry.id].code or "no-tiles" for entry in patient.slides})
+    return f"no usable slide: {', '.join(codes)}"
+
+
+def _evaluation_input(
+    study: StudySettings, patients: Sequence[Patient], scored: Sequence[ScoredPatient]
+) -> EvaluationInput:
+    endpoint = study.cohort.endpoint
+    # A sigmoid in double precision reaches 1 beyond a score of 37; statistics want it inside.
+    risk = np.clip([s.score.risk for s in scored], 1e-12, 1 - 1e-12).astype(float)
+    return EvaluationInput(
+        patient_ids=tuple(p.id for p in patients),
+        months=np.array([p.months for p in patients], dtype=float),
+        event=np.array([p.event for p in patients], dtype=bool),
+        risk=risk,
+        high_risk=np.array([s.score.high_risk for s in scored], dtype=bool),
+        endpoint_name=endpoint.kind,
+        endpoint_definition=endpoint_definition(endpoint),
+        covariates=tuple(
+            CovariateColumn(
+                name=c.column,
+                label=c.label or c.column,
+                kind=c.kind,
+                values=tuple(p.covariates[c.column] for p in patients),
+                reference=c.levels[0] if c.levels else None,
+                unit=c.unit or None,
+                cut=c.split_at,
+            )
+            for c in study.cohort.covariates
+        ),
+    )
+
+
+def _trained_counts(learners: Learners, prepared: Mapping[str, PreparedSlide]) -> dict[str, int]:
+    def usable(patients: Sequence[Patient]) -> int:
+        return sum(_usable(p, prepared) for p in patients)
+
+    return {
+        "n_good": usable(learners.training.good),
+        "n_poor": usable(learners.training.poor),
+        "n_tuning": usable((*learners.tuning.good, *learners.tuning.poor)),
+    }
+
+
+def _flow(
+    cohort: Cohort, learners: Learners, excluded: Sequence[Exclusion], n_scored: int
+) -> tuple[FlowStep, ...]:
+    total = len(cohort.patients) + len(cohort.excluded)
+    gone = {e.patient for e in excluded}
+    apart = Counter(
+        e.reason if e.role == "unknown" else f"{e.role} role, {e.reason}"
+        for e in excluded
+        if e.role != "validation"
+    )
+    for name, group in (
+        ("training role, learnt from: good outcome", learners.training.good),
+        ("training role, learnt from: poor outcome", learners.training.poor),
+        ("tuning role, watched during training", (*learners.tuning.good, *learners.tuning.poor)),
+    ):
+        apart[name] += sum(p.id not in gone for p in group)
+    lost = Counter(e.reason for e in excluded if e.role == "validation")
+    n_validation = n_scored + sum(lost.values())
+    return (
+        FlowStep("Patients in the clinical table", total, _reasons(apart)),
+        FlowStep(
+            "Patients with the validation role, never seen in training",
+            n_validation,
+            _reasons(lost),
+        ),
+        FlowStep("Scored and analyzed", n_scored),
+    )
+
+
+def _reasons(counts: Mapping[str, int]) -> tuple[Reason, ...]:
+    return tuple(Reason(text, n) for text, n in counts.items() if n)
+
+
+def _write_exclusions(excluded: Sequence[Exclusion], run: RunFolder) -> None:
+    rows = [{"patient_id": e.patient, "role": e.role, "reason": e.reason} for e in excluded]
+    frame = pd.DataFrame(rows, columns=["patient_id", "role", "reason"])
+    write_text(run.root / "exclusions.csv", frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _statements(trained: Mapping[str, int]) -> tuple[str, ...]:
+    return (
+        RESEARCH_USE_ONLY,
+        f"The model learnt from {trained['n_good']} patients with a good and {trained['n_poor']} "
+        "with a poor outcome; cut-off and direction were locked before any validation patient was "
+        "scored.",
+    )
+
+
+def _facts(study: StudySettings, model: Path) -> dict[str, dict[str, str]]:
+    bundle = read_bundle(model)
+    return {
+        "Software": {"jecur": jecur.__version__, **library_versions()},
+        "Seeds": {
+            "training": str(study.training.seed),
+            "tiles": str(study.tiling.seed),
+            "stain sample": str(study.stain.seed),
+        },
+        "Model": {"file": model.name, "encoder SHA-256": bundle.sha256},
+    }
+
+
+def _baseline(
+    covariates: Sequence[Covariate], patients: Sequence[Patient], high_risk: BoolVector
+) -> Table | None:
+    if not covariates or not patients:
+        return None
+    factors = [
+        Factor(c.label or c.column, [p.covariates[c.column] for p in patients], c.levels, c.unit)
+        for c in covariates
+    ]
+    everybody = np.ones(len(patients), dtype=bool)
+    groups = {"All": everybody, "High risk": high_risk, "Low risk": ~high_risk}
+    return baseline_table(factors, groups, caption="Validation patients")
+
+
+def _slide_rows(prepared: Mapping[str, PreparedSlide]) -> tuple[SlideRow, ...]:
+    return tuple(
+        SlideRow(s.slide, s.patient_id, s.status, s.code, s.reason, s.n_tiles)
+        for s in prepared.values()
+    )
+
+
+def _heatmap_pictures(
+    scored: Sequence[ScoredPatient], run: RunFolder, n: int
+) -> tuple[HeatmapPicture, ...]:
+    """Pick slides evenly over the range of risk, not those that look best."""
+    ranked = sorted(scored, key=lambda s: -s.score.risk)
+    places = np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))
+    chosen: list[HeatmapPicture] = []
+    for patient in (ranked[i] for i in places):
+        folder = run.slide_folder(patient.slides[0])
+        chosen.append(
+            HeatmapPicture(
+                patient=patient.patient,
+                slide=patient.slides[0],
+                thumbnail_png=(folder / "thumbnail.png").read_bytes(),
+                heatmap_png=(folder / "overlay.png").read_bytes(),
+                risk=patient.score.risk,
+                group="high" if patient.score.high_risk else "low",
+            )
+        )
+    return tuple(chosen)
+
+
+def _shown_card(model: Path) -> dict[str, object]:
+    card = dict(read_bundle(model).card)
+    hidden = ("training_curve", "learnt_from")
+    shown = {key: value for key, value in card.items() if key not in hidden}
+    return dict(msgspec.json.decode(json.dumps(shown)))
+
+
+def _training_curve(model: Path) -> tuple[tuple[float, float], ...]:
+    rows = read_bundle(model).card["training_curve"]
+    return tuple((float(row["epoch"]), float(row["training_loss"])) for row in rows)
+
+
+def _banner(planted: PlantedCohort | None) -> str:
+    if planted is None:
+        return ""
+    text = (
+        "Virtual cohort: slides, patients and follow-up were simulated. No real patient is in it."
+    )
+    if planted.null:
+        text += " Control: the tissue was given no effect on recurrence; nothing should be found."
+    return text
+
+
+def _truth(planted: PlantedCohort | None, statistics: StudyStatistics) -> PlantedTruth | None:
+    achieved = statistics.concordance.estimate
+    if planted is None or achieved is None:
+        return None
+    return PlantedTruth(planted.oracle_concordance, achieved, planted.facts)

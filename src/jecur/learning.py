@@ -1,0 +1,213 @@
+"""From the bags of the training patients to a locked model file.
+
+torch is imported here only when there is something to learn.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import jecur
+from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_file
+from jecur.bundle import Bundle, read_bundle, write_bundle
+from jecur.cohort.cohort import Patient
+from jecur.cohort.endpoint import endpoint_definition
+from jecur.cohort.selection import DistinctOutcome
+from jecur.engine import Progress
+from jecur.errors import JecurError, TrainingError
+from jecur.mil.bag import Bag, open_bag
+from jecur.nuclei.segmentation import NucleiModel
+from jecur.preparation import PreparedSlide, Recipe
+from jecur.settings import StudySettings
+
+__all__ = ["RESEARCH_USE_ONLY", "Learners", "bag_of", "learn", "learnt_from"]
+
+RESEARCH_USE_ONLY = (
+    "Research use only. Not a medical device; not validated on patients; "
+    "must not guide the care of anyone."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Learners:
+    """Patients to learn from, and those whose loss is watched meanwhile."""
+
+    training: DistinctOutcome
+    tuning: DistinctOutcome
+
+    @property
+    def patients(self) -> tuple[Patient, ...]:
+        """Everybody whose slides are needed."""
+        sides = (self.training, self.tuning)
+        return tuple(p for side in sides for p in (*side.good, *side.poor))
+
+
+def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder) -> Bag | None:
+    """Open all usable slides of a patient as one bag; None if there is none."""
+    usable = [
+        run.slide_folder(entry.id) / "bag.npy"
+        for entry in patient.slides
+        if entry.id in prepared
+        and prepared[entry.id].status != "failed"
+        and prepared[entry.id].n_tiles > 0
+    ]
+    return open_bag(usable) if usable else None
+
+
+def learn(
+    study: StudySettings,
+    learners: Learners,
+    prepared: Mapping[str, PreparedSlide],
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    progress: Progress,
+) -> Path:
+    """Train, lock the cut-off and write the model file; nothing if that was done before.
+
+    Raises
+    ------
+    TrainingError
+        If torch is not installed, or the training patients are all of one outcome.
+    """
+    digests = {
+        entry.id: sha256_file(run.slide_folder(entry.id) / "bag.npy")
+        for patient in learners.patients
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].n_tiles > 0
+    }
+    mark = fingerprint(study.training, recipe, digests, _labels(learners), jecur.__version__)
+    path = run.root / "models" / f"{_slug(study.name)}.jecur"
+    if run.stage_mark("learning") == mark and _is_whole(path):
+        return path
+    try:
+        from jecur.training.export import encoder_to_onnx, encoder_weights  # noqa: PLC0415
+        from jecur.training.loop import LabeledBag, train_encoder  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"expected torch and timm for training, found no {error.name}; "
+            'install them with: pip install "jecur[train]"',
+            code="no-torch",
+        ) from error
+
+    def labeled(outcome: DistinctOutcome) -> list[LabeledBag]:
+        sides = ((outcome.good, False), (outcome.poor, True))
+        bags = [(p, bag_of(p, prepared, run), poor) for side, poor in sides for p in side]
+        return [LabeledBag(p.id, bag, poor) for p, bag, poor in bags if bag is not None]
+
+    training, tuning = labeled(learners.training), labeled(learners.tuning)
+    trained = train_encoder(
+        training,
+        tuning,
+        study.training,
+        checkpoints=run.root / "checkpoints",
+        mark=mark,
+        progress=progress,
+    )
+    used = {bag.patient for bag in (*training, *tuning)}
+    counts = {
+        "n_good": sum(not bag.recurred for bag in training),
+        "n_poor": sum(bag.recurred for bag in training),
+        "n_tuning": len(tuning),
+        "n_tiles": sum(len(bag.bag) for bag in training),
+    }
+    nuclei = NucleiModel.load(study.nuclei, threads=1)
+    card = _card(study, recipe, counts) | {
+        "nuclei": dict(nuclei.card),
+        "training_curve": list(trained.state.curve),
+        "learnt_from": _hashed(used, digests, salt=mark),
+    }
+    write_bundle(
+        Bundle(
+            card=card,
+            encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
+            nuclei_onnx=nuclei.onnx_bytes if study.training.channels == "rgb+nuclei" else None,
+            weights=encoder_weights(trained.encoder),
+        ),
+        path,
+    )
+    run.mark_stage("learning", mark)
+    return path
+
+
+def learnt_from(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:
+    """Whether the model learnt from this patient, or from these very tiles."""
+    memory = bundle.card.get("learnt_from", {})
+    salt = str(memory.get("salt", ""))
+    return _salted(salt, patient) in memory.get("patients", []) or _salted(
+        salt, bag_sha256
+    ) in memory.get("bags", [])
+
+
+def _card(study: StudySettings, recipe: Recipe, counts: Mapping[str, int]) -> dict[str, Any]:
+    training = study.training
+    endpoint = study.cohort.endpoint
+    return {
+        "name": study.name,
+        "intended_use": RESEARCH_USE_ONLY,
+        "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
+        "created": datetime.now(UTC).date().isoformat(),
+        "jecur": jecur.__version__,
+        "versions": library_versions(),
+        "endpoint": {"kind": endpoint.kind, "definition": endpoint_definition(endpoint)},
+        "direction": "higher risk = earlier event; fixed at training",
+        "cutoff": training.cutoff,
+        "cutoff_source": "set in the study file before training; inside the loss (paper, Eq. 3)",
+        "pooling": {
+            "kind": "generalized mean with sign",
+            "exponent": training.pooling_exponent,
+            "reduction": training.pooling_reduction,
+        },
+        "channels": 4 if training.channels == "rgb+nuclei" else 3,
+        "encoder": training.encoder,
+        "tile": {"side_um": study.tiling.side_um, "px": study.tiling.output_px},
+        "recipe": msgspec.to_builtins(recipe),
+        "training": msgspec.to_builtins(training),
+        "cohort": dict(counts)
+        | {
+            "selection": f"distinct outcome: event before {training.poor_months:g} months, "
+            f"or free of it for {training.good_months:g}"
+        },
+        "metrics": "none here: a model is judged on patients it has not seen, in the report",
+    }
+
+
+def _hashed(patients: set[str], digests: Mapping[str, str], *, salt: str) -> dict[str, Any]:
+    """Remember who was learnt from without naming anybody: salted hashes."""
+    return {
+        "salt": salt,
+        "patients": sorted(_salted(salt, patient) for patient in patients),
+        "bags": sorted(_salted(salt, digest) for digest in digests.values()),
+    }
+
+
+def _salted(salt: str, text: str) -> str:
+    return sha256(f"{salt}:{text}".encode()).hexdigest()[:32] if text else ""
+
+
+def _labels(learners: Learners) -> Sequence[tuple[str, str]]:
+    sides = {"training": learners.training, "tuning": learners.tuning}
+    return [
+        (f"{role}-{name}", patient.id)
+        for role, side in sides.items()
+        for name in ("good", "poor")
+        for patient in getattr(side, name)
+    ]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        read_bundle(path)
+    except JecurError:
+        return False
+    return True
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"

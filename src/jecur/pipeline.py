@@ -1,0 +1,224 @@
+"""The study from top to bottom: read this file first.
+
+    table -> cohort -> slides -> bags -> model -> risks -> statistics -> report
+
+Each stage is one call into one room. A stage whose result is already in the run folder, made
+from the same input under the same settings, is not done again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from jecur.artifacts import RunFolder, write_text
+from jecur.bundle import read_bundle
+from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
+from jecur.cohort.selection import select_distinct_outcome
+from jecur.engine import Failure, Progress, run_all
+from jecur.errors import TableError
+from jecur.findings import PlantedCohort, StudyFindings, write_findings
+from jecur.learning import Learners, learn
+from jecur.preparation import (
+    PreparedSlide,
+    SlideOrder,
+    prepare_slide,
+    recipe_of_bundle,
+    recipe_of_study,
+)
+from jecur.scores import ScoredPatient, score_patients, write_heatmaps, write_top_tiles
+from jecur.settings import ScoringSettings, StudySettings, write_study
+
+__all__ = ["Scored", "run_study", "score_slides"]
+
+
+def run_study(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    planted: PlantedCohort | None = None,
+) -> StudyFindings:
+    """Run a study from the clinical table to the report.
+
+    Parameters
+    ----------
+    study
+        Every setting.
+    folder
+        Where the study file lies; its paths are relative to it.
+    run
+        Where everything goes; running again does only what is missing.
+    workers
+        Processes that prepare slides, and threads that score.
+    progress
+        Draws bars and speaks.
+    planted
+        Truth of a virtual cohort, shown beside what was found.
+
+    Returns
+    -------
+    StudyFindings
+        Statistics of the validation patients and where the files are.
+    """
+    run.log("study", name=study.name)
+    write_text(run.root / "study.toml", write_study(study))
+    cohort = read_cohort(study.cohort, folder)
+    learners = _learners(cohort, study)
+    unseen = cohort.of_role("validation")
+
+    recipe = recipe_of_study(study)
+    orders = [
+        SlideOrder(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
+        for patient in (*learners.patients, *unseen)
+        for entry in patient.slides
+    ]
+    prepared = prepare_slides(orders, run, workers=workers, progress=progress)
+
+    model = learn(study, learners, prepared, recipe, run, progress=progress)
+
+    scored = score_patients(
+        model,
+        _usable_slides([(p.id, p.slides) for p in unseen], prepared),
+        run,
+        study.scoring,
+        threads=workers,
+        progress=progress,
+    )
+    _refuse_seen(scored)
+    cutoff = read_bundle(model).cutoff
+    write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
+    tiles = write_top_tiles(scored, run, study.scoring)
+
+    findings = write_findings(
+        study, cohort, learners, prepared, scored, tiles, model=model, run=run, planted=planted
+    )
+    run.write_manifest({"study": msgspec.to_builtins(study), "command": "run"})
+    return findings
+
+
+def _learners(cohort: Cohort, study: StudySettings) -> Learners:
+    settings = study.training
+    training, tuning = (
+        select_distinct_outcome(
+            cohort.of_role(role),
+            good_months=settings.good_months,
+            poor_months=settings.poor_months,
+        )
+        for role in ("training", "tuning")
+    )
+    return Learners(training, tuning)
+
+
+def prepare_slides(
+    orders: Sequence[SlideOrder], run: RunFolder, *, workers: int, progress: Progress
+) -> dict[str, PreparedSlide]:
+    """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
+    prepared: dict[str, PreparedSlide] = {}
+    for outcome in run_all(
+        prepare_slide, orders, workers=workers, progress=progress, title="Preparing slides"
+    ):
+        order, result = outcome.item, outcome.result
+        if isinstance(result, Failure):
+            run.log("slide-failed", slide=order.slide, code=result.error.code, trace=result.trace)
+            progress.say(f"{order.slide}: {result.error.message} [{result.error.code}]")
+            result = PreparedSlide.failed(order, result.error, result.error.code)
+        elif result.status == "failed":
+            progress.say(f"{order.slide}: {result.reason} [{result.code}]")
+        prepared[order.slide] = result
+    rows = [prepared[order.slide].row() for order in orders]
+    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    write_text(run.root / "slides.csv", table)
+    return prepared
+
+
+def _usable_slides(
+    slides_of: Sequence[tuple[str, Sequence[SlideEntry]]], prepared: Mapping[str, PreparedSlide]
+) -> dict[str, list[str]]:
+    usable = {
+        patient: [
+            entry.id
+            for entry in entries
+            if prepared[entry.id].status != "failed" and prepared[entry.id].n_tiles > 0
+        ]
+        for patient, entries in slides_of
+    }
+    return {patient: slides for patient, slides in usable.items() if slides}
+
+
+def _refuse_seen(scored: Sequence[ScoredPatient]) -> None:
+    seen = [p.patient for p in scored if p.seen_in_training]
+    if seen:
+        raise TableError(
+            f"expected validation patients the model has not seen, found {seen[0]} among those it "
+            f"learnt from ({len(seen)} in all: the same tiles under two patients?); "
+            "no statistics are made from these; correct roles or slides",
+            code="leak",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What `score_slides` found."""
+
+    patients: tuple[ScoredPatient, ...]
+    slides: tuple[PreparedSlide, ...]
+    cutoff: float
+    endpoint: str
+
+    @property
+    def n_failed(self) -> int:
+        """Slides without a score."""
+        return sum(slide.status == "failed" for slide in self.slides)
+
+
+def score_slides(
+    slides: Sequence[tuple[str, SlideEntry]],
+    model: Path,
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+) -> Scored:
+    """Score slides with a model file; needs no torch.
+
+    Parameters
+    ----------
+    slides
+        (patient, slide); the slides of one patient are one bag.
+    model
+        A ``.jecur`` file. Slides are prepared by the recipe it holds.
+    run
+        Where the files go.
+    workers
+        Processes that prepare slides, and threads that score.
+    progress
+        Draws bars and speaks.
+    """
+    bundle = read_bundle(model)
+    recipe = recipe_of_bundle(bundle)
+    orders = [
+        SlideOrder(entry.id, patient, entry.path, entry.mpp, recipe, run, bundle=model.resolve())
+        for patient, entry in slides
+    ]
+    prepared = prepare_slides(orders, run, workers=workers, progress=progress)
+    entries: dict[str, list[SlideEntry]] = {}
+    for patient, entry in slides:
+        entries.setdefault(patient, []).append(entry)
+    settings = ScoringSettings()
+    scored = score_patients(
+        model,
+        _usable_slides(list(entries.items()), prepared),
+        run,
+        settings,
+        threads=workers,
+        progress=progress,
+    )
+    write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
+    run.write_manifest({"model": model.name, "model_sha256": bundle.sha256, "command": "score"})
+    definition = str(bundle.card["endpoint"]["definition"])
+    return Scored(tuple(scored), tuple(prepared.values()), bundle.cutoff, definition)

@@ -1,0 +1,259 @@
+"""Score patients with a model file, and put what it saw into the run folder."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from jecur.arrays import RGB, Logits
+from jecur.artifacts import RunFolder, atomic_path, fingerprint, sha256_file, write_text
+from jecur.bundle import read_bundle
+from jecur.engine import Progress
+from jecur.explain.heatmap import (
+    ScoreScale,
+    overlay_scores,
+    qupath_geojson,
+    score_scale,
+    side_by_side,
+)
+from jecur.explain.review import ReviewTile, write_review_sheet
+from jecur.explain.top_tiles import select_top_tiles
+from jecur.learning import learnt_from
+from jecur.mil.bag import Bag, open_bag
+from jecur.mil.pooling import pool_scores, risk_from_score
+from jecur.mil.scoring import RiskScore, TileScorer
+from jecur.preparation import PreparedSlide, png_bytes
+from jecur.settings import ScoringSettings
+
+__all__ = ["ScoredPatient", "TopTilePicture", "score_patients", "write_heatmaps", "write_top_tiles"]
+
+TILE_COLUMNS = ["slide", "patient_id", "x", "y", "side_um", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPatient:
+    """One patient with a risk, and the slides it is from."""
+
+    patient: str
+    slides: tuple[str, ...]
+    score: RiskScore
+    seen_in_training: bool
+    """The model learnt from this patient or these tiles: the risk proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopTilePicture:
+    """One of the most predictive tiles, as a picture."""
+
+    jpeg: bytes
+    patient: str
+    score: float
+    end: str
+
+
+def score_patients(
+    model: Path,
+    slides_of: Mapping[str, Sequence[str]],
+    run: RunFolder,
+    settings: ScoringSettings,
+    *,
+    threads: int,
+    progress: Progress,
+) -> list[ScoredPatient]:
+    """Score every patient and write ``scores.csv`` and ``tile_scores.parquet``.
+
+    Parameters
+    ----------
+    model
+        A ``.jecur`` file.
+    slides_of
+        Patient -> slides with a bag in the run folder, at least one each.
+    run
+        Where bags are and results go. Tiles scored before by the same model are not scored again.
+    settings
+        Batch size.
+    threads
+        Of the network.
+    progress
+        Draws a bar.
+    """
+    bundle = read_bundle(model)
+    digests = {
+        slide: sha256_file(run.slide_folder(slide) / "bag.npy")
+        for slides in slides_of.values()
+        for slide in slides
+    }
+    mark = fingerprint(bundle.sha256, bundle.card["pooling"], bundle.cutoff, slides_of, digests)
+    before = _earlier_scores(run) if run.stage_mark("scores") == mark else None
+    scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
+    patients, tables = [], []
+    with progress.task("Scoring patients", len(slides_of)) as advance:
+        for patient, slides in slides_of.items():
+            bag = open_bag([run.slide_folder(slide) / "bag.npy" for slide in slides])
+            if before is None:
+                score = scorer.score_bag(bag)
+            else:
+                score = _pooled(before[patient], bundle.card["pooling"], bundle.cutoff)
+            seen = learnt_from(bundle, patient=patient) or any(
+                learnt_from(bundle, bag_sha256=digests[slide]) for slide in slides
+            )
+            patients.append(ScoredPatient(patient, tuple(slides), score, seen))
+            tables.append(_tile_table(patient, slides, score, run))
+            advance()
+    _write_scores(run, patients, model.name, bundle.cutoff)
+    tiles = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=TILE_COLUMNS)
+    with atomic_path(run.root / "tile_scores.parquet") as temporary:
+        tiles.to_parquet(temporary, index=False)
+    run.mark_stage("scores", mark)
+    return patients
+
+
+def _pooled(tile_scores: Logits, pooling: Mapping[str, object], cutoff: float) -> RiskScore:
+    exponent, reduction = float(str(pooling["exponent"])), pooling["reduction"]
+    pooled = pool_scores(
+        tile_scores, exponent=exponent, reduction="sum" if reduction == "sum" else "mean"
+    )
+    risk = risk_from_score(pooled)
+    return RiskScore(risk=risk, high_risk=risk > cutoff, tile_scores=tile_scores)
+
+
+def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:
+    path = run.root / "tile_scores.parquet"
+    if not path.is_file():
+        return None
+    frame = pd.read_parquet(path)
+    groups = frame.groupby("patient_id", sort=False)["score"]
+    return {str(p): s.to_numpy(np.float32) for p, s in groups}
+
+
+def _tile_table(
+    patient: str, slides: Sequence[str], score: RiskScore, run: RunFolder
+) -> pd.DataFrame:
+    parts = []
+    for slide in slides:
+        tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+        parts.append(tiles.assign(slide=slide, patient_id=patient))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(score=score.tile_scores)[TILE_COLUMNS]
+
+
+def _write_scores(
+    run: RunFolder, patients: Sequence[ScoredPatient], model: str, cutoff: float
+) -> None:
+    frame = pd.DataFrame(
+        [
+            {
+                "patient_id": p.patient,
+                "risk": p.score.risk,
+                "group": p.score.group,
+                "n_slides": len(p.slides),
+                "n_tiles": len(p.score.tile_scores),
+                "model": model,
+                "cutoff": cutoff,
+                "seen_in_training": p.seen_in_training,
+            }
+            for p in patients
+        ]
+    )
+    write_text(run.root / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
+
+
+def write_heatmaps(
+    patients: Sequence[ScoredPatient],
+    prepared: Mapping[str, PreparedSlide],
+    run: RunFolder,
+    *,
+    cutoff: float,
+    progress: Progress,
+) -> ScoreScale | None:
+    """Write ``heatmap.png``, ``overlay.png`` and ``tiles.geojson`` beside each slide's thumbnail.
+
+    Returns
+    -------
+    ScoreScale or None
+        The color scale shared by all; None without patients.
+    """
+    if not patients:
+        return None
+    scale = score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
+    n_slides = sum(len(p.slides) for p in patients)
+    with progress.task("Heat maps", n_slides) as advance:
+        for slide, scores, tiles in _by_slide(patients, run):
+            _write_heatmap(prepared[slide], scores, tiles, run.slide_folder(slide), scale)
+            advance()
+    return scale
+
+
+def _by_slide(
+    patients: Sequence[ScoredPatient], run: RunFolder
+) -> Iterator[tuple[str, Logits, pd.DataFrame]]:
+    for patient in patients:
+        start = 0
+        for slide in patient.slides:
+            tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+            yield slide, patient.score.tile_scores[start : start + len(tiles)], tiles
+            start += len(tiles)
+
+
+def _write_heatmap(
+    slide: PreparedSlide, scores: Logits, tiles: pd.DataFrame, folder: Path, scale: ScoreScale
+) -> None:
+    if not len(scores) or slide.mpp is None or slide.thumbnail_um_per_px is None:
+        return
+    positions = tiles[["x", "y"]].to_numpy(np.int64)
+    side_px = int(tiles["side_px"].iloc[0])
+    step = slide.mpp / slide.thumbnail_um_per_px
+    with Image.open(folder / "thumbnail.png") as picture:
+        thumbnail = np.asarray(picture.convert("RGB"))
+    overlay = overlay_scores(
+        thumbnail, positions * step, scores, side_px=side_px * step, scale=scale
+    )
+    for name, image in (
+        ("overlay.png", overlay),
+        ("heatmap.png", side_by_side(thumbnail, overlay, scale)),
+    ):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(png_bytes(image))
+    shapes = qupath_geojson(positions, scores, side_px=side_px, scale=scale)
+    write_text(folder / "tiles.geojson", shapes)
+
+
+def write_top_tiles(
+    patients: Sequence[ScoredPatient], run: RunFolder, settings: ScoringSettings
+) -> list[TopTilePicture]:
+    """Pick the most predictive tiles of both ends and write the blinded review sheet."""
+    high, low = select_top_tiles(
+        [p.score.tile_scores for p in patients],
+        n_tiles=settings.n_top_tiles,
+        max_per_patient=settings.max_tiles_per_patient,
+    )
+    pictures, reviewed = [], []
+    for top in (*high, *low):
+        patient = patients[top.patient]
+        bag = Bag(open_bag([run.slide_folder(s) / "bag.npy" for s in patient.slides]).parts)
+        jpeg = jpeg_bytes(bag.take([top.tile])[0, ..., :3])
+        slide, x, y = _locate(patient, top.tile, run)
+        pictures.append(TopTilePicture(jpeg, patient.patient, top.score, top.end))
+        reviewed.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
+    write_review_sheet(reviewed, run.root / "review", rng=np.random.default_rng(0))
+    return pictures
+
+
+def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int]:
+    for slide in patient.slides:
+        tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+        if tile < len(tiles):
+            return slide, int(tiles["x"].iloc[tile]), int(tiles["y"].iloc[tile])
+        tile -= len(tiles)
+    raise IndexError(tile)
+
+
+def jpeg_bytes(image: RGB) -> bytes:
+    """Encode a picture for people to look at."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
