@@ -92,8 +92,8 @@ def test_any_size_is_taken_and_kept(h, w, n):
 def test_padding_changes_nothing_away_from_the_seam(model):
     rgb, _ = drawn_tile(side=224)
     whole, cut = model.map(rgb[None])[0], model.map(rgb[None, :200, :200])[0]
-    difference = np.abs(whole[:120, :120].astype(int) - cut[:120, :120])
-    assert difference.max() <= 2
+    difference = np.abs(whole[:96, :96].astype(int) - cut[:96, :96])  # no pixel sees 104 px far
+    assert difference.max() <= 1
 
 
 def test_adding_the_channel_keeps_the_colors(model):

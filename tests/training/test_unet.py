@@ -18,6 +18,7 @@ from jecur.nuclei.segmentation import NucleiModel  # noqa: E402
 from jecur.training import nuclei_training  # noqa: E402
 from jecur.training.nuclei_data import CropSource, perturb_colors, read_fields  # noqa: E402
 from jecur.training.nuclei_evaluation import bootstrap_mean, evaluate_nuclei  # noqa: E402
+from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei  # noqa: E402
 from jecur.training.nuclei_release import export_nuclei, train_nuclei  # noqa: E402
 from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei  # noqa: E402
 from jecur.training.unet import NucleiUNet, dice_loss, segmentation_loss  # noqa: E402
@@ -143,6 +144,26 @@ def test_the_exported_network_agrees_with_torch():
     ).shape == (1, 20, 30)
 
 
+def test_integers_keep_the_contract_and_nearly_the_probabilities(drawn_data):
+    torch.manual_seed(0)
+    floats, _ = export_nuclei(NucleiUNet())
+    tiles = calibration_tiles(read_fields(drawn_data, "train"), rng=np.random.default_rng(0))
+    assert tiles.shape == (6, 80, 80, 3)
+    integers = quantize_nuclei(floats, tiles)
+    assert len(integers) < 0.35 * len(floats)
+    before, after = (
+        NucleiModel.from_bytes(content, threads=1).probability(tiles)
+        for content in (floats, integers)
+    )
+    assert 0 < np.abs(after - before).mean() < 0.02
+
+
+def test_calibration_refuses_fields_smaller_than_a_stride(drawn_data):
+    (field,) = read_fields(drawn_data, "val", um_per_px=4.0)
+    with pytest.raises(TrainingError, match="16 px for calibration, found 12"):
+        calibration_tiles([field], rng=np.random.default_rng(0))
+
+
 # The data
 
 
@@ -247,6 +268,12 @@ def test_training_finds_drawn_nuclei_and_writes_a_network_with_its_card(drawn_da
     measured = evaluate_nuclei(drawn_data, "test_same_organ", model)
     assert stated["dice"]["mean"] == pytest.approx(measured.estimate("dice").mean, abs=1e-4)
     assert measured.estimate("dice").mean > 0.85
+    quantization = card["quantization"]
+    assert quantization["used"] == (
+        quantization["validation_dice_float32"] - quantization["validation_dice_integers"] <= 0.005
+    )
+    floats = (tmp_path / "nuclei_unet_float32.onnx").read_bytes()
+    assert (floats == model.onnx_bytes) != quantization["used"]
     assert not list(tmp_path.glob("*.tmp"))
 
 

@@ -133,13 +133,15 @@ class _Overlap:
 
 def _overlap(predicted: LabelImage, truth: LabelImage) -> _Overlap:
     _require_alike(predicted, truth)
-    p_names, p = np.unique(predicted, return_inverse=True)
+    p_names, p_first, p = np.unique(predicted, return_index=True, return_inverse=True)
     t_names, t = np.unique(truth, return_inverse=True)
     table = np.bincount(
         t.ravel() * len(p_names) + p.ravel(), minlength=len(t_names) * len(p_names)
     ).reshape(len(t_names), len(p_names))
     true_area, predicted_area = table.sum(axis=1), table.sum(axis=0)
-    t_keep, p_keep = t_names != 0, p_names != 0
+    t_keep = np.flatnonzero(t_names)
+    p_keep = np.argsort(p_first)  # in reading order, so that ties do not hang on names
+    p_keep = p_keep[p_names[p_keep] != 0]
     return _Overlap(table[np.ix_(t_keep, p_keep)], true_area[t_keep], predicted_area[p_keep])
 
 
@@ -147,7 +149,8 @@ def aji(predicted: LabelImage, truth: LabelImage) -> float:
     """Compute the aggregated Jaccard index [1]_; 1 when there is nothing and nothing was found.
 
     Each true nucleus meets the predicted one of largest IoU; their intersections over their
-    unions are summed, and predicted nuclei that were nobody's best add their area below.
+    unions are summed, and predicted nuclei that were nobody's best add their area below. Of two
+    equally good ones the first in reading order is met.
     """
     overlap = _overlap(predicted, truth)
     if overlap.shared.size == 0:

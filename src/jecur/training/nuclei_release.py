@@ -1,4 +1,4 @@
-"""From outlined fields to a network that can be used: fit, export, measure, describe."""
+"""From outlined fields to a network that can be used: fit, export, quantize, measure, describe."""
 
 import json
 import tempfile
@@ -15,6 +15,7 @@ from jecur.errors import TrainingError
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.training.nuclei_data import WORKING_UM_PER_PX, read_fields
 from jecur.training.nuclei_evaluation import evaluate_nuclei
+from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei
 from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei
 from jecur.training.unet import ExportableUNet, NucleiUNet
 
@@ -22,6 +23,9 @@ __all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
 
 PARITY_LIMIT = 1e-4
 """Largest difference of probabilities allowed between torch and ONNX Runtime."""
+
+DICE_LOSS_LIMIT = 0.005
+"""Validation Dice that quantization may cost; beyond it the network stays in floats."""
 
 REPORTED_SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
 
@@ -41,6 +45,7 @@ def train_nuclei(
     *,
     provenance: Mapping[str, object] | None = None,
     name: str = "nuclei_unet",
+    quantize: bool = True,
 ) -> ReleasedNuclei:
     """Fit the nuclei network, export it, measure it on every split present and write its card.
 
@@ -56,7 +61,10 @@ def train_nuclei(
     provenance
         Where the data are from and what their license allows; copied into the card.
     name
-        Stem of the files.
+        Stem of the files; the network in floats is written as ``<name>_float32.onnx``.
+    quantize
+        Ship eight-bit integers, about twice as fast, unless they cost more than 0.005 of the
+        validation Dice.
 
     Returns
     -------
@@ -65,8 +73,11 @@ def train_nuclei(
     """
     settings = settings or NucleiTrainingSettings()
     fit = fit_nuclei(data, out, settings)
-    onnx_bytes, difference = export_nuclei(fit.network)
-    model = NucleiModel.from_bytes(onnx_bytes)
+    floats, difference = export_nuclei(fit.network)
+    model = NucleiModel.from_bytes(floats)
+    quantization: dict[str, object] = {"used": False}
+    if quantize:
+        model, quantization = _quantized(data, model, settings.seed)
     card = {
         "task": "probability that a pixel of an H&E tile is nucleus",
         "date": datetime.now(tz=UTC).date().isoformat(),
@@ -82,12 +93,14 @@ def train_nuclei(
         },
         "data": {"n_training_fields": len(read_fields(data, "train")), **(provenance or {})},
         "parity_torch_onnx": difference,
+        "quantization": quantization,
         "agreement": _agreement(data, model),
         "not_for": "Research use only: not for diagnosis or treatment, not validated on liver, "
         "not for stains other than hematoxylin and eosin, not for counting nuclei.",
     }
     onnx_path, card_path = out / f"{name}.onnx", out / f"{name}.json"
-    _write_whole(onnx_path, onnx_bytes)
+    _write_whole(out / f"{name}_float32.onnx", floats)
+    _write_whole(onnx_path, model.onnx_bytes)
     _write_whole(card_path, (json.dumps(card, indent=2) + "\n").encode())
     return ReleasedNuclei(onnx_path, card_path)
 
@@ -133,6 +146,24 @@ def export_nuclei(network: NucleiUNet) -> tuple[bytes, float]:
             f"{difference:.2e}; report it with your versions of torch and onnxruntime"
         )
     return onnx_bytes, difference
+
+
+def _quantized(data: Path, floats: NucleiModel, seed: int) -> tuple[NucleiModel, dict[str, object]]:
+    """Return the network to ship, in integers if that costs little, and what was found."""
+    tiles = calibration_tiles(read_fields(data, "train"), rng=np.random.default_rng(seed))
+    integers = NucleiModel.from_bytes(quantize_nuclei(floats.onnx_bytes, tiles))
+    before, after = (
+        evaluate_nuclei(data, "val", model).estimate("dice").mean for model in (floats, integers)
+    )
+    used = before - after <= DICE_LOSS_LIMIT
+    found: dict[str, object] = {
+        "used": used,
+        "scheme": "uint8 activations, 7-bit weights per channel; first and last layer in floats",
+        "n_calibration_tiles": len(tiles),
+        "validation_dice_float32": round(before, 4),
+        "validation_dice_integers": round(after, 4),
+    }
+    return (integers if used else floats), found
 
 
 def _architecture(network: NucleiUNet, settings: NucleiTrainingSettings) -> dict[str, object]:
