@@ -70,7 +70,7 @@ def build(formula: str, data: pd.DataFrame) -> Design:
 def _columns(values: pd.Series, kind: str, part: str, name: str):
     if kind == "log":
         return np.log(values.to_numpy(float))[:, None], [part]
-    if kind == "factor" or values.dtype == object:
+    if kind == "factor" or not pd.api.types.is_numeric_dtype(values):
         present = [v for v in LEVELS.get(name, sorted(values.unique())) if (values == v).any()]
         block = np.stack([(values == v).to_numpy(float) for v in present[1:]], axis=1)
         return block, [f"{part}{v:g}" if kind else f"{part}{v}" for v in present[1:]]

@@ -122,11 +122,13 @@ class CoxModel:
 
     def _ratio(self, k: int, quantile: float, level: float) -> HazardRatio:
         b, se = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
+        with np.errstate(over="ignore"):
+            ratio, lower, upper = np.exp([b, b - quantile * se, b + quantile * se])
         return HazardRatio(
             self.names[k],
-            float(np.exp(b)),
-            float(np.exp(b - quantile * se)),
-            float(np.exp(b + quantile * se)),
+            float(ratio),
+            float(lower),
+            float(upper),
             b / se,
             float(2 * ndtr(-abs(b / se))),
             b,

@@ -104,9 +104,9 @@ def multivariable_model(
         hazards, ph_reason = attempt(
             lambda: proportionality_of_terms(fitted, terms, rows, patients)
         )
-        without, added_reason = attempt(lambda: fit_terms(terms[1:], rows, patients, settings))
-    if len(terms) == 1:
-        without, added_reason = None, "no covariate beside the classifier"
+        without, added_reason = attempt(
+            lambda: _without_classifier(terms, rows, patients, settings)
+        )
     added = likelihood_ratio_test(model, without) if model and without else None
     return MultivariableModel(
         _rule(settings),
@@ -122,6 +122,14 @@ def multivariable_model(
         report_test(added, added_reason, counts, "likelihood-ratio test of the classifier"),
         reason,
     )
+
+
+def _without_classifier(
+    terms: Sequence[Term], rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> CoxModel:
+    if len(terms) == 1:
+        raise NotEstimableError("no covariate beside the classifier")
+    return fit_terms(terms[1:], rows, patients, settings)
 
 
 def _rule(settings: StatisticsSettings) -> str:

@@ -8,6 +8,7 @@ likelihood hardly moves, so convergence is judged by the step, not by the likeli
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg import eigh
 
 from jecur.arrays import Matrix, Vector
 from jecur.errors import NotEstimableError
@@ -18,6 +19,8 @@ __all__ = ["maximize_likelihood"]
 TOLERANCE = 1e-9
 """Largest Newton step left at the maximum, in standard deviations of a covariate."""
 MAX_ITERATIONS = 40
+FLAT = 1e-8
+"""Share of the information at 0 below which the likelihood counts as flat."""
 
 
 def maximize_likelihood(
@@ -49,7 +52,7 @@ def maximize_likelihood(
     _require_information(null, names)
     step = beta
     for iteration in range(1, MAX_ITERATIONS + 1):
-        step = _newton_step(at, names)
+        step = _newton_step(at, null, names)
         factor, trial = 1.0, at
         for _ in range(30):
             trial = _try(beta + factor * step, x, sets)
@@ -85,12 +88,16 @@ def _require_information(null: Evaluation, names: tuple[str, ...]) -> None:
         )
 
 
-def _newton_step(at: Evaluation, names: tuple[str, ...]) -> Vector:
-    """Solve information x step = gradient; a flat direction means no maximum."""
-    values, vectors = np.linalg.eigh(at.information)
-    flat = values <= 1e-13 * max(float(values[-1]), 1e-300)
+def _newton_step(at: Evaluation, null: Evaluation, names: tuple[str, ...]) -> Vector:
+    """Solve information x step = gradient.
+
+    A direction in which next to nothing is left of the information at 0 means no maximum.
+    """
+    values, vectors = eigh(at.information, null.information)
+    flat = values <= FLAT
     if flat.any():
-        involved = np.abs(vectors[:, flat]).max(axis=1) > 0.1
+        directions = np.abs(vectors[:, flat])
+        involved = (directions / directions.max(axis=0)).max(axis=1) > 0.1
         raise _separated([names[k] for k in np.flatnonzero(involved)])
     return np.asarray(vectors @ ((vectors.T @ at.gradient) / values))
 
