@@ -97,7 +97,7 @@ class Gold:
 
     def of_model(self, model: str) -> pd.DataFrame:
         """Data of a model named in standard/."""
-        stem = model.split("_")[0].rstrip("1")
+        stem = model.split("_", maxsplit=1)[0].rstrip("1")
         name = {"hcc": "hepatoCellular", "rats": "rats_f", "colon": "colon"}.get(stem, stem)
         return self.data("colon_rec" if model == "colon_rec" else name)
 

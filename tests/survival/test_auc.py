@@ -38,8 +38,11 @@ def marker_of(r, dataset, marker):
         design = r.build(formula, r.data("pbc"))
         bili = design.columns[:, 1]
         return own_predictor(design) if marker == "lp_mayo" else bili, design.time, design.event
-    data = r.data({"colon_recurrence": "colon_rec", "hepatoCellular_RFS": "hepatoCellular"}.get(
-        dataset, dataset))
+    data = r.data(
+        {"colon_recurrence": "colon_rec", "hepatoCellular_RFS": "hepatoCellular"}.get(
+            dataset, dataset
+        )
+    )
     if dataset == "colon_recurrence":
         data = data.dropna(subset=["nodes", "age"])
     values = {
@@ -65,9 +68,7 @@ def test_every_auc_matches_timeroc_and_riskregression(r):
     for (dataset, marker), both in gold.groupby(["dataset", "marker"]):
         values = marker_of(r, dataset, marker)
         for method, want in both.groupby("method"):
-            have = time_dependent_auc(
-                *values, want.time, recipe=METHODS[method], interval="plain"
-            )
+            have = time_dependent_auc(*values, want.time, recipe=METHODS[method], interval="plain")
             where = f"{dataset} {marker} {method}"
             np.testing.assert_allclose(have.estimate, want.auc, atol=1e-12, err_msg=where)
             np.testing.assert_array_equal(have.n_controls, want.controls)
@@ -120,8 +121,9 @@ def test_symmetries(rows, recipe, random):
     marker, time, event = (np.array(v) for v in zip(*rows, strict=True))
     have = time_dependent_auc(marker, time, event, horizons, recipe=recipe)
     turned = time_dependent_auc(-marker, time, event, horizons, recipe=recipe)
-    np.testing.assert_allclose(have.estimate + turned.estimate, np.where(
-        np.isnan(have.estimate), np.nan, 1.0))
+    np.testing.assert_allclose(
+        have.estimate + turned.estimate, np.where(np.isnan(have.estimate), np.nan, 1.0)
+    )
     random.shuffle(rows)
     shuffled = time_dependent_auc(
         *(np.array(v) for v in zip(*rows, strict=True)), horizons, recipe=recipe

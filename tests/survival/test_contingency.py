@@ -85,8 +85,12 @@ def test_a_patient_a_tile_is_the_plain_score_test():
     rng = np.random.default_rng(0)
     high, present = np.repeat([True, False], 200), rng.random(400) < 0.3
     have = clustered_difference(present, high, np.arange(400))
-    plain = chi_squared([[np.sum(present & high), 200 - np.sum(present & high)],
-                         [np.sum(present & ~high), 200 - np.sum(present & ~high)]])
+    plain = chi_squared(
+        [
+            [np.sum(present & high), 200 - np.sum(present & high)],
+            [np.sum(present & ~high), 200 - np.sum(present & ~high)],
+        ]
+    )
     assert have.z**2 == pytest.approx(plain.chi2, rel=0.05, abs=0.02)
     assert have.design_effect == pytest.approx(1, abs=0.05)
 
@@ -96,17 +100,19 @@ def test_repeating_every_tile_within_its_patient_adds_no_evidence():
     high, patient = rng.random(60) < 0.5, np.arange(60) // 3
     present = rng.random(60) < np.where(high, 0.6, 0.3)
     once = clustered_difference(present, high, patient)
-    five = clustered_difference(
-        np.tile(present, 5), np.tile(high, 5), np.tile(patient, 5)
-    )
+    five = clustered_difference(np.tile(present, 5), np.tile(high, 5), np.tile(patient, 5))
     assert five.p == pytest.approx(once.p, rel=1e-10)
     assert five.difference == pytest.approx(once.difference)
     assert fisher_p(np.tile(present, 5), np.tile(high, 5)) < fisher_p(present, high)
 
 
 def fisher_p(present, high):
-    return fisher_exact([[np.sum(present & high), np.sum(~present & high)],
-                         [np.sum(present & ~high), np.sum(~present & ~high)]]).p
+    return fisher_exact(
+        [
+            [np.sum(present & high), np.sum(~present & high)],
+            [np.sum(present & ~high), np.sum(~present & ~high)],
+        ]
+    ).p
 
 
 def test_without_a_difference_clustered_p_is_uniform_and_fisher_is_not():

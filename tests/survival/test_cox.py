@@ -245,8 +245,12 @@ class TestRefusals:
 
     def test_constant_covariate_is_named(self):
         with pytest.raises(NotEstimableError, match="found one value only in flat"):
-            fit_cox(np.column_stack([self.x, np.full(12, 7.1)]), self.time, self.event,
-                    names=("a", "flat"))
+            fit_cox(
+                np.column_stack([self.x, np.full(12, 7.1)]),
+                self.time,
+                self.event,
+                names=("a", "flat"),
+            )
 
     def test_collinear_covariate_is_named(self):
         both = np.column_stack([self.x, 2 * self.x + 1])
@@ -256,8 +260,12 @@ class TestRefusals:
     def test_separation_is_named(self):
         early = (self.time < 6.5).astype(float)
         with pytest.raises(NotEstimableError, match="separates") as caught:
-            fit_cox(np.column_stack([self.x, early]), self.time, (early > 0) & self.event,
-                    names=("a", "early"))
+            fit_cox(
+                np.column_stack([self.x, early]),
+                self.time,
+                (early > 0) & self.event,
+                names=("a", "early"),
+            )
         assert "early" in caught.value.message
         assert "for a" not in caught.value.message
         assert caught.value.code == "separation"

@@ -159,7 +159,9 @@ def test_order_of_patients_does_not_matter():
 
 def flat(tree, prefix=""):
     if isinstance(tree, dict):
-        return {k: v for name, part in tree.items() for k, v in flat(part, f"{prefix}/{name}").items()}
+        return {
+            k: v for name, part in tree.items() for k, v in flat(part, f"{prefix}/{name}").items()
+        }
     if isinstance(tree, list):
         return {k: v for i, part in enumerate(tree) for k, v in flat(part, f"{prefix}/{i}").items()}
     return {prefix: tree}
@@ -188,8 +190,10 @@ DEGENERATE = {
     "one event": changed(small, event=np.arange(40) == 5),
     "events in one group": changed(small, event=small.event & small.high_risk),
     "all covariates missing": changed(
-        small, covariates=tuple(
-            CovariateColumn(c.name, c.label, c.kind, (None,) * 40) for c in small.covariates)
+        small,
+        covariates=tuple(
+            CovariateColumn(c.name, c.label, c.kind, (None,) * 40) for c in small.covariates
+        ),
     ),
     "text declared numeric": changed(
         small, covariates=(CovariateColumn("a", "A", "numeric", ("x",) * 40),)
@@ -198,8 +202,11 @@ DEGENERATE = {
         small, covariates=(CovariateColumn("a", "A", "categorical", ("x", "y") * 20, "z"),)
     ),
     "a covariate twice": changed(
-        small, covariates=(small.covariates[0],
-                           CovariateColumn("b", "B", "numeric", small.covariates[0].values))
+        small,
+        covariates=(
+            small.covariates[0],
+            CovariateColumn("b", "B", "numeric", small.covariates[0].values),
+        ),
     ),
 }
 

@@ -17,10 +17,10 @@ def test_every_survdiff_matches_r(r):
     gold = r.table("standard/survdiff.csv")
     for row in gold.itertuples():
         group = row.formula.split("~")[1].split("+")[0]
-        design = r.build(row.formula.replace(f"~{group}", f"~cluster({group})"), r.data(row.dataset))
-        test = logrank(
-            design.time, design.event, design.cluster, strata=design.strata, rho=row.rho
+        design = r.build(
+            row.formula.replace(f"~{group}", f"~cluster({group})"), r.data(row.dataset)
         )
+        test = logrank(design.time, design.event, design.cluster, strata=design.strata, rho=row.rho)
         assert (test.n, test.df) == (row.n, row.df), row
         assert test.chi2 == pytest.approx(row.chisq, rel=1e-10), row
         assert test.p == pytest.approx(row.p, rel=1e-9), row
