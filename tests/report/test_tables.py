@@ -15,6 +15,7 @@ from jecur.report.tables import (
     Table,
     baseline_table,
     page_headings,
+    page_reasons,
     page_rows,
     table_csv,
     write_tables,
@@ -47,8 +48,11 @@ def test_estimate_and_limits_share_a_cell_and_keep_the_raw_number():
 
 def test_a_missing_estimate_shows_its_reason_and_no_number():
     (cells,) = page_rows(table(("Stage", math.nan, math.nan, math.nan, math.nan, "no events")))
-    assert cells[1].text == "not estimable: no events"
+    assert cells[1].text == "not estimable (a)"
     assert cells[1].value == ""
+    assert page_reasons(table(("Stage", math.nan, None, None, None, "no events"))) == [
+        ("a", "no events")
+    ]
     assert cells[2].text == "–"
 
 
@@ -64,6 +68,11 @@ def test_csv_keeps_every_digit(ratio, p):
 def test_csv_text_never_starts_a_formula(first, rest):
     row = read(table_csv(table((first + rest, 1.0, 1.0, 1.0, 1.0, ""))))[1]
     assert row[0][0] == "'"
+
+
+def test_numpy_numbers_are_written_as_numbers():
+    row = read(table_csv(table(("x", np.float64(2.5), 1.0, 3.0, np.float64(0.5), None))))[1]
+    assert row[1:5] == ["2.5", "1.0", "3.0", "0.5"]
 
 
 def test_csv_negative_numbers_stay_numbers():
@@ -85,8 +94,8 @@ def test_baseline_counts_known_values_and_names_the_unknown():
     ]
     rows = baseline_table(factors, {"All": everyone, "High risk": high}).rows
     assert rows[0] == ("Patients", "", "4", "2")
-    assert rows[1] == ("Sex", "m", "2 (67 %)", "1 (50 %)")
-    assert rows[2] == ("", "f", "1 (33 %)", "1 (50 %)")
+    assert rows[1] == ("Sex", "m", "2 (67\u00a0%)", "1 (50\u00a0%)")
+    assert rows[2] == ("", "f", "1 (33\u00a0%)", "1 (50\u00a0%)")
     assert rows[3] == ("", "unknown", "1", "0")
     assert rows[4] == ("Age (years)", "", "60 (55–65)", "55 (52.5–57.5)")
     assert rows[5] == ("", "unknown", "1", "0")

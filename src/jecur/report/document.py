@@ -5,7 +5,8 @@ security policy forbids loading anything. All text is escaped, whoever wrote it.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,23 @@ from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePi
 from jecur.report.evidence import weigh_evidence
 from jecur.report.figures_model import risk_figure, training_figure
 from jecur.report.methods import LIMITS, methods_paragraphs
-from jecur.report.tables import Column, Table, page_headings, page_rows
+from jecur.report.tables import Column, Table, page_headings, page_reasons, page_rows, write_tables
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import format_number, format_ratio
 
-__all__ = ["render_report", "report_figures", "report_tables", "write_report"]
+__all__ = ["Report", "make_report", "write_report", "write_report_folder"]
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report as text, with its figures and tables as files of their own."""
+
+    html: str
+    figures: Mapping[str, str]
+    """Standalone SVG text by file name without ending."""
+    tables: tuple[Table, ...]
 
 
 def write_report(content: ReportContent, path: Path) -> Path:
@@ -47,43 +58,56 @@ def write_report(content: ReportContent, path: Path) -> Path:
     Raises
     ------
     JecurError
-        ``flow-mismatch`` if patients appear or vanish between two boxes of the flow;
-        ``bad-picture`` if a picture is no PNG.
+        As `make_report`.
     """
-    return write_text(path, render_report(content))
+    return write_text(path, make_report(content).html)
 
 
-def render_report(content: ReportContent) -> str:
-    """Return the report as HTML text; equal content gives equal bytes. Raises as `write_report`."""
+def write_report_folder(content: ReportContent, folder: Path) -> Path:
+    """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg``; return the page's path.
+
+    Raises
+    ------
+    JecurError
+        As `make_report`.
+    """
+    report = make_report(content)
+    write_tables(report.tables, folder / "tables")
+    for name, svg in report.figures.items():
+        write_text(folder / "figures" / f"{name}.svg", svg)
+    return write_text(folder / "report.html", report.html)
+
+
+def make_report(content: ReportContent) -> Report:
+    """Make a report in memory; equal content gives equal bytes.
+
+    Raises
+    ------
+    JecurError
+        ``flow-mismatch`` if patients appear or vanish between two boxes of the flow;
+        ``bad-picture`` if a picture is neither PNG nor JPEG.
+    """
     statistics = content.statistics
     check_flow(content.flow, None if statistics is None else statistics.n)
     evidence = weigh_evidence(content)
-    return _template().render(
+    sections = _sections(content, evidence)
+    html = _template().render(
         content=content,
         evidence=evidence,
-        sections=_sections(content, evidence),
+        sections=sections,
         css=Markup(_resource("report.css")),  # noqa: S704 -- our own file
         heatmaps=[_heatmap(h) for h in content.heatmaps],
         tiles=_tiles(content.tiles),
         methods=methods_paragraphs(content.settings) if content.settings else (),
         limits=LIMITS,
         page_headings=page_headings,
+        page_reasons=page_reasons,
         page_rows=page_rows,
         version=jecur.__version__,
     )
-
-
-def report_figures(content: ReportContent) -> dict[str, str]:
-    """Return every figure of a report as standalone SVG text, by file name without ending."""
-    sections = _sections(content, weigh_evidence(content))
-    return {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
-
-
-def report_tables(content: ReportContent) -> tuple[Table, ...]:
-    """Return every table of a report, and that of all slides, for `write_tables`."""
-    sections = _sections(content, weigh_evidence(content))
-    shown = tuple(t for s in sections for t in s.tables if t.name != "slides_not_ok")
-    return (*shown, _slide_table(content.slides, "slides", "All slides"))
+    figures = {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
+    shown = [t for s in sections for t in (*s.tables, *s.files) if t.name != "slides_not_ok"]
+    return Report(html, figures, (*shown, _slide_table(content.slides, "slides", "All slides")))
 
 
 def _sections(content: ReportContent, evidence: Evidence) -> list[Section]:
@@ -188,7 +212,7 @@ def _model_section(content: ReportContent) -> Section | None:
     figures: tuple[FigureView, ...] = ()
     if content.training_curve:
         svg = training_figure(content.training_curve, unit=content.training_unit)
-        caption = "Training loss; the dashed line, log 2, is the loss of a guess."
+        caption = "Training loss; the dashed line, log 2, is the cross-entropy of a guess."
         figures = (FigureView("training", svg, caption, caption),)
     return Section("model", "Model card", figures=figures)
 
@@ -252,13 +276,14 @@ def _tiles(pictures: Sequence[TilePicture]) -> list[tuple[str, list[dict[str, st
     ]
 
 
-def _data_uri(png: bytes, owner: str) -> str:
-    if not png.startswith(_PNG):
-        raise JecurError(
-            f"{owner}: expected a PNG picture, found other bytes; write it as PNG",
-            code="bad-picture",
-        )
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+def _data_uri(picture: bytes, owner: str) -> str:
+    for start, kind in _PICTURE_KINDS.items():
+        if picture.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    raise JecurError(
+        f"{owner}: expected a PNG or JPEG picture, found other bytes; write it as one of these",
+        code="bad-picture",
+    )
 
 
 def _template() -> jinja2.Template:

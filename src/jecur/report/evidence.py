@@ -12,10 +12,12 @@ from jecur.report.figures_accuracy import (
 from jecur.report.figures_effects import ForestRow, forest_figure
 from jecur.report.figures_survival import km_figure, km_panel
 from jecur.report.statistics_tables import (
+    auc_by_horizon_table,
     auc_difference_table,
     auc_table,
     calibration_table,
     discrimination_table,
+    median_table,
     multivariable_table,
     stratified_table,
     survival_table,
@@ -67,20 +69,20 @@ def _survival_section(statistics: StudyStatistics) -> Section:
     fact = f"Hazard ratio {ratio}, log-rank {_p(statistics.logrank)}"
     figures: tuple[FigureView, ...] = ()
     if curves:
-        short = (f"Hazard ratio {_short(ratio)}, log-rank {_p(statistics.logrank)}",)
+        short = (f"Hazard ratio {_short(ratio)}, log-rank {_short(_p(statistics.logrank))}",)
         svg = km_figure(curves, outcome=_free_of(statistics.endpoint_name), facts=short)
         caption = (
             f"Kaplan–Meier curves with pointwise {100 * statistics.level:g} % intervals; upright "
             "ticks mark patients whose follow-up ended."
         )
         figures = (FigureView("kaplan_meier", svg, f"{outcome} by risk group. {fact}.", caption),)
+    tables = (median_table(statistics), survival_table(statistics))
     notes = (
         f"Hazard ratio, high against low risk: {ratio}. Log-rank test: "
         f"{_p(statistics.logrank)}. Proportional hazards: {_p(statistics.proportional_hazards)}.",
     )
-    return Section(
-        "survival", "Survival by risk", "", figures, (), (survival_table(statistics),), notes
-    )
+    title = "Survival by risk"
+    return Section("survival", title, "", figures, (), tables, notes)
 
 
 def _stratified_section(statistics: StudyStatistics) -> Section | None:
@@ -90,6 +92,7 @@ def _stratified_section(statistics: StudyStatistics) -> Section | None:
     panels = tuple(
         _panel(factor, subgroup, f"stratum_{i}_{j}", last)
         for i, factor in enumerate(statistics.stratified, 1)
+        if len(factor.levels) > 1
         for j, subgroup in enumerate(factor.levels, 1)
         if _curves((subgroup.high, subgroup.low))
     )
@@ -142,9 +145,9 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
     curves = statistics.auc
     if not curves:
         return None
-    series = [_auc_series(c) for c in curves]
+    series = [s for s in map(_auc_series, curves) if np.isfinite(s.auc).any()]
     figures: tuple[FigureView, ...] = ()
-    if any(np.isfinite(s.auc).any() for s in series):
+    if series:
         svg = auc_figure(series, level=statistics.level)
         label = "AUC of the risk and of clinical factors over time; numbers in the table below."
         caption = (
@@ -152,10 +155,11 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
             "still free of it; 0.5 (dashed) is a coin. Late horizons rest on few controls."
         )
         figures = (FigureView("auc", svg, label, caption),)
-    tables = [auc_table(curves, statistics.level)]
+    tables = [auc_by_horizon_table(curves, statistics.level)]
     if len(curves) > 1:
         tables.append(auc_difference_table(curves, statistics.level))
-    return Section("auc", "Accuracy over time", "", figures, (), tuple(tables))
+    files = (auc_table(curves, statistics.level),)
+    return Section("auc", "Accuracy over time", "", figures, (), tuple(tables), files=files)
 
 
 def _discrimination_section(statistics: StudyStatistics) -> Section:
@@ -202,8 +206,8 @@ def _calibration_section(statistics: StudyStatistics) -> Section:
 
 def _panel(factor: StratifiedFactor, level: Subgroup, name: str, last: float | None) -> FigureView:
     ratio = interval_words(level.hazard_ratio)
-    title = f"{factor.label}: {level.level}"
-    facts = (f"HR {_short(ratio)}, {_p(level.logrank)}",)
+    title = f"{factor.label}: {level.level}".replace("<=", "≤")
+    facts = (f"HR {_short(ratio)}, log-rank {_short(_p(level.logrank))}",)
     curves = _curves((level.high, level.low))
     svg = km_panel(curves, title=title, facts=facts, last_month=last)
     return FigureView(name, svg, f"{title}: {level.n} patients, {level.events} events. HR {ratio}.")
@@ -237,7 +241,7 @@ def _p(test: ReportedTest) -> str:
 
 
 def _short(words: str) -> str:
-    """Reasons stand in the table; a figure has room for the fact alone."""
+    """Shorten: reasons stand below the tables; a figure has room for the fact alone."""
     return "not estimable" if words.startswith("not estimable") else words
 
 

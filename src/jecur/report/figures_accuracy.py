@@ -10,12 +10,12 @@ from jecur.arrays import Vector
 from jecur.report.style import (
     DASHES,
     GRAY,
+    HIGH,
     LOW,
     SERIES,
     Canvas,
     LegendItem,
     legend_height,
-    text_width,
 )
 
 __all__ = ["AucSeries", "CalibrationPoints", "auc_figure", "calibration_figure"]
@@ -69,10 +69,7 @@ def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
     width, plot_height, right = 7.2, 3.0, 0.3
     rows = ("Cases", "Controls", "At risk")
     left = 0.95
-    items = [
-        LegendItem(s.label, SERIES[i % len(SERIES)], i, MARKERS[i % len(MARKERS)])
-        for i, s in enumerate(series)
-    ]
+    items = [LegendItem(s.label, _color(i), i, _marker(i)) for i, s in enumerate(series)]
     head = legend_height(items, width - left - right) + 0.1
     top = head + plot_height + 0.62
     canvas = Canvas(width, top + 0.21 * (len(rows) + 1) + 0.05)
@@ -80,9 +77,9 @@ def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
     ax = canvas.axes(left, head, width - left - right, plot_height)
     months = np.unique(np.concatenate([s.months for s in series]))
     for index, one in enumerate(series):
-        _draw_auc(ax, one, index, len(series), months)
-    low = _auc_axes(ax, months, series)
-    ax.set_ylabel(f"AUC ({100 * level:g} % interval)" if low else "AUC")
+        _draw_auc(ax, one, index)
+    _auc_axes(ax, months, series)
+    ax.set_ylabel(f"AUC (first: {100 * level:g} % interval)")
     first = series[0]
     canvas.text(left, top - 0.02, f"Patients behind the AUC of: {first.label}", size=8, color=GRAY)
     start, span = ax.get_xlim()[0], float(np.diff(ax.get_xlim())[0])
@@ -133,39 +130,52 @@ def calibration_figure(points: CalibrationPoints, *, month: float, level: float 
     return canvas.svg()
 
 
-def _draw_auc(ax: Axes, one: AucSeries, index: int, total: int, months: Vector) -> None:
-    gap = float(np.min(np.diff(months))) if months.size > 1 else 12.0
-    x = one.months + gap * 0.5 * (index - (total - 1) / 2) / max(total, 1)
-    color = SERIES[index % len(SERIES)]
-    first = index == 0
+def _draw_auc(ax: Axes, one: AucSeries, index: int) -> None:
+    """Draw one marker; intervals of the first alone, those of the others are in the table."""
     known = np.isfinite(one.auc)
-    gaps = np.clip(np.vstack([one.auc - one.lower, one.upper - one.auc]), 0, None)
-    ax.errorbar(
-        x[known],
+    first = index == 0
+    if first:
+        gaps = np.clip(np.vstack([one.auc - one.lower, one.upper - one.auc]), 0, None)
+        ax.errorbar(
+            one.months[known],
+            one.auc[known],
+            yerr=np.nan_to_num(gaps)[:, known],
+            fmt="none",
+            ecolor=_color(0),
+            elinewidth=1.3,
+            capsize=3,
+            zorder=4,
+        )
+    ax.plot(
+        one.months[known],
         one.auc[known],
-        yerr=np.nan_to_num(gaps)[:, known],
-        color=color,
-        marker=MARKERS[index % len(MARKERS)],
+        color=_color(index),
+        marker=_marker(index),
         linestyle=DASHES[index % len(DASHES)],
-        markersize=6 if first else 4.5,
-        linewidth=2.2 if first else 1.2,
-        elinewidth=1.3 if first else 0.7,
-        capsize=3 if first else 1.5,
-        alpha=1.0 if first else 0.9,
+        markersize=6 if first else 5,
+        linewidth=2.2 if first else 1.3,
         zorder=5 if first else 3,
     )
 
 
-def _auc_axes(ax: Axes, months: Vector, series: Sequence[AucSeries]) -> float:
+def _auc_axes(ax: Axes, months: Vector, series: Sequence[AucSeries]) -> None:
     gap = float(np.min(np.diff(months))) if months.size > 1 else 12.0
-    lows = np.concatenate([np.append(s.lower, s.auc) for s in series])
+    lows = np.concatenate([series[0].lower, *(s.auc for s in series)])
     lows = lows[np.isfinite(lows)]
-    low = 0.3 if lows.size == 0 else max(0.0, min(0.4, np.floor(10 * lows.min()) / 10))
+    low = 0.4 if lows.size == 0 else max(0.0, min(0.4, np.floor(10 * lows.min()) / 10))
     ax.axhline(0.5, color=GRAY, linewidth=1, linestyle=DASHES[1], zorder=1)
-    ax.set_xlim(float(months.min()) - 0.6 * gap, float(months.max()) + 0.6 * gap)
+    ax.set_xlim(float(months.min()) - 0.5 * gap, float(months.max()) + 0.5 * gap)
     ax.set_ylim(low, 1)
     ax.set_xticks(list(months), [f"{m:g}" for m in months])
     levels = np.arange(np.ceil(10 * low), 10.5) / 10
     ax.set_yticks(list(levels), [f"{v:.1f}" for v in levels])
     ax.set_xlabel("Months", labelpad=2)
-    return float(text_width("AUC"))
+
+
+def _color(index: int) -> str:
+    """High risk's color for the classifier alone; the others take turns."""
+    return HIGH if index == 0 else SERIES[1:][(index - 1) % (len(SERIES) - 1)]
+
+
+def _marker(index: int) -> str:
+    return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)]

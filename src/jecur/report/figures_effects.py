@@ -66,7 +66,7 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
     x_plot = x_p + p_width + gap
     head = 0.45
     height = head + ROW * len(rows)
-    canvas = Canvas(x_plot + plot_width + 0.25, height + 0.75)
+    canvas = Canvas(x_plot + plot_width + 0.25, height + 0.55)
     for x, text in ((0.05, "Factor"), (x_ratio, heading), (x_p, "p")):
         canvas.text(x, 0.2, text, size=8, color=GRAY)
     canvas.rule(0.05, x_plot + plot_width, 0.38, color="#9aa5b1")
@@ -78,9 +78,9 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
         canvas.text(x_p, y, p, bold=row.emphasis and known)
     ax = canvas.axes(x_plot, head, plot_width, ROW * len(rows))
     _draw_ratios(ax, rows)
-    canvas.text(x_plot, height + 0.6, "← lower hazard", size=8, color=GRAY)
+    canvas.text(x_plot, height + 0.42, "← lower hazard", size=8, color=GRAY)
     canvas.text(
-        x_plot + plot_width, height + 0.6, "higher hazard →", size=8, color=GRAY, align="right"
+        x_plot + plot_width, height + 0.42, "higher hazard →", size=8, color=GRAY, align="right"
     )
     return canvas.svg()
 

@@ -30,7 +30,10 @@ def risk_figure(risk: Vector, event: BoolVector, cutoff: float) -> str:
     """
     width, left, plot_height = 7.2, 0.75, 1.9
     canvas = Canvas(width, plot_height + 1.0)
-    items = [LegendItem("with event", HIGH), LegendItem("without event seen", LOW)]
+    items = [
+        LegendItem("with event", HIGH, marker="s", line=False),
+        LegendItem("without event seen", LOW, marker="s", line=False),
+    ]
     canvas.legend(items, left, 0.0, width - 0.2)
     ax = canvas.axes(left, 0.45, width - left - 0.2, plot_height)
     edges = np.linspace(0, 1, 26)

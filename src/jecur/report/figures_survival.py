@@ -80,7 +80,7 @@ def _draw(
     left = max(0.75, max((text_width(n) for n in names), default=0.0) + 0.35)
     right = 0.2
     head = legend_height(items, width - left - right) + 0.22 * len(facts) + 0.1
-    table_top = head + plot_height + 0.62
+    table_top = head + plot_height + 0.58
     canvas = Canvas(width, table_top + RISK_ROW * (len(names) + 1) + 0.05)
 
     for row, fact in enumerate(facts):
@@ -132,7 +132,7 @@ def _set_axes(ax: Axes, last: float, outcome: str, *, small: bool) -> list[float
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     levels = [0, 0.5, 1] if small else [0, 0.2, 0.4, 0.6, 0.8, 1]
     ax.set_yticks(levels, [f"{100 * v:g} %" for v in levels])
-    ax.set_xlabel("Months", labelpad=2)
+    ax.set_xlabel("Months", labelpad=3)
     if outcome:
         ax.set_ylabel(outcome)
     return ticks

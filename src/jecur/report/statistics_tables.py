@@ -5,6 +5,7 @@ from jecur.survival.study import (
     AucCurve,
     Calibration,
     GroupStatistics,
+    HorizonSurvival,
     MultivariableModel,
     Reported,
     StratifiedFactor,
@@ -13,9 +14,12 @@ from jecur.survival.study import (
 )
 
 __all__ = [
+    "auc_by_horizon_table",
+    "auc_difference_table",
     "auc_table",
     "calibration_table",
     "discrimination_table",
+    "median_table",
     "multivariable_table",
     "stratified_table",
     "survival_table",
@@ -27,30 +31,50 @@ REASON = Column("reason", "", "reason")
 FACTOR = (Column("factor", "Factor", "text"), Column("contrast", "Contrast", "text"))
 
 
-def survival_table(statistics: StudyStatistics) -> Table:
-    """Median and survival at the horizons, everybody, high risk and low risk."""
-    heading = f"{_percent(statistics)} CI"
-    horizons = tuple(
-        column
-        for months in statistics.horizons_months
-        for column in (
-            *_estimate(f"survival_{months:g}", f"At {months:g} months", "percent"),
-            Column(f"n_at_risk_{months:g}", "At risk", "count"),
-        )
-    )
+def median_table(statistics: StudyStatistics) -> Table:
+    """Patients, events and median survival: everybody, high risk and low risk."""
     columns = (
         Column("group", "Group", "text"),
         *COUNTS,
-        *_estimate("median_months", "Median, months", "months"),
-        *horizons,
+        *_estimate("median_months", f"Median, months ({_percent(statistics)} CI)", "months"),
+        REASON,
     )
-    groups = (statistics.overall, *statistics.groups)
-    rows = tuple(_survival_row(g, len(statistics.horizons_months)) for g in groups)
+    rows = tuple(
+        (_group_name(g), g.n, g.events, *_three(g.median), g.median.reason)
+        for g in (statistics.overall, *statistics.groups)
+    )
+    return Table("median", f"Median, {statistics.endpoint_name}", columns, rows)
+
+
+def survival_table(statistics: StudyStatistics) -> Table:
+    """Survival at the horizons and patients still at risk there, by group."""
+    groups = [g for g in (statistics.overall, *statistics.groups) if g.survival]
+    columns = (
+        Column("months", "Month", "count"),
+        *(
+            column
+            for g in groups
+            for column in (
+                *_estimate(f"survival_{g.name}", _group_name(g), "percent"),
+                Column(f"n_at_risk_{g.name}", "at risk", "count"),
+            )
+        ),
+    )
+    rows = tuple(
+        (
+            months,
+            *(
+                value
+                for g in groups
+                for value in (*_followed(g.survival[i]), g.survival[i].n_at_risk)
+            ),
+        )
+        for i, months in enumerate(statistics.horizons_months)
+    )
     note = (
-        f"{statistics.endpoint_name}, Kaplan–Meier with {heading}. "
-        "– where the curve does not come down so far or nobody is left."
+        f"Kaplan–Meier with {_percent(statistics)} intervals; – where nobody was followed so long."
     )
-    return Table("survival", "Survival by group", columns, rows, note)
+    return Table("survival", "Free of the event, by month", columns, rows, note)
 
 
 def univariable_table(rows: tuple[UnivariableRow, ...], level: float) -> Table:
@@ -127,7 +151,7 @@ def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Tab
             body.append(
                 (
                     factor.label if index == 0 else "",
-                    level_row.level,
+                    _level(level_row.level),
                     level_row.n,
                     level_row.events,
                     *_three(level_row.hazard_ratio),
@@ -165,8 +189,8 @@ def discrimination_table(statistics: StudyStatistics) -> Table:
         for label, value in named
         if value is not None
     )
-    note = "C: 0.5 is a coin, 1 a perfect order. Its p is not tested; read the interval."
-    return Table("discrimination", "Discrimination", columns, body, note)
+    note = "C: 0.5 is a coin, 1 a perfect order."
+    return Table("discrimination", "In one number", columns, body, note)
 
 
 def auc_table(curves: tuple[AucCurve, ...], level: float) -> Table:
@@ -198,6 +222,29 @@ def auc_table(curves: tuple[AucCurve, ...], level: float) -> Table:
         for index, point in enumerate(curve.points)
     )
     return Table("auc", "Time-dependent AUC", columns, body)
+
+
+def auc_by_horizon_table(curves: tuple[AucCurve, ...], level: float) -> Table:
+    """Show AUC by marker and horizon, with the first marker's counts in the headings."""
+    columns: list[Column] = [Column("marker", "Marker", "text")]
+    for point in curves[0].points:
+        heading = f"{point.months:g} months: {point.n_cases}/{point.n_controls}"
+        columns += _estimate(f"auc_{point.months:g}", heading, "number")
+    columns.append(REASON)
+    body = tuple(
+        (
+            curve.label,
+            *(v for p in curve.points for v in (p.estimate, p.lower, p.upper)),
+            next((p.reason for p in curve.points if p.reason), None),
+        )
+        for curve in curves
+    )
+    caption = f"Time-dependent AUC ({100 * level:g} % CI)"
+    note = (
+        f"Above each column: cases/controls of {curves[0].label}. A factor with missing values has fewer; "
+        "its own counts are in auc.csv."
+    )
+    return Table("auc_by_horizon", caption, tuple(columns), body, note)
 
 
 def auc_difference_table(curves: tuple[AucCurve, ...], level: float) -> Table:
@@ -241,13 +288,19 @@ def calibration_table(calibration: Calibration, level: float) -> Table:
     return Table("calibration", name, columns, body)
 
 
-def _survival_row(group: GroupStatistics, n_horizons: int) -> tuple[Value, ...]:
-    name = {"all": "All", "high": "High risk", "low": "Low risk"}.get(group.name, group.name)
-    points: tuple[Value, ...] = tuple(
-        value for s in group.survival for value in (s.survival, s.lower, s.upper, s.n_at_risk)
-    )
-    empty: tuple[Value, ...] = (None,) * (4 * n_horizons)
-    return (name, group.n, group.events, *_three(group.median), *(points or empty))
+def _followed(point: HorizonSurvival) -> tuple[float | None, float | None, float | None]:
+    """Survival and limits; none once follow-up has ended above zero, where the curve is unknown."""
+    if point.n_at_risk == 0 and point.survival != 0:
+        return None, None, None
+    return point.survival, point.lower, point.upper
+
+
+def _group_name(group: GroupStatistics) -> str:
+    return {"all": "All", "high": "High risk", "low": "Low risk"}.get(group.name, group.name)
+
+
+def _level(text: str) -> str:
+    return text.replace("<=", "≤")
 
 
 def _estimate(key: str, heading: str, kind: Kind) -> tuple[Column, Column, Column]:

@@ -54,6 +54,8 @@ DASHES: tuple[tuple[int, tuple[float, ...]] | str, ...] = (
 )
 """Line styles beside the colors: a series is never told by its color alone."""
 TEXT_SIZE = 9.0
+PAGE_POINTS = 11.5
+"""Points of a figure to one rem of the page: letters come out a little smaller than the text."""
 
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -81,6 +83,8 @@ class LegendItem:
     dash: int = 0
     """Index of the line style."""
     marker: str = ""
+    line: bool = True
+    """False where the label names an area."""
 
 
 class Canvas:
@@ -149,16 +153,17 @@ class Canvas:
         placed, height = _wrap_legend(items, right - left)
         for item, x, y in placed:
             at = 1 - (top + y) / self.height
-            ends = [(left + x) / self.width, (left + x + 0.28) / self.width]
-            self.figure.add_artist(
-                Line2D(ends, [at, at], color=item.color, lw=2, ls=DASHES[item.dash % len(DASHES)])
-            )
+            ends = [(left + x) / self.width, (left + x + 0.4) / self.width]
+            style = DASHES[item.dash % len(DASHES)] if item.line else "none"
+            self.figure.add_artist(Line2D(ends, [at, at], color=item.color, lw=2, ls=style))
             if item.marker:
                 middle = [sum(ends) / 2]
-                self.figure.add_artist(
-                    Line2D(middle, [at], color=item.color, marker=item.marker, ms=5, ls="none")
+                size = 5 if item.line else 9
+                mark = Line2D(
+                    middle, [at], color=item.color, marker=item.marker, ms=size, ls="none"
                 )
-            self.text(left + x + 0.36, top + y, item.label)
+                self.figure.add_artist(mark)
+            self.text(left + x + 0.48, top + y, item.label)
         return height
 
     def svg(self) -> str:
@@ -207,9 +212,12 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#', f'href="#{prefix}-', body)
     body = body.replace("url(#", f"url(#{prefix}-")
-    body = re.sub(r'(<svg[^>]*?) (?:width)="[^"]*"', r"\1", body, count=1)
-    body = re.sub(r'(<svg[^>]*?) (?:height)="[^"]*"', r"\1", body, count=1)
-    return body.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
+    size = re.search(r'viewBox="0 0 ([\d.]+)', body)
+    widest = f' style="--widest:{float(size.group(1)) / PAGE_POINTS:.1f}rem"' if size else ""
+    head, rest = body.split(">", 1)
+    head = re.sub(r' (?:width|height)="[^"]*"', "", head)
+    title = f' role="img" aria-label="{html.escape(label)}"{widest}'
+    return head.replace("<svg", f"<svg{title}", 1) + ">" + rest
 
 
 def _wrap_legend(
@@ -218,7 +226,7 @@ def _wrap_legend(
     placed = []
     x, y, row = 0.0, 0.1, 0.21
     for item in items:
-        needs = 0.36 + text_width(item.label)
+        needs = 0.48 + text_width(item.label)
         if x > 0 and x + needs > width:
             x, y = 0.0, y + row
         placed.append((item, x, y))

@@ -34,6 +34,7 @@ __all__ = [
     "Value",
     "baseline_table",
     "page_headings",
+    "page_reasons",
     "page_rows",
     "table_csv",
     "write_tables",
@@ -79,7 +80,7 @@ class Column:
         Heading in the page.
     kind
         How values are shown. "lower" and "upper" are limits of the column before them and share
-        its cell; "reason" says why a row's numbers are missing and replaces them.
+        its cell; "reason" says why a row's numbers are missing and stands, once, below the table.
     """
 
     key: str
@@ -124,7 +125,15 @@ class Factor:
 
 def page_rows(table: Table) -> list[list[Cell]]:
     """Return the cells that a page shows, row by row."""
-    return [_page_row(table.columns, row) for row in table.rows]
+    letters = {reason: letter for letter, reason in page_reasons(table)}
+    return [_page_row(table.columns, row, letters) for row in table.rows]
+
+
+def page_reasons(table: Table) -> list[tuple[str, str]]:
+    """Return (letter, reason) of every reason why a number is missing, each once."""
+    found = (_reason(table.columns, row) for row in table.rows)
+    unique = list(dict.fromkeys(reason for reason in found if reason))
+    return [(_letter(i), reason) for i, reason in enumerate(unique)]
 
 
 def page_headings(table: Table) -> list[tuple[str, bool]]:
@@ -175,10 +184,19 @@ def baseline_table(
     return Table("baseline", caption or "Who was studied", columns, tuple(rows), note)
 
 
-def _page_row(columns: Sequence[Column], row: Sequence[Value]) -> list[Cell]:
-    reason = next(
-        (str(v) for c, v in zip(columns, row, strict=True) if c.kind == "reason" and v), ""
-    )
+def _reason(columns: Sequence[Column], row: Sequence[Value]) -> str:
+    pairs = zip(columns, row, strict=True)
+    return next((str(v) for c, v in pairs if c.kind == "reason" and v), "")
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"a{index}"
+
+
+def _page_row(
+    columns: Sequence[Column], row: Sequence[Value], letters: Mapping[str, str]
+) -> list[Cell]:
+    reason = _reason(columns, row)
     cells: list[Cell] = []
     for index, (column, value) in enumerate(zip(columns, row, strict=True)):
         if column.kind in {"lower", "upper", "reason"}:
@@ -187,17 +205,17 @@ def _page_row(columns: Sequence[Column], row: Sequence[Value]) -> list[Cell]:
         kinds = [c.kind for c in columns[index + 1 : index + 3]]
         limits = row[index + 1 : index + 3] if kinds == ["lower", "upper"] else ()
         if limits and not cell.missing:
-            ends = "–".join(_show(column.kind, v) for v in limits)
-            cell = Cell(f"{cell.text} ({ends})", cell.value, numeric=True)
+            cell = Cell(f"{cell.text} {_ends(column.kind, limits)}", cell.value, numeric=True)
         if limits and cell.missing and reason:
-            cell = Cell(f"not estimable: {reason}", "", numeric=True, missing=True)
+            words = "not reached" if column.kind == "months" else "not estimable"
+            cell = Cell(f"{words} ({letters[reason]})", "", numeric=True, missing=True)
         cells.append(cell)
     return cells
 
 
 def _cell(kind: Kind, value: Value) -> Cell:
     missing = _unknown(value)
-    raw = "" if kind == "text" or missing else repr(value)
+    raw = "" if missing or isinstance(value, str) else _digits(value)
     return Cell(_show(kind, value), raw, numeric=kind != "text", missing=missing)
 
 
@@ -207,6 +225,17 @@ def _show(kind: Kind, value: Value) -> str:
     if value is None or _unknown(value):
         return NO_NUMBER
     return _FORMATS[kind](value) if kind in _FORMATS else str(value)
+
+
+def _ends(kind: Kind, limits: Sequence[Value]) -> str:
+    """Limits in brackets; a median whose limit the curve does not reach says so."""
+    if all(_unknown(v) for v in limits):
+        return "(no interval)"
+    gap = "not reached" if kind == "months" else NO_NUMBER
+    low, high = (gap if _unknown(v) else _show(kind, v) for v in limits)
+    if kind == "percent":
+        low, high = low.rstrip("%\u00a0"), high.rstrip("%\u00a0")
+    return f"({low}–{high})"
 
 
 def _unknown(value: Value) -> bool:
@@ -219,7 +248,12 @@ def _csv_value(value: Value) -> str:
     if isinstance(value, str):
         text = re.sub(r"[\r\n\t\x00]", " ", value)
         return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
-    return repr(value)
+    return _digits(value)
+
+
+def _digits(value: float | None) -> str:
+    """Write a number so that reading it gives the same number; NumPy's own included."""
+    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _factor_rows(factor: Factor, groups: Mapping[str, BoolVector]) -> list[tuple[Value, ...]]:

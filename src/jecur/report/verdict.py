@@ -11,7 +11,7 @@ from jecur.report.wording import (
 )
 from jecur.survival.study import Reported, StudyStatistics
 
-__all__ = ["give_verdict", "key_numbers", "times_word"]
+__all__ = ["give_verdict", "interval_words", "key_numbers"]
 
 
 def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bool) -> Verdict:
@@ -38,14 +38,21 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
         )
     who = "virtual patients" if virtual else "patients"
     did = event_words(statistics.endpoint_name)[1]
+    percent = f"{100 * ratio.level:g}\u00a0% CI"
     interval = (
-        f"{format_ratio(ratio.estimate)} ({100 * ratio.level:g} % CI "
+        f"{format_ratio(ratio.estimate)} ({percent} "
         f"{format_ratio(ratio.lower)}–{format_ratio(ratio.upper)})"
     )
     detail = f"{_log_rank(statistics)}{_counts(statistics)}{_hazards_warning(statistics)}"
     if ratio.lower > 1:
-        headline = f"High-risk {who} {did} {times_word(ratio.estimate)} as fast: {interval}."
-        return Verdict(headline, f"Hazard ratio, high against low risk. {detail}", "shown")
+        digits = 1 if ratio.lower >= 1.15 else 2
+        times, low, high = (
+            _multiple(v, digits) for v in (ratio.estimate, ratio.lower, ratio.upper)
+        )
+        headline = f"High-risk {who} {did} {times} times as fast ({percent} {low}–{high})."
+        return Verdict(
+            headline, f"Hazard ratio, high against low risk: {interval}. {detail}", "shown"
+        )
     if ratio.upper < 1:
         headline = f"High-risk {who} {did} later than low-risk ones: hazard ratio {interval}."
         return Verdict(headline, f"The order is the wrong way round. {detail}", "reversed")
@@ -77,9 +84,8 @@ def key_numbers(statistics: StudyStatistics | None) -> tuple[KeyNumber, ...]:
     return tuple(numbers)
 
 
-def times_word(ratio: float) -> str:
-    """Say a ratio as a multiple: "2.4 times"."""
-    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
+def _multiple(ratio: float, digits: int) -> str:
+    return f"{ratio:.{digits}f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _number(label: str, reported: Reported, note: str) -> KeyNumber:

@@ -39,6 +39,8 @@ class Section:
     """Small figures, side by side where there is room."""
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    files: tuple[Table, ...] = ()
+    """Tables written as CSV alone: the same numbers in a shape for programs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ __all__ = [
     "format_p",
     "format_percent",
     "format_ratio",
+    "p_sentence",
 ]
 
 NO_NUMBER = "–"
+UNBROKEN = "\u00a0"
+"""A space at which no line breaks."""
 
 
 def format_ratio(value: float) -> str:
@@ -32,12 +35,13 @@ def format_number(value: float, digits: int = 2) -> str:
     """Round to a fixed number of decimals, with a true minus sign."""
     if not math.isfinite(value):
         return NO_NUMBER
-    return f"{value:.{digits}f}".replace("-", "−")
+    rounded = f"{value:.{digits}f}"
+    return rounded.lstrip("-") if float(rounded) == 0 else rounded.replace("-", "−")
 
 
 def format_percent(value: float) -> str:
     """Fraction as a whole percentage."""
-    return f"{100 * value:.0f} %" if math.isfinite(value) else NO_NUMBER
+    return f"{100 * value:.0f}{UNBROKEN}%" if math.isfinite(value) else NO_NUMBER
 
 
 def format_p(value: float) -> str:
@@ -52,7 +56,8 @@ def format_p(value: float) -> str:
 def p_sentence(value: float) -> str:
     """P-value with its letter: "p < 0.001", "p = 0.03"."""
     text = format_p(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    text = text.replace(" ", UNBROKEN)
+    return f"p{UNBROKEN}{text}" if text.startswith("<") else f"p{UNBROKEN}={UNBROKEN}{text}"
 
 
 def format_interval(value: float, lower: float, upper: float) -> str:
