@@ -76,15 +76,15 @@ def own(x, months, event) -> dict[str, Callable[[], object]]:
 def peers(x, months, event) -> dict[str, Callable[[], object]]:
     calls: dict[str, Callable[[], object]] = {}
     if importlib.util.find_spec("lifelines"):
-        import pandas as pd
-        from lifelines import CoxPHFitter
-        from lifelines.utils import concordance_index
+        import pandas as pd  # noqa: PLC0415
+        from lifelines import CoxPHFitter  # noqa: PLC0415
+        from lifelines.utils import concordance_index  # noqa: PLC0415
 
         frame = pd.DataFrame(x, columns=list(NAMES)).assign(t=months, e=event)
         calls["Cox (lifelines)"] = lambda: CoxPHFitter().fit(frame, "t", "e")
         calls["Harrell's C (lifelines)"] = lambda: concordance_index(months, -x[:, 0], event)
     if importlib.util.find_spec("greenwood"):
-        import greenwood
+        import greenwood  # noqa: PLC0415
 
         surv = greenwood.Surv(months, event.astype(int))
         calls["AUC at 5 horizons (greenwood)"] = lambda: greenwood.time_dependent_auc(

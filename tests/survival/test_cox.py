@@ -254,7 +254,7 @@ class TestRefusals:
 
     def test_collinear_covariate_is_named(self):
         both = np.column_stack([self.x, 2 * self.x + 1])
-        with pytest.raises(NotEstimableError, match="(a|twice) follows from the others"):
+        with pytest.raises(NotEstimableError, match=r"(a|twice) follows from the others"):
             fit_cox(both, self.time, self.event, names=("a", "twice"))
 
     def test_separation_is_named(self):

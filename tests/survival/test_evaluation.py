@@ -201,6 +201,10 @@ DEGENERATE = {
     "unknown reference": changed(
         small, covariates=(CovariateColumn("a", "A", "categorical", ("x", "y") * 20, "z"),)
     ),
+    "a column of identifiers": changed(
+        small,
+        covariates=(CovariateColumn("a", "A", "categorical", tuple(f"p{k}" for k in range(40))),),
+    ),
     "a covariate twice": changed(
         small,
         covariates=(

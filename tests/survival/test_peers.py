@@ -35,14 +35,14 @@ def test_greenwood_s_time_dependent_auc_is_not_r_s(r, lung):
 
 @pytest.mark.filterwarnings("ignore")  # its own, about pandas
 def test_lifelines_proportional_hazards_test_is_not_r_s(r, lung):
-    pytest.importorskip("lifelines")
-    from lifelines import CoxPHFitter
-    from lifelines.statistics import proportional_hazard_test
-
+    lifelines = pytest.importorskip("lifelines")
+    statistics = pytest.importorskip("lifelines.statistics")
     frame = pd.DataFrame(lung.columns, columns=list(lung.names))
     frame = frame.assign(time=lung.time, event=lung.event)
-    fitted = CoxPHFitter().fit(frame, "time", "event")
-    theirs = proportional_hazard_test(fitted, frame, time_transform="km").summary.test_statistic
+    fitted = lifelines.CoxPHFitter().fit(frame, "time", "event")
+    theirs = statistics.proportional_hazard_test(
+        fitted, frame, time_transform="km"
+    ).summary.test_statistic
     gold = r.table("standard/coxzph.csv").query(
         "model == 'lung1' and ties == 'efron' and transform == 'km' and terms and term != 'GLOBAL'"
     )

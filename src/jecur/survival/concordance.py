@@ -32,6 +32,7 @@ from jecur.survival.follow_up import (
     check_marker,
     label_codes,
     life_table,
+    rows_by_code,
 )
 from jecur.survival.pairs import weight_below
 
@@ -138,8 +139,7 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     marker = check_marker(risk, months.size)
     _, stratum = label_codes(strata, months.size)
     counts, per_patient = np.zeros(5), np.zeros((months.size, 2))
-    for s in np.unique(stratum):
-        inside = stratum == s
+    for inside in rows_by_code(stratum):
         part, own = _count(marker[inside], months[inside], seen[inside], weight, tau)
         counts += part
         per_patient[inside] = own

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+MAX_LEVELS = 20
+"""A factor with more levels than this is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,19 @@ def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
 
     Raises
     ------
+    NotEstimableError
+        If there are more levels than a table can hold, as in a column of identifiers.
     TableError
         If the reference was not seen.
     """
     seen = sorted(
         {str(v) for v, gone in zip(covariate.values, missing(covariate), strict=True) if not gone}
     )
+    if len(seen) > MAX_LEVELS:
+        raise NotEstimableError(
+            f"expected at most {MAX_LEVELS} levels of {covariate.name}, found {len(seen)}; "
+            "group them"
+        )
     if covariate.reference is None or not seen:
         return tuple(seen)
     if covariate.reference not in seen:

@@ -22,6 +22,7 @@ __all__ = [
     "check_marker",
     "label_codes",
     "life_table",
+    "rows_by_code",
 ]
 
 Labels = Sequence[Hashable] | NDArray[np.generic]
@@ -136,3 +137,9 @@ def label_codes(labels: Labels | None, n: int) -> tuple[tuple[Hashable, ...], In
         raise TableError(f"expected {n} labels, found shape {values.shape}; give one a patient")
     names, code = np.unique(values, return_inverse=True)
     return tuple(names.tolist()), code.astype(np.int64)
+
+
+def rows_by_code(code: IntVector) -> list[IntVector]:
+    """Rows of each code, in rising order of the codes; one sort, however many there are."""
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)

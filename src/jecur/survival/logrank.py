@@ -23,7 +23,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError
-from jecur.survival.follow_up import Labels, check_follow_up, label_codes
+from jecur.survival.follow_up import Labels, check_follow_up, label_codes, rows_by_code
 from jecur.survival.multiplicity import Adjustment, adjust_p_values
 
 __all__ = ["LogRank", "PairwiseLogRank", "logrank", "pairwise_logrank"]
@@ -99,8 +99,7 @@ def logrank(
     _, stratum = label_codes(strata, months.size)
     g = len(names)
     observed, expected, covariance = np.zeros(g), np.zeros(g), np.zeros((g, g))
-    for s in np.unique(stratum):
-        inside = stratum == s
+    for inside in rows_by_code(stratum):
         o, e, v = _one_stratum(months[inside], seen[inside], code[inside], g, rho)
         observed += o
         expected += e
