@@ -14,25 +14,18 @@ import numpy as np
 from jecur.arrays import RGB, Mask
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.files import refuse_truncated_tiff, require_slide_file
-from jecur.slide.reader_image import ImageSource, is_plain_image
-from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
-from jecur.slide.reader_tifffile import TiffSource, count_rgb_levels, is_tiff
+from jecur.slide.files import require_slide_file
+from jecur.slide.formats import open_source, refuse_bomb
 from jecur.slide.resample import best_level, level_box, resize_box
 from jecur.slide.resolution import resolve_mpp
 from jecur.slide.source import MppSource, Source
 
-__all__ = ["LARGEST_COARSEST_LEVEL_BYTES", "Slide", "open_slide"]
+__all__ = ["Slide", "open_slide"]
 
-LARGEST_COARSEST_LEVEL_BYTES = 2 * 2**30
-"""A slide whose coarsest level decodes to more than this is refused: no overview of it can be
-had at a fair price, and a small file that claims it is a decompression bomb."""
 _OVERVIEW_BLOCK_PX = 1024
 """Side of the blocks, in pixels of the level, that an overview is read by."""
 _SMALLEST_BLOCK_PX = 128
 """An unreadable block is halved down to this side to save what lies around the damage."""
-_SELF_CHECKED_VENDORS = frozenset({"hamamatsu", "dicom", "mirax"})
-"""Vendors whose files are not plain TIFF, or whose offsets only OpenSlide knows how to read."""
 
 
 class Slide:
@@ -264,71 +257,14 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
     """
     named = Path(path)
     file = require_slide_file(named)
-    source = _open_source(file)
+    source = open_source(file)
     try:
-        _refuse_bomb(source, named.name)
+        refuse_bomb(source, named.name)
         value, origin = resolve_mpp(source.scale, source.vendor, override=mpp, name=named.name)
     except SlideError:
         source.close()
         raise
     return Slide(source, named, value, origin)
-
-
-def _open_source(path: Path) -> Source:
-    """First reader that knows the file."""
-    tiff = is_tiff(path)
-    if OpenSlideSource.detects(path):
-        return _open_with_openslide(path, tiff=tiff)
-    if tiff:
-        refuse_truncated_tiff(path)
-        return TiffSource(path)
-    if path.suffix.lower() == ".mrxs":
-        raise SlideError(
-            f"{path.name}: expected a folder {path.stem}/ with Slidedat.ini beside it, found none; "
-            "copy the .mrxs file together with its folder",
-            code="missing-file",
-        )
-    if is_plain_image(path):
-        return ImageSource(path)
-    raise refuse_unknown(path)
-
-
-def _open_with_openslide(path: Path, *, tiff: bool) -> Source:
-    try:
-        source = OpenSlideSource(path)
-    except SlideError:
-        if tiff:
-            refuse_truncated_tiff(path)
-        raise
-    checked = tiff and source.vendor not in _SELF_CHECKED_VENDORS
-    try:
-        if checked:
-            refuse_truncated_tiff(path)
-        more_levels = (
-            tiff
-            and source.vendor == "generic-tiff"
-            and len(source.levels) == 1
-            and count_rgb_levels(path) > 1
-        )
-    except SlideError:
-        source.close()
-        raise
-    if more_levels:
-        source.close()
-        return TiffSource(path)
-    return source
-
-
-def _refuse_bomb(source: Source, name: str) -> None:
-    coarsest = source.levels[-1]
-    decoded = coarsest.width * coarsest.height * 3
-    if decoded > LARGEST_COARSEST_LEVEL_BYTES:
-        raise SlideError(
-            f"{name}: expected a pyramid or at most {LARGEST_COARSEST_LEVEL_BYTES // 2**30} GiB "
-            f"of pixels, found {decoded / 2**30:.1f} GiB in its coarsest level; "
-            "convert the file to a tiled pyramid",
-            code="too-large",
-        )
 
 
 def _slide_name(path: Path) -> str:

@@ -18,8 +18,9 @@ from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.source import MppSource, Scale, channels_to_rgb, damaged
+from jecur.slide.tiff_layout import directories_leave_file
 
-__all__ = ["TiffSource", "count_rgb_levels", "is_tiff", "missing_bytes"]
+__all__ = ["TiffSource", "count_rgb_levels", "missing_bytes"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -36,7 +37,6 @@ _DECODE_ERRORS = (
     struct.error,
     AttributeError,
 )
-_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MICROMETERS = {
     "": 1.0,
     "µm": 1.0,
@@ -156,12 +156,6 @@ class TiffSource:
         self._file.close()
 
 
-def is_tiff(path: Path) -> bool:
-    """Whether the file starts as TIFF or BigTIFF."""
-    with path.open("rb") as file:
-        return file.read(4) in _MAGICS
-
-
 def count_rgb_levels(path: Path) -> int:
     """Levels that tifffile sees in the file's RGB pyramid; 0 if it cannot tell."""
     try:
@@ -174,11 +168,12 @@ def count_rgb_levels(path: Path) -> int:
 def missing_bytes(path: Path) -> int:
     """Bytes that the TIFF's directories point to beyond the end of the file; 0 if complete.
 
-    A directory that itself lies beyond the end counts as one byte. What tifffile cannot parse
+    A directory or value beyond the end counts as one byte. What tifffile cannot parse
     is left to the decoder to judge.
     """
     length = path.stat().st_size
-    lost_directory = int(_chain_leaves_file(path, length))
+    if directories_leave_file(path):
+        return 1
     try:
         with tifffile.TiffFile(path) as file:
             pages = list(file.pages)
@@ -190,31 +185,8 @@ def missing_bytes(path: Path) -> int:
                 for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
             )
     except _DECODE_ERRORS:
-        return lost_directory
-    return max(end - length, lost_directory)
-
-
-def _chain_leaves_file(path: Path, length: int) -> bool:
-    """Whether the chain of TIFF directories leads beyond the end of the file."""
-    with path.open("rb") as file:
-        order = "<" if file.read(2) == b"II" else ">"
-        big = struct.unpack(f"{order}H", file.read(2))[0] == 43
-        pointer, counter, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
-        where, seen = (8 if big else 4), set[int]()
-        try:
-            while True:
-                file.seek(where)
-                offset = struct.unpack(f"{order}{pointer}", file.read(struct.calcsize(pointer)))[0]
-                if offset == 0 or offset in seen:
-                    return False
-                seen.add(offset)
-                file.seek(offset)
-                count = struct.unpack(f"{order}{counter}", file.read(struct.calcsize(counter)))[0]
-                where = file.tell() + entry * count
-                if where >= length:
-                    return True
-        except struct.error:
-            return True
+        return 0
+    return max(end - length, 0)
 
 
 def _rgb_pyramid(file: tifffile.TiffFile) -> list[Any]:

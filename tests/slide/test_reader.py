@@ -1,0 +1,268 @@
+"""What opens, what is refused and why, and whether a pixel read is the pixel asked for."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from jecur.errors import SlideError
+from jecur.slide.reader import open_slide
+from jecur.slide.resample import best_level
+from jecur.slide.resolution import resolve_mpp
+from jecur.slide.source import Scale
+
+from .conftest import HEIGHT, MPP, WIDTH, coordinate_image, tissue_image, write_pyramid
+
+
+def expected_colors(x: float, y: float, side: float, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Red along x and green along y that a perfect reading of the square would give."""
+    centers = (np.arange(pixels) + 0.5) * side / pixels
+    return 20.0 + 200.0 * (x + centers) / WIDTH, 20.0 + 200.0 * (y + centers) / HEIGHT
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    x=st.floats(0.0, WIDTH - 300.0),
+    y=st.floats(0.0, HEIGHT - 300.0),
+    side=st.floats(40.0, 300.0),
+    pixels=st.integers(8, 96),
+)
+def test_any_region_is_in_place_at_any_level(coordinate_slide, x, y, side, pixels):
+    with open_slide(coordinate_slide) as slide:
+        region = slide.read_region(x, y, side, pixels).astype(float)
+    red, green = expected_colors(x, y, side, pixels)
+    # One gray level is 7.7 px along x and 6.4 px along y: 0.8 levels hold the place to 6 px, and
+    # their mean, free of rounding, to about a pixel.
+    assert np.abs(region[..., 0] - red).max() < 1.2
+    assert np.abs(region[..., 1] - green[:, None]).max() < 1.2
+    assert abs((region[..., 0] - red).mean()) < 0.35
+    assert abs((region[..., 1] - green[:, None]).mean()) < 0.35
+
+
+def test_reading_at_full_resolution_returns_the_stored_pixels(coordinate_slide):
+    with open_slide(coordinate_slide) as slide:
+        region = slide.read_region(300, 500, 128, 128)
+    np.testing.assert_array_equal(region, coordinate_image()[500:628, 300:428])
+
+
+def test_a_pixel_wide_line_stays_in_place_on_every_level(tmp_path):
+    image = np.full((1024, 1024, 3), 255, dtype=np.uint8)
+    image[512:, :] = 0
+    path = write_pyramid(tmp_path / "step.tiff", image, compression=None)
+    with open_slide(path) as slide:
+        for reduction in (1, 2, 4, 3.2):
+            pixels = round(512 / reduction)
+            column = slide.read_region(256, 256, pixels * reduction, pixels)[:, 0, 0].astype(float)
+            # White above, black below: the sum of whiteness is where the step lies.
+            edge = 256 + (column / 255.0).sum() * reduction
+            assert edge == pytest.approx(512, abs=0.35 * reduction)
+
+
+def test_what_lies_outside_the_slide_is_white(coordinate_slide):
+    with open_slide(coordinate_slide) as slide:
+        corner = slide.read_region(-100, -100, 200, 100)
+        beyond = slide.read_region(WIDTH + 10, 0, 100, 50)
+    assert (corner[:50] == 255).all()
+    assert (corner[:, :50] == 255).all()
+    assert (corner[55:, 55:, 2] == 128).all()
+    assert (beyond == 255).all()
+
+
+def test_reduction_does_not_alias(tmp_path):
+    stripes = np.zeros((1024, 1024, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    path = write_pyramid(tmp_path / "stripes.tiff", stripes, levels=1, compression=None)
+    with open_slide(path) as slide:
+        region = slide.read_region(100, 100, 512, 224).astype(float)
+    # Sampling without a filter would leave values from 0 to 255.
+    assert np.abs(region - 127.5).max() < 25.0
+    assert region.mean() == pytest.approx(127.5, abs=1.0)
+
+
+@given(
+    wanted=st.floats(0.2, 200.0),
+    ratios=st.lists(st.floats(1.5, 4.5), min_size=0, max_size=8),
+)
+def test_best_level_is_the_coarsest_that_is_fine_enough(wanted, ratios):
+    downsamples = tuple(np.cumprod([1.0, *ratios]))
+    level = best_level(downsamples, wanted)
+    assert level == 0 or downsamples[level] <= 1.01 * wanted
+    assert all(value > 1.01 * wanted for value in downsamples[level + 1 :])
+
+
+def test_overview_covers_the_slide_at_the_scale_asked(coordinate_slide):
+    with open_slide(coordinate_slide) as slide:
+        overview = slide.overview(8.0).astype(float)
+    assert overview.shape == (HEIGHT * MPP // 8, WIDTH * MPP // 8, 3)
+    x = (np.arange(overview.shape[1]) + 0.5) * 8.0 / MPP
+    assert np.abs(overview[..., 0] - (20.0 + 200.0 * x / WIDTH)).max() < 1.5
+
+
+def test_overview_in_blocks_equals_one_block(tmp_path):
+    image = tissue_image(2304, 1280)
+    path = write_pyramid(tmp_path / "blocks.tiff", image, levels=1, compression=None)
+    with open_slide(path) as slide:
+        overview = slide.overview(2.0)
+    whole = Image.fromarray(image).resize(
+        (2304 // 4, 1280 // 4), Image.Resampling.LANCZOS, reducing_gap=3.0
+    )
+    assert np.abs(overview.astype(int) - np.asarray(whole).astype(int)).max() <= 1
+
+
+def test_ome_tiff_levels_in_subifds_are_all_seen(tmp_path):
+    path = write_pyramid(tmp_path / "a.ome.tiff", coordinate_image(), compression=None, ome=True)
+    with open_slide(path) as slide:
+        assert slide.reader == "tifffile"
+        assert slide.downsamples == pytest.approx((1.0, 2.0, 4.0))
+        assert (slide.mpp, slide.mpp_source) == (pytest.approx(MPP), "file")
+        region = slide.read_region(400, 300, 512, 128).astype(float)
+    red, green = expected_colors(400, 300, 512, 128)
+    assert np.abs(region[..., 0] - red).max() < 1.2
+    assert np.abs(region[..., 1] - green[:, None]).max() < 1.2
+
+
+def test_strips_of_a_plain_tiff_are_read_in_place(tmp_path):
+    image = coordinate_image(700, 500)
+    path = tmp_path / "strips.tif"
+    tifffile.imwrite(
+        path,
+        image,
+        rowsperstrip=37,
+        compression="lzw",
+        photometric="rgb",
+        resolution=(20_000, 20_000),
+        resolutionunit="centimeter",
+    )
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.read_region(100, 90, 256, 256), image[90:346, 100:356])
+        assert (slide.mpp, slide.mpp_source) == (pytest.approx(0.5), "resolution-tag")
+
+
+def test_transparent_pixels_are_white(tmp_path):
+    rgba = np.zeros((64, 64, 4), dtype=np.uint8)
+    rgba[:, 32:] = (200, 100, 150, 255)
+    Image.fromarray(rgba).save(tmp_path / "alpha.png")
+    with open_slide(tmp_path / "alpha.png", mpp=0.5) as slide:
+        pixels = slide.read_region(0, 0, 64, 64)
+    assert (pixels[:, :32] == 255).all()
+    assert (pixels[:, 32:] == (200, 100, 150)).all()
+
+
+def code_of(path: Path, mpp: float | None = None) -> str:
+    """Code with which a file is refused; one line, naming no folder."""
+    with pytest.raises(SlideError) as refusal:
+        open_slide(path, mpp=mpp)
+    message = refusal.value.message
+    assert "\n" not in message
+    assert str(path.parent) not in message
+    assert path.name in message
+    return refusal.value.code
+
+
+def test_no_file(tmp_path):
+    assert code_of(tmp_path / "nothing.svs") == "missing-file"
+    assert code_of(tmp_path / "no" / "folder.svs") == "missing-file"
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.svs")
+    (tmp_path / "loop.svs").symlink_to(tmp_path / "loop.svs")
+    (tmp_path / "folder.svs").mkdir()
+    (tmp_path / "empty.svs").touch()
+    assert code_of(tmp_path / "pipe.svs") == "not-a-slide"
+    assert code_of(tmp_path / "loop.svs") == "not-a-slide"
+    assert code_of(tmp_path / "folder.svs") == "not-a-slide"
+    assert code_of(tmp_path / "empty.svs") == "truncated"
+
+
+@pytest.mark.parametrize("suffix", [".svs", ".png", ".tiff", ".dcm", ".ndpi"])
+def test_noise_is_not_a_slide(tmp_path, suffix):
+    path = tmp_path / f"noise{suffix}"
+    path.write_bytes(np.random.default_rng(0).bytes(5_000))
+    assert code_of(path) == "not-a-slide"
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("ome", [False, True])
+def test_a_file_cut_short_is_refused(tmp_path, kept, ome):
+    whole = write_pyramid(tmp_path / "whole.tiff", tissue_image(), ome=ome)
+    cut = tmp_path / "cut.tiff"
+    data = whole.read_bytes()
+    cut.write_bytes(data[: int(len(data) * kept)])
+    assert code_of(cut) == "truncated"
+
+
+def test_a_truncated_image_is_refused(tmp_path):
+    Image.fromarray(tissue_image(300, 300)).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    assert code_of(tmp_path / "cut.jpg", mpp=0.5) == "truncated"
+
+
+def test_sixteen_bit_and_gray_are_not_slides(tmp_path):
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((64, 64, 3), np.uint16), photometric="rgb")
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "gray.png")
+    assert code_of(tmp_path / "deep.tif", mpp=0.5) == "not-a-slide"
+    assert code_of(tmp_path / "gray.png", mpp=0.5) == "not-a-slide"
+
+
+def test_a_small_file_that_claims_a_huge_image_is_refused(tmp_path):
+    path = tmp_path / "bomb.tiff"
+    blank = np.zeros((256, 256, 3), np.uint8)
+    # 40,000 x 40,000 claimed in one level: 4.5 GiB decoded.
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        writer.write(
+            (blank for _ in range(157 * 157)),
+            shape=(40_000, 40_000, 3),
+            dtype=np.uint8,
+            tile=(256, 256),
+            photometric="rgb",
+            compression="zlib",
+            metadata=None,
+        )
+    assert path.stat().st_size < 30e6
+    assert code_of(path, mpp=0.5) == "too-large"
+
+
+def test_scale_is_asked_for_when_the_file_is_silent(tmp_path):
+    path = write_pyramid(tmp_path / "silent.tiff", tissue_image(), mpp=None)
+    assert code_of(path) == "no-mpp"
+    with open_slide(path, mpp=0.42) as slide:
+        assert (slide.mpp, slide.mpp_source) == (0.42, "override")
+
+
+@pytest.mark.parametrize("mpp", [0.05, 2.5, 1000.0])
+def test_impossible_scale_is_refused_wherever_it_comes_from(tmp_path, mpp):
+    path = write_pyramid(tmp_path / "scale.tiff", tissue_image(), mpp=mpp)
+    assert code_of(path) == "implausible-mpp"
+    assert code_of(path, mpp=mpp) == "implausible-mpp"
+
+
+@pytest.mark.parametrize(
+    ("scale", "vendor", "outcome"),
+    [
+        (Scale(0.25, 0.25, "file", 40.0), "aperio", 0.25),
+        (Scale(0.2325, 0.2325, "file", 20.0), "mirax", 0.2325),
+        (Scale(0.25, 0.25, "file", 20.0), "aperio", "implausible-mpp"),
+        (Scale(0.5, 0.5, "file", 40.0), "hamamatsu", "implausible-mpp"),
+        (Scale(0.25, 0.26, "file"), "aperio", 0.255),
+        (Scale(0.25, 0.30, "file"), "aperio", "implausible-mpp"),
+        (Scale(float("nan"), 0.25, "file"), "aperio", "implausible-mpp"),
+        (Scale(0.0, 0.0, "file"), "aperio", "implausible-mpp"),
+        (Scale(None, None, "file", 20.0), "aperio", 0.5),
+        (Scale(None, None, "file", 0.0), "aperio", "no-mpp"),
+        (Scale(), "tiff", "no-mpp"),
+    ],
+)
+def test_scale_is_believed_only_if_it_can_be_true(scale, vendor, outcome):
+    if isinstance(outcome, str):
+        with pytest.raises(SlideError) as refusal:
+            resolve_mpp(scale, vendor, override=None, name="a.svs")
+        assert refusal.value.code == outcome
+    else:
+        assert resolve_mpp(scale, vendor, override=None, name="a.svs")[0] == pytest.approx(outcome)
