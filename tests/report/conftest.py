@@ -24,9 +24,9 @@ from jecur.survival.study import CovariateColumn, EvaluationInput
 KIND = "recurrence-free survival"
 
 
-def png(color=(200, 120, 160)):
+def picture(kind="PNG"):
     stream = io.BytesIO()
-    Image.new("RGB", (8, 8), color).save(stream, "PNG")
+    Image.new("RGB", (8, 8), (200, 120, 160)).save(stream, kind)
     return stream.getvalue()
 
 
@@ -89,8 +89,11 @@ def content(study):
             SlideRow("a.svs", "P0", "ok", n_tiles=5),
             SlideRow("<script>alert(1)</script>", "=1+1", "failed", "unreadable", "damaged", 0),
         ),
-        heatmaps=(HeatmapPicture("P0", "a.svs", png(), png(), 0.7, "high"),),
-        tiles=(TilePicture(png(), "P0", 1.5, "high"), TilePicture(png(), "P1", -1.5, "low")),
+        heatmaps=(HeatmapPicture("P0", "a.svs", picture(), picture(), 0.7, "high"),),
+        tiles=(
+            TilePicture(picture(), "P0", 1.5, "high"),
+            TilePicture(picture("JPEG"), "P1", -1.5, "low"),
+        ),
         model_card={"trained_on": {"patients": 3, "sites": ["x", "<i>y</i>"]}, "license": None},
         training_curve=((0.0, 0.7), (1.0, 0.5)),
         banner="Virtual patients.",

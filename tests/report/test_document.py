@@ -81,7 +81,9 @@ def test_page_loads_nothing_and_runs_nothing(report, page):
     assert "default-src 'none'" in report.html
     assert all(t.startswith("#") for t in page.targets)
     assert page.sources
-    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
+    assert all(
+        s.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for s in page.sources
+    )
     assert "@import" not in report.html
 
 
@@ -175,9 +177,9 @@ def test_flow_that_does_not_add_up_is_refused(content):
         make_report(replace(content, flow=wrong))
 
 
-def test_pictures_must_be_png(content):
+def test_pictures_must_be_png_or_jpeg(content):
     tile = replace(content.tiles[0], png=b"GIF89a")
-    with pytest.raises(JecurError, match="expected a PNG") as caught:
+    with pytest.raises(JecurError, match="expected a PNG or JPEG") as caught:
         make_report(replace(content, tiles=(tile,)))
     assert caught.value.code == "bad-picture"
 

@@ -5,6 +5,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jecur.report.figures_accuracy import (
     AucSeries,
@@ -18,6 +20,7 @@ from jecur.report.figures_survival import km_figure, km_panel
 from jecur.report.style import (
     Canvas,
     LegendItem,
+    fit_text,
     inline_svg,
     legend_height,
     month_ticks,
@@ -123,6 +126,12 @@ def test_legend_wraps_and_its_height_is_known_beforehand():
     canvas = Canvas(4.0, 3.0)
     assert canvas.legend(items, 0.2, 0.1, 3.8) == legend_height(items, 3.6)
     assert legend_height(items, 3.6) > legend_height(items, 30.0)
+
+
+@given(st.text(max_size=60), st.floats(0.3, 3.0))
+@settings(max_examples=30, deadline=None)
+def test_fitted_text_never_exceeds_its_room(text, width):
+    assert text_width(fit_text(text, width)) <= max(width, text_width("…"))
 
 
 def test_text_width_grows_with_the_text():

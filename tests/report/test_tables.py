@@ -79,6 +79,13 @@ def test_csv_negative_numbers_stay_numbers():
     assert read(table_csv(table(("x", -1.5, -2.0, -1.0, 0.5, None))))[1][1] == "-1.5"
 
 
+def test_a_repeated_value_is_shown_once_and_written_always():
+    columns = (Column("factor", "Factor", "text", once=True), Column("level", "Level", "text"))
+    twice = Table("t", "", columns, (("Stage", "I"), ("Stage", "II"), ("Sex", "m")))
+    assert [r[0].text for r in page_rows(twice)] == ["Stage", "", "Sex"]
+    assert [r[0] for r in read(table_csv(twice))[1:]] == ["Stage", "Stage", "Sex"]
+
+
 def test_tables_are_written_by_name(tmp_path):
     (path,) = write_tables([table()], tmp_path / "tables")
     assert path.name == "t.csv"

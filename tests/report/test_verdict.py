@@ -51,7 +51,7 @@ def test_not_estimable_gives_the_reason_and_no_number(statistics):
     missing = with_ratio(statistics, None, None, None, "nobody of low risk")
     verdict = give_verdict(missing, "", virtual=False)
     assert verdict.tone == "unknown"
-    assert "nobody of low risk" in verdict.detail
+    assert verdict.detail.startswith("Nobody of low risk. ")
     card = next(c for c in key_numbers(missing) if c.label == "Hazard ratio")
     assert (card.value, card.note) == ("not estimable", "nobody of low risk")
 

@@ -55,7 +55,7 @@ class SlideRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatmapPicture:
-    """One slide: its thumbnail and the same with tile scores on it, as PNG bytes."""
+    """One slide: its thumbnail and the same with tile scores on it, as PNG or JPEG bytes."""
 
     patient: str
     slide: str
@@ -67,7 +67,7 @@ class HeatmapPicture:
 
 @dataclass(frozen=True, slots=True)
 class TilePicture:
-    """One of the most predictive tiles, as PNG bytes."""
+    """One of the most predictive tiles, as PNG or JPEG bytes."""
 
     png: bytes
     patient: str

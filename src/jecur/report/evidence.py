@@ -2,6 +2,13 @@
 
 import numpy as np
 
+from jecur.report.accuracy_tables import (
+    auc_by_horizon_table,
+    auc_difference_table,
+    auc_table,
+    calibration_table,
+    discrimination_table,
+)
 from jecur.report.content import ReportContent
 from jecur.report.figures_accuracy import (
     AucSeries,
@@ -12,11 +19,6 @@ from jecur.report.figures_accuracy import (
 from jecur.report.figures_effects import ForestRow, forest_figure
 from jecur.report.figures_survival import km_figure, km_panel
 from jecur.report.statistics_tables import (
-    auc_by_horizon_table,
-    auc_difference_table,
-    auc_table,
-    calibration_table,
-    discrimination_table,
     median_table,
     multivariable_table,
     stratified_table,

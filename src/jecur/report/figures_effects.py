@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from jecur.report.style import GRAY, HIGH, INK, Canvas, text_width
+from jecur.report.style import GRAY, HIGH, INK, Canvas, fit_text, text_width
 from jecur.report.wording import format_interval, format_p
 
 __all__ = ["ForestRow", "forest_figure"]
 
 ROW = 0.3
+WIDEST_LABEL = 3.0
+"""Inches; longer ones are cut here and stand in full in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
     """
     numbers = [_numbers(row) for row in rows]
     heading = f"Hazard ratio ({100 * level:g} % CI)"
-    label_width = max([text_width(r.label, bold=r.emphasis) for r in rows] + [1.2])
+    labels = [fit_text(row.label, WIDEST_LABEL, bold=row.emphasis) for row in rows]
+    label_width = max(
+        [text_width(t, bold=r.emphasis) for t, r in zip(labels, rows, strict=True)] + [1.2]
+    )
     ratio_width = max([text_width(n[0], bold=True) for n in numbers] + [text_width(heading)])
     plot_width, p_width, gap = 2.6, 0.6, 0.25
     x_ratio = 0.05 + label_width + gap
@@ -72,7 +77,7 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
     canvas.rule(0.05, x_plot + plot_width, 0.38, color="#9aa5b1")
     for index, (row, (ratio, p)) in enumerate(zip(rows, numbers, strict=True)):
         y = head + ROW * (index + 0.5)
-        canvas.text(0.05, y, row.label, bold=row.emphasis)
+        canvas.text(0.05, y, labels[index], bold=row.emphasis)
         known = np.isfinite(row.ratio)
         canvas.text(x_ratio, y, ratio, color=INK if known else GRAY, bold=row.emphasis and known)
         canvas.text(x_p, y, p, bold=row.emphasis and known)

@@ -12,8 +12,10 @@ from jecur.report.style import (
     HIGH,
     LOW,
     SERIES,
+    TEXT_SIZE,
     Canvas,
     LegendItem,
+    fit_text,
     legend_height,
     month_ticks,
     text_width,
@@ -84,7 +86,9 @@ def _draw(
     canvas = Canvas(width, table_top + RISK_ROW * (len(names) + 1) + 0.05)
 
     for row, fact in enumerate(facts):
-        canvas.text(left, 0.12 + 0.22 * row, fact, bold=small and row == 0)
+        letters, bold = (TEXT_SIZE if row == 0 or not small else 8.0), small and row == 0
+        shown = fit_text(fact, width - left, size=letters, bold=bold)
+        canvas.text(left, 0.12 + 0.22 * row, shown, size=letters, bold=bold)
     canvas.legend(items, left, 0.22 * len(facts), width - right)
     ax = canvas.axes(left, head, width - left - right, plot_height)
     for index, (name, curve) in enumerate(curves.items()):

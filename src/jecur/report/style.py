@@ -28,6 +28,7 @@ __all__ = [
     "SERIES",
     "Canvas",
     "LegendItem",
+    "fit_text",
     "inline_svg",
     "legend_height",
     "month_ticks",
@@ -163,7 +164,7 @@ class Canvas:
                     middle, [at], color=item.color, marker=item.marker, ms=size, ls="none"
                 )
                 self.figure.add_artist(mark)
-            self.text(left + x + 0.48, top + y, item.label)
+            self.text(left + x + 0.48, top + y, fit_text(item.label, right - left - 0.48))
         return height
 
     def svg(self) -> str:
@@ -186,6 +187,16 @@ def text_width(text: str, *, size: float = TEXT_SIZE, bold: bool = False) -> flo
 def legend_height(items: Sequence[LegendItem], width: float) -> float:
     """Inches that `Canvas.legend` will take."""
     return _wrap_legend(items, width)[1]
+
+
+def fit_text(text: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> str:
+    """Shorten a label to ``width`` inches; three dots show where it was cut."""
+    line = " ".join(text.split())
+    if text_width(line, size=size, bold=bold) <= width:
+        return line
+    while line and text_width(f"{line}…", size=size, bold=bold) > width:
+        line = line[:-1].rstrip()
+    return f"{line}…"
 
 
 def month_ticks(last: float) -> list[float]:
@@ -226,7 +237,7 @@ def _wrap_legend(
     placed = []
     x, y, row = 0.0, 0.1, 0.21
     for item in items:
-        needs = 0.48 + text_width(item.label)
+        needs = min(0.48 + text_width(item.label), width)
         if x > 0 and x + needs > width:
             x, y = 0.0, y + row
         placed.append((item, x, y))

@@ -86,6 +86,8 @@ class Column:
     key: str
     heading: str
     kind: Kind
+    once: bool = False
+    """Shown in the first row of those that share a first value; the CSV file repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,15 @@ class Factor:
 def page_rows(table: Table) -> list[list[Cell]]:
     """Return the cells that a page shows, row by row."""
     letters = {reason: letter for letter, reason in page_reasons(table)}
-    return [_page_row(table.columns, row, letters) for row in table.rows]
+    before: tuple[Value, ...] = (None,)
+    out = []
+    for row in table.rows:
+        repeated = row[0] == before[0] and isinstance(row[0], str)
+        hidden = [repeated and column.once for column in table.columns]
+        shown = tuple("" if gone else v for v, gone in zip(row, hidden, strict=True))
+        out.append(_page_row(table.columns, shown, letters))
+        before = row
+    return out
 
 
 def page_reasons(table: Table) -> list[tuple[str, str]]:
@@ -156,6 +166,15 @@ def write_tables(tables: Iterable[Table], folder: Path) -> list[Path]:
     return [write_text(folder / f"{t.name}.csv", table_csv(t)) for t in tables]
 
 
+def _reason(columns: Sequence[Column], row: Sequence[Value]) -> str:
+    pairs = zip(columns, row, strict=True)
+    return next((str(v) for c, v in pairs if c.kind == "reason" and v), "")
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"a{index}"
+
+
 def baseline_table(
     factors: Sequence[Factor], groups: Mapping[str, BoolVector], *, caption: str = ""
 ) -> Table:
@@ -182,15 +201,6 @@ def baseline_table(
     )
     note = "Counts with shares of the known values, or median with quartiles."
     return Table("baseline", caption or "Who was studied", columns, tuple(rows), note)
-
-
-def _reason(columns: Sequence[Column], row: Sequence[Value]) -> str:
-    pairs = zip(columns, row, strict=True)
-    return next((str(v) for c, v in pairs if c.kind == "reason" and v), "")
-
-
-def _letter(index: int) -> str:
-    return chr(ord("a") + index) if index < 26 else f"a{index}"
 
 
 def _page_row(

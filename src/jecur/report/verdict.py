@@ -33,7 +33,7 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
     if ratio.estimate is None or ratio.lower is None or ratio.upper is None:
         return Verdict(
             "High and low risk cannot be compared in these patients.",
-            f"{ratio.reason or 'The hazard ratio is not estimable'}. {_counts(statistics)}",
+            f"{_sentence(ratio.reason or 'the hazard ratio is not estimable')} {_counts(statistics)}",
             "unknown",
         )
     who = "virtual patients" if virtual else "patients"
@@ -82,6 +82,10 @@ def key_numbers(statistics: StudyStatistics | None) -> tuple[KeyNumber, ...]:
         note = f"{interval} at {auc.months:g} months; {auc.n_at_risk} at risk"
         numbers.insert(3, KeyNumber("AUC", value, auc.reason or note))
     return tuple(numbers)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 def _multiple(ratio: float, digits: int) -> str:

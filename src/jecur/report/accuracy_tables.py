@@ -1,0 +1,134 @@
+"""Discrimination, accuracy over time and calibration as tables; none computed here."""
+
+from jecur.report.statistics_tables import COUNTS, REASON, estimate_columns, percent, three
+from jecur.report.tables import Column, Table
+from jecur.survival.study import AucCurve, Calibration, StudyStatistics
+
+__all__ = [
+    "auc_by_horizon_table",
+    "auc_difference_table",
+    "auc_table",
+    "calibration_table",
+    "discrimination_table",
+]
+
+
+def discrimination_table(statistics: StudyStatistics) -> Table:
+    """Concordance and hazard ratios of the risk, with how each was computed."""
+    columns = (
+        Column("statistic", "Statistic", "text"),
+        *estimate_columns("estimate", f"Estimate ({percent(statistics)} CI)", "score"),
+        Column("p", "p", "p"),
+        Column("method", "Method", "text"),
+        REASON,
+    )
+    named = [
+        ("Harrell’s C, continuous risk", statistics.concordance),
+        ("Uno’s C, continuous risk", statistics.concordance_uno),
+        ("Harrell’s C, high or low", statistics.concordance_groups),
+        ("Harrell’s C, bootstrap", statistics.concordance_bootstrap),
+        ("Hazard ratio, high against low", statistics.hazard_ratio),
+        ("Hazard ratio per SD of risk", statistics.hazard_ratio_per_sd),
+    ]
+    body = tuple(
+        (label, *three(value), value.p, value.method, value.reason)
+        for label, value in named
+        if value is not None
+    )
+    note = "C: 0.5 is a coin, 1 a perfect order."
+    return Table("discrimination", "In one number", columns, body, note)
+
+
+def auc_table(curves: tuple[AucCurve, ...], level: float) -> Table:
+    """Time-dependent AUC of every marker at every horizon."""
+    columns = (
+        Column("marker", "Marker", "text"),
+        Column("months", "Months", "count"),
+        *estimate_columns("auc", f"AUC ({100 * level:g} % CI)", "score"),
+        Column("n_cases", "Cases", "count"),
+        Column("n_controls", "Controls", "count"),
+        Column("n_at_risk", "At risk", "count"),
+        Column("n_missing", "Missing", "count"),
+        REASON,
+    )
+    body = tuple(
+        (
+            curve.label,
+            point.months,
+            point.estimate,
+            point.lower,
+            point.upper,
+            point.n_cases,
+            point.n_controls,
+            point.n_at_risk,
+            curve.n_missing,
+            point.reason,
+        )
+        for curve in curves
+        for point in curve.points
+    )
+    return Table("auc", "Time-dependent AUC", columns, body)
+
+
+def auc_by_horizon_table(curves: tuple[AucCurve, ...], level: float) -> Table:
+    """Show AUC by marker and horizon, with the first marker's counts in the headings."""
+    columns: list[Column] = [Column("marker", "Marker", "text")]
+    for point in curves[0].points:
+        heading = f"{point.months:g} months: {point.n_cases}/{point.n_controls}"
+        columns += estimate_columns(f"auc_{point.months:g}", heading, "number")
+    columns.append(REASON)
+    body = tuple(
+        (
+            curve.label,
+            *(v for p in curve.points for v in (p.estimate, p.lower, p.upper)),
+            "; ".join(dict.fromkeys(p.reason for p in curve.points if p.reason)),
+        )
+        for curve in curves
+    )
+    caption = f"Time-dependent AUC ({100 * level:g} % CI)"
+    note = (
+        f"Above each column: cases/controls of {curves[0].label}. A factor with missing values has fewer; "
+        "its own counts are in auc.csv."
+    )
+    return Table("auc_by_horizon", caption, tuple(columns), body, note)
+
+
+def auc_difference_table(curves: tuple[AucCurve, ...], level: float) -> Table:
+    """Continuous risk less each other marker at the landmark, on the same patients."""
+    columns = (
+        Column("marker", "Risk less", "text"),
+        *COUNTS,
+        *estimate_columns("difference", f"Difference in AUC ({100 * level:g} % CI)", "score"),
+        Column("p", "p", "p"),
+        REASON,
+    )
+    body = tuple(
+        (
+            c.label,
+            c.difference.n,
+            c.difference.events,
+            *three(c.difference),
+            c.difference.p,
+            c.difference.reason,
+        )
+        for c in curves[1:]
+    )
+    months = f"{curves[0].landmark.months:g}" if curves else ""
+    return Table("auc_difference", f"The risk beside each factor, {months} months", columns, body)
+
+
+def calibration_table(calibration: Calibration, level: float) -> Table:
+    """Predicted and observed probability of the event in groups of rising risk."""
+    columns = (
+        Column("group", "Group", "count"),
+        *COUNTS,
+        Column("n_at_risk", "Followed to the horizon", "count"),
+        Column("predicted", "Predicted", "percent"),
+        *estimate_columns("observed", f"Observed ({100 * level:g} % CI)", "percent"),
+    )
+    body = tuple(
+        (i, g.n, g.events, g.n_at_risk, g.predicted, g.observed, g.lower, g.upper)
+        for i, g in enumerate(calibration.groups, 1)
+    )
+    name = f"Event by month {calibration.months:g}, groups of rising risk"
+    return Table("calibration", name, columns, body)
