@@ -277,13 +277,13 @@ def _tiles(pictures: Sequence[TilePicture]) -> list[tuple[str, list[dict[str, st
 
 
 def _data_uri(picture: bytes, owner: str) -> str:
-    kind = next((name for start, name in _PICTURES.items() if picture.startswith(start)), None)
-    if kind is None:
-        raise JecurError(
-            f"{owner}: expected a PNG or JPEG picture, found other bytes; write it as one of them",
-            code="bad-picture",
-        )
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    for start, kind in _PICTURE_KINDS.items():
+        if picture.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    raise JecurError(
+        f"{owner}: expected a PNG or JPEG picture, found other bytes; write it as one of these",
+        code="bad-picture",
+    )
 
 
 def _template() -> jinja2.Template:
