@@ -63,7 +63,7 @@ def test_a_disk_of_tissue_is_found_with_its_area(tissue_slide):
 )
 @pytest.mark.parametrize("glass", [(255, 255, 255), (244, 242, 243), (228, 225, 220)])
 def test_light_and_dark_tissue_on_any_glass(tmp_path, tissue, glass):
-    tissue = np.minimum(tissue, glass)  # no tissue is brighter than its glass
+    tissue = np.array(tissue) * glass / 255.0  # light passes both
     found = tissue_of(tmp_path, scene(tissue, glass))
     assert overlap(found.mask, slice(50, 112), slice(38, 125)) > 0.9
 
