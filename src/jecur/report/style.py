@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 __all__ = [
     "GRAY",
@@ -178,10 +178,11 @@ class Canvas:
 
 def text_width(text: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Width of one line of text, inches."""
-    if not text.strip():
+    line = _literal(text)
+    if not line:
         return 0.0
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), _literal(text), size=size, prop=font).get_extents().x1) / 72
+    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal", size=size)
+    return float(text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]) / 72
 
 
 def legend_height(items: Sequence[LegendItem], width: float) -> float:
