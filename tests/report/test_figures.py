@@ -134,6 +134,12 @@ def test_fitted_text_never_exceeds_its_room(text, width):
     assert text_width(fit_text(text, width)) <= max(width, text_width("…"))
 
 
+def test_a_shortened_label_keeps_both_its_ends():
+    shown = fit_text("Microscopic vascular invasion by the pathologist (yes vs no)", 2.5)
+    assert shown.startswith("Micro")
+    assert shown.endswith("(yes vs no)")
+
+
 def test_text_width_grows_with_the_text():
     assert text_width("") == 0
     assert 0 < text_width("High risk") < text_width("High risk of recurrence")

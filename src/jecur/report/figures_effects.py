@@ -105,7 +105,8 @@ def _draw_ratios(ax: Axes, rows: Sequence[ForestRow]) -> None:
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)
     ax.axvline(1, color=GRAY, linewidth=1)
-    ticks = [t for t in (0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high]
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10) if high / low < 60 else (0.01, 0.1, 1, 10, 100)
+    ticks = [t for t in steps if low <= t <= high]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     for y, row in enumerate(rows):

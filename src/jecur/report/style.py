@@ -191,13 +191,14 @@ def legend_height(items: Sequence[LegendItem], width: float) -> float:
 
 
 def fit_text(text: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> str:
-    """Shorten a label to ``width`` inches; three dots show where it was cut."""
+    """Shorten a label to ``width`` inches from its middle: its end often says which level it is."""
     line = " ".join(text.split())
-    if text_width(line, size=size, bold=bold) <= width:
-        return line
-    while line and text_width(f"{line}…", size=size, bold=bold) > width:
-        line = line[:-1].rstrip()
-    return f"{line}…"
+    shown, kept = line, len(line)
+    while kept and text_width(shown, size=size, bold=bold) > width:
+        kept -= 1
+        tail = kept * 3 // 5
+        shown = f"{line[: kept - tail].rstrip()}…{line[len(line) - tail :].lstrip()}"
+    return shown
 
 
 def month_ticks(last: float) -> list[float]:
