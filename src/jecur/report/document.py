@@ -227,7 +227,11 @@ def _checklist_section(content: ReportContent) -> Section:
         ("Cut-off fixed before the evaluation", "Risks and the cut-off", content.risks is not None),
         ("Discrimination with interval", "Discrimination", statistics is not None),
         ("Calibration", "Calibration", statistics is not None),
-        ("Added value beside clinical factors", "Adjusted", statistics is not None),
+        (
+            "Added value beside clinical factors",
+            "Adjusted for clinical factors",
+            statistics is not None,
+        ),
         ("Model described", "Model card", bool(content.model_card)),
         ("Methods with every setting", "Methods", content.settings is not None),
         ("Limits", "Limits", True),

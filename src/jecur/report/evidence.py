@@ -208,11 +208,11 @@ def _calibration_section(statistics: StudyStatistics) -> Section:
 
 def _panel(factor: StratifiedFactor, level: Subgroup, name: str, last: float | None) -> FigureView:
     ratio = interval_words(level.hazard_ratio)
-    title = f"{factor.label}: {level.level}".replace("<=", "≤")
-    facts = (f"HR {_short(ratio)}, log-rank {_short(_p(level.logrank))}",)
+    who = f"{level.level.replace('<=', '≤')}: {level.n} patients, {level.events} events"
+    facts = (who, f"HR {_short(ratio)}, log-rank {_short(_p(level.logrank))}")
     curves = _curves((level.high, level.low))
-    svg = km_panel(curves, title=title, facts=facts, last_month=last)
-    return FigureView(name, svg, f"{title}: {level.n} patients, {level.events} events. HR {ratio}.")
+    svg = km_panel(curves, title=factor.label, facts=facts, last_month=last)
+    return FigureView(name, svg, f"{factor.label}, {who}. HR {ratio}.")
 
 
 def _curves(groups: tuple[GroupStatistics, ...]) -> dict[str, KaplanMeier]:

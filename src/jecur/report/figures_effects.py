@@ -12,7 +12,7 @@ from jecur.report.wording import format_interval, format_p
 __all__ = ["ForestRow", "forest_figure"]
 
 ROW = 0.3
-WIDEST_LABEL = 3.0
+WIDEST_LABEL = 4.0
 """Inches; longer ones are cut here and stand in full in the table."""
 
 
