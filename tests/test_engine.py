@@ -20,7 +20,7 @@ def _work(item: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_item_has_an_outcome(workers):
-    items = [i for i in range(7)]
+    items = list(range(7))
     outcomes = list(
         run_all(_work, items, workers=workers, progress=SilentProgress(), title="squares")
     )
@@ -30,7 +30,9 @@ def test_every_item_has_an_outcome(workers):
     assert (results[3].error.code, type(results[3].error)) == ("three", SlideError)
     assert results[5].error.code == "internal-error"
     assert "ZeroDivisionError" in results[5].trace
-    assert {i: r for i, r in results.items() if i not in (3, 5)} == {i: i * i for i in (0, 1, 2, 4, 6)}
+    assert {i: r for i, r in results.items() if i not in (3, 5)} == {
+        i: i * i for i in (0, 1, 2, 4, 6)
+    }
 
 
 def test_a_process_that_dies_is_named_and_the_rest_is_done():

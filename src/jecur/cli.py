@@ -286,9 +286,33 @@ def train(data: Path, *, out: Path) -> int:
     out
         Folder for checkpoints and the ONNX file with its card.
     """
-    from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei
+    from jecur.training.nuclei_release import train_nuclei
 
-    fit_nuclei(data, out, NucleiTrainingSettings())
+    console.print(str(train_nuclei(data, out).onnx), soft_wrap=True)
+    return OK
+
+
+@nuclei_app.command
+def evaluate(*, data: Path, split: str, model: str = "builtin") -> int:
+    """Measure a nuclei network on one split; print n, dice, aji, pq ... as JSON.
+
+    Example: jecur nuclei evaluate --data nuclei-data --split val
+
+    Parameters
+    ----------
+    data
+        Folder with split.csv.
+    split
+        A value of its split column.
+    model
+        "builtin", or an ONNX file.
+    """
+    from jecur.nuclei.segmentation import NucleiModel
+    from jecur.settings import NucleiSettings
+    from jecur.training.nuclei_evaluation import evaluate_nuclei
+
+    network = NucleiModel.load(NucleiSettings(model=model))
+    console.print_json(data=evaluate_nuclei(data, split, network).summary())
     return OK
 
 

@@ -29,14 +29,14 @@ from jecur.report.content import (
     SlideRow,
     TilePicture,
 )
-from jecur.report.document import report_figures, report_tables, write_report
-from jecur.report.tables import Factor, Table, baseline_table, write_tables
+from jecur.report.document import write_report_folder
+from jecur.report.tables import Factor, Table, baseline_table
 from jecur.scores import ScoredPatient, TopTilePicture
 from jecur.settings import Covariate, StudySettings
 from jecur.survival.evaluation import evaluate
 from jecur.survival.study import CovariateColumn, EvaluationInput, StudyStatistics
 
-__all__ = ["PlantedCohort", "StudyFindings", "write_findings"]
+__all__ = ["PlantedCohort", "StudyFindings", "StudyResults", "write_findings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,21 @@ class PlantedCohort:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyResults:
+    """What the stages before made."""
+
+    study: StudySettings
+    cohort: Cohort
+    learners: Learners
+    prepared: Mapping[str, PreparedSlide]
+    """Slide -> what became of it."""
+    scored: Sequence[ScoredPatient]
+    """Validation patients."""
+    tiles: Sequence[TopTilePicture]
+    model: Path
+
+
+@dataclass(frozen=True, slots=True)
 class StudyFindings:
     """Results of a study, and where they lie."""
 
@@ -64,22 +79,15 @@ class StudyFindings:
 
 
 def write_findings(
-    study: StudySettings,
-    cohort: Cohort,
-    learners: Learners,
-    prepared: Mapping[str, PreparedSlide],
-    scored: Sequence[ScoredPatient],
-    tiles: Sequence[TopTilePicture],
-    *,
-    model: Path,
-    run: RunFolder,
-    planted: PlantedCohort | None,
+    done: StudyResults, run: RunFolder, *, planted: PlantedCohort | None
 ) -> StudyFindings:
     """Compute the statistics of the validation patients and write everything people look at.
 
     Every patient of the table ends as learnt from, watched while tuning, scored, or excluded
     with a reason; the report checks that the numbers add up.
     """
+    study, cohort, learners = done.study, done.cohort, done.learners
+    prepared, scored, model = done.prepared, done.scored, done.model
     by_id = {patient.id: patient for patient in cohort.of_role("validation")}
     patients = [by_id[score.patient] for score in scored]
     excluded = _exclusions(cohort, learners, prepared, scored)
@@ -112,19 +120,19 @@ def write_findings(
         risks=RiskValues(data.risk, data.event, study.training.cutoff),
         slides=_slide_rows(prepared),
         heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
+        heatmap_legend="Orange tiles speak for early recurrence, violet ones against it; the colors "
+        "turn where a tile alone would reach the cut-off. Slides are evenly spread over the range of "
+        "risk, not picked.",
         tiles=tuple(
             TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low")
-            for t in tiles
+            for t in done.tiles
         ),
         model_card=_shown_card(model),
         training_curve=_training_curve(model),
         banner=_banner(planted),
         truth=_truth(planted, statistics),
     )
-    write_tables(report_tables(content), run.root / "tables")
-    for name, svg in report_figures(content).items():
-        write_text(run.root / "figures" / f"{name}.svg", svg)
-    report = write_report(content, run.root / "report.html")
+    report = write_report_folder(content, run.root)
     failed = sum(slide.status == "failed" for slide in prepared.values())
     virtual = planted is not None
     return StudyFindings(statistics, report, model, failed, virtual, tuple(excluded))

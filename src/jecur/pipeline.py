@@ -19,7 +19,7 @@ from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
 from jecur.cohort.selection import select_distinct_outcome
 from jecur.engine import Failure, Progress, run_all
 from jecur.errors import TableError
-from jecur.findings import PlantedCohort, StudyFindings, write_findings
+from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
 from jecur.learning import Learners, learn
 from jecur.preparation import (
     PreparedSlide,
@@ -94,9 +94,8 @@ def run_study(
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
     tiles = write_top_tiles(scored, run, study.scoring)
 
-    findings = write_findings(
-        study, cohort, learners, prepared, scored, tiles, model=model, run=run, planted=planted
-    )
+    done = StudyResults(study, cohort, learners, prepared, scored, tiles, model)
+    findings = write_findings(done, run, planted=planted)
     run.write_manifest({"study": msgspec.to_builtins(study), "command": "run"})
     return findings
 

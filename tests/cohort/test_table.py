@@ -10,9 +10,7 @@ CONTENT = [["id", "age", "note"], ["007", "61", "Müller, A."], ["008", "", "Non
 
 
 def _csv(path, separator, encoding):
-    quoted = [
-        separator.join(f'"{c}"' if separator in c else c for c in row) for row in CONTENT
-    ]
+    quoted = [separator.join(f'"{c}"' if separator in c else c for c in row) for row in CONTENT]
     path.write_bytes(("\n".join(quoted) + "\n").encode(encoding))
     return path
 
@@ -70,5 +68,5 @@ def test_missing_file_and_missing_column_are_named(tmp_path):
     with pytest.raises(TableError, match="found none"):
         read_table(tmp_path / "no.csv")
     table = read_table(_csv(tmp_path / "t.csv", ",", "utf-8"))
-    with pytest.raises(TableError, match="expected a column 'sex'.*found: id, age, note"):
+    with pytest.raises(TableError, match=r"expected a column 'sex'.*found: id, age, note"):
         table.column("sex", "covariate")

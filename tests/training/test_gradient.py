@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from jecur.mil.pooling import pool_scores
 from jecur.training.gradient import accumulate_bag_gradient
 from jecur.training.losses import cutoff_cross_entropy, l2_penalty
 from jecur.training.mobilenet import build_encoder, freeze_blocks, frozen_batch_norm
@@ -21,7 +22,9 @@ def _score_of(risk):
     ("risk", "q"), [(T / 2, 0.25), (T, 0.5), ((1 + T) / 2, 0.75), (0.1, 0.1 / (2 * T))]
 )
 def test_equation_3_by_hand(risk, q):
-    assert cutoff_cross_entropy(_score_of(risk), True, cutoff=T).item() == pytest.approx(-math.log(q))
+    assert cutoff_cross_entropy(_score_of(risk), True, cutoff=T).item() == pytest.approx(
+        -math.log(q)
+    )
     assert cutoff_cross_entropy(_score_of(risk), False, cutoff=T).item() == pytest.approx(
         -math.log(1 - q)
     )
@@ -40,8 +43,6 @@ def test_loss_and_slope_are_finite_where_the_sigmoid_saturates(score, recurred):
 
 
 def test_pooling_agrees_with_its_plain_twin_and_has_a_slope_at_zero():
-    from jecur.mil.pooling import pool_scores
-
     scores = torch.tensor([-1.5, 0.3, 2.0, 0.0], dtype=torch.float64)
     for reduction in ("mean", "sum"):
         torch_form = generalized_mean(scores, exponent=3.0, reduction=reduction)
@@ -56,9 +57,12 @@ def test_pooling_agrees_with_its_plain_twin_and_has_a_slope_at_zero():
 def _gradient(dtype, chunk_size, n_tiles=64):
     encoder = build_encoder("mobilenetv2_035", channels=4, start="random", seed=1).to(dtype)
     # The same pixels at this precision; scores small enough that the sigmoid does not saturate.
-    encoder.forward = lambda tiles: 0.03 * encoder.backbone(
-        ((tiles.permute(0, 3, 1, 2).to(dtype) - encoder.mean.to(dtype)) / encoder.std.to(dtype))
-    ).flatten()
+    encoder.forward = lambda tiles: (
+        0.03
+        * encoder.backbone(
+            (tiles.permute(0, 3, 1, 2).to(dtype) - encoder.mean.to(dtype)) / encoder.std.to(dtype)
+        ).flatten()
+    )
     frozen_batch_norm(encoder.train())
     tiles = torch.randint(0, 256, (n_tiles, 32, 32, 4), generator=torch.Generator().manual_seed(2))
 
@@ -94,5 +98,8 @@ def test_frozen_blocks_do_not_learn():
     encoder = build_encoder("mobilenetv2_035", channels=3, start="random", seed=0)
     freeze_blocks(encoder, 2)
     trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
-    assert not any(n.startswith(("backbone.conv_stem", "backbone.blocks.0", "backbone.blocks.1")) for n in trained)
+    assert not any(
+        n.startswith(("backbone.conv_stem", "backbone.blocks.0", "backbone.blocks.1"))
+        for n in trained
+    )
     assert any(n.startswith("backbone.blocks.2") for n in trained)

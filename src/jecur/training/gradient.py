@@ -45,14 +45,14 @@ def accumulate_bag_gradient(
     if len(tiles) <= chunk_size:
         scores = encoder(tiles)
         loss = loss_of_scores(scores)
-        loss.backward()
+        torch.autograd.backward(loss)
         return float(loss.detach()), scores.detach()
-    chunks = tiles.split(chunk_size)
+    chunks = torch.split(tiles, chunk_size)
     with torch.no_grad():
         scores = torch.cat([encoder(chunk) for chunk in chunks])
     scores.requires_grad_()
     loss = loss_of_scores(scores)
     (slopes,) = torch.autograd.grad(loss, scores)
-    for chunk, slope in zip(chunks, slopes.split(chunk_size), strict=True):
-        encoder(chunk).backward(gradient=slope)
+    for chunk, slope in zip(chunks, torch.split(slopes, chunk_size), strict=True):
+        torch.autograd.backward(encoder(chunk), slope)
     return float(loss.detach()), scores.detach()

@@ -8,6 +8,7 @@ References
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -36,6 +37,9 @@ class TileEncoder(nn.Module):
         3 or 4.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
         self.backbone = backbone
@@ -47,7 +51,8 @@ class TileEncoder(nn.Module):
         """Score (n, h, w, c) uint8 tiles: (n,) logits, higher = earlier recurrence."""
         pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
         pixels = (pixels - self.mean) / self.std
-        return self.backbone(pixels).flatten()  # (n,)
+        logits: Tensor = self.backbone(pixels)  # (n, 1)
+        return logits.flatten()  # (n,)
 
 
 def build_encoder(architecture: str, *, channels: int, start: str, seed: int) -> TileEncoder:
@@ -131,7 +136,7 @@ def freeze_blocks(encoder: TileEncoder, n_blocks: int) -> None:
         part.requires_grad_(requires_grad=False)
 
 
-def _leading_parts(backbone: nn.Module, n_blocks: int) -> Iterator[nn.Module]:
+def _leading_parts(backbone: Any, n_blocks: int) -> Iterator[nn.Module]:  # noqa: ANN401 - timm's
     if n_blocks == 0:
         return
     blocks = getattr(backbone, "blocks", None)

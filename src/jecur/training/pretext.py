@@ -22,7 +22,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops_table
 from torch import nn
 
-from jecur.arrays import BagArray, RGB, NucleiBatch, Vector
+from jecur.arrays import RGB, BagArray, Vector
 from jecur.artifacts import atomic_path
 from jecur.engine import Progress
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
@@ -69,7 +69,7 @@ class PretextSettings(msgspec.Struct, frozen=True, kw_only=True):
     n_virtual_slides: int = 300
     tiles_per_slide: int = 10
     tiles_per_field: int = 90
-    steps: int = 1500
+    steps: int = 900
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -163,12 +163,11 @@ def pretext_tiles(
 def _all_sources(
     images: Sequence[RGB], settings: PretextSettings, rng: np.random.Generator
 ) -> Iterator[NDArray[np.uint8]]:
-    stain = StainSettings(on_refusal="reference")
     side = settings.tile_px
     for image in images:
         corners = rng.integers(0, np.array(image.shape[:2]) - side, (settings.tiles_per_field, 2))
         cut = np.stack([image[y : y + side, x : x + side] for y, x in corners])
-        yield fit_normalizer(image.reshape(-1, 3), stain, builtin_reference()).apply(cut)
+        yield _normalized(cut, image.reshape(-1, 3), rng)
     for _ in range(settings.n_virtual_slides):
         look = slide_stain(
             site_stain(rng, angle_deg=4.0, intensity_sd=0.12), rng, angle_deg=1.5, intensity_sd=0.06
@@ -185,7 +184,15 @@ def _all_sources(
                 for _ in range(settings.tiles_per_slide)
             ]
         )
-        yield fit_normalizer(drawn.reshape(-1, 3), stain, builtin_reference()).apply(drawn)
+        yield _normalized(drawn, drawn.reshape(-1, 3), rng)
+
+
+def _normalized(
+    tiles: NDArray[np.uint8], pixels: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    sample = pixels[rng.choice(len(pixels), 20_000)]
+    settings = StainSettings(on_refusal="reference")
+    return fit_normalizer(sample, settings, builtin_reference()).apply(tiles)
 
 
 def train_pretext(
@@ -235,7 +242,7 @@ def train_pretext(
 
 
 def _predict(encoder: TileEncoder, tiles: torch.Tensor) -> torch.Tensor:
-    found = encoder(tiles)  # flattened: (n * measures,)
+    found: torch.Tensor = encoder(tiles)  # flattened: (n * measures,)
     return found.reshape(len(tiles), len(MEASURES))
 
 

@@ -1,0 +1,5 @@
+"""``python -m jecur`` is the command line."""
+
+from jecur.cli import main
+
+main()

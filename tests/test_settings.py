@@ -1,0 +1,77 @@
+"""Strict settings: what is not understood is refused, with the place named."""
+
+import re
+
+import pytest
+
+from jecur.errors import SettingsError
+from jecur.settings import StudySettings, TrainingSettings, read_study, write_study
+from jecur.template import write_template
+
+MINIMAL = """
+name = "s"
+[cohort.endpoint]
+kind = "time to recurrence"
+unit = "days"
+event_values = ["1"]
+censored_values = ["0"]
+"""
+
+
+def _read(tmp_path, text):
+    (tmp_path / "study.toml").write_text(text)
+    return read_study(tmp_path / "study.toml")
+
+
+def test_the_defaults_are_the_papers():
+    training = TrainingSettings()
+    assert (training.pooling_exponent, training.cutoff, training.l2) == (3.0, 0.4457, 0.02)
+    assert (training.learning_rate, training.halve_every) == (1e-4, 10)
+    assert (training.good_months, training.poor_months) == (48.0, pytest.approx(1.6 * 12))
+
+
+def test_a_minimal_study_is_read_and_written_back_the_same(tmp_path):
+    study = _read(tmp_path, MINIMAL)
+    assert study.training == TrainingSettings()
+    assert _read(tmp_path, write_study(study)) == study
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "\n[training]\nepoch = 3\n", r"unknown field `epoch`.*\$\.training"),
+        (MINIMAL + '\n[training]\nepochs = "3"\n', r"\$\.training\.epochs"),
+        (MINIMAL + "\n[training]\ncutoff = 1.5\n", r"\$\.training\.cutoff"),
+        (MINIMAL + '\n[stain]\nmethod = "vahadan"\n', r"\$\.stain\.method"),
+        (MINIMAL.replace('unit = "days"\n', ""), "missing required field `unit`"),
+        (MINIMAL.replace('"1"', "1"), r"\$\.cohort\.endpoint\.event_values"),
+        ("name = ", "expected TOML"),
+    ],
+)
+def test_what_is_not_understood_is_named(tmp_path, text, message):
+    with pytest.raises(SettingsError, match=message):
+        _read(tmp_path, text)
+
+
+def test_no_study_file_says_how_to_get_one(tmp_path):
+    with pytest.raises(SettingsError, match="jecur init"):
+        read_study(tmp_path / "study.toml")
+
+
+def test_the_annotated_example_is_valid_and_its_comments_tell_the_true_defaults(tmp_path):
+    path = write_template(tmp_path)
+    study = read_study(path)
+    lines = path.read_text().splitlines()
+    uncommented = "\n".join(re.sub(r"^# (\w+ = .*)$", r"\1", line) for line in lines)
+    uncommented = re.sub(r"^(mpp|definition) = .*$", "", uncommented, flags=re.MULTILINE)
+    (tmp_path / "all.toml").write_text(uncommented)
+    assert uncommented != path.read_text()
+    assert read_study(tmp_path / "all.toml") == study
+    assert isinstance(study, StudySettings)
+
+
+def test_init_keeps_what_is_there(tmp_path):
+    (tmp_path / "study.toml").write_text("mine")
+    write_template(tmp_path)
+    assert (tmp_path / "study.toml").read_text() == "mine"
+    assert (tmp_path / "clinical.csv").exists()
