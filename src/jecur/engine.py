@@ -1,17 +1,20 @@
 """Run the same work over many slides, here, in processes; one bad slide never stops the rest."""
 
 import multiprocessing
+import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from jecur.errors import JecurError, SlideError
 
-__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "run_all"]
+__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "process_pool", "run_all"]
+
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -92,13 +95,29 @@ def run_all(
             yield outcome
 
 
+@contextmanager
+def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Open a pool of fresh processes with one numerical thread each: they share the cores."""
+    context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
+    before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))  # read by the children when they start
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Outcome[Item, Result]]:
     done: set[int] = set()
-    context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
     try:
-        with ProcessPoolExecutor(min(workers, len(items)), mp_context=context) as pool:
+        with process_pool(min(workers, len(items))) as pool:
             futures: dict[Future[Result | Failure], int] = {
                 pool.submit(_guarded, work, item): i for i, item in enumerate(items)
             }
@@ -114,9 +133,8 @@ def _in_processes(
 
 
 def _alone(work: Callable[[Item], Result], item: Item) -> Result | Failure:
-    context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with process_pool(1) as pool:
             return pool.submit(_guarded, work, item).result()
     except BrokenProcessPool:
         message = (

@@ -117,9 +117,11 @@ def prepare_slides(
     orders: Sequence[SlideOrder], run: RunFolder, *, workers: int, progress: Progress
 ) -> dict[str, PreparedSlide]:
     """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
-    prepared: dict[str, PreparedSlide] = {}
+    done = [order for order in orders if run.is_complete(order.slide, order.mark)]
+    prepared = {order.slide: prepare_slide(order) for order in done}
+    missing = [order for order in orders if order.slide not in prepared]
     for outcome in run_all(
-        prepare_slide, orders, workers=workers, progress=progress, title="Preparing slides"
+        prepare_slide, missing, workers=workers, progress=progress, title="Preparing slides"
     ):
         order, result = outcome.item, outcome.result
         if isinstance(result, Failure):

@@ -245,6 +245,10 @@ class TrainingSettings(Stage, frozen=True):
     l2_on: Literal["kernels", "all"] = "kernels"
     """Convolution and linear kernels, or every parameter."""
     learning_rate: Positive = 1e-4
+    standardize: bool = True
+    """Standardize the last layer's input by fixed statistics of the training tiles."""
+    head_rate: Positive = 1.0
+    """The last layer, which always starts at random, learns this many times as fast."""
     halve_every: Count = 10
     """Epochs after which the learning rate halves."""
     epochs: Count = 30

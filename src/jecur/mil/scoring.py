@@ -57,7 +57,7 @@ class TileScorer:
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(
-                bundle.encoder_onnx, options, providers=ort.get_available_providers()
+                bundle.encoder_onnx, options, providers=_providers()
             )
             pooling = bundle.card["pooling"]
             self._exponent = float(pooling["exponent"])
@@ -82,3 +82,8 @@ class TileScorer:
         pooled = pool_scores(scores, exponent=self._exponent, reduction=self._reduction)
         risk = risk_from_score(pooled)
         return RiskScore(risk=risk, high_risk=risk > self._cutoff, tile_scores=scores)
+
+
+def _providers() -> list[str]:
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    return [name for name in wanted if name in ort.get_available_providers()]

@@ -99,12 +99,10 @@ def find_nuclei(
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.0)
     parts, _ = ndimage.label(inside)
     apart = max(1, round(min_distance_um / um_per_px))
-    peaks = peak_local_max(  # type: ignore[no-untyped-call]
-        depth, min_distance=apart, labels=parts, exclude_border=False
-    )
+    peaks = peak_local_max(depth, min_distance=apart, labels=parts, exclude_border=False)
     seeds = np.zeros(inside.shape, dtype=np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    labels = watershed(-depth, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    labels = watershed(-depth, seeds, mask=inside)
     area_um2 = np.bincount(labels.ravel()) * um_per_px**2
     large = area_um2 >= min_area_um2
     large[0] = False

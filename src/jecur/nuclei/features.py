@@ -70,7 +70,7 @@ def measure_nuclei(
         )
     density = red_optical_density(rgb)
     wanted = ("area", "eccentricity", "solidity", "mean_intensity")
-    found = regionprops_table(labels, density, properties=wanted)  # type: ignore[no-untyped-call]
+    found = regionprops_table(labels, density, properties=wanted)
     area = np.asarray(found["area"], dtype=np.float64) * um_per_px**2
     darkness = np.asarray(found["mean_intensity"], dtype=np.float64)
     tile_um2 = labels.size * um_per_px**2

@@ -15,15 +15,15 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from jecur.engine import process_pool
 from jecur.errors import SimulationError
 from jecur.settings import SimulationSettings
 from jecur.simulate.patients import VirtualPatients, concordance, draw_cohort
@@ -186,7 +186,7 @@ def _render_all(orders: list[_SlideOrder], workers: int) -> Iterator[str]:
         for order in orders:
             yield _render(order)
         return
-    with ProcessPoolExecutor(min(workers, len(orders)), mp_context=get_context("spawn")) as pool:
+    with process_pool(min(workers, len(orders))) as pool:
         waiting = [pool.submit(_render, order) for order in orders]
         try:
             for future in as_completed(waiting):

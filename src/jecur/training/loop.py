@@ -21,6 +21,9 @@ from jecur.training.pooling import generalized_mean
 
 __all__ = ["LabeledBag", "Trained", "train_encoder"]
 
+N_STATISTICS_TILES = 512
+"""Tiles from which the mean and spread of features are fixed."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabeledBag:
@@ -84,14 +87,15 @@ def train_encoder(
     )
     freeze_blocks(encoder, settings.frozen_blocks)
     encoder = encoder.to(_device())
-    trained = [p for p in encoder.parameters() if p.requires_grad]
-    optimizer = optim.Adam(trained, lr=settings.learning_rate)
+    optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
+    if settings.standardize and state.epoch == 0:
+        encoder.standardize_features(_sampled_tiles(training, settings))
     with progress.task("Training", len(training) * (settings.epochs - state.epoch)) as advance:
         for epoch in range(state.epoch, settings.epochs):
             rate = settings.learning_rate * 0.5 ** (epoch // settings.halve_every)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             loss = _one_epoch(encoder, optimizer, training, settings, epoch, advance)
             record = {
                 "epoch": epoch + 1,
@@ -103,6 +107,16 @@ def train_encoder(
             save_checkpoint(checkpoints, state, encoder, optimizer)
     encoder.eval()
     return Trained(encoder, state)
+
+
+def _optimizer(encoder: TileEncoder, settings: TrainingSettings) -> optim.Optimizer:
+    head = {id(p) for p in encoder.head.parameters()}
+    trained = [p for p in encoder.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in head], "factor": 1.0},
+        {"params": [p for p in trained if id(p) in head], "factor": settings.head_rate},
+    ]
+    return optim.Adam([group for group in groups if group["params"]], lr=settings.learning_rate)
 
 
 def _one_epoch(
@@ -154,6 +168,17 @@ def _epoch_bags(
             tiles = np.rot90(tiles, k=int(rng.integers(4)), axes=(1, 2))
             tiles = tiles[:, ::-1] if rng.integers(2) else tiles
         yield example, torch.from_numpy(np.ascontiguousarray(tiles)).to(_device())
+
+
+def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -> Iterator[Tensor]:
+    """Yield a few tiles of every bag: about `N_STATISTICS_TILES` in all."""
+    rng = np.random.default_rng([settings.seed, len(training)])
+    channels = 4 if settings.channels == "rgb+nuclei" else 3
+    share = max(1, N_STATISTICS_TILES // len(training))
+    for example in training:
+        n = len(example.bag)
+        chosen = np.sort(rng.choice(n, min(share, n), replace=False))
+        yield torch.from_numpy(example.bag.take(chosen)[..., :channels]).to(_device())
 
 
 def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], Tensor]:

@@ -5,7 +5,7 @@ References
 .. [1] M. Sandler et al. MobileNetV2: inverted residuals and linear bottlenecks. CVPR 2018.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,20 +39,48 @@ class TileEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    feature_mean: Tensor
+    feature_std: Tensor
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone: Any = backbone
         self.channels = channels
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN[:channels]).view(1, -1, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(PIXEL_STD[:channels]).view(1, -1, 1, 1) * 255.0)
+        self.register_buffer("feature_mean", torch.zeros(self.head.in_features))
+        self.register_buffer("feature_std", torch.ones(self.head.in_features))
+
+    @property
+    def head(self) -> nn.Linear:
+        """Last layer, features -> logit."""
+        layer: nn.Linear = self.backbone.get_classifier()
+        return layer
+
+    def features(self, tiles: Tensor) -> Tensor:
+        """(n, h, w, c) uint8 tiles -> (n, d) features, as the backbone gives them."""
+        pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
+        maps = self.backbone.forward_features((pixels - self.mean) / self.std)  # (n, d, h/32, w/32)
+        pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)  # (n, d)
+        return pooled
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Score (n, h, w, c) uint8 tiles: (n,) logits, higher = earlier recurrence."""
-        pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
-        pixels = (pixels - self.mean) / self.std
-        logits: Tensor = self.backbone(pixels)  # (n, 1)
+        features = (self.features(tiles) - self.feature_mean) / self.feature_std  # (n, d)
+        logits: Tensor = self.head(features)  # (n, 1)
         return logits.flatten()  # (n,)
+
+    @torch.no_grad()
+    def standardize_features(self, tiles: Iterable[Tensor]) -> None:
+        """Fix mean and spread of the features from batches of training tiles.
+
+        What all tiles have in common then adds nothing to a score, and one bag a step does not
+        push all scores up and down together.
+        """
+        self.eval()
+        found = torch.cat([self.features(batch) for batch in tiles])
+        self.feature_mean.copy_(found.mean(0))
+        self.feature_std.copy_(found.std(0).clamp(min=1e-3))
 
 
 def build_encoder(architecture: str, *, channels: int, start: str, seed: int) -> TileEncoder:
@@ -84,11 +112,15 @@ def build_encoder(architecture: str, *, channels: int, start: str, seed: int) ->
             f"expected the timm network {architecture} with {start} weights, found: {error}; "
             'use start = "builtin" where there is no network'
         ) from error
+    # timm draws a one-output layer from (-1, 1): scores of tens, which small steps never outgrow.
+    encoder = TileEncoder(backbone, channels)
+    nn.init.normal_(encoder.head.weight, std=0.5 / encoder.head.in_features**0.5)
+    nn.init.zeros_(encoder.head.bias)
     if start == "builtin":
         _load_builtin(backbone, architecture, channels)
     elif start not in {"imagenet", "random"}:
         _load_into(backbone, load_file(Path(start)), Path(start).name)
-    return TileEncoder(backbone, channels)
+    return encoder
 
 
 def _load_builtin(backbone: nn.Module, architecture: str, channels: int) -> None:

@@ -242,8 +242,8 @@ def train_pretext(
 
 
 def _predict(encoder: TileEncoder, tiles: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = encoder(tiles)  # flattened: (n * measures,)
-    return found.reshape(len(tiles), len(MEASURES))
+    found: torch.Tensor = encoder.head(encoder.features(tiles))
+    return found
 
 
 def _batches(
