@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 import jecur
 from jecur.arrays import BoolVector
@@ -31,7 +32,7 @@ from jecur.report.content import (
 )
 from jecur.report.document import write_report_folder
 from jecur.report.tables import Factor, Table, baseline_table
-from jecur.scores import ScoredPatient, TopTilePicture
+from jecur.scores import ScoredPatient, TopTilePicture, jpeg_bytes
 from jecur.settings import Covariate, StudySettings
 from jecur.survival.evaluation import evaluate
 from jecur.survival.study import CovariateColumn, EvaluationInput, StudyStatistics
@@ -185,7 +186,7 @@ def _evaluation_input(
                 label=c.label or c.column,
                 kind=c.kind,
                 values=tuple(p.covariates[c.column] for p in patients),
-                reference=c.levels[0] if c.levels else None,
+                levels=c.levels,
                 unit=c.unit or None,
                 cut=c.split_at,
             )
@@ -300,13 +301,19 @@ def _heatmap_pictures(
             HeatmapPicture(
                 patient=patient.patient,
                 slide=patient.slides[0],
-                thumbnail_png=(folder / "thumbnail.png").read_bytes(),
-                heatmap_png=(folder / "overlay.png").read_bytes(),
+                thumbnail_png=_as_jpeg(folder / "thumbnail.png"),
+                heatmap_png=_as_jpeg(folder / "overlay.png"),
                 risk=patient.score.risk,
                 group="high" if patient.score.high_risk else "low",
             )
         )
     return tuple(chosen)
+
+
+def _as_jpeg(path: Path) -> bytes:
+    """Make a picture small enough for a report to be mailed."""
+    with Image.open(path) as picture:
+        return jpeg_bytes(np.asarray(picture.convert("RGB")))
 
 
 def _shown_card(model: Path) -> dict[str, object]:

@@ -23,13 +23,20 @@ from jecur.explain.heatmap import (
 from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.learning import learnt_from
-from jecur.mil.bag import Bag, open_bag
+from jecur.mil.bag import open_bag
 from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.preparation import PreparedSlide, png_bytes
 from jecur.settings import ScoringSettings
 
-__all__ = ["ScoredPatient", "TopTilePicture", "score_patients", "write_heatmaps", "write_top_tiles"]
+__all__ = [
+    "ScoredPatient",
+    "TopTilePicture",
+    "jpeg_bytes",
+    "score_patients",
+    "write_heatmaps",
+    "write_top_tiles",
+]
 
 TILE_COLUMNS = ["slide", "patient_id", "x", "y", "side_um", "score"]
 
@@ -234,7 +241,7 @@ def write_top_tiles(
     pictures, reviewed = [], []
     for top in (*high, *low):
         patient = patients[top.patient]
-        bag = Bag(open_bag([run.slide_folder(s) / "bag.npy" for s in patient.slides]).parts)
+        bag = open_bag([run.slide_folder(s) / "bag.npy" for s in patient.slides])
         jpeg = jpeg_bytes(bag.take([top.tile])[0, ..., :3])
         slide, x, y = _locate(patient, top.tile, run)
         pictures.append(TopTilePicture(jpeg, patient.patient, top.score, top.end))

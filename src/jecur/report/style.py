@@ -42,7 +42,7 @@ HIGH = "#D55E00"
 """High risk: vermilion of the Okabe-Ito palette."""
 LOW = "#0072B2"
 """Low risk: blue of the Okabe-Ito palette."""
-SERIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SERIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 """Okabe-Ito, without yellow (too pale on white)."""
 DASHES: tuple[tuple[int, tuple[float, ...]] | str, ...] = (
     "solid",

@@ -70,7 +70,9 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
         values = numeric_values(covariate)
         if np.unique(values[np.isfinite(values)]).size < 2:
             raise NotEstimableError(f"expected {covariate.name} to vary, found one value only")
-        unit = f"per {covariate.unit}" if covariate.unit else "per unit"
+        unit = (
+            f"per {_SINGULAR.get(covariate.unit, covariate.unit)}" if covariate.unit else "per unit"
+        )
         return Term(covariate.name, covariate.label, values[:, None], (unit,))
     known = ~missing(covariate)
     levels = factor_levels(covariate)
@@ -81,6 +83,9 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
     columns[~known] = np.nan
     contrasts = tuple(f"{level} vs {levels[0]}" for level in levels[1:])
     return Term(covariate.name, covariate.label, columns, contrasts)
+
+
+_SINGULAR = {"years": "year", "months": "month", "weeks": "week", "days": "day"}
 
 
 def missing(covariate: CovariateColumn) -> BoolVector:
@@ -105,7 +110,7 @@ def numeric_values(covariate: CovariateColumn) -> Vector:
 
 
 def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
-    """Levels seen, the reference first, the others in sorted order.
+    """Levels seen, the reference first, the others in the order declared, or as they sort.
 
     Raises
     ------
@@ -122,6 +127,9 @@ def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
             f"expected at most {MAX_LEVELS} levels of {covariate.name}, found {len(seen)}; "
             "group them"
         )
+    if covariate.levels:
+        place = {level: i for i, level in enumerate(covariate.levels)}
+        seen.sort(key=lambda level: place.get(level, len(place)))
     if covariate.reference is None or not seen:
         return tuple(seen)
     if covariate.reference not in seen:

@@ -47,11 +47,13 @@ class CovariateColumn:
     values: tuple[float | str | None, ...]
     """(n,) numbers or levels; None or NaN where missing."""
     reference: str | None = None
-    """Level that others are compared with; the first in sorted order if left out."""
+    """Level that others are compared with; the first of ``levels`` if left out."""
     unit: str | None = None
     """Unit of a numeric covariate."""
     cut: float | None = None
     """Splits a numeric covariate into subgroups (above it / up to it); its median if left out."""
+    levels: tuple[str, ...] = ()
+    """Order of levels; as they sort if empty."""
 
 
 @dataclass(frozen=True, slots=True)
