@@ -366,6 +366,11 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
         )
     if scored.patients:
         console.print(table)
+    if scored.virtual:
+        console.print(
+            "[bold]This model learnt from virtual patients: its risks mean nothing for real slides.[/]",
+            soft_wrap=True,
+        )
     failed = [s for s in scored.slides if s.status == "failed"]
     console.print(
         f"{len(scored.slides)} slides in: {len(scored.slides) - len(failed)} scored, "

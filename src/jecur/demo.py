@@ -53,6 +53,7 @@ def study_of_virtual_cohort(name: str, training: TrainingSettings) -> StudySetti
     """Study file for a cohort made by `jecur.simulate`."""
     return StudySettings(
         name=name,
+        virtual=True,
         cohort=CohortSettings(
             endpoint=EndpointSettings(
                 kind="time to recurrence",

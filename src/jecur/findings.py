@@ -130,13 +130,12 @@ def write_findings(
         ),
         model_card=_shown_card(model),
         training_curve=_training_curve(model),
-        banner=_banner(planted),
+        banner=_banner(study, planted),
         truth=_truth(planted, statistics),
     )
     report = write_report_folder(content, run.root)
     failed = sum(slide.status == "failed" for slide in prepared.values())
-    virtual = planted is not None
-    return StudyFindings(statistics, report, model, failed, virtual, tuple(excluded))
+    return StudyFindings(statistics, report, model, failed, study.virtual, tuple(excluded))
 
 
 def _usable(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> bool:
@@ -328,13 +327,13 @@ def _training_curve(model: Path) -> tuple[tuple[float, float], ...]:
     return tuple((float(row["epoch"]), float(row["training_loss"])) for row in rows)
 
 
-def _banner(planted: PlantedCohort | None) -> str:
-    if planted is None:
+def _banner(study: StudySettings, planted: PlantedCohort | None) -> str:
+    if not study.virtual:
         return ""
     text = (
         "Virtual cohort: slides, patients and follow-up were simulated. No real patient is in it."
     )
-    if planted.null:
+    if planted is not None and planted.null:
         text += " Control: the tissue was given no effect on recurrence; nothing should be found."
     return text
 

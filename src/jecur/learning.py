@@ -150,6 +150,7 @@ def _card(study: StudySettings, recipe: Recipe, counts: Mapping[str, int]) -> di
     endpoint = study.cohort.endpoint
     return {
         "name": study.name,
+        "virtual": study.virtual,
         "intended_use": RESEARCH_USE_ONLY,
         "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
         "created": datetime.now(UTC).date().isoformat(),

@@ -170,6 +170,8 @@ class Scored:
     slides: tuple[PreparedSlide, ...]
     cutoff: float
     endpoint: str
+    virtual: bool
+    """The model learnt from simulated patients: its risks mean nothing for real slides."""
 
     @property
     def n_failed(self) -> int:
@@ -221,5 +223,10 @@ def score_slides(
     )
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
     run.write_manifest({"model": model.name, "model_sha256": bundle.sha256, "command": "score"})
-    definition = str(bundle.card["endpoint"]["definition"])
-    return Scored(tuple(scored), tuple(prepared.values()), bundle.cutoff, definition)
+    return Scored(
+        patients=tuple(scored),
+        slides=tuple(prepared.values()),
+        cutoff=bundle.cutoff,
+        endpoint=str(bundle.card["endpoint"]["definition"]),
+        virtual=bool(bundle.card.get("virtual", False)),
+    )

@@ -324,6 +324,8 @@ class StudySettings(Stage, frozen=True):
     name: str
     """Title of the report."""
     cohort: CohortSettings
+    virtual: bool = False
+    """The cohort was simulated: the report, the model file and every score of it say so."""
     tissue: TissueSettings = TissueSettings()
     tiling: TilingSettings = TilingSettings()
     quality: QualitySettings = QualitySettings()
