@@ -25,6 +25,15 @@ TRAINING = TrainingSettings(
     epochs=1, frozen_blocks=4, tiles_per_bag=2, l2=0.0, good_months=30.0, poor_months=25.0
 )
 
+WITHOUT_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "timm", "onnx"}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Path:
@@ -139,8 +148,7 @@ def test_running_again_does_nothing_anew(study, finished):
 
 def test_score_works_where_torch_cannot_be_imported(study, model, tmp_path):
     slide = study.parent / "slides" / "V-0008.tiff"
-    blocked = "import sys; sys.modules['torch'] = sys.modules['timm'] = None; "
-    code = blocked + "from jecur.cli import main; main()"
+    code = WITHOUT_TORCH + "from jecur.cli import main\nmain()"
     arguments = [
         "score",
         str(slide),

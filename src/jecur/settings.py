@@ -251,6 +251,9 @@ class TrainingSettings(Stage, frozen=True):
     """The last layer, which always starts at random, learns this many times as fast."""
     halve_every: Count = 10
     """Epochs after which the learning rate halves."""
+    settle_offset: bool = True
+    """After the last epoch, shift all tile scores by the one number that minimizes the loss over the
+    training bags: steps of one bag leave that offset, and so the cut-off, to the last few bags."""
     epochs: Count = 30
     """Passes over the training bags; the paper does not say how many."""
     batch_norm: Literal["frozen", "train"] = "frozen"

@@ -11,8 +11,10 @@ from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
 from jecur.training.export import encoder_to_onnx, encoder_weights
-from jecur.training.loop import LabeledBag, train_encoder
+from jecur.training.loop import LabeledBag, best_offset, train_encoder
+from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder
+from jecur.training.pooling import generalized_mean
 
 SETTINGS = TrainingSettings(
     encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=1e-3
@@ -90,6 +92,23 @@ def test_the_exported_graph_scores_as_torch_does(channels):
     found = session.run(None, {"tiles": tiles})[0]
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
     assert len(encoder_weights(encoder)) > 1e6
+
+
+@pytest.mark.parametrize("drift", [-6.0, 0.0, 4.0])
+def test_the_offset_undoes_a_common_drift_of_all_scores(drift):
+    rng = np.random.default_rng(4)
+    bags = [
+        (torch.tensor(rng.normal(1.0 if k % 2 else -1.0, 1.0, 9)), bool(k % 2)) for k in range(20)
+    ]
+    drifted = [(scores + drift, poor) for scores, poor in bags]
+    straight, found = best_offset(bags, SETTINGS), best_offset(drifted, SETTINGS)
+    assert found + drift == pytest.approx(straight, abs=1e-3)
+
+    def loss(shift):
+        pooled = [(generalized_mean(s + shift, exponent=3.0), poor) for s, poor in bags]
+        return np.mean([float(cutoff_cross_entropy(p, y, cutoff=0.4457)) for p, y in pooled])
+
+    assert loss(straight) <= min(loss(straight + d) for d in (-2.0, -0.1, 0.1, 2.0))
 
 
 def test_unknown_starting_weights_are_named():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor, optim
 
 from jecur.engine import Progress
@@ -19,7 +20,7 @@ from jecur.training.losses import cutoff_cross_entropy, l2_penalty
 from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks, frozen_batch_norm
 from jecur.training.pooling import generalized_mean
 
-__all__ = ["LabeledBag", "Trained", "train_encoder"]
+__all__ = ["LabeledBag", "Trained", "best_offset", "train_encoder"]
 
 N_STATISTICS_TILES = 512
 """Tiles from which the mean and spread of features are fixed."""
@@ -106,7 +107,32 @@ def train_encoder(
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
             save_checkpoint(checkpoints, state, encoder, optimizer)
     encoder.eval()
+    if settings.settle_offset:
+        with torch.no_grad():
+            encoder.head.bias += best_offset(_score_bags(encoder, training, settings), settings)
     return Trained(encoder, state)
+
+
+def best_offset(bags: Sequence[tuple[Tensor, bool]], settings: TrainingSettings) -> float:
+    """Find the shift of all tile scores that minimizes the mean loss of some bags.
+
+    Parameters
+    ----------
+    bags
+        (n,) tile scores and whether the outcome was poor, a pair a bag.
+    settings
+        Pooling and cut-off.
+    """
+
+    def mean_loss(offset: float) -> float:
+        losses = [_loss_of(poor, settings)(scores + offset) for scores, poor in bags]
+        return float(torch.stack(losses).mean())
+
+    reach = 2.0 + max(float(scores.abs().max()) for scores, _ in bags)
+    grid = np.linspace(-reach, reach, 201)  # pooled scores bend, so the loss may have two valleys
+    best = int(np.argmin([mean_loss(offset) for offset in grid]))
+    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, 200)])
+    return float(minimize_scalar(mean_loss, bounds=bounds, method="bounded").x)
 
 
 def _optimizer(encoder: TileEncoder, settings: TrainingSettings) -> optim.Optimizer:
@@ -191,23 +217,33 @@ def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], T
     return loss
 
 
-@torch.no_grad()
 def _mean_loss(
     encoder: TileEncoder, bags: Sequence[LabeledBag], settings: TrainingSettings
 ) -> float | None:
     if not bags:
         return None
+    scored = _score_bags(encoder, bags, settings)
+    return float(np.mean([float(_loss_of(poor, settings)(scores)) for scores, poor in scored]))
+
+
+@torch.no_grad()
+def _score_bags(
+    encoder: TileEncoder, bags: Sequence[LabeledBag], settings: TrainingSettings
+) -> list[tuple[Tensor, bool]]:
+    """Scores of all tiles of each bag, with the bag's outcome."""
     encoder.eval()
-    losses = []
-    for example in bags:
-        scores = torch.cat(
-            [
-                encoder(torch.from_numpy(tiles[..., : encoder.channels]).to(_device()))
-                for tiles in example.bag.batches(settings.chunk_size)
-            ]
+    return [
+        (
+            torch.cat(
+                [
+                    encoder(torch.from_numpy(tiles[..., : encoder.channels]).to(_device())).cpu()
+                    for tiles in example.bag.batches(settings.chunk_size)
+                ]
+            ),
+            example.recurred,
         )
-        losses.append(float(_loss_of(example.recurred, settings)(scores)))
-    return float(np.mean(losses))
+        for example in bags
+    ]
 
 
 def _device() -> torch.device:
