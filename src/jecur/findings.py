@@ -115,7 +115,7 @@ def write_findings(
         flow=_flow(cohort, learners, excluded, len(scored)),
         statistics=statistics,
         settings=study,
-        statements=_statements(trained),
+        statements=_statements(trained, len(cohort.unmatched_slides)),
         facts=_facts(study, model),
         baseline=_baseline(study.cohort.covariates, patients, data.high_risk),
         risks=RiskValues(data.risk, data.event, study.training.cutoff),
@@ -244,13 +244,16 @@ def _write_exclusions(excluded: Sequence[Exclusion], run: RunFolder) -> None:
     write_text(run.root / "exclusions.csv", frame.to_csv(index=False, lineterminator="\n"))
 
 
-def _statements(trained: Mapping[str, int]) -> tuple[str, ...]:
-    return (
+def _statements(trained: Mapping[str, int], n_unmatched: int) -> tuple[str, ...]:
+    said = (
         RESEARCH_USE_ONLY,
         f"The model learnt from {trained['n_good']} patients with a good and {trained['n_poor']} "
         "with a poor outcome; cut-off and direction were locked before any validation patient was "
         "scored.",
     )
+    if not n_unmatched:
+        return said
+    return (*said, f"{n_unmatched} slide files in the slide folder are named by no patient.")
 
 
 def _facts(study: StudySettings, model: Path) -> dict[str, dict[str, str]]:

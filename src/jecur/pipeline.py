@@ -68,6 +68,12 @@ def run_study(
     run.log("study", name=study.name)
     write_text(run.root / "study.toml", write_study(study))
     cohort = read_cohort(study.cohort, folder)
+    for name in cohort.unmatched_slides:
+        run.log("unmatched-slide", file=name)
+        progress.say(
+            f"{name}: expected a patient for every slide, found none that names it; "
+            "add it to the table or leave it out [unmatched-slide]"
+        )
     learners = _learners(cohort, study)
     unseen = cohort.of_role("validation")
 

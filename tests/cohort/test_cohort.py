@@ -103,6 +103,13 @@ def test_the_same_row_twice_is_said_to_be_the_same(tmp_path):
         _read(tmp_path, GOOD + GOOD.split("\n", maxsplit=1)[0] + "\n")
 
 
+def test_slide_files_that_no_patient_names_are_told(tmp_path):
+    (tmp_path / "slides" / "more").mkdir(parents=True)
+    for name in ("a.svs", "stray.svs", "more/other.NDPI", "notes.txt"):
+        (tmp_path / "slides" / name).touch()
+    assert _read(tmp_path, GOOD).unmatched_slides == ("more/other.NDPI", "stray.svs")
+
+
 def test_columns_are_the_users_own(tmp_path):
     cohort = _read(
         tmp_path,

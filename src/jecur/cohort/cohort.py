@@ -17,6 +17,8 @@ from jecur.settings import CohortSettings, Covariate
 
 __all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_cohort"]
 
+_SLIDE_SUFFIXES = {".svs", ".mrxs", ".ndpi", ".scn", ".bif", ".vms", ".tif", ".tiff"}
+
 Role = Literal["training", "tuning", "validation"]
 
 
@@ -69,6 +71,8 @@ class Cohort:
     patients: tuple[Patient, ...]
     excluded: tuple[Exclusion, ...]
     covariates: tuple[Covariate, ...]
+    unmatched_slides: tuple[str, ...] = ()
+    """Slide files in the slide folder that no patient names."""
 
     def of_role(self, role: Role) -> tuple[Patient, ...]:
         """Patients of one role, in the table's order."""
@@ -110,7 +114,17 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         values = {name: series[i] for name, series in factors.items()}
         months, event = float(follow_up.months[i]), bool(follow_up.event[i])
         patients.append(Patient(ids[row], role, months, event, sites[row], entries, values))
-    return Cohort(tuple(patients), tuple(excluded), settings.covariates)
+    named = {entry.path for entries in slides for entry in entries}
+    unmatched = _unmatched((folder / settings.slide_folder).resolve(), named)
+    return Cohort(tuple(patients), tuple(excluded), settings.covariates, unmatched)
+
+
+def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
+    """Files that look like slides and belong to nobody."""
+    if not root.is_dir():
+        return ()
+    found = (p for p in root.rglob("*") if p.suffix.lower() in _SLIDE_SUFFIXES and p.is_file())
+    return tuple(sorted(str(p.relative_to(root)) for p in found if p.resolve() not in named))
 
 
 def _check_ids(table: Table, ids: pd.Series) -> None:
