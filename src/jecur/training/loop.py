@@ -109,7 +109,8 @@ def train_encoder(
     encoder.eval()
     if settings.settle_offset:
         with torch.no_grad():
-            encoder.head.bias += best_offset(_score_bags(encoder, training, settings), settings)
+            offset = best_offset(_score_bags(encoder, training, settings), settings)
+            encoder.head.bias.add_(offset)
     return Trained(encoder, state)
 
 
