@@ -140,7 +140,7 @@ def write_findings(
 
 def _usable(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> bool:
     slides = [prepared[entry.id] for entry in patient.slides if entry.id in prepared]
-    return any(s.status != "failed" and s.n_tiles > 0 for s in slides)
+    return any(s.usable for s in slides)
 
 
 def _exclusions(

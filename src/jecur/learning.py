@@ -53,9 +53,7 @@ def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFold
     usable = [
         run.slide_folder(entry.id) / "bag.npy"
         for entry in patient.slides
-        if entry.id in prepared
-        and prepared[entry.id].status != "failed"
-        and prepared[entry.id].n_tiles > 0
+        if entry.id in prepared and prepared[entry.id].usable
     ]
     return open_bag(usable) if usable else None
 
@@ -165,7 +163,7 @@ def _card(study: StudySettings, recipe: Recipe, counts: Mapping[str, int]) -> di
             "exponent": training.pooling_exponent,
             "reduction": training.pooling_reduction,
         },
-        "channels": 4 if training.channels == "rgb+nuclei" else 3,
+        "channels": training.n_channels,
         "encoder": training.encoder,
         "tile": {"side_um": study.tiling.side_um, "px": study.tiling.output_px},
         "recipe": msgspec.to_builtins(recipe),

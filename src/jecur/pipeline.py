@@ -147,11 +147,7 @@ def _usable_slides(
     slides_of: Sequence[tuple[str, Sequence[SlideEntry]]], prepared: Mapping[str, PreparedSlide]
 ) -> dict[str, list[str]]:
     usable = {
-        patient: [
-            entry.id
-            for entry in entries
-            if prepared[entry.id].status != "failed" and prepared[entry.id].n_tiles > 0
-        ]
+        patient: [entry.id for entry in entries if prepared[entry.id].usable]
         for patient, entries in slides_of
     }
     return {patient: slides for patient, slides in usable.items() if slides}

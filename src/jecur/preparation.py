@@ -110,6 +110,11 @@ class PreparedSlide:
     thumbnail_um_per_px: float | None = None
     seconds: float = field(default=0.0, compare=False)
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a bag to learn from or to score."""
+        return self.status != "failed" and self.n_tiles > 0
+
     def row(self) -> dict[str, Any]:
         """Values of the row, flags joined."""
         return asdict(self) | {"flags": ";".join(self.flags)}

@@ -24,7 +24,6 @@ from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.learning import learnt_from
 from jecur.mil.bag import open_bag
-from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.preparation import PreparedSlide, png_bytes
 from jecur.settings import ScoringSettings
@@ -101,10 +100,7 @@ def score_patients(
     with progress.task("Scoring patients", len(slides_of)) as advance:
         for patient, slides in slides_of.items():
             bag = open_bag([run.slide_folder(slide) / "bag.npy" for slide in slides])
-            if before is None:
-                score = scorer.score_bag(bag)
-            else:
-                score = _pooled(before[patient], bundle.card["pooling"], bundle.cutoff)
+            score = scorer.score_bag(bag) if before is None else scorer.pool(before[patient])
             seen = learnt_from(bundle, patient=patient) or any(
                 learnt_from(bundle, bag_sha256=digests[slide]) for slide in slides
             )
@@ -117,15 +113,6 @@ def score_patients(
         tiles.to_parquet(temporary, index=False)
     run.mark_stage("scores", mark)
     return patients
-
-
-def _pooled(tile_scores: Logits, pooling: Mapping[str, object], cutoff: float) -> RiskScore:
-    exponent, reduction = float(str(pooling["exponent"])), pooling["reduction"]
-    pooled = pool_scores(
-        tile_scores, exponent=exponent, reduction="sum" if reduction == "sum" else "mean"
-    )
-    risk = risk_from_score(pooled)
-    return RiskScore(risk=risk, high_risk=risk > cutoff, tile_scores=tile_scores)
 
 
 def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:

@@ -272,6 +272,11 @@ class TrainingSettings(Stage, frozen=True):
     """Poor outcome: the event before this (1.6 years, exclusive)."""
     seed: int = 0
 
+    @property
+    def n_channels(self) -> int:
+        """Channels of a tile that the encoder sees."""
+        return 4 if self.channels == "rgb+nuclei" else 3
+
 
 class ScoringSettings(Stage, frozen=True):
     """Score tiles and show what drove the risk."""

@@ -79,9 +79,13 @@ class TileScorer:
         scores = np.concatenate(
             [self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)]
         )
-        pooled = pool_scores(scores, exponent=self._exponent, reduction=self._reduction)
+        return self.pool(scores)
+
+    def pool(self, tile_scores: Logits) -> RiskScore:
+        """Pool the scores of all tiles of a bag, (n,), into the patient's risk."""
+        pooled = pool_scores(tile_scores, exponent=self._exponent, reduction=self._reduction)
         risk = risk_from_score(pooled)
-        return RiskScore(risk=risk, high_risk=risk > self._cutoff, tile_scores=scores)
+        return RiskScore(risk=risk, high_risk=risk > self._cutoff, tile_scores=tile_scores)
 
 
 def _providers() -> list[str]:

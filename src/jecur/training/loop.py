@@ -82,9 +82,8 @@ def train_encoder(
             "add patients or change good_months and poor_months",
             code="labels-all-alike",
         )
-    channels = 4 if settings.channels == "rgb+nuclei" else 3
     encoder = build_encoder(
-        settings.encoder, channels=channels, start=settings.start, seed=settings.seed
+        settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
     )
     freeze_blocks(encoder, settings.frozen_blocks)
     encoder = encoder.to(_device())
@@ -183,14 +182,13 @@ def _epoch_bags(
     training: Sequence[LabeledBag], settings: TrainingSettings, epoch: int
 ) -> Iterator[tuple[LabeledBag, Tensor]]:
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
-    channels = 4 if settings.channels == "rgb+nuclei" else 3
     for index in order:
         rng = np.random.default_rng([settings.seed, epoch, int(index)])
         example = training[index]
         chosen = np.arange(len(example.bag))
         if 0 < settings.tiles_per_bag < len(chosen):
             chosen = np.sort(rng.choice(len(chosen), settings.tiles_per_bag, replace=False))
-        tiles = example.bag.take(chosen)[..., :channels]
+        tiles = example.bag.take(chosen)[..., : settings.n_channels]
         if settings.augment:
             tiles = np.rot90(tiles, k=int(rng.integers(4)), axes=(1, 2))
             tiles = tiles[:, ::-1] if rng.integers(2) else tiles
@@ -200,12 +198,11 @@ def _epoch_bags(
 def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -> Iterator[Tensor]:
     """Yield a few tiles of every bag: about `N_STATISTICS_TILES` in all."""
     rng = np.random.default_rng([settings.seed, len(training)])
-    channels = 4 if settings.channels == "rgb+nuclei" else 3
     share = max(1, N_STATISTICS_TILES // len(training))
     for example in training:
         n = len(example.bag)
         chosen = np.sort(rng.choice(n, min(share, n), replace=False))
-        yield torch.from_numpy(example.bag.take(chosen)[..., :channels]).to(_device())
+        yield torch.from_numpy(example.bag.take(chosen)[..., : settings.n_channels]).to(_device())
 
 
 def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], Tensor]:
