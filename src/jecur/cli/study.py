@@ -1,70 +1,18 @@
-"""The command line: a sub-command, its settings, one call, one path printed.
+"""Commands of a study: init, run, score, demo, simulate."""
 
-Exit codes: 0 all well; 3 some slides failed, the rest is done; 2 a table, setting or argument is
-wrong; 1 a bug of ours. Rooms are imported when a command needs them, so that help is quick.
-"""
-
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 from rich.markup import escape
 
-import jecur
-from jecur.errors import JecurError
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
 
 if TYPE_CHECKING:
     from jecur.cohort.cohort import SlideEntry
     from jecur.findings import StudyFindings
     from jecur.pipeline import Scored
 
-__all__ = ["main"]
-
-OK, BUG, USER_ERROR, SOME_FAILED = 0, 1, 2, 3
-
-app = App(
-    name="jecur",
-    version=jecur.__version__,
-    help="Recurrence of liver cancer from histology slides. Research use only.",
-    help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
-)
-nuclei_app = App(name="nuclei", help="The nuclei network: train, evaluate.")
-model_app = App(name="model", help="Model files.")
-app.command(nuclei_app)
-app.command(model_app)
-
-console = Console()
-errors = Console(stderr=True)
-
-Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
-
-
-def main() -> None:
-    """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
-    """Run one command; return its exit code."""
-    try:
-        result = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except CycloptsError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}; see jecur --help", soft_wrap=True)
-        return USER_ERROR
-    except JecurError as error:
-        errors.print(f"[red]error:[/] {escape(error.message)} \\[{error.code}]", soft_wrap=True)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        errors.print("stopped; run the same command again to go on")
-        return 130
-    return result if isinstance(result, int) else OK
+__all__ = ["demo", "init", "run_", "score", "simulate"]
 
 
 @app.command
@@ -107,12 +55,12 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
     from jecur.settings import read_study
 
     settings = read_study(study)
-    with _bars() as progress:
+    with RichProgress() as progress:
         findings = run_study(
             settings,
             study.resolve().parent,
             RunFolder.open(out),
-            workers=workers or _cores(),
+            workers=workers or cores(),
             progress=progress,
         )
     _tell_findings(findings, out)
@@ -153,12 +101,12 @@ def score(
     from jecur.artifacts import RunFolder
     from jecur.pipeline import score_slides
 
-    with _bars() as progress:
+    with RichProgress() as progress:
         scored = score_slides(
             _entries(slides, patient, mpp),
             model,
             RunFolder.open(out),
-            workers=workers or _cores(),
+            workers=workers or cores(),
             progress=progress,
         )
     _tell_scores(scored, out)
@@ -203,9 +151,9 @@ def demo(*, out: Path, seed: int = 1, null: bool = False, workers: Workers = 0) 
     """
     from jecur.demo import run_demo
 
-    with _bars() as progress:
+    with RichProgress() as progress:
         findings = run_demo(
-            out, seed=seed, null=null, workers=workers or _cores(), progress=progress
+            out, seed=seed, null=null, workers=workers or cores(), progress=progress
         )
     _tell_findings(findings, out)
     return SOME_FAILED if findings.n_failed_slides else OK
@@ -256,13 +204,13 @@ def simulate(
         "slides_per_patient": slides_per_patient,
         "seed": seed,
         "null": null,
-        "workers": workers or _cores(),
+        "workers": workers or cores(),
     }
     try:
         settings = msgspec.convert(values, SimulationSettings)
     except msgspec.ValidationError as error:
         raise SimulationError(f"{error}; correct that option") from error
-    with _bars() as progress:
+    with RichProgress() as progress:
         cohort = simulate_with_progress(settings, out, progress)
     study = study_of_virtual_cohort("Virtual cohort", TrainingSettings(seed=seed))
     path = write_text(out / "study.toml", write_study(study))
@@ -270,69 +218,6 @@ def simulate(
         f"{len(cohort.slides)} slides. Study: {path}. Truth, not to be shown to a model: {cohort.truth}",
         soft_wrap=True,
     )
-    return OK
-
-
-@nuclei_app.command
-def train(data: Path, *, out: Path) -> int:
-    """Train the nuclei network on images with label images and a split.csv.
-
-    Example: jecur nuclei train nuclei-data --out nuclei-model
-
-    Parameters
-    ----------
-    data
-        Folder with split.csv; see docs/nuclei.md.
-    out
-        Folder for checkpoints and the ONNX file with its card.
-    """
-    from jecur.training.nuclei_release import train_nuclei
-
-    console.print(str(train_nuclei(data, out).onnx), soft_wrap=True)
-    return OK
-
-
-@nuclei_app.command
-def evaluate(*, data: Path, split: str, model: str = "builtin") -> int:
-    """Measure a nuclei network on one split; print n, dice, aji, pq ... as JSON.
-
-    Example: jecur nuclei evaluate --data nuclei-data --split val
-
-    Parameters
-    ----------
-    data
-        Folder with split.csv.
-    split
-        A value of its split column.
-    model
-        "builtin", or an ONNX file.
-    """
-    from jecur.nuclei.segmentation import NucleiModel
-    from jecur.settings import NucleiSettings
-    from jecur.training.nuclei_evaluation import evaluate_nuclei
-
-    network = NucleiModel.load(NucleiSettings(model=model))
-    console.print_json(data=evaluate_nuclei(data, split, network).summary())
-    return OK
-
-
-@model_app.command
-def show(file: Path) -> int:
-    """Verify a model file and show its card.
-
-    Example: jecur model show demo/models/jecur-demonstration.jecur
-
-    Parameters
-    ----------
-    file
-        A .jecur file.
-    """
-    from jecur.bundle import read_bundle
-
-    card = dict(read_bundle(file).card)
-    for bulky in ("training_curve", "learnt_from"):
-        card.pop(bulky, None)
-    console.print_json(data=card)
     return OK
 
 
@@ -377,54 +262,3 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
         f"{len(failed)} failed. Research use only. Files: {out}",
         soft_wrap=True,
     )
-
-
-class _RichProgress:
-    """Progress bars on a terminal; plain lines elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bars = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=errors,
-            transient=False,
-        )
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
-        """Show a bar of ``total`` steps."""
-        number = self._bars.add_task(title, total=total)
-        yield lambda: self._bars.advance(number)
-
-    def say(self, line: str) -> None:
-        """Show one line above the bars."""
-        self._bars.console.print(escape(line), soft_wrap=True)
-
-    def __enter__(self) -> "_RichProgress":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-
-def _bars() -> _RichProgress:
-    return _RichProgress()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,0 +1,87 @@
+"""What every sub-command shares: the app, two consoles, exit codes, progress bars."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+
+import jecur
+
+__all__ = [
+    "BUG",
+    "OK",
+    "SOME_FAILED",
+    "USER_ERROR",
+    "RichProgress",
+    "Workers",
+    "app",
+    "console",
+    "cores",
+    "errors",
+]
+
+OK, BUG, USER_ERROR, SOME_FAILED = 0, 1, 2, 3
+
+app = App(
+    name="jecur",
+    version=jecur.__version__,
+    help="Recurrence of liver cancer from histology slides. Research use only.",
+    help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
+)
+
+console = Console()
+errors = Console(stderr=True)
+
+Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
+
+
+class RichProgress:
+    """Progress bars on a terminal; plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bars = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=errors,
+            transient=False,
+        )
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show a bar of ``total`` steps."""
+        number = self._bars.add_task(title, total=total)
+        yield lambda: self._bars.advance(number)
+
+    def say(self, line: str) -> None:
+        """Show one line above the bars."""
+        self._bars.console.print(escape(line), soft_wrap=True)
+
+    def __enter__(self) -> "RichProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,32 @@
+"""Commands on model files."""
+
+from pathlib import Path
+
+from cyclopts import App
+
+from jecur.cli.console import OK, app, console
+
+__all__ = ["show"]
+
+model_app = App(name="model", help="Model files.")
+app.command(model_app)
+
+
+@model_app.command
+def show(file: Path) -> int:
+    """Verify a model file and show its card.
+
+    Example: jecur model show demo/models/jecur-demonstration.jecur
+
+    Parameters
+    ----------
+    file
+        A .jecur file.
+    """
+    from jecur.bundle import read_bundle
+
+    card = dict(read_bundle(file).card)
+    for bulky in ("training_curve", "learnt_from"):
+        card.pop(bulky, None)
+    console.print_json(data=card)
+    return OK

@@ -1,0 +1,42 @@
+"""Settings: one frozen structure a stage, strict TOML in and out.
+
+A name that does not exist, a value of the wrong type or out of range is refused with the
+place in the file named. Every number that can change a result is here, with its unit.
+"""
+
+from jecur.settings.base import Stage
+from jecur.settings.cohort import (
+    CohortSettings,
+    ColumnSettings,
+    Covariate,
+    EndpointSettings,
+    RoleValues,
+)
+from jecur.settings.nuclei import NucleiSettings
+from jecur.settings.simulation import SimulationSettings
+from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
+from jecur.settings.stain import StainSettings
+from jecur.settings.statistics import StatisticsSettings
+from jecur.settings.study import StudySettings, read_study, write_study
+from jecur.settings.training import ScoringSettings, TrainingSettings
+
+__all__ = [
+    "CohortSettings",
+    "ColumnSettings",
+    "Covariate",
+    "EndpointSettings",
+    "NucleiSettings",
+    "QualitySettings",
+    "RoleValues",
+    "ScoringSettings",
+    "SimulationSettings",
+    "Stage",
+    "StainSettings",
+    "StatisticsSettings",
+    "StudySettings",
+    "TilingSettings",
+    "TissueSettings",
+    "TrainingSettings",
+    "read_study",
+    "write_study",
+]

@@ -1,0 +1,62 @@
+"""Settings of slides: tissue, tiles, quality."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Stage
+
+__all__ = ["QualitySettings", "TilingSettings", "TissueSettings"]
+
+
+class TissueSettings(Stage, frozen=True):
+    """Where tissue is, on an overview of the slide."""
+
+    overview_um_per_px: Positive = 8.0
+    """Scale of the overview, micrometers per pixel."""
+    min_area_mm2: Annotated[float, Meta(ge=0)] = 0.01
+    """Specks smaller than this are glass."""
+    min_magenta: Annotated[float, Meta(ge=0)] = 0.04
+    """Least green absorption above the mean of red and blue, base e, that can be tissue."""
+    max_magenta: Positive = 0.08
+    """Green excess above which a pixel is tissue whatever the rest of the slide."""
+    closing_um: Annotated[float, Meta(ge=0)] = 24.0
+    """Gaps up to twice this, micrometers, are closed: fat and sinusoids stay tissue."""
+    max_hole_mm2: Annotated[float, Meta(ge=0)] = 0.02
+    """Holes up to this area are filled."""
+    ink_margin_um: Annotated[float, Meta(ge=0)] = 24.0
+    """Strip around pen marks that is left out, micrometers."""
+
+
+class TilingSettings(Stage, frozen=True):
+    """Square fields over the tissue. The paper: 512 px at 0.25 um/px, resized to 224 px."""
+
+    side_um: Positive = 128.0
+    """Side of a tile, micrometers."""
+    output_px: Count = 224
+    """Side of a tile given to the networks, pixels."""
+    min_tissue_fraction: Fraction = 0.5
+    """Tiles with less tissue are not made."""
+    overlap_um: Annotated[float, Meta(ge=0)] = 0.0
+    """Overlap of neighbors, micrometers."""
+    max_tiles: CountOrZero = 0
+    """At most this many tiles a slide, drawn with ``seed``; 0 keeps all."""
+    seed: int = 0
+    """Seed of the draw."""
+    batch_size: Count = 32
+    """Tiles read at a time."""
+
+
+class QualitySettings(Stage, frozen=True):
+    """What is not worth scoring."""
+
+    max_corrupt_fraction: Fraction = 0.01
+    """A slide that loses more of its tiles than this to read errors fails."""
+    min_tiles: Count = 1
+    """A slide with fewer tiles fails."""
+    min_focus: Annotated[float, Meta(ge=0)] = 30.0
+    """Variance of the Laplacian below which a tile is out of focus, at the default tile scale."""
+    max_ink_fraction: Fraction = 0.2
+    """A tile with more pen or black than this is inked."""
+    max_bad_fraction: Fraction = 0.5
+    """A slide with more blurred or inked tiles than this is flagged."""

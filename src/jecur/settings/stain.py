@@ -1,0 +1,46 @@
+"""Settings of color normalization."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from jecur.settings.base import Count, Fraction, Positive, Stage
+
+__all__ = ["StainSettings"]
+
+
+class StainSettings(Stage, frozen=True):
+    """Color normalization. Thresholds and the measurements behind them: docs/color.md."""
+
+    method: Literal["vahadane", "macenko", "reinhard", "none"] = "vahadane"
+    """The paper's ref. 21 by default."""
+    sparsity: Annotated[float, Meta(ge=0)] = 0.02
+    """L1 penalty on concentrations when the stains are fitted; the authors' own. StainTools: 0.1."""
+    separation_sparsity: Annotated[float, Meta(ge=0)] = 0.02
+    """L1 penalty when concentrations are read with fitted stains. StainTools: 0.01."""
+    n_pixels: Count = 200_000
+    """Tissue pixels sampled over the slide to fit its stains."""
+    percentile: Annotated[float, Meta(gt=50, le=100)] = 99.0
+    """Concentration percentile that is matched to the reference."""
+    seed: int = 0
+    """Seed of the sample."""
+    on_refusal: Literal["fail", "reference"] = "fail"
+    """A slide whose stains cannot be fitted: fail it, or use the reference's stains and flag it."""
+    min_optical_density: Positive = 0.15
+    """Pixels paler than this (mean over channels, base e) are glass."""
+    min_tissue_pixels: Annotated[int, Meta(ge=2)] = 1_000
+    """Fewer stained pixels than this: ``too-little-tissue``."""
+    max_dark_fraction: Fraction = 0.5
+    """More nearly black pixels than this: ``inverted``."""
+    max_saturated_fraction: Fraction = 0.25
+    """More pixels with a channel at zero than this: ``saturated``."""
+    min_color_spread: Fraction = 0.03
+    """Second over first singular value of the optical densities; less: ``one-stain-only``."""
+    min_concentration: Positive = 0.1
+    """Percentile either stain must reach, optical density; less: ``one-stain-only``."""
+    min_separation_degrees: Annotated[float, Meta(ge=0, le=90)] = 8.0
+    """Angle between the two stains; less: ``collinear-stains``."""
+    max_hematoxylin_degrees: Annotated[float, Meta(ge=0, le=90)] = 30.0
+    """Angle to Ruifrok's hematoxylin; more: ``not-hematoxylin-eosin``."""
+    max_eosin_degrees: Annotated[float, Meta(ge=0, le=90)] = 40.0
+    """Angle to Ruifrok's eosin; more: ``not-hematoxylin-eosin``."""

@@ -1,0 +1,84 @@
+"""The study file: strict TOML in and out."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jecur.errors import SettingsError
+from jecur.settings.base import Stage
+from jecur.settings.cohort import CohortSettings
+from jecur.settings.nuclei import NucleiSettings
+from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
+from jecur.settings.stain import StainSettings
+from jecur.settings.statistics import StatisticsSettings
+from jecur.settings.training import ScoringSettings, TrainingSettings
+
+__all__ = ["StudySettings", "read_study", "write_study"]
+
+
+class StudySettings(Stage, frozen=True):
+    """A whole study: everything ``jecur run`` needs to know."""
+
+    name: str
+    """Title of the report."""
+    cohort: CohortSettings
+    virtual: bool = False
+    """The cohort was simulated: the report, the model file and every score of it say so."""
+    tissue: TissueSettings = TissueSettings()
+    tiling: TilingSettings = TilingSettings()
+    quality: QualitySettings = QualitySettings()
+    stain: StainSettings = StainSettings()
+    nuclei: NucleiSettings = NucleiSettings()
+    training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    statistics: StatisticsSettings = StatisticsSettings()
+
+
+def read_study(path: Path) -> StudySettings:
+    """Read a study file.
+
+    Parameters
+    ----------
+    path
+        TOML. Unknown names, wrong types and values out of range are refused.
+
+    Raises
+    ------
+    SettingsError
+        With the place in the file, what was expected and what was found.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"expected a study file at {path.name}, found none that can be read as UTF-8 text; "
+            "write one with `jecur init DIR`",
+            code="no-study-file",
+        ) from error
+    try:
+        return msgspec.convert(tomllib.loads(text), StudySettings)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{path.name}: expected TOML, found: {error}; correct that line"
+        ) from error
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{path.name}: {error}; see `jecur init` for every setting") from error
+
+
+def write_study(study: StudySettings) -> str:
+    """Every setting of a study as TOML text that `read_study` reads back as the same study."""
+    import tomli_w  # noqa: PLC0415 - only runs that write need it
+
+    plain: dict[str, object] = _without_none(msgspec.to_builtins(study))
+    return tomli_w.dumps(plain)
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 - any tree of plain values
+    """Leave out what is not set: TOML has no null."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value

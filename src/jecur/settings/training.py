@@ -1,0 +1,75 @@
+"""Settings of learning the prognosis, and of scoring with it."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from jecur.settings.base import Count, CountOrZero, Positive, Probability, Stage
+
+__all__ = ["ScoringSettings", "TrainingSettings"]
+
+
+class TrainingSettings(Stage, frozen=True):
+    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``."""
+
+    encoder: str = "mobilenetv2_100"
+    """A timm architecture."""
+    start: str = "builtin"
+    """Starting weights: "builtin" (made here, see its card), "imagenet" (timm, needs a network),
+    "random", or the path of a safetensors file."""
+    channels: Literal["rgb+nuclei", "rgb"] = "rgb+nuclei"
+    pooling_exponent: Positive = 3.0
+    """p of the paper's Eq. 2."""
+    pooling_reduction: Literal["mean", "sum"] = "mean"
+    """Eq. 2 as printed is a sum and grows with the bag; the mean does not."""
+    cutoff: Probability = 0.4457
+    """t of Eq. 3: inside the loss, and the locked cut-off of the model."""
+    l2: Annotated[float, Meta(ge=0)] = 0.02
+    """alpha of Eq. 4, times the sum of squares (no 1/2)."""
+    l2_on: Literal["kernels", "all"] = "kernels"
+    """Convolution and linear kernels, or every parameter."""
+    learning_rate: Positive = 1e-4
+    standardize: bool = True
+    """Standardize the last layer's input by fixed statistics of the training tiles."""
+    head_rate: Positive = 1.0
+    """The last layer, which always starts at random, learns this many times as fast."""
+    halve_every: Count = 10
+    """Epochs after which the learning rate halves."""
+    settle_offset: bool = True
+    """After the last epoch, shift all tile scores by the one number that minimizes the loss over the
+    training bags: steps of one bag leave that offset, and so the cut-off, to the last few bags."""
+    epochs: Count = 30
+    """Passes over the training bags; the paper does not say how many."""
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    """One bag a step: "train" normalizes every bag by itself."""
+    frozen_blocks: CountOrZero = 0
+    """Leading encoder stages kept as they start; 0 trains all of it, as the paper does."""
+    tiles_per_bag: CountOrZero = 0
+    """Tiles drawn a bag and epoch; 0 takes all, as the paper does."""
+    chunk_size: Count = 16
+    """Tiles held in memory with their graph: bounds memory, changes no gradient."""
+    augment: bool = True
+    """Flips and quarter turns, drawn once a bag and epoch."""
+    good_months: Positive = 48.0
+    """Good outcome: followed at least this long without the event."""
+    poor_months: Positive = 19.2
+    """Poor outcome: the event before this (1.6 years, exclusive)."""
+    seed: int = 0
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of a tile that the encoder sees."""
+        return 4 if self.channels == "rgb+nuclei" else 3
+
+
+class ScoringSettings(Stage, frozen=True):
+    """Score tiles and show what drove the risk."""
+
+    batch_size: Count = 32
+    """Tiles a call of the network."""
+    n_top_tiles: Count = 24
+    """Tiles shown of each end."""
+    max_tiles_per_patient: Count = 3
+    """At most so many of one patient among them: tiles of one patient are not independent."""
+    n_heatmaps: CountOrZero = 8
+    """Heat maps in the report; all are written to the run folder."""
