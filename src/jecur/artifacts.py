@@ -83,9 +83,12 @@ class RunFolder:
     ----------
     root
         The folder; made on demand.
+    slides
+        Where the slides' folders are; None is ``root / "slides"``.
     """
 
     root: Path
+    slides: Path | None = None
 
     @classmethod
     def open(cls, root: Path) -> "RunFolder":
@@ -111,7 +114,13 @@ class RunFolder:
 
     def slide_folder(self, slide: str) -> Path:
         """Folder of one slide's files."""
-        return self.root / "slides" / slide
+        return (self.slides or self.root / "slides") / slide
+
+    def part(self, name: str) -> "RunFolder":
+        """Return the folder of one part of this run (a fold), with the slides of the whole."""
+        root = self.root / "parts" / name
+        root.mkdir(parents=True, exist_ok=True)
+        return RunFolder(root, self.slides or self.root / "slides")
 
     def is_complete(self, slide: str, mark: str) -> bool:
         """Whether this slide was prepared under the same settings."""

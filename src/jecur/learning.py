@@ -20,13 +20,20 @@ from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import DistinctOutcome
 from jecur.engine import Progress
-from jecur.errors import JecurError, TrainingError
+from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preparation import PreparedSlide, Recipe
 from jecur.settings import StudySettings
 
-__all__ = ["RESEARCH_USE_ONLY", "Learners", "bag_of", "learn", "learnt_from"]
+__all__ = [
+    "RESEARCH_USE_ONLY",
+    "Learners",
+    "bag_of",
+    "learn",
+    "learnt_from",
+    "refuse_shared_tiles",
+]
 
 RESEARCH_USE_ONLY = (
     "Research use only. Not a medical device; not validated on patients; "
@@ -74,12 +81,7 @@ def learn(
     TrainingError
         If torch is not installed, or the training patients are all of one outcome.
     """
-    digests = {
-        entry.id: sha256_file(run.slide_folder(entry.id) / "bag.npy")
-        for patient in learners.patients
-        for entry in patient.slides
-        if entry.id in prepared and prepared[entry.id].n_tiles > 0
-    }
+    digests = _bag_digests(learners, prepared, run)
     mark = fingerprint(study.training, recipe, digests, _labels(learners), jecur.__version__)
     path = run.root / "models" / f"{_slug(study.name)}.jecur"
     if run.stage_mark("learning") == mark and _is_whole(path):
@@ -132,6 +134,57 @@ def learn(
     )
     run.mark_stage("learning", mark)
     return path
+
+
+def _bag_digests(
+    learners: Learners, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> dict[str, str]:
+    """Slide -> hash of its bag, of everybody who is learnt from."""
+    return {
+        entry.id: sha256_file(run.slide_folder(entry.id) / "bag.npy")
+        for patient in learners.patients
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].n_tiles > 0
+    }
+
+
+def refuse_shared_tiles(
+    patients: Sequence[Patient],
+    prepared: Mapping[str, PreparedSlide],
+    run: RunFolder,
+    *,
+    across_roles: bool,
+) -> None:
+    """Refuse, before anything is learnt, the same tiles under two patients.
+
+    Parameters
+    ----------
+    patients
+        Everybody whose slides were prepared.
+    prepared, run
+        Where the bags are.
+    across_roles
+        Only patients of different roles matter; else any two do (they may fall into two folds).
+
+    Raises
+    ------
+    TableError
+        With code ``leak``; names both patients and slides.
+    """
+    first: dict[str, tuple[Patient, str]] = {}
+    for patient in patients:
+        for entry in patient.slides:
+            if entry.id not in prepared or not prepared[entry.id].usable:
+                continue
+            digest = sha256_file(run.slide_folder(entry.id) / "bag.npy")
+            other, slide = first.setdefault(digest, (patient, entry.id))
+            if other.id != patient.id and (not across_roles or other.role != patient.role):
+                raise TableError(
+                    f"expected every slide under one patient, found the same tiles as {slide} of "
+                    f"{other.id} ({other.role}) and {entry.id} of {patient.id} ({patient.role}); "
+                    "nothing was learnt from these: correct patients, roles or slides",
+                    code="leak",
+                )
 
 
 def learnt_from(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:

@@ -16,13 +16,14 @@ import pandas as pd
 from jecur.artifacts import RunFolder, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
-from jecur.cohort.selection import select_distinct_outcome
+from jecur.cohort.selection import refuse_shared_files, select_distinct_outcome
 from jecur.engine import Failure, Progress, run_all
 from jecur.errors import TableError
 from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
-from jecur.learning import Learners, learn
+from jecur.learning import Learners, learn, refuse_shared_tiles
 from jecur.preparation import (
     PreparedSlide,
+    Recipe,
     SlideOrder,
     prepare_slide,
     recipe_of_bundle,
@@ -31,7 +32,18 @@ from jecur.preparation import (
 from jecur.scores import ScoredPatient, score_patients, write_heatmaps, write_top_tiles
 from jecur.settings import ScoringSettings, StudySettings, write_study
 
-__all__ = ["Scored", "run_study", "score_slides"]
+__all__ = [
+    "Ready",
+    "Scored",
+    "prepare_slides",
+    "prepare_study",
+    "refuse_seen",
+    "run_study",
+    "score_slides",
+    "select_learners",
+    "train_study",
+    "usable_slides",
+]
 
 
 def run_study(
@@ -65,37 +77,20 @@ def run_study(
     StudyFindings
         Statistics of the validation patients and where the files are.
     """
-    run.log("study", name=study.name)
-    write_text(run.root / "study.toml", write_study(study))
-    cohort = read_cohort(study.cohort, folder)
-    for name in cohort.unmatched_slides:
-        run.log("unmatched-slide", file=name)
-        progress.say(
-            f"{name}: expected a patient for every slide, found none that names it; "
-            "add it to the table or leave it out [unmatched-slide]"
-        )
-    learners = _learners(cohort, study)
+    ready = prepare_study(study, folder, run, workers=workers, progress=progress)
+    cohort, learners, prepared = ready.cohort, ready.learners, ready.prepared
     unseen = cohort.of_role("validation")
-
-    recipe = recipe_of_study(study)
-    orders = [
-        SlideOrder(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
-        for patient in (*learners.patients, *unseen)
-        for entry in patient.slides
-    ]
-    prepared = prepare_slides(orders, run, workers=workers, progress=progress)
-
-    model = learn(study, learners, prepared, recipe, run, progress=progress)
+    model = learn(study, learners, prepared, ready.recipe, run, progress=progress)
 
     scored = score_patients(
         model,
-        _usable_slides([(p.id, p.slides) for p in unseen], prepared),
+        usable_slides([(p.id, p.slides) for p in unseen], prepared),
         run,
         study.scoring,
         threads=workers,
         progress=progress,
     )
-    _refuse_seen(scored)
+    refuse_seen(scored)
     cutoff = read_bundle(model).cutoff
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
     tiles = write_top_tiles(scored, run, study.scoring)
@@ -106,7 +101,83 @@ def run_study(
     return findings
 
 
-def _learners(cohort: Cohort, study: StudySettings) -> Learners:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A cohort whose slides are prepared: all that is there before anything is learnt."""
+
+    cohort: Cohort
+    learners: Learners
+    prepared: Mapping[str, PreparedSlide]
+    """Slide -> what became of it."""
+    recipe: Recipe
+
+    @property
+    def n_failed(self) -> int:
+        """Slides without a bag."""
+        return sum(slide.status == "failed" for slide in self.prepared.values())
+
+
+def prepare_study(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    everybody: bool = False,
+) -> Ready:
+    """Read the clinical table and prepare the slides of everybody who is needed.
+
+    Parameters
+    ----------
+    study, folder, run, workers, progress
+        As `run_study`.
+    everybody
+        Prepare patients without a distinct outcome too, whatever their role.
+
+    Raises
+    ------
+    TableError
+        If two patients of different roles have the very same tiles.
+    """
+    run.log("study", name=study.name)
+    write_text(run.root / "study.toml", write_study(study))
+    cohort = read_cohort(study.cohort, folder)
+    for name in cohort.unmatched_slides:
+        run.log("unmatched-slide", file=name)
+        progress.say(
+            f"{name}: expected a patient for every slide, found none that names it; "
+            "add it to the table or leave it out [unmatched-slide]"
+        )
+    refuse_shared_files(cohort.patients, across_roles=not everybody)
+    learners = select_learners(cohort, study)
+    needed = cohort.patients if everybody else (*learners.patients, *cohort.of_role("validation"))
+    recipe = recipe_of_study(study)
+    orders = [
+        SlideOrder(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
+        for patient in needed
+        for entry in patient.slides
+    ]
+    prepared = prepare_slides(orders, run, workers=workers, progress=progress)
+    refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
+    return Ready(cohort, learners, prepared, recipe)
+
+
+def train_study(
+    study: StudySettings, folder: Path, run: RunFolder, *, workers: int, progress: Progress
+) -> tuple[Path, Ready]:
+    """Run a study up to its model file; the validation patients' slides are not scored.
+
+    Parameters are those of `run_study`.
+    """
+    ready = prepare_study(study, folder, run, workers=workers, progress=progress)
+    model = learn(study, ready.learners, ready.prepared, ready.recipe, run, progress=progress)
+    run.write_manifest({"study": msgspec.to_builtins(study), "command": "train"})
+    return model, ready
+
+
+def select_learners(cohort: Cohort, study: StudySettings) -> Learners:
+    """Patients of the training and tuning roles with a distinct outcome."""
     settings = study.training
     training, tuning = (
         select_distinct_outcome(
@@ -143,9 +214,10 @@ def prepare_slides(
     return prepared
 
 
-def _usable_slides(
+def usable_slides(
     slides_of: Sequence[tuple[str, Sequence[SlideEntry]]], prepared: Mapping[str, PreparedSlide]
 ) -> dict[str, list[str]]:
+    """Patient -> slides with a bag; patients without one are left out."""
     usable = {
         patient: [entry.id for entry in entries if prepared[entry.id].usable]
         for patient, entries in slides_of
@@ -153,7 +225,14 @@ def _usable_slides(
     return {patient: slides for patient, slides in usable.items() if slides}
 
 
-def _refuse_seen(scored: Sequence[ScoredPatient]) -> None:
+def refuse_seen(scored: Sequence[ScoredPatient]) -> None:
+    """Refuse to report on patients that the model learnt from.
+
+    Raises
+    ------
+    TableError
+        With code ``leak``.
+    """
     seen = [p.patient for p in scored if p.seen_in_training]
     if seen:
         raise TableError(
@@ -217,7 +296,7 @@ def score_slides(
     settings = ScoringSettings()
     scored = score_patients(
         model,
-        _usable_slides(list(entries.items()), prepared),
+        usable_slides(list(entries.items()), prepared),
         run,
         settings,
         threads=workers,

@@ -1,4 +1,6 @@
-"""Distinct outcome: who can be learnt from with a yes or no (paper, section 3.1).
+"""Who can be learnt from: distinct outcome, and no slide under two names.
+
+Distinct outcome is a yes or no (paper, section 3.1).
 
 Good outcome: followed at least four years without the event. Poor: the event within 1.6 years,
 exclusive. Everybody between is left out of training, and counted. Validation takes all comers.
@@ -7,9 +9,16 @@ exclusive. Everybody between is left out of training, and counted. Validation ta
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jecur.cohort.cohort import Exclusion, Patient
+from jecur.artifacts import sha256_file
+from jecur.cohort.cohort import Exclusion, Patient, SlideEntry
+from jecur.errors import TableError, TrainingError
 
-__all__ = ["DistinctOutcome", "select_distinct_outcome"]
+__all__ = [
+    "DistinctOutcome",
+    "refuse_labels_alike",
+    "refuse_shared_files",
+    "select_distinct_outcome",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +58,60 @@ def select_distinct_outcome(
             )
             excluded.append(Exclusion(patient.id, patient.role, reason))
     return DistinctOutcome(tuple(good), tuple(poor), tuple(excluded))
+
+
+def refuse_labels_alike(outcome: DistinctOutcome, where: str) -> None:
+    """Refuse to learn from patients who are all of one outcome.
+
+    Parameters
+    ----------
+    outcome
+        Patients to learn from.
+    where
+        Names them: a role or a fold.
+
+    Raises
+    ------
+    TrainingError
+        With code ``labels-all-alike`` and the counts.
+    """
+    if not (outcome.good and outcome.poor):
+        raise TrainingError(
+            f"{where}: expected patients of both outcomes to learn from, found {len(outcome.good)} "
+            f"good and {len(outcome.poor)} poor ({len(outcome.excluded)} neither); the prognosis is "
+            "not estimable from these: add patients or change good_months and poor_months",
+            code="labels-all-alike",
+        )
+
+
+def refuse_shared_files(patients: Sequence[Patient], *, across_roles: bool) -> None:
+    """Refuse the same file, byte for byte, under two patients; files of one size are compared.
+
+    Parameters
+    ----------
+    patients
+        With their slides; files that are absent are another stage's matter.
+    across_roles
+        Only patients of different roles matter; else any two do (they may fall into two folds).
+
+    Raises
+    ------
+    TableError
+        With code ``leak``; names both patients and slides.
+    """
+    by_size: dict[int, list[tuple[Patient, SlideEntry]]] = {}
+    for patient in patients:
+        for entry in patient.slides:
+            if entry.path.is_file() and (size := entry.path.stat().st_size):
+                by_size.setdefault(size, []).append((patient, entry))
+    for alike in by_size.values():
+        first: dict[str, tuple[Patient, SlideEntry]] = {}
+        for patient, entry in alike if len(alike) > 1 else ():
+            other, slide = first.setdefault(sha256_file(entry.path), (patient, entry))
+            if other.id != patient.id and (not across_roles or other.role != patient.role):
+                raise TableError(
+                    f"expected every slide under one patient, found the same file as {slide.id} of "
+                    f"{other.id} ({other.role}) and {entry.id} of {patient.id} ({patient.role}); "
+                    "correct patients, roles or slides",
+                    code="leak",
+                )

@@ -112,7 +112,7 @@ def split_patients(
     few = _n_partitions(len(names), n_folds) <= MAX_PARTITIONS
     search = _best_partition if few else _good_partition
     fold_of_site, imbalance = search(counts, n_folds, rng)
-    _check_folds(_totals(fold_of_site, counts, n_folds), counts, names, n_folds)
+    _check_folds(_totals(fold_of_site, counts, n_folds), counts, names.tolist(), n_folds)
     how = "the best of all partitions" if few else f"the best of {N_STARTS} greedy starts, improved"
     return Folds(
         fold_of_site[site], n_folds, imbalance, f"{len(names)} sites kept whole, events even: {how}"

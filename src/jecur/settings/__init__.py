@@ -12,6 +12,7 @@ from jecur.settings.cohort import (
     EndpointSettings,
     RoleValues,
 )
+from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
@@ -24,6 +25,7 @@ __all__ = [
     "CohortSettings",
     "ColumnSettings",
     "Covariate",
+    "CrossvalSettings",
     "EndpointSettings",
     "NucleiSettings",
     "QualitySettings",

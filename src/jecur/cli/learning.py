@@ -1,0 +1,152 @@
+"""Commands that learn: train, crossval."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
+
+__all__ = ["crossval", "train"]
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+@app.command
+def train(study: Path, *, out: Path, workers: Workers = 0, as_json: AsJson = False) -> int:
+    """Learn the model of a study and stop there: nobody is scored, nothing is reported.
+
+    `jecur run` with the same --out goes on from here.
+
+    Example: jecur train my-study/study.toml --out my-study/run
+
+    Parameters
+    ----------
+    study
+        The study file.
+    out
+        Run folder; the model goes into its models folder.
+    workers
+        Processes; 0 takes one a core.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from jecur.artifacts import RunFolder
+    from jecur.bundle import read_bundle
+    from jecur.pipeline import train_study
+    from jecur.settings import read_study
+
+    settings = read_study(study)
+    with RichProgress() as progress:
+        model, ready = train_study(
+            settings,
+            study.resolve().parent,
+            RunFolder.open(out),
+            workers=workers or cores(),
+            progress=progress,
+        )
+    card = read_bundle(model).card
+    sides = (ready.learners.training, ready.learners.tuning)
+    facts = {
+        "model": str(model),
+        "cohort": card["cohort"],
+        "cutoff": card["cutoff"],
+        "no_distinct_outcome": sum(len(side.excluded) for side in sides),
+        "failed_slides": ready.n_failed,
+    }
+    if as_json:
+        console.print_json(data=facts)
+    else:
+        n = card["cohort"]
+        console.print(
+            f"Learnt from {n['n_good']} patients with good and {n['n_poor']} with poor outcome; "
+            f"{facts['no_distinct_outcome']} without a distinct outcome left out; "
+            f"{ready.n_failed} slides failed.",
+            soft_wrap=True,
+        )
+        console.print(f"Research use only. Model: {escape(str(model))}", soft_wrap=True)
+    return SOME_FAILED if ready.n_failed else OK
+
+
+@app.command
+def crossval(
+    study: Path,
+    *,
+    out: Path,
+    folds: int = 5,
+    repeats: int = 1,
+    site_preserving: Annotated[bool, Parameter(negative="")] = False,
+    inner_folds: int = 0,
+    seed: int = 0,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Cross-validate a study: each patient's risk is from a model that never saw the patient.
+
+    Uses the training and tuning roles; validation patients are not touched.
+
+    Example: jecur crossval my-study/study.toml --out cv --folds 5 --site-preserving
+
+    Parameters
+    ----------
+    study
+        The study file.
+    out
+        Run folder: scores.csv with folds, folds.csv, crossval.json, crossval.md.
+    folds
+        Parts; each is held out once.
+    repeats
+        Times the patients are divided anew.
+    site_preserving
+        Keep all patients of a site in one fold.
+    inner_folds
+        Choose the number of epochs in so many folds inside the training patients; 0 does not choose.
+    seed
+        Of the folds.
+    workers
+        Processes; 0 takes one a core.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    import msgspec
+
+    from jecur.artifacts import RunFolder
+    from jecur.crossval import crossvalidate
+    from jecur.errors import SettingsError
+    from jecur.settings import CrossvalSettings, read_study
+    from jecur.survival.study import to_json_dict
+
+    values = {
+        "folds": folds,
+        "repeats": repeats,
+        "site_preserving": site_preserving,
+        "inner_folds": inner_folds,
+        "seed": seed,
+    }
+    try:
+        division = msgspec.convert(values, CrossvalSettings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{error}; correct that option") from error
+    settings = read_study(study)
+    with RichProgress() as progress:
+        found = crossvalidate(
+            settings,
+            study.resolve().parent,
+            RunFolder.open(out),
+            division,
+            workers=workers or cores(),
+            progress=progress,
+        )
+    if as_json:
+        statistics = to_json_dict(found.statistics)
+        console.print_json(data={"summary": str(found.summary), **statistics})
+    else:
+        for line in found.statistics.lines():
+            console.print(escape(line), soft_wrap=True)
+        console.print(
+            f"{found.n_failed_slides} slides failed. Research use only. "
+            f"Summary: {escape(str(found.summary))}",
+            soft_wrap=True,
+        )
+    return SOME_FAILED if found.n_failed_slides else OK
