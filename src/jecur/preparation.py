@@ -30,7 +30,7 @@ from jecur.settings import (
     TilingSettings,
     TissueSettings,
 )
-from jecur.slide.quality import SlideQuality, TileQuality, judge_slide, measure_tiles
+from jecur.slide.quality import SlideQuality, TileQuality, is_enlarged, judge_slide, measure_tiles
 from jecur.slide.reader import Slide, open_slide
 from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
 from jecur.slide.tissue import TissueMask, find_tissue
@@ -210,23 +210,24 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
 def _write_bag(
     slide: Slide, tissue: TissueMask, grid: TileGrid, normalizer: Normalizer, order: SlideOrder
 ) -> tuple[SlideQuality, list[int]]:
-    """Read, judge, normalize and write the tiles; inked ones are left out. Streams."""
+    """Read, judge, normalize and write the tiles; inked and blurred ones are left out. Streams."""
     recipe, loss = order.recipe, TileLoss()
     network = _nuclei_network(order)
     measured: list[TileQuality] = []
     kept: list[int] = []
+    enlarged = is_enlarged(slide, grid)
     path = order.run.slide_folder(order.slide) / "bag.npy"
     with writing_bag(path, grid.output_px) as bag:
         for batch in read_tiles(slide, grid, recipe.tiling.batch_size, loss=loss):
             measured.append(measure_tiles(batch.rgb, tissue.glass))
-            clean = ~measured[-1].inked(recipe.quality)
+            clean = measured[-1].scorable(recipe.quality, enlarged=enlarged)
             if clean.any():
                 bag.append(add_nuclei_channel(network, normalizer.apply(batch.rgb[clean])))
                 kept += batch.indices[clean].tolist()
     tiles = TileQuality.join(measured)
     quality = judge_slide(slide, tissue, grid, tiles, loss, recipe.quality)
     if quality.status != "failed" and not kept:
-        message = f"expected clean tiles, found all {len(grid)} under pen or black; clean the slide"
+        message = f"expected clean tiles, found all {len(grid)} under pen, black or blurred; scan it again"
         raise SlideError(message, code="no-clean-tiles")
     return quality, kept
 

@@ -37,12 +37,12 @@ def test_any_region_is_in_place_at_any_level(coordinate_slide, x, y, side, pixel
     with open_slide(coordinate_slide) as slide:
         region = slide.read_region(x, y, side, pixels).astype(float)
     red, green = expected_colors(x, y, side, pixels)
-    # One gray level is 7.7 px along x and 6.4 px along y: 0.8 levels hold the place to 6 px, and
-    # their mean, free of rounding, to about a pixel.
+    # One gray level is 7.7 px along x and 6.4 px along y. Whole levels are stored and returned: over
+    # the few pixels of a small output the two roundings may lean one way, by half a level each.
     assert np.abs(region[..., 0] - red).max() < 1.2
     assert np.abs(region[..., 1] - green[:, None]).max() < 1.2
-    assert abs((region[..., 0] - red).mean()) < 0.35
-    assert abs((region[..., 1] - green[:, None]).mean()) < 0.35
+    assert abs((region[..., 0] - red).mean()) < 0.7
+    assert abs((region[..., 1] - green[:, None]).mean()) < 0.7
 
 
 def test_reading_at_full_resolution_returns_the_stored_pixels(coordinate_slide):

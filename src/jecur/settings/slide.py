@@ -56,6 +56,9 @@ class QualitySettings(Stage, frozen=True):
     """A slide with fewer tiles fails."""
     min_focus: Annotated[float, Meta(ge=0)] = 30.0
     """Variance of the Laplacian below which a tile is out of focus, at the default tile scale."""
+    drop_blurred: bool = True
+    """Tiles out of focus are left out, as inked ones are; not on a slide scanned too coarsely for
+    the limit to mean anything ("low-resolution"). Of 216 sharp real tiles none fell below it."""
     max_ink_fraction: Fraction = 0.2
     """A tile with more pen or black than this is inked."""
     max_bad_fraction: Fraction = 0.5

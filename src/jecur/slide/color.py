@@ -24,6 +24,8 @@ __all__ = [
     "magenta",
     "nuclear_lean",
     "optical_density",
+    "red_ink",
+    "redder_than_tissue",
     "stained",
 ]
 
@@ -100,14 +102,38 @@ def black(od: FloatImage) -> Mask:
 def ink(od: FloatImage) -> Mask:
     """Whether a pixel has the color of blue, green or red pen, (...) bool.
 
-    Blue and green ink absorb red most, which neither stain does. Red ink absorbs green and blue
-    nearly alike, strongly, and almost no red; blood cells can look the same, so judge areas, not
-    pixels.
+    Blue and green ink absorb red most, which neither stain does; over tissue less clearly so, but
+    then they are dense. Red ink absorbs green and blue nearly alike, strongly, and almost no red;
+    blood cells can look the same, so judge areas, not pixels.
+    """
+    red, green = od[..., 0], od[..., 1]
+    cyan = (red > 0.3) & (red > 1.25 * green + 0.05)
+    cyan |= (red > 1.0) & (red > 1.08 * green)
+    return np.asarray(cyan | red_ink(od))
+
+
+def redder_than_tissue(od: FloatImage, tissue: FloatImage) -> Mask:
+    """Whether a pixel absorbs less red and more blue than its slide's own tissue, (...) bool.
+
+    Thin red ink over glass or tissue does; so may blood: believe it on a slide with red pen only.
+
+    Parameters
+    ----------
+    od
+        (..., 3) optical densities.
+    tissue
+        (3,) median optical density of the slide's tissue.
     """
     red, green, blue = od[..., 0], od[..., 1], od[..., 2]
-    cyan = (red > 0.3) & (red > 1.25 * green + 0.05)
-    scarlet = (green > 0.9) & (red < 0.25 * green) & (blue > 0.7 * green)
-    return np.asarray(cyan | scarlet)
+    least_red, most_blue = tissue[0] / tissue[1], tissue[2] / tissue[1]
+    pale = red < np.float32(min(0.35, 0.75 * least_red)) * green
+    return np.asarray((green > 0.3) & pale & (blue > np.float32(most_blue + 0.06) * green))
+
+
+def red_ink(od: FloatImage) -> Mask:
+    """Whether a pixel has the color of dense red pen, (...) bool; see `ink`."""
+    red, green, blue = od[..., 0], od[..., 1], od[..., 2]
+    return np.asarray((green > 0.9) & (red < 0.25 * green) & (blue > 0.7 * green))
 
 
 def faint_ink(od: FloatImage) -> Mask:

@@ -15,7 +15,7 @@ from jecur.slide.reader import Slide
 from jecur.slide.tiling import TileGrid, TileLoss
 from jecur.slide.tissue import TissueMask
 
-__all__ = ["SlideQuality", "TileQuality", "judge_slide", "measure_tiles"]
+__all__ = ["SlideQuality", "TileQuality", "is_enlarged", "judge_slide", "measure_tiles"]
 
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _TISSUE_OD = 0.1
@@ -66,6 +66,11 @@ class TileQuality:
     def inked(self, settings: QualitySettings) -> BoolVector:
         """Tiles under pen or black, (n,) bool."""
         return np.asarray(self.ink_fraction + self.black_fraction > settings.max_ink_fraction)
+
+    def scorable(self, settings: QualitySettings, *, enlarged: bool) -> BoolVector:
+        """Tiles worth scoring, (n,) bool: not inked and, unless ``enlarged``, not out of focus."""
+        clean = ~self.inked(settings)
+        return clean if enlarged or not settings.drop_blurred else clean & ~self.blurred(settings)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -229,7 +234,7 @@ def _warnings(
     if inked > settings.max_bad_fraction:
         found.append(("ink", f"pen or black edges cover up to {inked:.0%} of the tissue"))
     wanted = grid.side_um / grid.output_px
-    if slide.mpp > _LOW_RESOLUTION * wanted:
+    if is_enlarged(slide, grid):
         found.append(
             (
                 "low-resolution",
@@ -241,6 +246,11 @@ def _warnings(
             ("mpp-from-objective", f"{slide.mpp:.3g} um/px inferred from {slide.objective:g}x")
         )
     return found
+
+
+def is_enlarged(slide: Slide, grid: TileGrid) -> bool:
+    """Whether the slide's pixels are much coarser than the tiles', which then look soft."""
+    return slide.mpp > _LOW_RESOLUTION * grid.side_um / grid.output_px
 
 
 def _share(values: BoolVector) -> float:

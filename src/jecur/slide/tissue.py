@@ -19,6 +19,8 @@ __all__ = ["TissueMask", "find_tissue"]
 _SMALLEST_INK_MM2 = 0.004
 """Ink-colored specks below this are pigment or dirt, not pen."""
 _FAINT_INK_REACH_UM = 240.0
+_LEAST_RED_PIXELS = 60
+"""Overview pixels of dense red ink, about 0.004 mm2, that show a red pen was used."""
 _SMALLEST_OVERVIEW_PX = 4
 _LEAST_HE_FRACTION = 0.5
 _LEAST_STAINED = 0.002
@@ -136,7 +138,7 @@ def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:
     glass = color.estimate_glass(overview)
     planes = _planes(overview, glass)
     _require_he(planes, ~damage, slide.path.name)
-    marks = _pen(planes, settings)
+    marks = _pen(planes, settings, overview, glass)
     mask = _tissue(planes.magenta, marks, damage, settings)
     if not mask.any():
         raise SlideError(
@@ -190,10 +192,11 @@ def _require_he(planes: _Planes, readable: Mask, name: str) -> None:
         )
 
 
-def _pen(planes: _Planes, settings: TissueSettings) -> Mask:
+def _pen(planes: _Planes, settings: TissueSettings, overview: RGB, glass: Vector) -> Mask:
     """Pen and black edges, (h, w), widened by the margin where ink fades.
 
-    Thin red ink is believed only within ``_FAINT_INK_REACH_UM`` of certain ink.
+    Thin red ink looks like strong eosin. It is believed within ``_FAINT_INK_REACH_UM`` of certain
+    ink; and anywhere on a slide with dense red pen, where it is redder than the slide's own tissue.
     """
     step = settings.overview_um_per_px
     specks = _pixels(_SMALLEST_INK_MM2, settings)
@@ -202,7 +205,26 @@ def _pen(planes: _Planes, settings: TissueSettings) -> Mask:
     if certain.any() and planes.faint_ink.any():
         near = _dilated(certain & ~planes.black, round(_FAINT_INK_REACH_UM / step))
         marks = certain | (near & _mostly(planes.faint_ink | planes.ink))
+    if certain.any():
+        marks |= remove_small_objects(
+            _mostly(_thin_red(planes, certain, overview, glass)), max_size=specks
+        )
     return _dilated(marks, round(settings.ink_margin_um / step))
+
+
+def _thin_red(planes: _Planes, certain: Mask, overview: RGB, glass: Vector) -> Mask:
+    """Red of pen by comparison with the slide's tissue; nothing on a slide without dense red pen."""
+    nothing = np.zeros_like(certain)
+    dense = color.red_ink(color.optical_density(overview[certain & planes.ink], glass)).sum()
+    tissue = planes.stained & planes.he_colored & ~_dilated(certain, _BLACK_FRINGE_PX)
+    if dense < _LEAST_RED_PIXELS or not tissue.any():
+        return nothing
+    own = np.median(color.optical_density(overview[tissue], glass), axis=0)
+    thin = nothing
+    for top in range(0, len(thin), _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        thin[rows] = color.redder_than_tissue(color.optical_density(overview[rows], glass), own)
+    return thin | (planes.ink & ~planes.black)
 
 
 def _mostly(mask: Mask) -> Mask:
