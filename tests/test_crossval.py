@@ -26,7 +26,14 @@ from jecur.survival.concordance import concordance
 from jecur.survival.held_out import held_out_statistics
 
 TRAINING = TrainingSettings(
-    epochs=1, frozen_blocks=6, tiles_per_bag=1, l2=0.0, good_months=30.0, poor_months=29.0
+    encoder="mobilenetv2_035",
+    start="random",
+    epochs=1,
+    frozen_blocks=6,
+    tiles_per_bag=1,
+    l2=0.0,
+    good_months=30.0,
+    poor_months=29.0,
 )
 
 
@@ -169,8 +176,14 @@ def test_a_slide_under_a_training_and_a_validation_patient_is_caught_before_trai
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
-def test_train_stops_at_the_model_and_score_takes_it(study, tmp_path, capsys):
-    out = tmp_path / "run"
+def _slides_of(finished, folder):
+    """Copy that run's slides: preparing them again would show nothing new."""
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("parts", "scores.csv"))
+    return folder
+
+
+def test_train_stops_at_the_model_and_score_takes_it(study, finished, tmp_path, capsys):
+    out = _slides_of(finished, tmp_path / "run")
     assert run(["train", str(study), "--out", str(out), "-j", "1", "--json"]) == SOME_FAILED
     facts = json.loads(capsys.readouterr().out)
     assert Path(facts["model"]).is_file()
@@ -184,14 +197,14 @@ def test_train_stops_at_the_model_and_score_takes_it(study, tmp_path, capsys):
     assert not table["seen_in_training"].any()
 
 
-def test_inner_folds_choose_the_epochs_without_the_outer_fold(study, tmp_path):
+def test_inner_folds_choose_the_epochs_without_the_outer_fold(study, finished, tmp_path):
     settings = read_study(study)
     training = msgspec.structs.replace(settings.training, epochs=2)
     longer = msgspec.structs.replace(settings, training=training)
     folder = tmp_path / "study"
-    shutil.copytree(study.parent, folder)
+    shutil.copytree(study.parent, folder)  # times of files are kept
     (folder / "study.toml").write_text(write_study(longer))
-    out = tmp_path / "cv"
+    out = _slides_of(finished, tmp_path / "cv")
     arguments = ["crossval", str(folder / "study.toml"), "--out", str(out), "--folds", "2"]
     assert run([*arguments, "--inner-folds", "2", "-j", "1"]) == SOME_FAILED
     folds = pd.read_csv(out / "folds.csv")
