@@ -1,0 +1,51 @@
+"""Elastic-net Cox: the plain model without penalty, nothing under a heavy one, the rest between."""
+
+import numpy as np
+import pytest
+
+from jecur.errors import NotEstimableError
+from jecur.survival.cox import fit_cox
+from jecur.survival.elastic_net import fit_elastic_net, fit_elastic_net_by_folds
+from jecur.survival.partial_likelihood import evaluate_likelihood, risk_sets
+
+
+def _data(n=150, p=8, seed=2):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, p))
+    months = rng.exponential(np.exp(-x[:, 0] + 0.7 * x[:, 1])) * 30 + 0.1
+    censored = rng.exponential(60, n) + 0.1
+    return x, np.ceil(np.minimum(months, censored)), months <= censored
+
+
+def test_without_penalty_it_is_the_plain_cox_model():
+    x, months, event = _data(p=3)
+    found = fit_elastic_net(x, months, event, strength=0.0)
+    plain = fit_cox(x, months, event, names=("a", "b", "c"))
+    np.testing.assert_allclose(found.coefficients / found.spread, plain.coefficients, atol=1e-4)
+
+
+def test_optimality_conditions_hold_at_the_solution():
+    x, months, event = _data()
+    strength, mix = 0.05, 0.5
+    found = fit_elastic_net(x, months, event, strength=strength, mix=mix)
+    sets = risk_sets(months, event, np.zeros(len(months), dtype=np.int64), "efron")
+    scaled = ((x - found.mean) / found.spread)[sets.order]
+    b = found.coefficients
+    slope = evaluate_likelihood(b, scaled, sets).gradient / len(x) - strength * (1 - mix) * b
+    used = b != 0
+    assert used[:2].all()
+    np.testing.assert_allclose(slope[used], strength * mix * np.sign(b[used]), atol=1e-5)
+    assert np.all(np.abs(slope[~used]) <= strength * mix + 1e-6)
+
+
+def test_folds_choose_a_strength_that_keeps_what_matters_and_little_else():
+    x, months, event = _data(n=200, p=20)
+    found = fit_elastic_net_by_folds(x, months, event, rng=np.random.default_rng(0))
+    size = np.abs(found.coefficients)
+    assert size[:2].min() > 3 * size[2:].max()
+
+
+def test_no_event_is_not_estimable():
+    x, months, _ = _data()
+    with pytest.raises(NotEstimableError):
+        fit_elastic_net(x, months, np.zeros(len(months), dtype=bool), strength=0.1)
