@@ -42,11 +42,14 @@ __all__ = [
     "PreparedSlide",
     "Recipe",
     "SlideOrder",
+    "final_status",
     "png_bytes",
     "prepare_slide",
     "recipe_of_bundle",
     "recipe_of_study",
 ]
+
+Status = Literal["ok", "flagged", "failed"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
@@ -94,7 +97,7 @@ class PreparedSlide:
 
     slide: str
     patient_id: str
-    status: Literal["ok", "flagged", "failed"]
+    status: Status
     code: str = ""
     reason: str = ""
     flags: tuple[str, ...] = ()
@@ -181,13 +184,12 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         quality, kept = _write_bag(slide, tissue, grid, normalizer, order)
         thumbnail_scale = _write_pictures(slide, tissue, folder)
         size, described = slide.size, slide
-    flags = (*quality.flags, *normalizer.flags)
-    status = "flagged" if quality.status == "ok" and normalizer.flags else quality.status
+    status, code, flags = final_status(quality, normalizer.flags)
     prepared = PreparedSlide(
         slide=order.slide,
         patient_id=order.patient,
         status=status,
-        code=quality.code or (normalizer.flags[0] if normalizer.flags else ""),
+        code=code,
         reason=quality.reason,
         flags=flags,
         n_tiles=len(kept),
@@ -205,6 +207,15 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
     _write_tables(folder, grid, kept, normalizer, prepared)
     order.run.mark_complete(order.slide, order.mark)
     return prepared
+
+
+def final_status(
+    quality: SlideQuality, stain_flags: tuple[str, ...]
+) -> tuple[Status, str, tuple[str, ...]]:
+    """Status, gravest code and all flags of a slide, from its tiles and its stains."""
+    flags = (*quality.flags, *stain_flags)
+    status: Status = "flagged" if quality.status == "ok" and stain_flags else quality.status
+    return status, quality.code or (stain_flags[0] if stain_flags else ""), flags
 
 
 def _write_bag(

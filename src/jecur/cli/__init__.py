@@ -9,13 +9,19 @@ import sys
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import learning, model, nuclei, study
+from jecur.cli import learning, model, nuclei, slides, study
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError
 
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
-COMMANDS = (study, nuclei, model, learning)  # importing a module adds its commands to the app
+COMMANDS = (
+    study,
+    nuclei,
+    model,
+    learning,
+    slides,
+)  # importing a module adds its commands to the app
 
 
 def main() -> None:

@@ -1,0 +1,148 @@
+"""Commands that look at slides before a run: inspect, doctor."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, RichProgress, app, console, errors
+
+if TYPE_CHECKING:
+    from jecur.inspection import Inspection
+
+__all__ = ["doctor", "inspect"]
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+@app.command
+def inspect(
+    paths: list[Path],
+    *,
+    as_json: AsJson = False,
+    mpp: float | None = None,
+    preview: Path | None = None,
+    study: Path | None = None,
+) -> int:
+    """Show what the product sees in slides, and whether a run would score them.
+
+    With --json one object a slide, one a line. Exit code 3 if any slide fails.
+
+    Example: jecur inspect slide.svs --preview slide.png
+
+    Parameters
+    ----------
+    paths
+        Slide files, or folders that each hold one DICOM slide.
+    as_json
+        Print JSON and nothing else.
+    mpp
+        Micrometers per pixel, where the files do not say or are wrong.
+    preview
+        PNG to draw for one slide; for several, a folder of PNGs.
+    study
+        Take the limits from this study file rather than the defaults.
+    """
+    from jecur.inspection import default_recipe, inspect_slide
+    from jecur.preparation import recipe_of_study
+    from jecur.settings import read_study
+
+    recipe = recipe_of_study(read_study(study)) if study else default_recipe()
+    if preview is not None and len(paths) > 1:
+        preview.mkdir(parents=True, exist_ok=True)
+    worst = OK
+    for path in paths:
+        picture = preview / f"{path.stem}.png" if preview and len(paths) > 1 else preview
+        found = inspect_slide(path, recipe, mpp=mpp, preview=picture)
+        if as_json:
+            print(json.dumps(found.to_dict()))  # noqa: T201 - the one object asked for
+        else:
+            _tell(found)
+        worst = SOME_FAILED if found.status == "failed" else worst
+    return worst
+
+
+@app.command
+def doctor(folder: Path, *, table: Path, study: Path | None = None, as_json: AsJson = False) -> int:
+    """Look a whole cohort over before a long run: slides, scales, names, events.
+
+    Exit code 3 if a slide cannot be opened or is in the table under two patients.
+
+    Example: jecur doctor slides --table clinical.csv --study study.toml
+
+    Parameters
+    ----------
+    folder
+        Folder of the slides.
+    table
+        Clinical table.
+    study
+        Study file that names columns and codes; without it the columns must be patient_id, time
+        (months), event (1 or 0), role and slide.
+    as_json
+        Print JSON and nothing else.
+    """
+    import msgspec
+
+    from jecur.cohort.cohort import read_cohort
+    from jecur.doctor import examine_cohort
+    from jecur.settings import CohortSettings, EndpointSettings, read_study
+
+    if not folder.is_dir():
+        errors.print(
+            f"[red]error:[/] expected a folder of slides, found none at {escape(str(folder))}"
+        )
+        return USER_ERROR
+    plain = CohortSettings(
+        endpoint=EndpointSettings(
+            kind="recurrence-free survival",
+            unit="months",
+            event_values=("1",),
+            censored_values=("0",),
+        )
+    )
+    settings = msgspec.structs.replace(
+        read_study(study).cohort if study else plain,
+        table=str(table.resolve()),
+        slide_folder=str(folder.resolve()),
+    )
+    cohort = read_cohort(settings, Path.cwd())
+    with RichProgress() as progress:
+        checkup = examine_cohort(cohort, progress=progress)
+    worst = SOME_FAILED if any(f.severity == "error" for f in checkup.findings) else OK
+    if as_json:
+        print(json.dumps(checkup.to_dict()))  # noqa: T201 - the one object asked for
+        return worst
+    for finding in checkup.findings:
+        color = "red" if finding.severity == "error" else "yellow"
+        console.print(
+            f"[{color}]{finding.severity}[/] {escape(finding.subject)}: "
+            f"{escape(finding.message)} \\[{finding.code}]",
+            soft_wrap=True,
+        )
+    roles = ", ".join(f"{role} {e} of {n}" for role, (e, n) in checkup.events.items() if n)
+    console.print(
+        f"{checkup.n_patients} patients used, {checkup.n_excluded} left out; {checkup.n_slides} "
+        f"slides, {checkup.n_unreadable} unreadable. Events: {roles or 'none'}.",
+        soft_wrap=True,
+    )
+    return worst
+
+
+def _tell(found: "Inspection") -> None:
+    color = {"ok": "green", "flagged": "yellow", "failed": "red"}[found.status]
+    scale = "unknown" if found.mpp is None else f"{found.mpp:.4g} um/px ({found.mpp_source})"
+    area = "" if found.tissue_mm2 is None else f", tissue {found.tissue_mm2:g} mm2"
+    console.print(
+        f"[bold]{escape(found.file)}[/]  [{color}]{found.status}[/] {found.code}\n"
+        f"  {found.vendor or 'unknown'} by {found.reader or 'no reader'}, {found.width} x "
+        f"{found.height} px, {found.levels} levels, {scale}{area}, {found.n_tiles} tiles to score, "
+        f"{found.n_tiles_left_out} left out",
+        soft_wrap=True,
+    )
+    if found.reason:
+        console.print(f"  {escape(found.reason)}", soft_wrap=True)
+    if found.flags:
+        console.print(f"  flags: {', '.join(found.flags)}")
