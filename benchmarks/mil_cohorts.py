@@ -14,21 +14,25 @@ depend on the tissue: `jecur.simulate` draws both from streams that the effect d
 """
 
 import argparse
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from torch.nn import functional
 
 from jecur.artifacts import RunFolder
 from jecur.cohort.cohort import read_cohort
-from jecur.demo import study_of_virtual_cohort
+from jecur.demo import DEMO_TRAINING, study_of_virtual_cohort
+from jecur.engine import SilentProgress
 from jecur.errors import NotEstimableError
 from jecur.mil.bag import open_bag
+from jecur.mil.pooling import pool_scores
 from jecur.nuclei.features import nuclear_feature_table
 from jecur.preparation import SlideOrder, prepare_slide, recipe_of_study
 from jecur.settings import SimulationSettings, TrainingSettings
@@ -37,6 +41,7 @@ from jecur.survival.auc import time_dependent_auc
 from jecur.survival.concordance import concordance
 from jecur.survival.cox import fit_cox
 from jecur.survival.elastic_net import fit_elastic_net_by_folds
+from jecur.training.loop import LabeledBag, train_encoder
 from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder
 
@@ -216,8 +221,9 @@ class Head(torch.nn.Module):
                 torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
             )
 
-    def forward(self, x, mask):
-        s = self.score(x).squeeze(-1)  # (n, tiles)
+    def forward(self, flat, mask):
+        """(all tiles, d) and where they belong, (n, tiles) -> (n,) scores."""
+        s = spread_out(self.score(flat), mask)  # (n, tiles)
         count = mask.sum(1)
         low, high = s.masked_fill(~mask, -1e4), s.masked_fill(~mask, 1e4)
         match self.pooling:
@@ -242,8 +248,14 @@ class Head(torch.nn.Module):
                 ends = torch.where(ends.abs() > 9e3, ends[:, [0, 0, 2, 2]], ends)
                 return self.mlp(ends).squeeze(-1)
             case "attention":
-                gate = self.w(torch.tanh(self.v(x)) * torch.sigmoid(self.u(x))).squeeze(-1)
+                gate = self.w(torch.tanh(self.v(flat)) * torch.sigmoid(self.u(flat)))
+                gate = spread_out(gate, mask)
                 return (torch.softmax(gate.masked_fill(~mask, -1e4), 1) * s).sum(1)
+
+
+def spread_out(values, mask):
+    """(all tiles, 1) -> (n, tiles), 0 where there is no tile."""
+    return torch.zeros(mask.shape).masked_scatter(mask, values.flatten())
 
 
 def bag_loss(kind: str, score, label, follow: Follow, rows):
@@ -253,9 +265,8 @@ def bag_loss(kind: str, score, label, follow: Follow, rows):
         return -(eta - torch.logcumsumexp(eta, 0))[seen].mean()
     if kind == "cross-entropy":
         return functional.binary_cross_entropy_with_logits(score, label)
-    return torch.stack(
-        [cutoff_cross_entropy(s, bool(y), cutoff=CUTOFF) for s, y in zip(score, label, strict=True)]
-    ).mean()
+    both = [cutoff_cross_entropy(score, poor, cutoff=CUTOFF) for poor in (True, False)]
+    return torch.where(label > 0, *both).mean()
 
 
 def predict(name: str, features: Features, nuclei: np.ndarray, follow: Follow, seed: int):
@@ -273,7 +284,8 @@ def predict(name: str, features: Features, nuclei: np.ndarray, follow: Follow, s
     distinct = poor | (follow.months >= 48.0)
     rows = np.flatnonzero(follow.training & (distinct | (loss == "cox")))
     torch.manual_seed(seed)
-    x, mask = features.x[rows], features.mask[rows]
+    mask = features.mask[rows]
+    x = features.x[rows][mask]
     label = torch.from_numpy(poor[rows].astype(np.float32))
     tiles = pooling == "tile labels"
     head = Head("mean" if tiles else pooling, x.shape[-1])
@@ -281,7 +293,7 @@ def predict(name: str, features: Features, nuclei: np.ndarray, follow: Follow, s
     for _ in range(STEPS):
         optimizer.zero_grad()
         if tiles:
-            s = head.score(x).squeeze(-1)[mask]
+            s = head.score(x).squeeze(-1)
             value = functional.binary_cross_entropy_with_logits(
                 s, label[:, None].expand(mask.shape)[mask]
             )
@@ -291,7 +303,7 @@ def predict(name: str, features: Features, nuclei: np.ndarray, follow: Follow, s
         (value + L2 * kernels).backward()
         optimizer.step()
     with torch.no_grad():
-        risk = head(features.x, features.mask).numpy().astype(float)
+        risk = head(features.x[features.mask], features.mask).numpy().astype(float)
     threshold = {"cutoff": float(np.log(CUTOFF / (1 - CUTOFF))), "cross-entropy": 0.0}.get(
         loss, float(np.median(risk[rows]))
     )
@@ -343,15 +355,71 @@ def line(name: str, channels: str, row: dict, seconds: float) -> str:
     )
 
 
+def encoder_table(out: Path, seeds: list[int], minutes: float) -> None:
+    """Whole encoder with the demonstration's recipe, both channels of a seed, while time allows."""
+    began, found = time.monotonic(), {"rgb": [], "rgb+nuclei": []}
+    follows = []
+    for seed in seeds:
+        if time.monotonic() - began > 60 * minutes:
+            break
+        follow = load_once(out, seed, False)[2]
+        follows.append(follow)
+        for channels, so_far in found.items():
+            start = time.monotonic()
+            so_far.append(train_whole(out, seed, follow, channels))
+            row = summarize([so_far[-1]], [follow])
+            print(
+                line(
+                    f"seed {seed}, demonstration's recipe",
+                    channels.replace("+", "_"),
+                    row,
+                    time.monotonic() - start,
+                ),
+                flush=True,
+            )
+    for channels, risks in found.items():
+        row = summarize(risks, follows)
+        name = f"all {len(follows)} seeds, demonstration's recipe"
+        print(line(name, channels.replace("+", "_"), row, time.monotonic() - began), flush=True)
+
+
+def train_whole(out: Path, seed: int, follow: Follow, channels: str):
+    stored = np.load(out / f"seed{seed}" / "features.npz")
+    run = RunFolder.open(out / f"seed{seed}" / "run")
+    bags = [open_bag([run.slide_folder(p) / "bag.npy"]) for p in stored["patients"].tolist()]
+    poor = follow.event & (follow.months < 19.2)
+    rows = np.flatnonzero(follow.training & (poor | (follow.months >= 48.0)))
+    settings = msgspec.structs.replace(DEMO_TRAINING, seed=seed, channels=channels)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = train_encoder(
+            [LabeledBag(str(k), bags[k], bool(poor[k])) for k in rows],
+            [],
+            settings,
+            checkpoints=Path(folder),
+            mark="benchmark",
+            progress=SilentProgress(),
+        ).encoder
+    risk = []
+    for k in np.flatnonzero(~follow.training):
+        tiles = bags[k].take(range(len(bags[k])))[..., : settings.n_channels]
+        with torch.inference_mode():
+            scores = encoder(torch.from_numpy(np.ascontiguousarray(tiles)))
+        risk.append(pool_scores(scores.numpy()))
+    return np.array(risk), float(np.log(CUTOFF / (1 - CUTOFF)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=("prepare", "table", "encoder"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--minutes", type=float, default=10.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for seed in arguments.seeds:
         prepare(arguments.out, seed)
+    if arguments.stage == "encoder":
+        encoder_table(arguments.out, arguments.seeds, arguments.minutes)
     if arguments.stage == "table":
         cohort_table(arguments.out, arguments.seeds)
 
