@@ -9,7 +9,7 @@ import sys
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import learning, model, nuclei, slides, study
+from jecur.cli import learning, model, nuclei, slides, stain, study
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError
 
@@ -21,6 +21,7 @@ COMMANDS = (
     model,
     learning,
     slides,
+    stain,
 )  # importing a module adds its commands to the app
 
 

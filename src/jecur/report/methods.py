@@ -87,6 +87,7 @@ def _color(stain: StainSettings) -> str:
         "vahadane": "the method of Vahadane (sparse non-negative factorization, "
         f"sparsity {stain.sparsity:g})",
         "macenko": "the method of Macenko (plane of optical densities)",
+        "iche": "intensity centering and contrast-limited equalization in the style of Tam",
         "reinhard": "the method of Reinhard (mean and spread in a perceptual color space)",
     }
     refused = {

@@ -12,8 +12,8 @@ __all__ = ["StainSettings"]
 class StainSettings(Stage, frozen=True):
     """Color normalization. Thresholds and the measurements behind them: docs/color.md."""
 
-    method: Literal["vahadane", "macenko", "reinhard", "none"] = "vahadane"
-    """The paper's ref. 21 by default."""
+    method: Literal["vahadane", "macenko", "reinhard", "iche", "none"] = "vahadane"
+    """Vahadane is the paper's ref. 21; "iche" is in the style of its ref. 20 (abstract read only)."""
     sparsity: Annotated[float, Meta(ge=0)] = 0.02
     """L1 penalty on concentrations when the stains are fitted; the authors' own. StainTools: 0.1."""
     separation_sparsity: Annotated[float, Meta(ge=0)] = 0.02

@@ -4,7 +4,7 @@
 """
 
 from jecur.stain.appearance import Appearance, SlideStain, StainReference
-from jecur.stain.normalizer import Normalizer, fit_normalizer, fit_slide_stain
+from jecur.stain.normalizer import Normalizer, fit_normalizer, fit_slide_stain, restore_normalizer
 from jecur.stain.reference import builtin_reference
 from jecur.stain.stain_matrix import RUIFROK, StainMatrix
 
@@ -18,4 +18,5 @@ __all__ = [
     "builtin_reference",
     "fit_normalizer",
     "fit_slide_stain",
+    "restore_normalizer",
 ]

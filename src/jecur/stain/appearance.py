@@ -86,6 +86,8 @@ class SlideStain:
     """Tissue pixels the fit saw."""
     objective: float | None
     """Vahadane's objective per pixel, squared optical density; None for methods without one."""
+    levels: tuple[float, ...] | None = None
+    """New intensity of each of 256 levels (ICHE-style only)."""
 
     @property
     def stains(self) -> StainMatrix:
@@ -105,6 +107,7 @@ class SlideStain:
             **self.appearance.to_dict(),
             "n_pixels": self.n_pixels,
             "objective": self.objective,
+            "levels": None if self.levels is None else list(self.levels),
             "angles_to_ruifrok": list(self.angles_to_ruifrok),
         }
 
@@ -118,12 +121,13 @@ class SlideStain:
             ``bad-stain-record`` if a field is missing or no number.
         """
         try:
-            objective = fields["objective"]
+            objective, levels = fields["objective"], fields.get("levels")
             return cls(
                 method=str(fields["method"]),
                 appearance=Appearance.from_dict(fields),
                 n_pixels=int(fields["n_pixels"]),
                 objective=None if objective is None else float(objective),
+                levels=None if levels is None else tuple(float(level) for level in levels),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _bad_record("a slide's stain fit", error) from error

@@ -4,7 +4,7 @@ One stain matrix a slide, from pixels sampled over all its tissue, never one a t
 stroma alone has too little hematoxylin to learn from.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,13 +21,14 @@ from jecur.stain.gates import (
     require_two_stains,
     select_tissue,
 )
+from jecur.stain.iche import IcheTransfer, center_shift, centered_levels
 from jecur.stain.macenko import extreme_directions
 from jecur.stain.optical_density import to_optical_density
 from jecur.stain.reinhard import ReinhardTransfer
 from jecur.stain.stain_matrix import StainMatrix
 from jecur.stain.vahadane import estimate_stains
 
-__all__ = ["Normalizer", "fit_normalizer", "fit_slide_stain"]
+__all__ = ["Normalizer", "fit_normalizer", "fit_slide_stain", "restore_normalizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ def fit_slide_stain(pixels: Pixels, settings: StainSettings) -> SlideStain:
     Returns
     -------
     SlideStain
-        For method "reinhard" the stains are Macenko's: the transfer does not use them, the gates
-        do.
+        For methods "reinhard" and "iche" the stains are Macenko's: the transfer does not use them,
+        the gates do.
 
     Raises
     ------
@@ -118,6 +119,13 @@ def fit_slide_stain(pixels: Pixels, settings: StainSettings) -> SlideStain:
     )
     require_two_stains(appearance, settings)
     return SlideStain(settings.method, appearance, len(tissue), objective)
+
+
+def restore_normalizer(
+    slide: SlideStain, settings: StainSettings, reference: StainReference
+) -> Normalizer:
+    """Return the very map that `fit_normalizer` gave, from a slide's stored fit; reads no pixel."""
+    return Normalizer(slide, _transfer(slide, reference.appearance, settings))
 
 
 def fit_normalizer(
@@ -153,11 +161,22 @@ def fit_normalizer(
         if settings.on_refusal == "fail":
             raise
         flags = (f"stain-{refusal.code}", "reference-stains")
-        return Normalizer(None, _transfer(target, target, settings), flags)
-    return Normalizer(slide, _transfer(slide.appearance, target, settings))
+        unchanged = SlideStain(settings.method, target, 0, None, tuple(np.arange(256.0).tolist()))
+        return Normalizer(None, _transfer(unchanged, target, settings), flags)
+    if settings.method == "iche":
+        levels = centered_levels(select_tissue(pixels, settings), slide.appearance, target)
+        slide = replace(slide, levels=levels)
+    return Normalizer(slide, _transfer(slide, target, settings))
 
 
-def _transfer(source: Appearance, target: Appearance, settings: StainSettings) -> ColorMap:
+def _transfer(slide: SlideStain, target: Appearance, settings: StainSettings) -> ColorMap:
+    source = slide.appearance
+    if settings.method == "iche":
+        return IcheTransfer(
+            shift=center_shift(source, target),
+            levels=np.array(slide.levels),
+            background=settings.min_optical_density,
+        )
     if settings.method == "reinhard":
         return ReinhardTransfer(
             source_mean=np.array(source.lab_mean),

@@ -17,7 +17,7 @@ import numpy as np
 from jecur.arrays import Matrix, Pixels, Vector
 from jecur.stain.optical_density import WHITE, mean_optical_density
 
-__all__ = ["ReinhardTransfer", "lab_moments"]
+__all__ = ["ReinhardTransfer", "lab_moments", "rgb_of_lab"]
 
 _LMS_OF_RGB = np.array(
     [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]]
@@ -64,11 +64,17 @@ class ReinhardTransfer:
     def __call__(self, pixels: Pixels) -> Pixels:
         """Map (n, 3) uint8."""
         moved = (_to_lab(pixels) - self.source_mean) * self.scale + self.target_mean
-        rgb = 10.0 ** (moved @ _LOG_LMS_OF_LAB.T) @ _RGB_OF_LMS.T * WHITE
+        rgb = rgb_of_lab(moved)
         weight = np.minimum(mean_optical_density(pixels) / self.background, 1.0)[:, None]
         blended = weight * rgb + (1.0 - weight) * pixels
         rounded: Pixels = np.clip(np.rint(blended), 0, WHITE).astype(np.uint8)
         return rounded
+
+
+def rgb_of_lab(lab: Matrix) -> Matrix:
+    """Gray levels, (..., 3), of colors in l-alpha-beta, (..., 3); not clipped."""
+    rgb: Matrix = 10.0 ** (lab @ _LOG_LMS_OF_LAB.T) @ _RGB_OF_LMS.T * WHITE
+    return rgb
 
 
 def _to_lab(pixels: Pixels) -> Matrix:
