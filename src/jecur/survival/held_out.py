@@ -181,7 +181,8 @@ def _mean(folds: Sequence[FoldStatistics], counts: tuple[int, int], level: float
     # Repeats divide the same patients again: they do not add degrees of freedom.
     n = min(len(values), sum(f.repeat == folds[0].repeat for f in folds))
     half = float(student.ppf(0.5 + level / 2, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n))
-    return Reported(mean, mean - half, mean + half, None, None, *counts, level, method)
+    lower, upper = max(mean - half, 0.0), min(mean + half, 1.0)
+    return Reported(mean, lower, upper, None, None, *counts, level, method)
 
 
 def _text(value: Reported) -> str:
