@@ -17,6 +17,7 @@ import pandas as pd
 from jecur.artifacts import RunFolder, write_json, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Exclusion, Patient, read_cohort
+from jecur.cohort.csv_text import csv_text
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
     DistinctOutcome,
@@ -274,10 +275,12 @@ def _write(
     excluded: tuple[Exclusion, ...],
 ) -> CrossvalFindings:
     run, study = bench.run, bench.study
-    path = write_text(run.root / "scores.csv", _csv(scores))
+    path = write_text(run.root / "scores.csv", csv_text(scores))
     write_text(
         run.root / "exclusions.csv",
-        _csv(pd.DataFrame([(e.patient, e.role, e.reason) for e in excluded], columns=_EXCLUSION)),
+        csv_text(
+            pd.DataFrame([(e.patient, e.role, e.reason) for e in excluded], columns=_EXCLUSION)
+        ),
     )
     statistics = held_out_statistics(
         scores["risk"].to_numpy(),
@@ -293,7 +296,7 @@ def _write(
     rows["concordance"] = [row.concordance for row in statistics.folds]
     rows["pairs"] = [row.pairs for row in statistics.folds]
     rows["reason"] = [row.reason for row in statistics.folds]
-    write_text(run.root / "folds.csv", _csv(rows))
+    write_text(run.root / "folds.csv", csv_text(rows))
     how = [{"method": division.method, "imbalance": division.imbalance} for division in divisions]
     definition = endpoint_definition(study.cohort.endpoint)
     write_json(
@@ -316,10 +319,6 @@ def _write(
 
 
 _EXCLUSION = ["patient_id", "role", "reason"]
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _summary(

@@ -17,6 +17,7 @@ from jecur.arrays import BoolVector
 from jecur.artifacts import RunFolder, library_versions, write_json, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
+from jecur.cohort.csv_text import csv_text
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.learning import RESEARCH_USE_ONLY, Learners
 from jecur.preparation import PreparedSlide
@@ -241,7 +242,7 @@ def _reasons(counts: Mapping[str, int]) -> tuple[Reason, ...]:
 def _write_exclusions(excluded: Sequence[Exclusion], run: RunFolder) -> None:
     rows = [{"patient_id": e.patient, "role": e.role, "reason": e.reason} for e in excluded]
     frame = pd.DataFrame(rows, columns=["patient_id", "role", "reason"])
-    write_text(run.root / "exclusions.csv", frame.to_csv(index=False, lineterminator="\n"))
+    write_text(run.root / "exclusions.csv", csv_text(frame))
 
 
 def _statements(trained: Mapping[str, int], n_unmatched: int) -> tuple[str, ...]:

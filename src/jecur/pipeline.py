@@ -16,6 +16,7 @@ import pandas as pd
 from jecur.artifacts import RunFolder, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
+from jecur.cohort.csv_text import csv_text
 from jecur.cohort.selection import refuse_shared_files, select_distinct_outcome
 from jecur.engine import Failure, Progress, run_all
 from jecur.errors import TableError
@@ -143,6 +144,9 @@ def prepare_study(
     run.log("study", name=study.name)
     write_text(run.root / "study.toml", write_study(study))
     cohort = read_cohort(study.cohort, folder)
+    run.log("table", source=cohort.source, notes=list(cohort.notes))
+    for note in cohort.notes:
+        progress.say(note)
     for name in cohort.unmatched_slides:
         run.log("unmatched-slide", file=name)
         progress.say(
@@ -209,7 +213,7 @@ def prepare_slides(
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
         prepared[order.slide] = result
     rows = [prepared[order.slide].row() for order in orders]
-    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    table = csv_text(pd.DataFrame(rows))
     write_text(run.root / "slides.csv", table)
     return prepared
 

@@ -12,6 +12,7 @@ from PIL import Image
 from jecur.arrays import RGB, Logits
 from jecur.artifacts import RunFolder, atomic_path, fingerprint, sha256_file, write_text
 from jecur.bundle import read_bundle
+from jecur.cohort.csv_text import csv_text
 from jecur.engine import Progress
 from jecur.explain.heatmap import (
     ScoreScale,
@@ -153,7 +154,7 @@ def _write_scores(
             for p in patients
         ]
     )
-    write_text(run.root / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
+    write_text(run.root / "scores.csv", csv_text(frame))
 
 
 def write_heatmaps(

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
+import msgspec
 import pandas as pd
 
 from jecur.cohort.endpoint import read_follow_up
-from jecur.cohort.table import Table, read_table
+from jecur.cohort.table import Table, name_rows, read_table
 from jecur.errors import TableError
 from jecur.settings import CohortSettings, Covariate
 
-__all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_cohort"]
+__all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_clinical", "read_cohort"]
 
 _SLIDE_SUFFIXES = {".svs", ".mrxs", ".ndpi", ".scn", ".bif", ".vms", ".tif", ".tiff"}
 
@@ -53,6 +54,8 @@ class Patient:
     slides: tuple[SlideEntry, ...]
     covariates: Mapping[str, float | str | None]
     """Column -> number, level, or None if unknown."""
+    competing: bool = False
+    """Died without the event, where the study declares that a competing risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,10 @@ class Cohort:
     covariates: tuple[Covariate, ...]
     unmatched_slides: tuple[str, ...] = ()
     """Slide files in the slide folder that no patient names."""
+    source: str = ""
+    """How the table was read: file, encoding, separator, sheet."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the table should know: it is not wrong, but it was not declared."""
 
     def of_role(self, role: Role) -> tuple[Patient, ...]:
         """Patients of one role, in the table's order."""
@@ -94,10 +101,10 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     TableError
         If the table cannot be read as declared: names columns and rows.
     """
-    table = read_table(folder / settings.table)
+    table = read_table(folder / settings.table, settings.format)
     columns = settings.columns
-    ids = table.column(columns.patient, "patient")
-    _check_ids(table, ids)
+    ids = table.identifiers(columns.patient, "patient")
+    _check_ids(table, ids, settings.missing_values)
     follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
     roles = _roles(table, settings)
     slides = _slides(table, settings, folder)
@@ -107,16 +114,46 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     for i, row in enumerate(ids.index):
         role, entries = roles[i], slides[i]
         reason = follow_up.unknown[i] or ("role unknown" if role is None else "")
-        reason = reason or ("no slide named" if not entries else "")
+        reason = reason or ("no slide named" if columns.slide and not entries else "")
         if reason or role is None:
             excluded.append(Exclusion(ids[row], role or "unknown", reason))
             continue
         values = {name: series[i] for name, series in factors.items()}
         months, event = float(follow_up.months[i]), bool(follow_up.event[i])
-        patients.append(Patient(ids[row], role, months, event, sites[row], entries, values))
+        competing = bool(follow_up.competing[i])
+        patients.append(
+            Patient(ids[row], role, months, event, sites[row], entries, values, competing)
+        )
     named = {entry.path for entries in slides for entry in entries}
     unmatched = _unmatched((folder / settings.slide_folder).resolve(), named)
-    return Cohort(tuple(patients), tuple(excluded), settings.covariates, unmatched)
+    return Cohort(
+        tuple(patients),
+        tuple(excluded),
+        settings.covariates,
+        unmatched if columns.slide else (),
+        table.source,
+        _notes(table, columns.patient),
+    )
+
+
+def read_clinical(settings: CohortSettings, folder: Path) -> Cohort:
+    """Read a clinical table for statistics alone: no slide and no role is asked for.
+
+    Everybody with known follow-up is a validation patient; parameters and errors are those of
+    `read_cohort`.
+    """
+    columns = msgspec.structs.replace(settings.columns, slide="", role="", mpp="")
+    return read_cohort(msgspec.structs.replace(settings, columns=columns), folder)
+
+
+def _notes(table: Table, patient: str) -> tuple[str, ...]:
+    numeric = table.n_numeric_ids(patient)
+    if not numeric:
+        return ()
+    return (
+        f"{table.name}: {numeric} ids in column '{patient}' are numbers in the spreadsheet; zeros "
+        "that stood in front of them are gone (format the column as text)",
+    )
 
 
 def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
@@ -127,26 +164,37 @@ def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
     return tuple(sorted(str(p.relative_to(root)) for p in found if p.resolve() not in named))
 
 
-def _check_ids(table: Table, ids: pd.Series) -> None:
-    empty = ids[ids == ""]
+def _check_ids(table: Table, ids: pd.Series, missing: tuple[str, ...]) -> None:
+    empty = ids[(ids == "") | ids.isin(missing)]
     if len(empty):
         raise TableError(
-            f"{table.name}: expected a patient in every row, found none in row {empty.index[0]}"
+            f"{table.name}: expected a patient in every row of column '{ids.name}', found none in "
+            f"{name_rows(empty.index)}; enter the id or delete the row"
+        )
+    odd = ids[[not all(c.isprintable() for c in text) for text in ids]]
+    if len(odd):
+        raise TableError(
+            f"{table.name}: expected letters that can be seen in column '{ids.name}', found "
+            f"{odd.iloc[0]!r} in {name_rows(odd.index)}; type these ids again"
         )
     repeated = ids[ids.duplicated(keep=False)]
     if len(repeated):
         first = repeated.iloc[0]
         rows = ", ".join(map(str, repeated[repeated == first].index))
         same = len(table.frame.loc[repeated[repeated == first].index].drop_duplicates()) == 1
+        others = repeated.nunique() - 1
         raise TableError(
             f"{table.name}: expected one row a patient in column '{ids.name}', found {first!r} in rows "
-            f"{rows} ({'the same' if same else 'with different content'}); keep one row and name all "
+            f"{rows} ({'the same' if same else 'with different content'})"
+            f"{f' and {others} more patients repeated' if others else ''}; keep one row and name all "
             "its slides there, separated by ;",
             code="duplicate-patient",
         )
 
 
 def _roles(table: Table, settings: CohortSettings) -> list[Role | None]:
+    if not settings.columns.role:
+        return ["validation"] * len(table.frame)
     text = table.column(settings.columns.role, "role")
     meaning: dict[str, Role] = {}
     for role in ("training", "tuning", "validation"):
@@ -159,12 +207,15 @@ def _roles(table: Table, settings: CohortSettings) -> list[Role | None]:
     if len(undeclared):
         raise TableError(
             f"{table.name}: expected one of {', '.join(map(repr, meaning))} in column '{text.name}', "
-            f"found {undeclared.iloc[0]!r} in row {undeclared.index[0]}; declare it under [cohort.roles]"
+            f"found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; declare it under "
+            "[cohort.roles]"
         )
     return [meaning.get(value) for value in text]
 
 
 def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[SlideEntry, ...]]:
+    if not settings.columns.slide:
+        return [()] * len(table.frame)
     text = table.column(settings.columns.slide, "slide")
     mpp = pd.Series(float("nan"), index=text.index)
     if settings.columns.mpp:
@@ -181,8 +232,8 @@ def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[
             entry = _entry(table, int(row), root, name, mpp[row])
             if owners.setdefault(entry.id, int(row)) != row or entry.id in {e.id for e in found}:
                 raise TableError(
-                    f"{table.name}: expected each slide once, found {name!r} in rows "
-                    f"{owners[entry.id]} and {row}; a slide belongs to one patient",
+                    f"{table.name}: expected each slide once in column '{text.name}', found {name!r} in "
+                    f"rows {owners[entry.id]} and {row}; a slide belongs to one patient",
                     code="duplicate-slide",
                 )
             found.append(entry)
@@ -194,8 +245,8 @@ def _entry(table: Table, row: int, root: Path, name: str, mpp: float) -> SlideEn
     path = (root / name).resolve()
     if PurePath(name).is_absolute() or not path.is_relative_to(root) or path == root:
         raise TableError(
-            f"{table.name}: expected a file inside the slide folder, found {name!r} in row {row}; "
-            "name slides relative to slide_folder",
+            f"{table.name}: expected a file inside the slide folder in the slide column, found "
+            f"{name!r} in row {row}; name slides relative to slide_folder",
             code="path-outside-folder",
         )
     relative = PurePath(name)
@@ -213,7 +264,7 @@ def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
     if len(undeclared):
         raise TableError(
             f"{table.name}: expected {', '.join(map(repr, covariate.levels))} in column "
-            f"'{covariate.column}', found {undeclared.iloc[0]!r} in row {undeclared.index[0]}; "
+            f"'{covariate.column}', found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; "
             "add it to the covariate's levels or missing_values"
         )
     return [None if gone else str(value) for value, gone in zip(text, absent, strict=True)]

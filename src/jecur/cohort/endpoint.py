@@ -1,52 +1,36 @@
 """Follow-up with a name: what the time runs to, and what counts."""
 
-from dataclasses import dataclass
-
-import numpy as np
 import pandas as pd
 
-from jecur.arrays import BoolVector, Vector
-from jecur.cohort.table import Table
+from jecur.cohort.dates import follow_up_from_dates
+from jecur.cohort.follow_up import DAYS_PER_MONTH, FollowUp, close_follow_up
+from jecur.cohort.table import Table, name_rows
 from jecur.errors import EndpointError
 from jecur.settings import ColumnSettings, EndpointSettings
 
 __all__ = ["DAYS_PER_MONTH", "DEFINITIONS", "FollowUp", "endpoint_definition", "read_follow_up"]
 
-DAYS_PER_MONTH = 365.25 / 12
 _MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 
 DEFINITIONS = {
     "recurrence-free survival": (
         "months from treatment to recurrence or death of any cause, whichever is first"
     ),
-    "time to recurrence": "months from treatment to recurrence; death without recurrence censors",
+    "time to recurrence": "months from treatment to recurrence; death without recurrence {death}",
     "overall survival": "months from treatment to death of any cause",
-    "disease-specific survival": "months from treatment to death of the cancer; other death censors",
+    "disease-specific survival": "months from treatment to death of the cancer; other death {death}",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FollowUp:
-    """Time and event of n patients.
-
-    Parameters
-    ----------
-    months
-        (n,) above 0; NaN where unknown.
-    event
-        (n,) True if the event happened; False also where unknown.
-    unknown
-        (n,) reason a patient has no usable follow-up, "" if he has.
-    """
-
-    months: Vector
-    event: BoolVector
-    unknown: tuple[str, ...]
+_DEATH = {"censors": "censors", "competes": "is a competing risk"}
 
 
 def endpoint_definition(settings: EndpointSettings) -> str:
     """Definition to print beside every number."""
-    return settings.definition or DEFINITIONS[settings.kind]
+    if settings.definition:
+        return settings.definition
+    text = DEFINITIONS[settings.kind].format(death=_DEATH[settings.competing_death])
+    if settings.dates is not None:
+        text += f"; derived from dates, from '{settings.dates.surgery}' on"
+    return text
 
 
 def read_follow_up(
@@ -57,38 +41,51 @@ def read_follow_up(
     Raises
     ------
     EndpointError
-        If an event text was not declared, a time is negative, or the two lists of texts overlap.
+        If an event text was not declared, a time is negative, the lists of texts overlap, or
+        dates contradict each other; names columns and rows.
     """
-    both = set(settings.event_values) & set(settings.censored_values)
-    if both:
-        raise EndpointError(
-            f"expected event_values and censored_values to differ, found {sorted(both)[0]!r} in both"
-        )
+    if settings.dates is not None:
+        return follow_up_from_dates(table, settings, settings.dates, missing)
+    _check_texts(settings, missing)
     text = table.column(columns.event, "event")
     absent = text.isin(missing)
     event = text.isin(settings.event_values)
-    undeclared = text[~absent & ~event & ~text.isin(settings.censored_values)]
+    competing = text.isin(settings.competing_values)
+    undeclared = text[~absent & ~event & ~competing & ~text.isin(settings.censored_values)]
     if len(undeclared):
-        declared = ", ".join(map(repr, (*settings.event_values, *settings.censored_values)))
+        known = (*settings.event_values, *settings.censored_values, *settings.competing_values)
         raise EndpointError(
-            f"{table.name}: expected {declared} in column '{columns.event}', found "
-            f"{undeclared.iloc[0]!r} in row {undeclared.index[0]}; declare it under [cohort.endpoint]"
+            f"{table.name}: expected {', '.join(map(repr, known))} in column '{columns.event}', "
+            f"found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; declare it under "
+            "[cohort.endpoint]"
         )
     time = table.numbers(columns.time, "time", missing)
     negative = time[time < 0]
     if len(negative):
         raise EndpointError(
             f"{table.name}: expected times of 0 or more in column '{columns.time}', found "
-            f"{negative.iloc[0]:g} in row {negative.index[0]}; correct it"
+            f"{negative.iloc[0]:g} in {name_rows(negative.index)}; correct it"
         )
     reasons = pd.Series("", index=text.index)
-    reasons[time == 0] = "no follow-up: time 0"
     reasons[time.isna()] = "time unknown"
     reasons[absent] = "event unknown"
     months = time.to_numpy() * _MONTHS[settings.unit]
-    usable = (reasons == "").to_numpy()
-    return FollowUp(
-        months=np.where(usable, months, np.nan),
-        event=(event.to_numpy() & usable).astype(bool),
-        unknown=tuple(reasons),
-    )
+    return close_follow_up(months, event.to_numpy(), competing.to_numpy(), reasons, settings)
+
+
+def _check_texts(settings: EndpointSettings, missing: tuple[str, ...]) -> None:
+    """Refuse a text with two meanings."""
+    seen: dict[str, str] = {}
+    groups = {
+        "event_values": settings.event_values,
+        "censored_values": settings.censored_values,
+        "competing_values": settings.competing_values,
+        "missing_values": missing,
+    }
+    for name, values in groups.items():
+        for value in values:
+            if seen.setdefault(value, name) != name:
+                raise EndpointError(
+                    f"expected each text with one meaning, found {value!r} in both {seen[value]} "
+                    f"and {name}; keep it in one"
+                )

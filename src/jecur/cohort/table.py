@@ -1,22 +1,31 @@
 """Read tables as people have them: every cell as text, nothing recoded.
 
-CSV (comma or semicolon), TSV and Excel; UTF-8 with or without a mark, UTF-16, or Windows-1252.
+CSV, TSV and Excel (see `text_file` and `excel` for encodings and kinds of cells). Cells lose the
+blanks around them and the apostrophe that marks text before ``= + - @``; nothing else changes.
 Row numbers in messages are the file's own, the heading being row 1.
 """
 
-import csv
-import io
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from jecur.cohort.csv_text import plain_text
+from jecur.cohort.excel import read_excel_rows
+from jecur.cohort.text_file import read_text_rows
 from jecur.errors import TableError
+from jecur.settings import TableFormat
 
-__all__ = ["Table", "read_table"]
+__all__ = ["Table", "name_rows", "read_table"]
 
 _EXCEL = {".xlsx", ".xlsm"}
-_DELIMITERS = ",;\t"
+_OLD_EXCEL = {".xls", ".xlsb", ".ods"}
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
+_EXACT_DIGITS = 15  # a spreadsheet keeps no more digits of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,19 @@ class Table:
         File name, for messages.
     frame
         Every cell a stripped string; the index is the row number in the file.
-    decimal_comma
-        Whether numbers may be written with a comma (semicolon-separated files).
+    decimal
+        Mark between units and tenths; "" finds it for each column and refuses what is ambiguous.
+    kinds
+        Excel: column -> row -> what the cell was, "number", "date" or a format of zeros.
+    source
+        One line: how the file was read.
     """
 
     name: str
     frame: pd.DataFrame
-    decimal_comma: bool = False
+    decimal: str = "."
+    kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    source: str = ""
 
     def column(self, name: str, purpose: str) -> pd.Series:
         """One column.
@@ -53,109 +68,175 @@ class Table:
             )
         return self.frame[name]
 
+    def identifiers(self, name: str, purpose: str) -> pd.Series:
+        """One column of ids: text cells as they are, numeric Excel cells as they are displayed.
+
+        Raises
+        ------
+        TableError
+            If a spreadsheet has made a date, a fraction or a rounded number of an id.
+        """
+        text = self.column(name, purpose).copy()
+        spoilt = []
+        for row, kind in self.kinds.get(name, {}).items():
+            digits = text[row].lstrip("-")
+            if kind == "date" or not digits.isdigit() or len(digits) > _EXACT_DIGITS:
+                spoilt.append(row)
+            elif kind != "number":
+                text[row] = text[row].zfill(len(kind))
+        if spoilt:
+            raise TableError(
+                f"{self.name}: expected ids in column '{name}', found {text[spoilt[0]]!r} in "
+                f"{name_rows(spoilt)}, which the spreadsheet keeps as a date, a fraction or a "
+                "number too long for it; format the column as text and enter them again"
+            )
+        return text
+
+    def n_numeric_ids(self, name: str) -> int:
+        """Numeric Excel cells in a column of ids: zeros in front of them are already lost."""
+        return sum(kind == "number" for kind in self.kinds.get(name, {}).values())
+
     def numbers(self, name: str, purpose: str, missing: tuple[str, ...]) -> pd.Series:
         """One column as float64, NaN where the text says unknown.
 
         Raises
         ------
         TableError
-            If a cell is neither a number nor declared missing; names the rows.
+            If a cell is neither a number nor declared missing, or its decimal mark is not clear;
+            names the rows.
         """
         text = self.column(name, purpose)
         given = text[~text.isin(missing)]
-        plain = given.str.replace(",", ".", n=1, regex=False) if self.decimal_comma else given
-        values = pd.to_numeric(plain, errors="coerce")
-        bad = values[values.isna() | ~values.abs().lt(float("inf"))].index
+        mark = self.decimal or self._mark(name, given)
+        typed = [self.kinds.get(name, {}).get(int(row)) for row in given.index]
+        values = np.array(
+            [_number(cell, "." if kind else mark) for cell, kind in zip(given, typed, strict=True)],
+            dtype=np.float64,
+        )
+        bad = given.index[~np.isfinite(values)]
         if len(bad):
             raise TableError(
-                f"{self.name}: expected numbers in column '{name}', found {text[bad[0]]!r} in "
-                f"{_rows(bad)}; correct them or declare the text as missing"
+                f"{self.name}: expected numbers{_with_mark(mark)} in column '{name}', found "
+                f"{text[bad[0]]!r} in {name_rows(bad)}; correct them or declare the text as missing"
             )
-        return values.reindex(text.index).astype("float64")
+        return pd.Series(values, index=given.index, dtype="float64").reindex(text.index)
+
+    def _mark(self, name: str, given: pd.Series) -> str:
+        """Find the decimal mark of a column where both are in use among people."""
+        rows = {mark: given.index[given.str.contains(mark, regex=False)] for mark in ",."}
+        if len(rows[","]) and len(rows["."]):
+            raise TableError(
+                f"{self.name}: expected one decimal mark in column '{name}', found a comma in "
+                f"{name_rows(rows[','])} and a point in {name_rows(rows['.'])}; correct them, or "
+                "declare decimal under [cohort.format]"
+            )
+        mark = "," if len(rows[","]) else "."
+        cells = given[rows[mark]]
+        if len(cells) and all(_THOUSANDS[mark].fullmatch(cell) for cell in cells):
+            raise TableError(
+                f"{self.name}: expected a clear decimal mark in column '{name}', found "
+                f"{cells.iloc[0]!r} in {name_rows(rows[mark])}, thousands or decimals; declare "
+                "decimal under [cohort.format]"
+            )
+        return mark
 
 
-def read_table(path: Path, *, sheet: str | int = 0) -> Table:
+def read_table(path: Path, form: TableFormat | None = None) -> Table:
     """Read a CSV, TSV or Excel file.
 
     Parameters
     ----------
     path
         The file.
-    sheet
-        Excel: name or number of the sheet.
+    form
+        Encoding, separator, decimal mark, sheet; what is not declared is found, and told in
+        `Table.source`.
 
     Raises
     ------
     TableError
         If the file is absent, empty, not a table, or two columns share a name.
     """
+    form = form or TableFormat()
     if not path.is_file():
         raise TableError(
             f"expected a table at {path}, found none; correct `table` in the study file"
         )
-    if path.suffix.lower() in _EXCEL:
-        rows, delimiter = _excel_rows(path, sheet), ","
+    suffix = path.suffix.lower()
+    if suffix in _OLD_EXCEL:
+        raise TableError(f"{path.name}: expected .xlsx, .csv or .tsv, found {suffix}; save it so")
+    kinds: dict[tuple[int, int], str] = {}
+    decimal: str = form.decimal
+    if suffix in _EXCEL:
+        excel = read_excel_rows(path, form.sheet)
+        rows, kinds, source = excel.rows, excel.kinds, excel.source
+        decimal = decimal or "."
     else:
-        text = _decode(path)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text)
-        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    numbered = [(i, row) for i, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
-    if len(numbered) < 2:
+        text = read_text_rows(path, form)
+        rows, source = text.rows, text.source
+        decimal = decimal or ("" if text.delimiter == ";" else ".")
+    rows = [(i, [plain_text(c.strip()) for c in row]) for i, row in rows]
+    rows = [(i, row) for i, row in rows if any(row)]
+    if len(rows) < 2:
+        raise TableError(f"{path.name}: expected a heading and at least one row, found {len(rows)}")
+    heading, body = _heading(path.name, rows)
+    index = [i for i, _ in body]
+    frame = pd.DataFrame([row for _, row in body], columns=heading, index=index, dtype="object")
+    if decimal == ",":
+        source += ", decimal comma"
+    return Table(path.name, frame, decimal, _kinds_by_column(kinds, heading, set(index)), source)
+
+
+def _heading(
+    name: str, rows: list[tuple[int, list[str]]]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Check that every row has a cell for every column; drop columns that hold nothing."""
+    first, body = rows[0][1], rows[1:]
+    width = len(first)
+    longer = [i for i, row in body if any(row[width:])]
+    shorter = [i for i, row in body if len(row) < width]
+    if longer or shorter:
+        row = (longer or shorter)[0]
+        found = next(len(cells) for i, cells in body if i == row)
         raise TableError(
-            f"{path.name}: expected a heading and at least one row, found {len(numbered)}"
+            f"{name}: expected {width} cells in every row, found {found} in "
+            f"{name_rows(longer or shorter)}; quote cells that hold the separator, and give "
+            "empty cells their separator"
         )
-    heading = [cell.strip() for cell in numbered[0][1]]
-    _check_shape(path.name, heading, numbered[1:])
-    cells = [
-        [cell.strip() for cell in row] + [""] * (len(heading) - len(row)) for _, row in numbered[1:]
-    ]
-    frame = pd.DataFrame(cells, columns=heading, index=[i for i, _ in numbered[1:]], dtype="object")
-    return Table(path.name, frame, decimal_comma=delimiter == ";")
-
-
-def _check_shape(name: str, heading: list[str], body: list[tuple[int, list[str]]]) -> None:
+    heading = [cell or f"(column {k + 1})" for k, cell in enumerate(first)]
     repeated = sorted({c for c in heading if heading.count(c) > 1})
     if repeated:
         raise TableError(
             f"{name}: expected every column once, found several '{repeated[0]}'; rename them"
         )
-    for row_number, row in body:
-        if any(cell.strip() for cell in row[len(heading) :]):
-            raise TableError(
-                f"{name}: expected {len(heading)} cells in row {row_number}, found {len(row)}; "
-                "quote cells that hold the separator"
-            )
+    return heading, [(i, row[:width]) for i, row in body]
 
 
-def _decode(path: Path) -> str:
-    raw = path.read_bytes()
-    marked = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ["utf-16"] if marked else ["utf-8-sig", "cp1252"]:
-        try:
-            text = raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise TableError(
-        f"{path.name}: expected text, found binary data; save the table as CSV in UTF-8"
-    )
+def _kinds_by_column(
+    kinds: Mapping[tuple[int, int], str], heading: list[str], rows: set[int]
+) -> dict[str, dict[int, str]]:
+    by_column: dict[str, dict[int, str]] = {}
+    for (row, column), kind in kinds.items():
+        if row in rows and column < len(heading):
+            by_column.setdefault(heading[column], {})[row] = kind
+    return by_column
 
 
-def _delimiter(text: str) -> str:
-    heading = text.lstrip().split("\n", 1)[0]
-    return max(_DELIMITERS, key=heading.count)
+def _number(cell: str, mark: str) -> float:
+    """Read one number; NaN if the cell is none."""
+    if mark == ",":
+        if "." in cell:
+            return float("nan")
+        cell = cell.replace(",", ".")
+    return float(cell) if _NUMBER.fullmatch(cell) else float("nan")
 
 
-def _excel_rows(path: Path, sheet: str | int) -> list[list[str]]:
-    try:
-        frame = pd.read_excel(path, sheet_name=sheet, header=None, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, KeyError) as error:
-        raise TableError(f"{path.name}: expected an Excel table, found: {error}") from error
-    return [list(map(str, row)) for row in frame.itertuples(index=False)]
+def _with_mark(mark: str) -> str:
+    return " with a decimal comma" if mark == "," else ""
 
 
-def _rows(index: pd.Index) -> str:
-    shown = ", ".join(map(str, index[:5]))
-    more = f" and {len(index) - 5} more" if len(index) > 5 else ""
-    return f"row{'s' if len(index) > 1 else ''} {shown}{more}"
+def name_rows(rows: "pd.Index | list[int]") -> str:
+    """Name rows in a message: the first five and how many more."""
+    shown = ", ".join(map(str, list(rows)[:5]))
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"

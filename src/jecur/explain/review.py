@@ -4,8 +4,6 @@ The paper recorded four features on the 200 highest and 200 lowest tiles. The re
 know which end a tile is from: ``review.csv`` holds only tile numbers, ``key.csv`` the rest.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jecur.artifacts import atomic_path, write_text
+from jecur.cohort.csv_text import csv_rows
 
 __all__ = ["FEATURES", "ReviewTile", "write_review_sheet"]
 
@@ -63,8 +62,4 @@ def write_review_sheet(
 
 
 def _write_csv(path: Path, heading: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heading)
-    writer.writerows(rows)
-    return write_text(path, buffer.getvalue())
+    return write_text(path, csv_rows(heading, rows))

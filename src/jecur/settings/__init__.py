@@ -9,8 +9,10 @@ from jecur.settings.cohort import (
     CohortSettings,
     ColumnSettings,
     Covariate,
+    DateSettings,
     EndpointSettings,
     RoleValues,
+    TableFormat,
 )
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
@@ -26,6 +28,7 @@ __all__ = [
     "ColumnSettings",
     "Covariate",
     "CrossvalSettings",
+    "DateSettings",
     "EndpointSettings",
     "NucleiSettings",
     "QualitySettings",
@@ -36,6 +39,7 @@ __all__ = [
     "StainSettings",
     "StatisticsSettings",
     "StudySettings",
+    "TableFormat",
     "TilingSettings",
     "TissueSettings",
     "TrainingSettings",

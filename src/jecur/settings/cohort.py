@@ -8,10 +8,25 @@ __all__ = [
     "CohortSettings",
     "ColumnSettings",
     "Covariate",
+    "DateSettings",
     "EndpointKind",
     "EndpointSettings",
     "RoleValues",
+    "TableFormat",
 ]
+
+
+class TableFormat(Stage, frozen=True):
+    """How the table's file is written. What is left empty is found, told, and refused in doubt."""
+
+    encoding: str = ""
+    """Such as ``utf-8``, ``utf-16``, ``latin-1``; empty: a mark, else UTF-8, else Windows-1252."""
+    delimiter: Literal["", ",", ";", "\t", "|"] = ""
+    """Between cells; empty: what cuts the heading into most cells."""
+    decimal: Literal["", ".", ","] = ""
+    """Decimal mark; empty: a point, or in ``;`` files what each column clearly uses."""
+    sheet: str = ""
+    """Excel: name of the sheet; the first if empty."""
 
 
 class ColumnSettings(Stage, frozen=True):
@@ -24,9 +39,11 @@ class ColumnSettings(Stage, frozen=True):
     event: str = "event"
     """Event indicator, coded as `EndpointSettings` declares."""
     role: str = "role"
-    """Training, tuning or validation, coded as `CohortSettings.roles` declares."""
+    """Training, tuning or validation, coded as `CohortSettings.roles` declares; if empty, everybody
+    is a validation patient."""
     slide: str = "slide"
-    """Slide file name or names, separated by ``;``, under `CohortSettings.slide_folder`."""
+    """Slide file name or names, separated by ``;``, under `CohortSettings.slide_folder`; if empty,
+    patients need no slide (statistics of a table alone)."""
     site: str = ""
     """Hospital or tissue-source site; empty if unknown."""
     mpp: str = ""
@@ -41,19 +58,62 @@ EndpointKind = Literal[
 ]
 
 
+class DateSettings(Stage, frozen=True):
+    """Columns of dates from which time and event are derived, in place of `ColumnSettings.time`."""
+
+    surgery: str
+    """Start of the clock: resection or transplantation."""
+    last_contact: str
+    """Last day the patient was known to be alive."""
+    recurrence: str = ""
+    """First recurrence. Not used for overall survival."""
+    death: str = ""
+    """Death of any cause."""
+    format: str = "%Y-%m-%d"
+    """As in Python's ``strptime``: ``%d.%m.%Y``, ``%m/%d/%Y``. Excel's own date cells need none."""
+    never_values: tuple[str, ...] = ("",)
+    """Texts in the recurrence and death columns that mean it did not happen; other
+    `CohortSettings.missing_values` mean nobody knows, and leave the patient out."""
+
+
 class EndpointSettings(Stage, frozen=True):
     """What the time runs to, and how the table codes it. Nothing is guessed."""
 
     kind: EndpointKind
-    """Recurrence-free survival counts death as an event; time to recurrence censors it."""
-    unit: Literal["days", "weeks", "months", "years"]
-    """Unit of the time column."""
-    event_values: tuple[str, ...]
-    """Texts in the event column that mean the event happened."""
-    censored_values: tuple[str, ...]
+    """Recurrence-free survival counts death as an event; time to recurrence does not."""
+    unit: Literal["", "days", "weeks", "months", "years"] = ""
+    """Unit of the time column; needed unless ``dates`` are given."""
+    event_values: tuple[str, ...] = ()
+    """Texts in the event column that mean the event happened; needed unless ``dates`` are given."""
+    censored_values: tuple[str, ...] = ()
     """Texts in the event column that mean it had not by the end of follow-up."""
+    competing_values: tuple[str, ...] = ()
+    """Texts in the event column that mean death without the event (time to recurrence: without
+    recurrence; disease-specific survival: of another cause)."""
+    competing_death: Literal["censors", "competes"] = "censors"
+    """Death without the event ends follow-up like any censoring, or is a competing risk, which
+    cumulative incidence and Fine-Gray models then see."""
+    dates: DateSettings | None = None
+    """Derive time and event from dates."""
+    time_zero: Literal["exclude", "keep"] = "exclude"
+    """Patients whose follow-up is 0: left out with that reason, or kept (they count in n, and are
+    never at risk at an event). R and the published TCGA tables keep them."""
     definition: str = ""
     """Printed wherever a number appears; a sentence made from ``kind`` if empty."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself; msgspec adds the place in the file."""
+        lacking = [name for name in ("unit", "event_values") if not getattr(self, name)]
+        if self.dates is None and lacking:
+            raise ValueError(
+                f"expected `{'` and `'.join(lacking)}`, or [cohort.endpoint.dates], found none"
+            )
+        whole = self.kind in {"recurrence-free survival", "overall survival"}
+        if whole and (self.competing_values or self.competing_death == "competes"):
+            raise ValueError(
+                f"expected no competing death for {self.kind}, in which death is an event; "
+                "list its texts under event_values"
+            )
 
 
 class RoleValues(Stage, frozen=True):
@@ -88,6 +148,7 @@ class CohortSettings(Stage, frozen=True):
     endpoint: EndpointSettings
     table: str = "clinical.csv"
     """CSV, TSV or Excel file; relative to the study file."""
+    format: TableFormat = TableFormat()
     slide_folder: str = "slides"
     """Folder that holds every slide named in the table; relative to the study file."""
     columns: ColumnSettings = ColumnSettings()

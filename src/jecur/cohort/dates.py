@@ -1,0 +1,175 @@
+"""Time and event from dates: surgery, recurrence, death, last contact.
+
+The clock starts at surgery. It stops at the endpoint's event, else (time to recurrence) at death,
+else at the last contact. An order of dates that cannot be true is refused with its rows.
+"""
+
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+
+from jecur.cohort.follow_up import DAYS_PER_MONTH, FollowUp, close_follow_up
+from jecur.cohort.table import Table, name_rows
+from jecur.errors import EndpointError
+from jecur.settings import DateSettings, EndpointSettings
+
+__all__ = ["follow_up_from_dates"]
+
+_ISO = "%Y-%m-%d"
+
+
+def follow_up_from_dates(
+    table: Table, settings: EndpointSettings, dates: DateSettings, missing: tuple[str, ...]
+) -> FollowUp:
+    """Derive follow-up.
+
+    Parameters
+    ----------
+    table
+        Clinical table.
+    settings
+        The endpoint.
+    dates
+        Its columns of dates.
+    missing
+        Texts that mean unknown.
+
+    Raises
+    ------
+    EndpointError
+        If a text is no date in the declared format, dates contradict each other, or the endpoint
+        cannot be told from dates; names columns and rows.
+    """
+    _check_columns(settings, dates)
+    never = tuple(dates.never_values)
+    start = _Dates(table, dates.surgery, dates.format, missing)
+    contact = _Dates(table, dates.last_contact, dates.format, missing)
+    recurrence = _Dates(table, dates.recurrence, dates.format, missing, never)
+    death = _Dates(table, dates.death, dates.format, missing, never)
+    if settings.kind == "overall survival":
+        recurrence = _Dates(table, "", dates.format, missing)
+    _check_order(table, start, [recurrence, death, contact])
+    _check_order(table, recurrence, [death], until_death=True)
+    _check_order(table, contact, [death], until_death=True)
+    _check_order(table, recurrence, [contact], unless=death)
+
+    reasons = pd.Series("", index=table.frame.index)
+    days, event, competing = [], [], []
+    for row in table.frame.index:
+        stop, happened, by_death, reason = _stop(row, settings, recurrence, death, contact)
+        begun = start.value[row]
+        if begun is None:
+            reason = f"{dates.surgery} unknown"
+        reasons[row] = reason
+        days.append(np.nan if stop is None or begun is None else (stop - begun).days)
+        event.append(happened)
+        competing.append(by_death)
+    months = np.array(days, dtype=np.float64) / DAYS_PER_MONTH
+    return close_follow_up(months, np.array(event), np.array(competing), reasons, settings)
+
+
+class _Dates:
+    """One column: row -> date, or None where it did not happen or is unknown."""
+
+    def __init__(
+        self,
+        table: Table,
+        column: str,
+        form: str,
+        missing: tuple[str, ...],
+        never: tuple[str, ...] = (),
+    ) -> None:
+        self.column = column
+        self.value: dict[int, date | None] = dict.fromkeys(table.frame.index)
+        self.unknown: set[int] = set()
+        if not column:
+            return
+        text = table.column(column, "date")
+        kinds = table.kinds.get(column, {})
+        bad = []
+        for row, cell in text.items():
+            if cell in never or cell in missing:
+                if cell not in never:
+                    self.unknown.add(row)
+                continue
+            parsed = _parse(cell, _ISO if kinds.get(row) == "date" else form)
+            if parsed is None:
+                bad.append(row)
+            self.value[row] = parsed
+        if bad:
+            raise EndpointError(
+                f"{table.name}: expected dates as {form} in column '{column}', found "
+                f"{text[bad[0]]!r} in {name_rows(bad)}; correct them or declare their format"
+            )
+
+
+def _parse(cell: str, form: str) -> date | None:
+    try:
+        return datetime.strptime(cell, form).date()
+    except ValueError:
+        return None
+
+
+def _check_columns(settings: EndpointSettings, dates: DateSettings) -> None:
+    needed = {
+        "recurrence-free survival": ("recurrence", "death"),
+        "time to recurrence": ("recurrence", "death"),
+        "overall survival": ("death",),
+    }.get(settings.kind)
+    if needed is None:
+        raise EndpointError(
+            f"expected a time and an event column for {settings.kind}, found dates, which do not "
+            "tell the cause of death; declare event_values instead of dates"
+        )
+    for name in needed:
+        if not getattr(dates, name):
+            raise EndpointError(
+                f"expected a column of {name} dates for {settings.kind}, found none; "
+                "name it under [cohort.endpoint.dates]"
+            )
+
+
+def _check_order(
+    table: Table,
+    first: _Dates,
+    later: list[_Dates],
+    *,
+    until_death: bool = False,
+    unless: _Dates | None = None,
+) -> None:
+    """Refuse rows in which a later day lies before the first."""
+    for other in later:
+        wrong = [
+            row
+            for row in table.frame.index
+            if (a := first.value[row])
+            and (b := other.value[row])
+            and b < a
+            and (unless is None or unless.value[row] is None)
+        ]
+        if wrong:
+            why = "nothing happens after death" if until_death else "time runs forward"
+            raise EndpointError(
+                f"{table.name}: expected column '{other.column}' not before '{first.column}', found "
+                f"{other.value[wrong[0]]} before {first.value[wrong[0]]} in {name_rows(wrong)}; "
+                f"{why}: correct the dates"
+            )
+
+
+def _stop(
+    row: int, settings: EndpointSettings, recurrence: _Dates, death: _Dates, contact: _Dates
+) -> tuple[date | None, bool, bool, str]:
+    """Return when the clock stops, whether with the event, whether by death without it, reason."""
+    again, died = recurrence.value[row], death.value[row]
+    if again is not None:
+        return again, True, False, ""
+    for dates in (recurrence, death):
+        if row in dates.unknown:
+            return None, False, False, f"{dates.column} unknown"
+    if died is not None:
+        counts = settings.kind != "time to recurrence"
+        return died, counts, not counts, ""
+    if contact.value[row] is None:
+        return None, False, False, f"{contact.column} unknown, and no event"
+    return contact.value[row], False, False, ""

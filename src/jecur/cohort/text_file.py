@@ -1,0 +1,136 @@
+"""Rows of cells out of a text file, in whatever encoding and with whatever separator.
+
+What the study file declares is taken; what it does not is found by a stated rule and told:
+a byte-order mark, else UTF-8, else Windows-1252; the separator that cuts the heading into most
+cells. Nothing is decoded with replacement characters.
+"""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jecur.errors import TableError
+from jecur.settings import TableFormat
+
+__all__ = ["TextRows", "decode", "read_text_rows"]
+
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig", "UTF-8 with a mark"),
+    (b"\xff\xfe", "utf-16", "UTF-16"),
+    (b"\xfe\xff", "utf-16", "UTF-16"),
+)
+_DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_UTF8_PAIR = re.compile(rb"[\xc3\xc4\xc5\xce\xd0][\x80-\xbf]|[\xe2-\xe9][\x80-\xbf]{2}")
+_HINT = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TextRows:
+    """Rows of cells and how they were read.
+
+    Parameters
+    ----------
+    rows
+        Each with its row number as a spreadsheet shows it.
+    delimiter
+        What separated the cells.
+    source
+        One line: encoding and separator, for the record.
+    """
+
+    rows: list[tuple[int, list[str]]]
+    delimiter: str
+    source: str
+
+
+def read_text_rows(path: Path, form: TableFormat) -> TextRows:
+    """Read a CSV or TSV file.
+
+    Raises
+    ------
+    TableError
+        If it cannot be decoded, or quotes do not match: names the row.
+    """
+    text, encoding = decode(path, form.encoding)
+    first = 1
+    delimiter: str = form.delimiter
+    if hint := _HINT.match(text):  # a line that some spreadsheets write and understand
+        text, first = text[hint.end() :], 2
+        delimiter = delimiter or hint.group(1)
+    delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else _delimiter(path, text))
+    rows = []
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            rows.append(next(reader))
+        except StopIteration:
+            break
+        except csv.Error as error:
+            raise TableError(
+                f"{path.name}: expected quotes that match, found an error in row "
+                f"{len(rows) + first} ({error}); correct the quotes in that row"
+            ) from error
+    source = f"{path.name}: {encoding}, separated by {_NAMES[delimiter]}"
+    return TextRows(list(enumerate(rows, first)), delimiter, source)
+
+
+def decode(path: Path, declared: str = "") -> tuple[str, str]:
+    """Return a file's text and the name of its encoding.
+
+    Raises
+    ------
+    TableError
+        If it is not text in the declared encoding, or in any that is looked for.
+    """
+    raw = path.read_bytes()
+    if declared:
+        return _decode_as(path.name, raw, declared), declared
+    for mark, encoding, name in _MARKS:
+        if raw.startswith(mark):
+            return _decode_as(path.name, raw, encoding), name
+    if b"\0" in raw:
+        raise TableError(
+            f"{path.name}: expected text, found binary data; save the table as CSV in UTF-8, or "
+            'declare encoding = "utf-16-le" if it is UTF-16 without a mark'
+        )
+    try:
+        return raw.decode("utf-8"), "UTF-8"
+    except UnicodeDecodeError as error:
+        row = raw[: error.start].count(b"\n") + 1
+    if _UTF8_PAIR.search(raw):
+        raise TableError(
+            f"{path.name}: expected one encoding, found UTF-8 letters and, in row {row}, a byte "
+            "that is none; save the table again in UTF-8, or declare its encoding"
+        )
+    name = f"Windows-1252 (row {row} is no UTF-8; declare the encoding if letters are wrong)"
+    return _decode_as(path.name, raw, "cp1252"), name
+
+
+def _decode_as(name: str, raw: bytes, encoding: str) -> str:
+    try:
+        text = raw.decode(encoding)
+    except (UnicodeError, LookupError) as error:
+        raise TableError(
+            f"{name}: expected text in {encoding}, found: {error}; declare its encoding under "
+            "[cohort.format]"
+        ) from error
+    if "\0" in text:
+        raise TableError(f"{name}: expected text in {encoding}, found binary data")
+    return text.removeprefix("\ufeff")
+
+
+def _delimiter(path: Path, text: str) -> str:
+    heading = text.lstrip("\r\n ").splitlines()[:1]
+    found = {d: len(next(csv.reader(heading, delimiter=d), [])) for d in _DELIMITERS}
+    most = max(found.values())
+    best = [d for d, n in found.items() if n == most]
+    if most > 1 and len(best) > 1:
+        names = " and ".join(_NAMES[d] for d in best)
+        raise TableError(
+            f"{path.name}: expected one separator in the heading, found {names} equally often; "
+            "declare delimiter under [cohort.format]"
+        )
+    return best[0]
