@@ -9,13 +9,14 @@ import sys
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import learning, model, nuclei, slides, stain, study
+from jecur.cli import cohort, learning, model, nuclei, slides, stain, study
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError
 
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
 COMMANDS = (
+    cohort,
     study,
     nuclei,
     model,

@@ -10,9 +10,12 @@ from jecur.settings.cohort import (
     ColumnSettings,
     Covariate,
     DateSettings,
+    EndpointKind,
     EndpointSettings,
     RoleValues,
     TableFormat,
+    TcgaEndpoint,
+    TcgaSettings,
 )
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
@@ -29,6 +32,7 @@ __all__ = [
     "Covariate",
     "CrossvalSettings",
     "DateSettings",
+    "EndpointKind",
     "EndpointSettings",
     "NucleiSettings",
     "QualitySettings",
@@ -40,6 +44,8 @@ __all__ = [
     "StatisticsSettings",
     "StudySettings",
     "TableFormat",
+    "TcgaEndpoint",
+    "TcgaSettings",
     "TilingSettings",
     "TissueSettings",
     "TrainingSettings",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jecur.settings.base import Stage
+from jecur.settings.base import Positive, Stage
 
 __all__ = [
     "CohortSettings",
@@ -13,6 +13,8 @@ __all__ = [
     "EndpointSettings",
     "RoleValues",
     "TableFormat",
+    "TcgaEndpoint",
+    "TcgaSettings",
 ]
 
 
@@ -156,3 +158,21 @@ class CohortSettings(Stage, frozen=True):
     covariates: tuple[Covariate, ...] = ()
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in the time, event and role columns."""
+
+
+TcgaEndpoint = Literal["dfs", "recurrence", "rfs", "os", "dfi", "pfi"]
+
+
+class TcgaSettings(Stage, frozen=True):
+    """Which patients of TCGA-LIHC, and what their time runs to."""
+
+    endpoint: TcgaEndpoint = "dfs"
+    """cBioPortal: ``dfs``, ``os``; BCR biotab: ``recurrence``, ``rfs``; TCGA-CDR: ``dfi``, ``pfi``."""
+    histology: Literal["all", "hcc"] = "all"
+    """``hcc`` leaves out fibrolamellar and mixed carcinoma."""
+    residual: Literal["all", "exclude-r1-r2"] = "all"
+    """``exclude-r1-r2`` keeps R0, RX and unknown: with ``hcc``, the paper's 302 patients and 165
+    recurrences."""
+    afp_cut: Positive = 20.0
+    """AFP above this is positive, ng/ml. The paper does not tell its own; of 15, 20, 400 and the
+    laboratory's upper limit, none gives its hazard ratio (docs/tcga.md)."""
