@@ -1,0 +1,111 @@
+"""Concentrations and objective beside SPAMS, and what normalization does to real images.
+
+    python benchmarks/stain_peers.py DATA_FOLDER
+
+Needs spams-bin. 20,000 stained pixels of every H&E image of stain, monuseg2018_train and liver.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import spams
+from skimage.color import rgb2lab
+from skimage.metrics import structural_similarity
+from stain_images import read_image
+
+from jecur.settings import StainSettings
+from jecur.stain import builtin_reference, fit_normalizer
+from jecur.stain.optical_density import mean_optical_density, to_optical_density
+from jecur.stain.separation import separate_stains
+from jecur.stain.stain_matrix import StainMatrix
+from jecur.stain.vahadane import estimate_stains
+
+SPARSITY = 0.02
+N_PIXELS = 20_000
+
+
+def objective(od, stains, amounts):
+    return float((0.5 * ((od - amounts @ stains) ** 2).sum() + SPARSITY * amounts.sum()) / len(od))
+
+
+def beside_spams(rgb):
+    """Greatest difference of concentrations, and relative excess of our objective over SPAMS'."""
+    pixels = rgb.reshape(-1, 3)
+    pixels = pixels[mean_optical_density(pixels) > 0.15]
+    rng = np.random.default_rng(0)
+    pixels = pixels[rng.permutation(len(pixels))[:N_PIXELS]]
+    od = to_optical_density(pixels)
+    fit = estimate_stains(od, sparsity=SPARSITY, rng=rng).stains
+    columns = np.asfortranarray(od.T)
+    ours = separate_stains(od, fit, sparsity=SPARSITY)
+    lasso = {"mode": 2, "lambda1": SPARSITY, "pos": True, "numThreads": 1}
+    theirs = spams.lasso(columns, D=np.asfortranarray(fit.vectors.T), **lasso).toarray().T
+    learned = spams.trainDL(
+        columns, K=2, lambda1=SPARSITY, mode=2, modeD=0, posAlpha=True, posD=True, iter=500,
+        verbose=False, numThreads=1, batchsize=512,
+    )  # fmt: skip
+    amounts = spams.lasso(columns, D=np.asfortranarray(learned), **lasso).toarray().T
+    their_objective = objective(od, learned.T, amounts)
+    excess = objective(od, fit.vectors, ours) / their_objective - 1.0
+    return float(np.abs(ours - theirs).max()), excess
+
+
+def color_and_structure(paths):
+    """Spread of mean stain color before and after, and SSIM of lightness on stained tissue."""
+    means, likeness = {"before": [], "after": []}, []
+    for path in paths:
+        rgb = read_image(path)
+        normal = fit_normalizer(rgb.reshape(-1, 3), StainSettings(), builtin_reference())
+        painted = normal.apply(rgb[None])[0]
+        stained = mean_optical_density(rgb.reshape(-1, 3)).reshape(rgb.shape[:2]) > 0.15
+        for key, image in (("before", rgb), ("after", painted)):
+            means[key].append(rgb2lab(image)[stained].mean(axis=0))
+        light = [rgb2lab(image)[..., 0] for image in (rgb, painted)]
+        # lightness up to a linear change: normalization is meant to change level and contrast
+        scaled = np.polyval(np.polyfit(light[1][stained], light[0][stained], 1), light[1])
+        full = [structural_similarity(light[0], x, data_range=100.0, full=True)[1][stained].mean()
+                for x in (light[1], scaled)]  # fmt: skip
+        likeness.append(full)
+    spread = {k: float(np.sqrt(np.var(v, axis=0).sum())) for k, v in means.items()}
+    return spread, np.array(likeness)
+
+
+def main(data):
+    rng = np.random.default_rng(1)
+    od = rng.gamma(1.0, 1.0, (50_000, 3))
+    stains = StainMatrix.from_rows([[0.6, 0.7, 0.4], [0.2, 0.85, 0.5]])
+    theirs = spams.lasso(
+        np.asfortranarray(od.T), D=np.asfortranarray(stains.vectors.T), mode=2, lambda1=SPARSITY,
+        pos=True,
+    ).toarray().T  # fmt: skip
+    worst = np.abs(separate_stains(od, stains, sparsity=SPARSITY) - theirs).max()
+    print(f"random pixels: greatest difference of concentrations {worst:.1e}")
+    monuseg = sorted((data / "nuclei/monuseg2018_train/images").iterdir())
+    folders = {
+        "stain": sorted((data / "stain").glob("*.png")),
+        "monuseg2018_train": monuseg,
+        "liver": sorted([*(data / "liver").rglob("*.png"), *(data / "liver").rglob("*.jpg")]),
+    }
+    for name, paths in folders.items():
+        start = time.perf_counter()
+        rows = [(p.name, *beside_spams(read_image(p))) for p in paths]
+        most = max(rows, key=lambda r: r[2])
+        print(
+            f"{name}: {len(rows)} images; concentrations differ by at most "
+            f"{max(r[1] for r in rows):.1e}; objective over SPAMS' trainDL: median "
+            f"{np.median([r[2] for r in rows]):+.3%}, worst {most[2]:+.3%} ({most[0]}); "
+            f"{time.perf_counter() - start:.0f} s"
+        )
+    spread, ssim = color_and_structure(monuseg)
+    print(
+        f"MoNuSeg, {len(monuseg)} images: spread of mean stain color (CIELAB) "
+        f"{spread['before']:.2f} -> {spread['after']:.2f} ({spread['after'] / spread['before'] - 1:+.0%})"
+    )
+    print(f"SSIM of lightness: median {np.median(ssim, 0).round(3)}, least {ssim.min(0).round(3)}")
+    print("(as it is, and up to a linear change of lightness)")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
