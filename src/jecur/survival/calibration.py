@@ -23,7 +23,14 @@ from jecur.survival.censoring import censoring_curve, censoring_part
 from jecur.survival.follow_up import check_follow_up, check_level, check_marker
 from jecur.survival.kaplan_meier import IntervalKind, kaplan_meier
 
-__all__ = ["BrierScore", "CalibrationGroup", "brier_score", "calibration_groups"]
+__all__ = [
+    "BrierScore",
+    "CalibrationGroup",
+    "brier_score",
+    "calibration_groups",
+    "check_probabilities",
+    "integrated_brier_score",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ def brier_score(
         If a prediction is no probability.
     """
     months, seen = check_follow_up(time, event)
-    p = _probabilities(predicted, months.size)
+    p = check_probabilities(predicted, months.size)
     if not np.any(months > horizon):
         raise NotEstimableError(
             f"expected patients followed beyond {horizon:g} months, found none; "
@@ -125,6 +132,38 @@ def brier_score(
     )
 
 
+def integrated_brier_score(
+    predicted: ArrayLike, time: ArrayLike, event: ArrayLike, horizons: ArrayLike
+) -> float:
+    """Brier score averaged over a span of time, by the trapezoid rule [1]_.
+
+    Parameters
+    ----------
+    predicted
+        (n, h) probability of the event by each horizon, in [0, 1].
+    time, event
+        Follow-up of the same n patients: months, and whether the event was seen.
+    horizons
+        (h,) months, rising, two or more.
+
+    Raises
+    ------
+    NotEstimableError
+        If nobody is followed to the last horizon.
+    TableError
+        If shapes do not fit or the horizons do not rise.
+    """
+    p = np.asarray(predicted, dtype=np.float64)
+    at = np.asarray(horizons, dtype=np.float64)
+    if at.ndim != 1 or at.size < 2 or np.any(np.diff(at) <= 0) or p.shape[1:] != at.shape:
+        raise TableError(
+            f"expected rising horizons and one prediction a patient for each, found shapes {at.shape} "
+            f"and {p.shape}; give two horizons or more"
+        )
+    scores = [brier_score(p[:, k], time, event, float(t)).estimate for k, t in enumerate(at)]
+    return float(np.trapezoid(scores, at) / (at[-1] - at[0]))
+
+
 def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, options
     predicted: ArrayLike,
     time: ArrayLike,
@@ -145,7 +184,7 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, o
         If a prediction is no probability.
     """
     months, seen = check_follow_up(time, event)
-    p = _probabilities(predicted, months.size)
+    p = check_probabilities(predicted, months.size)
     edges = np.unique(np.quantile(p, np.linspace(0, 1, n_groups + 1)[1:-1]))
     group = np.searchsorted(edges, p, side="left")
     out = []
@@ -167,7 +206,7 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, o
     return tuple(out)
 
 
-def _probabilities(predicted: ArrayLike, n: int) -> Vector:
+def check_probabilities(predicted: ArrayLike, n: int) -> Vector:
     p = check_marker(predicted, n)
     if np.any((p < 0) | (p > 1)):
         raise TableError(

@@ -196,7 +196,7 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
             "no hazard ratio can be estimated"
         )
     sets = risk_sets(months, seen, stratum, ties)
-    centered, scale = _standardize(x[sets.order], names)
+    centered, scale = standardize(x[sets.order], names)
     beta, at, null, iterations = maximize_likelihood(centered, sets, names)
     covariance = np.linalg.inv(at.information) / np.outer(scale, scale)
     robust = covariance
@@ -267,7 +267,7 @@ def check_covariates(covariates: ArrayLike, n: int, names: tuple[str, ...]) -> M
     return x
 
 
-def _standardize(x: Matrix, names: tuple[str, ...]) -> tuple[Matrix, Vector]:
+def standardize(x: Matrix, names: tuple[str, ...]) -> tuple[Matrix, Vector]:
     """Center and scale; refuse what no model can tell apart."""
     centered = x - x.mean(axis=0)
     scale = centered.std(axis=0)

@@ -10,7 +10,7 @@ from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import JecurError, NotEstimableError, TableError
 from jecur.survival.cox import HazardRatio, ModelTest
 from jecur.survival.logrank import LogRank
-from jecur.survival.study import CLASSIFIER, CovariateColumn, Reported, ReportedTest
+from jecur.survival.study import CLASSIFIER, SCORE, CovariateColumn, Reported, ReportedTest
 
 __all__ = [
     "Term",
@@ -21,6 +21,7 @@ __all__ = [
     "nothing",
     "report_ratio",
     "report_test",
+    "score_term",
 ]
 
 T = TypeVar("T")
@@ -45,10 +46,16 @@ class Term:
         return np.asarray(np.isfinite(self.columns).all(axis=1))
 
 
-def classifier_term(high_risk: BoolVector) -> Term:
+def classifier_term(high_risk: BoolVector, label: str = "Classifier") -> Term:
     """High against low risk."""
     column = high_risk.astype(np.float64)[:, None]
-    return Term(CLASSIFIER, "Classifier", column, ("high vs low",))
+    return Term(CLASSIFIER, label, column, ("high vs low",))
+
+
+def score_term(risk: Vector, label: str = "Classifier") -> Term:
+    """Code the continuous risk, per standard deviation."""
+    spread = float(risk.std(ddof=1)) if risk.size > 1 else 0.0
+    return Term(SCORE, label, risk[:, None] / (spread or 1.0), ("per SD",))
 
 
 def make_term(covariate: CovariateColumn, n: int) -> Term:

@@ -9,11 +9,18 @@ from jecur.arrays import Vector
 from jecur.errors import EndpointError, TableError
 from jecur.settings import StatisticsSettings
 from jecur.survival.bootstrap import bootstrap_interval
+from jecur.survival.competing import check_competing
 from jecur.survival.concordance import Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
 from jecur.survival.design import attempt, nothing, report_ratio, report_test
+from jecur.survival.forestalled import competing_risks
 from jecur.survival.kaplan_meier import median_follow_up
-from jecur.survival.markers import auc_curves, calibration_of_risk
+from jecur.survival.markers import (
+    auc_curves,
+    calibration_of_risk,
+    decision_of_risk,
+    marker_concordances,
+)
 from jecur.survival.models import multivariable_model, univariable_table
 from jecur.survival.proportional_hazards import proportional_hazards_test
 from jecur.survival.study import EvaluationInput, Reported, ReportedTest, StudyStatistics
@@ -78,7 +85,12 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         multivariable=multivariable_model(patients, univariable, settings),
         stratified=tuple(stratified_factor(c, patients, settings) for c in patients.covariates),
         auc=auc_curves(patients, settings),
+        concordances=marker_concordances(patients, settings),
         calibration=calibration_of_risk(patients, settings),
+        decision=decision_of_risk(patients, settings),
+        competing=competing_risks(patients, settings),
+        label=patients.label,
+        meaning=patients.meaning,
     )
 
 
@@ -93,8 +105,13 @@ def _check(patients: EvaluationInput) -> None:
             )
     if patients.event.dtype != np.bool_ or patients.high_risk.dtype != np.bool_:
         raise EndpointError("expected event and high_risk as True or False, found another type")
-    if not np.all((patients.risk > 0) & (patients.risk < 1)):
+    inside = (patients.risk > 0) & (patients.risk < 1)
+    if patients.meaning == "probability" and not np.all(inside):
         raise TableError("expected risks between 0 and 1, found others; check the scores")
+    if not np.all(np.isfinite(patients.risk)):
+        raise TableError("expected a number as the risk of everybody, found none; check the scores")
+    if patients.competing is not None:
+        check_competing(patients.competing, patients.event)
     if not np.all(np.isfinite(patients.months) & (patients.months >= 0)):
         raise EndpointError("expected months of zero or more, found others; check the follow-up")
     if len(set(patients.patient_ids)) != n:

@@ -8,30 +8,46 @@ from jecur.arrays import BoolVector, Vector
 from jecur.settings import StatisticsSettings
 from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
 from jecur.survival.calibration import brier_score, calibration_groups
+from jecur.survival.concordance import PairWeight, compare_concordance, concordance
 from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.decision import decision_curve
 from jecur.survival.design import attempt, make_term, nothing
 from jecur.survival.models import fit_terms
 from jecur.survival.study import (
     CLASSIFIER,
+    SCORE,
     AucCurve,
     AucPoint,
     Calibration,
     CovariateColumn,
+    Decision,
     EvaluationInput,
+    MarkerConcordance,
     Reported,
 )
 
-__all__ = ["auc_curves", "calibration_of_risk"]
+__all__ = [
+    "auc_curves",
+    "calibration_of_risk",
+    "decision_of_risk",
+    "marker_concordances",
+    "marker_labels",
+]
+
+NO_PROBABILITY = (
+    "the score is not declared a probability of the event, so there is nothing to compare with "
+    "what happened"
+)
 
 
 def auc_curves(patients: EvaluationInput, settings: StatisticsSettings) -> tuple[AucCurve, ...]:
     """AUC over time of the risk, the risk group, then every covariate."""
     everybody = np.ones(patients.months.size, dtype=np.bool_)
     group = patients.high_risk.astype(np.float64)
-    curves = [
-        _auc_curve(("risk", "Risk score"), patients.risk, everybody, patients, settings),
-        _auc_curve((CLASSIFIER, "Risk group"), group, everybody, patients, settings),
-    ]
+    score, groups = marker_labels(patients)
+    curves = [_auc_curve((SCORE, score), patients.risk, everybody, patients, settings)]
+    if patients.meaning != "group":
+        curves.append(_auc_curve((CLASSIFIER, groups), group, everybody, patients, settings))
     for covariate in patients.covariates:
         name = covariate.name, covariate.label
         found, reason = attempt(_marker_of(covariate, patients, settings))
@@ -40,6 +56,77 @@ def auc_curves(patients: EvaluationInput, settings: StatisticsSettings) -> tuple
         else:
             curves.append(_auc_curve(name, *found, patients, settings))
     return tuple(curves)
+
+
+def marker_labels(patients: EvaluationInput) -> tuple[str, str]:
+    """Names of the continuous risk and of the risk group."""
+    if patients.label == "Classifier":
+        return "Risk score", "Risk group"
+    if patients.meaning == "group":
+        return patients.label, patients.label
+    return f"{patients.label}, continuous", f"{patients.label}, high or low"
+
+
+def marker_concordances(
+    patients: EvaluationInput, settings: StatisticsSettings
+) -> tuple[MarkerConcordance, ...]:
+    """Harrell's and Uno's C of the risk, the group and every covariate, and paired differences.
+
+    A covariate is the linear predictor of its own Cox model on these patients, as in `auc_curves`.
+    """
+    everybody = np.ones(patients.months.size, dtype=np.bool_)
+    score, groups = marker_labels(patients)
+    group = patients.high_risk.astype(np.float64)
+    out = [_concordances((SCORE, score), (patients.risk, everybody), None, patients, settings)]
+    if patients.meaning != "group":
+        found = group, everybody
+        out.append(_concordances((CLASSIFIER, groups), found, None, patients, settings))
+    for covariate in patients.covariates:
+        marker, reason = attempt(_marker_of(covariate, patients, settings))
+        name = covariate.name, covariate.label
+        out.append(_concordances(name, marker, reason, patients, settings))
+    return tuple(out)
+
+
+def _concordances(
+    name: tuple[str, str],
+    found: tuple[Vector, BoolVector] | None,
+    reason: str | None,
+    patients: EvaluationInput,
+    settings: StatisticsSettings,
+) -> MarkerConcordance:
+    if found is None:
+        counts = patients.months.size, int(patients.event.sum())
+        gone = nothing(counts, settings.level, "concordance", reason)
+        return MarkerConcordance(*name, gone, gone, gone, gone, 0)
+    marker, rows = found
+    response = patients.months[rows], patients.event[rows]
+    counts = int(rows.sum()), int(response[1].sum())
+
+    def one(weight: PairWeight) -> Reported:
+        value, why = attempt(
+            lambda: concordance(marker[rows], *response, weight=weight, level=settings.level)
+        )
+        if value is None:
+            return nothing(counts, settings.level, "concordance", why)
+        limits = value.estimate, value.lower, value.upper
+        return Reported(*limits, None, None, *counts, settings.level, value.method)
+
+    def ahead(weight: PairWeight) -> Reported:
+        if name[0] == SCORE:
+            return nothing(counts, settings.level, "paired difference", "the marker itself")
+        value, why = attempt(
+            lambda: compare_concordance(
+                patients.risk[rows], marker[rows], *response, weight=weight, level=settings.level
+            )
+        )
+        if value is None:
+            return nothing(counts, settings.level, "paired difference", why)
+        limits = value.estimate, value.lower, value.upper
+        return Reported(*limits, value.p, value.z, *counts, settings.level, value.method)
+
+    missing = int(np.sum(~rows))
+    return MarkerConcordance(*name, one("n"), one("n/G2"), ahead("n"), ahead("n/G2"), missing)
 
 
 def _marker_of(
@@ -79,7 +166,7 @@ def _auc_curve(
     points = _points(value)
     difference, why = (
         (None, "the marker itself")
-        if name[0] == "risk"
+        if name[0] == SCORE
         else attempt(
             lambda: compare_auc(
                 patients.risk[rows],
@@ -152,6 +239,9 @@ def calibration_of_risk(patients: EvaluationInput, settings: StatisticsSettings)
     counts = patients.months.size, int(patients.event.sum())
     response = patients.months, patients.event
     horizon = settings.landmark_months
+    if patients.meaning != "probability":
+        slope = nothing(counts, settings.level, "Cox on logit(risk)", NO_PROBABILITY)
+        return Calibration(horizon, (), None, slope, NO_PROBABILITY)
     groups, reason = attempt(
         lambda: calibration_groups(
             patients.risk,
@@ -195,3 +285,21 @@ def _slope(
         settings.level,
         f"coefficient of logit(risk); {ratio.method}",
     )
+
+
+def decision_of_risk(patients: EvaluationInput, settings: StatisticsSettings) -> Decision:
+    """Net benefit of acting on the risk, read as the probability of the event by the landmark."""
+    horizon = settings.landmark_months
+    if patients.meaning != "probability":
+        return Decision(horizon, None, NO_PROBABILITY)
+    curve, reason = attempt(
+        lambda: decision_curve(
+            patients.risk,
+            patients.months,
+            patients.event,
+            horizon,
+            thresholds=np.arange(1, 100) / 100,
+            level=settings.level,
+        )
+    )
+    return Decision(horizon, curve, reason)

@@ -7,7 +7,7 @@ import numpy as np
 from jecur.arrays import BoolVector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
-from jecur.survival.cox import CoxModel, fit_cox, likelihood_ratio_test
+from jecur.survival.cox import CoxModel, ModelTest, fit_cox, likelihood_ratio_test
 from jecur.survival.design import (
     Term,
     attempt,
@@ -15,6 +15,7 @@ from jecur.survival.design import (
     make_term,
     report_ratio,
     report_test,
+    score_term,
 )
 from jecur.survival.proportional_hazards import ProportionalHazards, proportional_hazards_test
 from jecur.survival.study import (
@@ -73,7 +74,7 @@ def univariable_table(
     patients: EvaluationInput, settings: StatisticsSettings
 ) -> tuple[UnivariableRow, ...]:
     """One model a covariate, the classifier first; a row a contrast."""
-    rows = list(_univariable(classifier_term(patients.high_risk), patients, settings))
+    rows = list(_univariable(classifier_term(patients.high_risk, patients.label), patients, settings))
     for covariate in patients.covariates:
         term, reason = attempt(lambda c=covariate: make_term(c, patients.months.size))  # type: ignore[misc]
         if term is None:
@@ -120,8 +121,23 @@ def multivariable_model(
             model.likelihood_ratio() if model else None, reason, counts, "likelihood ratio"
         ),
         report_test(added, added_reason, counts, "likelihood-ratio test of the classifier"),
+        _added_by_score(terms, rows, patients, settings),
         reason,
     )
+
+
+def _added_by_score(
+    terms: Sequence[Term], rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> ReportedTest:
+    """Test what the continuous risk adds to the covariates."""
+    counts = int(rows.sum()), int(patients.event[rows].sum())
+
+    def test() -> ModelTest:
+        without = _without_classifier(terms, rows, patients, settings)
+        with_score = [score_term(patients.risk, patients.label), *terms[1:]]
+        return likelihood_ratio_test(fit_terms(with_score, rows, patients, settings), without)
+
+    return report_test(*attempt(test), counts, "likelihood-ratio test of the continuous risk")
 
 
 def _without_classifier(
@@ -188,7 +204,7 @@ def _picked(
     settings: StatisticsSettings,
 ) -> tuple[list[Term], tuple[str, ...]]:
     tests = {row.covariate: row.term for row in univariable}
-    terms, left_out = [classifier_term(patients.high_risk)], []
+    terms, left_out = [classifier_term(patients.high_risk, patients.label)], []
     for covariate in patients.covariates:
         test = tests[covariate.name]
         if test.p is None:

@@ -11,20 +11,26 @@ import numpy as np
 
 from jecur.arrays import BoolVector, Vector
 from jecur.survival.calibration import BrierScore, CalibrationGroup
+from jecur.survival.competing import CumulativeIncidence
+from jecur.survival.decision import DecisionCurve
 from jecur.survival.kaplan_meier import KaplanMeier
 
 __all__ = [
     "AucCurve",
     "AucPoint",
     "Calibration",
+    "CompetingRisks",
     "CovariateColumn",
+    "Decision",
     "EvaluationInput",
     "GroupStatistics",
     "HorizonSurvival",
+    "MarkerConcordance",
     "ModelRow",
     "MultivariableModel",
     "Reported",
     "ReportedTest",
+    "RiskMeaning",
     "StratifiedFactor",
     "StudyStatistics",
     "Subgroup",
@@ -34,6 +40,12 @@ __all__ = [
 
 CLASSIFIER = "high_risk"
 """Name of the classifier among the covariates: 1 high risk, 0 low."""
+
+SCORE = "risk"
+"""Name of the continuous risk among the markers."""
+
+RiskMeaning = Literal["probability", "score", "group"]
+"""What a risk is: a probability of the event, a number that only orders, or two groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +78,18 @@ class EvaluationInput:
     event: BoolVector
     """(n,) the endpoint was seen."""
     risk: Vector
-    """(n,) in (0, 1); higher means earlier event."""
+    """(n,) higher means earlier event; in (0, 1) if it is read as a probability."""
     high_risk: BoolVector
     """(n,) above the locked cutoff."""
     endpoint_name: str
     endpoint_definition: str
     covariates: tuple[CovariateColumn, ...] = ()
+    meaning: RiskMeaning = "probability"
+    label: str = "Classifier"
+    """The classifier as printed."""
+    competing: BoolVector | None = None
+    """(n,) follow-up ended by an event after which the endpoint cannot happen: death before
+    recurrence. Everywhere else such a patient counts as censored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +189,8 @@ class MultivariableModel:
     likelihood_ratio: ReportedTest
     added_value: ReportedTest
     """Likelihood-ratio test of what the classifier adds to the covariates."""
+    added_value_score: ReportedTest
+    """The same of the continuous risk in place of the two groups."""
     reason: str | None = None
 
 
@@ -231,6 +251,42 @@ class AucCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkerConcordance:
+    """Concordance of one marker, and how far the risk is ahead of it in the same patients."""
+
+    marker: str
+    label: str
+    harrell: Reported
+    uno: Reported
+    difference: Reported
+    """Harrell's C of the continuous risk less this marker's, paired."""
+    difference_uno: Reported
+    n_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Net benefit of treating those whose predicted probability is above a threshold."""
+
+    months: float
+    curve: DecisionCurve | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompetingRisks:
+    """The endpoint where another event can forestall it."""
+
+    n_competing: int
+    groups: tuple[tuple[str, CumulativeIncidence], ...]
+    """("high" or "low", curve); an empty group has none."""
+    gray: ReportedTest
+    """Gray's test that both groups have one cumulative incidence."""
+    subdistribution: tuple[UnivariableRow, ...]
+    """Fine-Gray ratios, high against low risk and each covariate alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Risk read as the probability of the event by the landmark."""
 
@@ -274,7 +330,14 @@ class StudyStatistics:
     multivariable: MultivariableModel
     stratified: tuple[StratifiedFactor, ...]
     auc: tuple[AucCurve, ...]
+    concordances: tuple[MarkerConcordance, ...]
+    """The group and every covariate beside the continuous risk."""
     calibration: Calibration
+    decision: Decision
+    competing: CompetingRisks | None
+    """None where nothing competes."""
+    label: str = "Classifier"
+    meaning: RiskMeaning = "probability"
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and None; see `to_json_dict`."""
