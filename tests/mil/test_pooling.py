@@ -46,7 +46,9 @@ def test_order_does_not_matter_and_sign_flips_with_the_scores(scores):
 @given(bags)
 def test_pooled_score_lies_between_the_extremes(scores):
     pooled = pool_scores(scores)
-    assert scores.min() - 1e-5 <= pooled <= scores.max() + 1e-5 or abs(pooled) < 0.2
+    # The smoothed root moves S by up to 0.05 % where |S| > 0.3, toward 0.
+    slack = 5e-4 * np.abs(scores).max()
+    assert scores.min() - slack <= pooled <= scores.max() + slack or abs(pooled) < 0.3
 
 
 @given(bags)
