@@ -107,18 +107,21 @@ class Table:
         """
         text = self.column(name, purpose)
         given = text[~text.isin(missing)]
-        mark = self.decimal or self._mark(name, given)
         typed = [self.kinds.get(name, {}).get(int(row)) for row in given.index]
-        values = np.array(
-            [_number(cell, "." if kind else mark) for cell, kind in zip(given, typed, strict=True)],
-            dtype=np.float64,
-        )
-        bad = given.index[~np.isfinite(values)]
+        # A cell that is no number with either mark must not decide which mark is in use.
+        marks = self.decimal or ",."
+        readable = [
+            any(np.isfinite(_number(cell, mark)) for mark in ("." if kind else marks))
+            for cell, kind in zip(given, typed, strict=True)
+        ]
+        bad = given.index[~np.array(readable, dtype=np.bool_)]
         if len(bad):
             raise TableError(
-                f"{self.name}: expected numbers{_with_mark(mark)} in column '{name}', found "
+                f"{self.name}: expected numbers{_with_mark(marks)} in column '{name}', found "
                 f"{text[bad[0]]!r} in {name_rows(bad)}; correct them or declare the text as missing"
             )
+        mark = self.decimal or self._mark(name, given)
+        values = [_number(c, "." if k else mark) for c, k in zip(given, typed, strict=True)]
         return pd.Series(values, index=given.index, dtype="float64").reindex(text.index)
 
     def _mark(self, name: str, given: pd.Series) -> str:

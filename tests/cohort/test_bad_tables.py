@@ -1,0 +1,82 @@
+"""150 tables as they should not be: nothing recoded, nobody lost, every refusal names its place."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.cohort.bad_tables import KINDS, cases
+
+from jecur.cohort.cohort import read_clinical
+from jecur.cohort.csv_text import csv_text
+from jecur.cohort.table import read_table
+from jecur.errors import JecurError
+
+NUMBER = re.compile(r"[+-]?[0-9.]+")
+CASES = cases(150, seed=20261124)
+
+
+def test_there_are_150_and_every_fault_and_layout_is_among_them():
+    assert len(CASES) == 150
+    assert {c.kind for c in CASES} == {k.__name__ for k in KINDS}
+    assert len({c.layout for c in CASES}) == 10
+    assert (
+        min(sum(c.refused is None for c in CASES), sum(c.refused is not None for c in CASES)) > 30
+    )
+
+
+def _named_rows(message):
+    found = re.findall(r"rows? ((?:\d+)(?:(?:, | and )\d+)*)", message)
+    return {int(n) for text in found for n in re.findall(r"\d+", text)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{k}-{c.kind}" for k, c in enumerate(CASES)])
+def test_a_bad_table_is_refused_by_name_or_read_as_it_was_meant(tmp_path, case):
+    case.write(tmp_path)
+    if case.refused is not None:
+        column, rows = case.refused
+        with pytest.raises(JecurError) as caught:
+            read_clinical(case.settings(), tmp_path)
+        message = caught.value.message
+        assert "clinical" in message
+        assert "expected" in message
+        assert not column or f"'{column}'" in message
+        assert set(rows) <= _named_rows(message)
+        return
+    cohort = read_clinical(case.settings(), tmp_path)
+    read = {
+        p.id: {
+            "months": pytest.approx(p.months, rel=1e-12),
+            "event": p.event,
+            "age": p.covariates[case.column["age"]],
+            "stage": p.covariates[case.column["stage"]],
+        }
+        for p in cohort.patients
+    }
+    assert case.truth == read
+    assert case.excluded == {e.patient: e.reason for e in cohort.excluded}
+    assert len(read) + len(cohort.excluded) == len(case.rows)
+    assert bool(cohort.notes) == case.note_expected
+    assert cohort.source.startswith("clinical")
+
+
+@pytest.mark.parametrize("kind", ["formula_like_id", "path_like_id"])
+def test_ids_written_safely_are_read_back_the_same(tmp_path, kind):
+    for k, case in enumerate(c for c in CASES if c.kind == kind):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        case.write(folder)
+        table = read_table(folder / case.settings().table, case.settings().format)
+        text = csv_text(table.frame)
+        cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+        assert [c for c in cells if c[:1] in "=+-@" and c and not NUMBER.fullmatch(c)] == []
+        (folder / "again.csv").write_text(text, encoding="utf-8")
+        again = read_table(folder / "again.csv")
+        assert again.frame.to_numpy().tolist() == table.frame.to_numpy().tolist()
+
+
+def test_a_number_is_never_taken_for_a_formula():
+    frame = pd.DataFrame({"x": [-1.5, np.nan], "t": ["-1.5", "-x"]})
+    assert csv_text(frame) == "x,t\n-1.5,-1.5\n,'-x\n"
