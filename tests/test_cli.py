@@ -267,8 +267,8 @@ def test_wrong_arguments_get_one_line_and_exit_code_2(
     ("change", "words"),
     [
         (lambda t: pd.concat([t, t.iloc[:1]]), "rows 2, 18"),
-        (lambda t: t.assign(months=-1.0), "found -1 in row 2"),
-        (lambda t: t.assign(recurrence=2), "found '2' in row 2"),
+        (lambda t: t.assign(months=-1.0), "found -1 in rows 2, 3"),
+        (lambda t: t.assign(recurrence=2), "found '2' in rows 2, 3"),
         (lambda t: t.drop(columns="slide"), "expected a column 'slide'"),
         (lambda t: t.assign(slide="../x.tiff"), "inside the slide folder"),
     ],
