@@ -73,6 +73,8 @@ class Case:
     drop_column: str = ""
     number_format: str = ""
     note_expected: bool = False
+    groups: str = "two"
+    not_estimable: tuple[str, ...] = ()
 
     @property
     def column(self) -> dict[str, str]:
@@ -483,6 +485,40 @@ def dates_of_another_format(case):
     _put(case, column, ["2016-02-01", "02/13/2016", "31.02.2016", "1.2.16", "42370"])
 
 
+def all_censored(case):
+    for row in case.rows:
+        row["event"] = case.coding[1]
+        case.truth[str(row["id"])]["event"] = False
+    case.not_estimable = ("hazard_ratio", "concordance", "logrank", "univariable:age")
+
+
+def one_event(case):
+    all_censored(case)
+    i = int(np.argmin([row["time"] for row in case.rows]))
+    case.rows[i]["event"] = case.coding[0]
+    case.truth[str(case.rows[i]["id"])]["event"] = True
+    case.not_estimable = ("median", "hazard_ratio")
+
+
+def one_group_empty(case):
+    case.groups = "one"
+    case.not_estimable = ("hazard_ratio", "logrank", "group:high")
+
+
+def constant_covariate(case):
+    for row in case.rows:
+        row["age"], row["stage"] = 60, "II"
+        case.truth[str(row["id"])].update(age=60.0, stage="II")
+    case.not_estimable = ("univariable:age", "univariable:stage")
+
+
+def collinear_covariates(case):
+    for row in case.rows:
+        row["age"] = {"I": 40, "II": 50, "III": 60}[str(row["stage"])]
+        case.truth[str(row["id"])]["age"] = float(row["age"])
+    case.not_estimable = ("multivariable",)
+
+
 KINDS = (
     clean,
     duplicate_identical,
@@ -518,6 +554,11 @@ KINDS = (
     endpoint_from_dates,
     dates_that_contradict,
     dates_of_another_format,
+    all_censored,
+    one_event,
+    one_group_empty,
+    constant_covariate,
+    collinear_covariates,
 )
 
 

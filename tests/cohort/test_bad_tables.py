@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import numpy as np
@@ -13,6 +14,9 @@ from jecur.cohort.cohort import read_clinical
 from jecur.cohort.csv_text import csv_text
 from jecur.cohort.table import read_table
 from jecur.errors import JecurError
+from jecur.settings import StatisticsSettings
+from jecur.survival.evaluation import evaluate
+from jecur.survival.study import CovariateColumn, EvaluationInput
 
 NUMBER = re.compile(r"[+-]?[0-9.]+")
 CASES = cases(150, seed=20261124)
@@ -80,3 +84,67 @@ def test_ids_written_safely_are_read_back_the_same(tmp_path, kind):
 def test_a_number_is_never_taken_for_a_formula():
     frame = pd.DataFrame({"x": [-1.5, np.nan], "t": ["-1.5", "-x"]})
     assert csv_text(frame) == "x,t\n-1.5,-1.5\n,'-x\n"
+
+
+def _statistics(case, folder):
+    case.write(folder)
+    cohort = read_clinical(case.settings(), folder)
+    rng = np.random.default_rng(len(cohort.patients))
+    risk = rng.uniform(0.01, 0.99, len(cohort.patients))
+    high = risk > (0.5 if case.groups == "two" else 1.0)
+    columns = tuple(
+        CovariateColumn(
+            name=c.column,
+            label=c.column,
+            kind=c.kind,
+            values=tuple(p.covariates[c.column] for p in cohort.patients),
+            levels=c.levels,
+        )
+        for c in cohort.covariates
+    )
+    patients = EvaluationInput(
+        patient_ids=tuple(p.id for p in cohort.patients),
+        months=np.array([p.months for p in cohort.patients]),
+        event=np.array([p.event for p in cohort.patients]),
+        risk=risk,
+        high_risk=high,
+        endpoint_name="recurrence-free survival",
+        endpoint_definition="as declared",
+        covariates=columns,
+    )
+    return evaluate(patients, settings=StatisticsSettings(multivariable="all"))
+
+
+def _pick(found, case, what):
+    name, _, part = what.partition(":")
+    if name == "univariable":
+        rows = [r for r in found.univariable if r.covariate == case.column[part]]
+        return [r.hazard_ratio for r in rows]
+    if name == "group":
+        return [g.median for g in found.groups if g.name == part]
+    if name == "multivariable":
+        return [r.hazard_ratio for r in found.multivariable.rows]
+    return [found.overall.median if name == "median" else getattr(found, name)]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if c.refused is None],
+    ids=[f"{c.kind}-{k}" for k, c in enumerate(CASES) if c.refused is None],
+)
+def test_what_a_table_does_not_determine_is_said_not_to_be_estimable(tmp_path, case):
+    found = _statistics(case, tmp_path)  # nothing raises, whatever the table
+    for what in case.not_estimable:
+        if what == "multivariable" and found.multivariable.left_out:
+            # One of the two was not estimable alone: the other may then enter, and this is said.
+            assert not {case.column["age"], case.column["stage"]} <= set(
+                found.multivariable.covariates
+            )
+            continue
+        picked = _pick(found, case, what)
+        assert picked, what
+        for value in picked:
+            number = value.chi2 if hasattr(value, "chi2") else value.estimate
+            assert number is None, (what, value)
+            assert value.reason, what
+    json.dumps(found.to_json_dict(), allow_nan=False)
