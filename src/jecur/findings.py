@@ -9,16 +9,19 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 import jecur
-from jecur.arrays import BoolVector
-from jecur.artifacts import RunFolder, library_versions, write_json, write_text
+from jecur.artifacts import RunFolder, library_versions, write_json
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
-from jecur.cohort.csv_text import csv_text
 from jecur.cohort.endpoint import endpoint_definition
+from jecur.evaluation.clinical import (
+    competing_of,
+    covariate_columns,
+    describe_patients,
+    write_exclusions,
+)
 from jecur.learning import RESEARCH_USE_ONLY, Learners
 from jecur.preparation import PreparedSlide
 from jecur.report.content import (
@@ -32,11 +35,10 @@ from jecur.report.content import (
     TilePicture,
 )
 from jecur.report.document import write_report_folder
-from jecur.report.tables import Factor, Table, baseline_table
 from jecur.scores import ScoredPatient, TopTilePicture, jpeg_bytes
-from jecur.settings import Covariate, StudySettings
+from jecur.settings import StudySettings
 from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput, StudyStatistics
+from jecur.survival.study import EvaluationInput, StudyStatistics
 
 __all__ = ["PlantedCohort", "StudyFindings", "StudyResults", "write_findings"]
 
@@ -107,7 +109,7 @@ def write_findings(
             "validation": statistics.to_json_dict(),
         },
     )
-    _write_exclusions(excluded, run)
+    write_exclusions(excluded, run)
     content = ReportContent(
         title=study.name,
         created=datetime.now(UTC).date().isoformat(),
@@ -118,7 +120,9 @@ def write_findings(
         settings=study,
         statements=_statements(trained, len(cohort.unmatched_slides)),
         facts=_facts(study, model),
-        baseline=_baseline(study.cohort.covariates, patients, data.high_risk),
+        baseline=describe_patients(
+            study.cohort.covariates, patients, data.high_risk, "Validation patients"
+        ),
         risks=RiskValues(data.risk, data.event, study.training.cutoff),
         slides=_slide_rows(prepared),
         heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
@@ -180,18 +184,8 @@ def _evaluation_input(
         high_risk=np.array([s.score.high_risk for s in scored], dtype=bool),
         endpoint_name=endpoint.kind,
         endpoint_definition=endpoint_definition(endpoint),
-        covariates=tuple(
-            CovariateColumn(
-                name=c.column,
-                label=c.label or c.column,
-                kind=c.kind,
-                values=tuple(p.covariates[c.column] for p in patients),
-                levels=c.levels,
-                unit=c.unit or None,
-                cut=c.split_at,
-            )
-            for c in study.cohort.covariates
-        ),
+        covariates=covariate_columns(study.cohort.covariates, patients),
+        competing=competing_of(patients, declared=endpoint.competing_death == "competes"),
     )
 
 
@@ -239,12 +233,6 @@ def _reasons(counts: Mapping[str, int]) -> tuple[Reason, ...]:
     return tuple(Reason(text, n) for text, n in counts.items() if n)
 
 
-def _write_exclusions(excluded: Sequence[Exclusion], run: RunFolder) -> None:
-    rows = [{"patient_id": e.patient, "role": e.role, "reason": e.reason} for e in excluded]
-    frame = pd.DataFrame(rows, columns=["patient_id", "role", "reason"])
-    write_text(run.root / "exclusions.csv", csv_text(frame))
-
-
 def _statements(trained: Mapping[str, int], n_unmatched: int) -> tuple[str, ...]:
     said = (
         RESEARCH_USE_ONLY,
@@ -268,20 +256,6 @@ def _facts(study: StudySettings, model: Path) -> dict[str, dict[str, str]]:
         },
         "Model": {"file": model.name, "encoder SHA-256": bundle.sha256},
     }
-
-
-def _baseline(
-    covariates: Sequence[Covariate], patients: Sequence[Patient], high_risk: BoolVector
-) -> Table | None:
-    if not covariates or not patients:
-        return None
-    factors = [
-        Factor(c.label or c.column, [p.covariates[c.column] for p in patients], c.levels, c.unit)
-        for c in covariates
-    ]
-    everybody = np.ones(len(patients), dtype=bool)
-    groups = {"All": everybody, "High risk": high_risk, "Low risk": ~high_risk}
-    return baseline_table(factors, groups, caption="Validation patients")
 
 
 def _slide_rows(prepared: Mapping[str, PreparedSlide]) -> tuple[SlideRow, ...]:

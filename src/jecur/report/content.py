@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import JecurError
+from jecur.report.methods import LIMITS, Paragraph
 from jecur.report.tables import Table
 from jecur.settings import StudySettings
 from jecur.survival.study import StudyStatistics
+from jecur.survival.tile_features import TileFeatures
 
 __all__ = [
     "FlowStep",
@@ -80,10 +82,11 @@ class RiskValues:
     """Risks of the patients in the statistics."""
 
     risk: Vector
-    """(n,) in (0, 1)."""
+    """(n,) higher means earlier event."""
     event: BoolVector
     """(n,)"""
-    cutoff: float
+    cutoff: float | None
+    """None where there is none to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,14 @@ class ReportContent:
         None if there are none; ``no_statistics_reason`` then says why.
     settings
         The study's settings; the methods are written from them.
+    methods
+        In place of those, where the study made no model.
+    limits
+        Sentences to keep in mind.
+    cutoff_locked
+        The cut-off was fixed before these patients were seen.
+    features
+        Of tiles with high and low scores.
     statements
         Sentences printed under the verdict.
     facts
@@ -144,6 +155,10 @@ class ReportContent:
     statistics: StudyStatistics | None = None
     no_statistics_reason: str = ""
     settings: StudySettings | None = None
+    methods: tuple[Paragraph, ...] = ()
+    limits: tuple[str, ...] = LIMITS
+    cutoff_locked: bool = True
+    features: TileFeatures | None = None
     statements: tuple[str, ...] = ()
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     baseline: Table | None = None

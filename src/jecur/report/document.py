@@ -17,10 +17,12 @@ from markupsafe import Markup
 import jecur
 from jecur.artifacts import write_text
 from jecur.errors import JecurError
+from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
+from jecur.report.feature_table import feature_table
 from jecur.report.figures_model import risk_figure, training_figure
-from jecur.report.methods import LIMITS, methods_paragraphs
+from jecur.report.methods import Paragraph, methods_paragraphs
 from jecur.report.tables import Column, Table, page_headings, page_reasons, page_rows, write_tables
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import format_number, format_ratio
@@ -98,8 +100,8 @@ def make_report(content: ReportContent) -> Report:
         css=Markup(_resource("report.css")),  # noqa: S704 -- our own file
         heatmaps=[_heatmap(h) for h in content.heatmaps],
         tiles=_tiles(content.tiles),
-        methods=methods_paragraphs(content.settings) if content.settings else (),
-        limits=LIMITS,
+        methods=_methods(content),
+        limits=content.limits,
         page_headings=page_headings,
         page_reasons=page_reasons,
         page_rows=page_rows,
@@ -119,26 +121,46 @@ def _sections(content: ReportContent, evidence: Evidence) -> list[Section]:
         _risk_section(content),
         _heatmap_section(content),
         _tile_section(content),
+        _feature_section(content),
         _truth_section(content),
         _slide_section(content),
         _model_section(content),
-        Section("methods", "Methods") if content.settings else None,
-        Section("limits", "Limits"),
+        Section("methods", "Methods") if _methods(content) else None,
+        Section("limits", "Limits") if content.limits else None,
         _checklist_section(content),
         Section("run", "How this report was made") if content.facts else None,
     ]
     return [s for s in sections if s is not None]
 
 
+def _methods(content: ReportContent) -> tuple[Paragraph, ...]:
+    if content.methods or content.settings is None:
+        return content.methods
+    return methods_paragraphs(content.settings)
+
+
+def _feature_section(content: ReportContent) -> Section | None:
+    if content.features is None:
+        return None
+    lead = (
+        f"{content.features.n_tiles} tiles of {content.features.n_patients} patients. Tiles of one "
+        "patient are alike: read the p-value over patients before the one over tiles."
+    )
+    tables = (feature_table(content.features),)
+    return Section("features", "Features of tiles with high and low scores", lead, tables=tables)
+
+
 def _risk_section(content: ReportContent) -> Section | None:
     risks = content.risks
     if risks is None or risks.risk.size == 0:
         return None
-    above = int((risks.risk > risks.cutoff).sum())
-    lead = (
-        f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4f} and "
-        "are called high risk."
-    )
+    lead = f"Scores of {risks.risk.size} patients, higher speaking for an earlier event."
+    if risks.cutoff is not None:
+        above = int((risks.risk > risks.cutoff).sum())
+        lead = (
+            f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4g} and "
+            "are called high risk."
+        )
     figure = FigureView("risk", risk_figure(risks.risk, risks.event, risks.cutoff), lead)
     return Section("risk", "Risks and the cut-off", lead, (figure,))
 
@@ -218,36 +240,8 @@ def _model_section(content: ReportContent) -> Section | None:
 
 
 def _checklist_section(content: ReportContent) -> Section:
-    statistics = content.statistics
-    where = (
-        ("Endpoint defined", "Endpoint", bool(content.endpoint_definition)),
-        ("Patient flow with reasons, adding up", "Patients", bool(content.flow)),
-        ("Patients described", "Patients", content.baseline is not None),
-        ("Number of patients and of events", "head of the report", statistics is not None),
-        ("Cut-off fixed before the evaluation", "Risks and the cut-off", content.risks is not None),
-        ("Discrimination with interval", "Discrimination", statistics is not None),
-        ("Calibration", "Calibration", statistics is not None),
-        (
-            "Added value beside clinical factors",
-            "Adjusted for clinical factors",
-            statistics is not None,
-        ),
-        ("Model described", "Model card", bool(content.model_card)),
-        ("Methods with every setting", "Methods", content.settings is not None),
-        ("Limits", "Limits", True),
-        ("Versions, seeds, hashes", "How this report was made", bool(content.facts)),
-    )
-    columns = tuple(
-        Column(key, heading, "text")
-        for key, heading in (("item", "Item"), ("given", "Given"), ("where", "Where"))
-    )
-    rows = tuple((item, "yes" if yes else "no", place if yes else "") for item, place, yes in where)
-    lead = (
-        "What a reader of a prediction study looks for, after the headings of the TRIPOD "
-        "statement; “no” means that this report does not have it."
-    )
-    table = Table("checklist", "Reporting checklist", columns, rows)
-    return Section("checklist", "Checklist", lead, tables=(table,))
+    table = checklist_table(content)
+    return Section("checklist", "Checklist", checklist_lead(table), tables=(table,))
 
 
 def _heatmap(picture: HeatmapPicture) -> dict[str, str]:

@@ -11,17 +11,17 @@ from jecur.report.style import GRAY, HIGH, INK, LOW, Canvas, LegendItem
 __all__ = ["risk_figure", "training_figure"]
 
 
-def risk_figure(risk: Vector, event: BoolVector, cutoff: float) -> str:
+def risk_figure(risk: Vector, event: BoolVector, cutoff: float | None) -> str:
     """Draw the distribution of risks, patients with and without the event, and the cut-off.
 
     Parameters
     ----------
     risk
-        (n,) in [0, 1].
+        (n,) numbers; where all are in [0, 1], so is the axis.
     event
         (n,) whether the event was seen.
     cutoff
-        High risk is above it.
+        High risk is above it; None draws none.
 
     Returns
     -------
@@ -36,20 +36,33 @@ def risk_figure(risk: Vector, event: BoolVector, cutoff: float) -> str:
     ]
     canvas.legend(items, left, 0.0, width - 0.2)
     ax = canvas.axes(left, 0.45, width - left - 0.2, plot_height)
-    edges = np.linspace(0, 1, 26)
+    low, high = (0.0, 1.0) if risk.min() >= 0 and risk.max() <= 1 else _span(risk)
+    edges = np.linspace(low, high, 26)
     seen, _ = np.histogram(risk[event], edges)
     unseen, _ = np.histogram(risk[~event], edges)
-    ax.bar(edges[:-1], unseen, width=0.04, align="edge", color=LOW, edgecolor="white")
-    ax.bar(edges[:-1], seen, bottom=unseen, width=0.04, align="edge", color=HIGH, edgecolor="white")
-    ax.axvline(cutoff, color=INK, linewidth=1.2)
+    step = (high - low) / 25
+    ax.bar(edges[:-1], unseen, width=step, align="edge", color=LOW, edgecolor="white")
+    ax.bar(edges[:-1], seen, bottom=unseen, width=step, align="edge", color=HIGH, edgecolor="white")
     top = float(max((seen + unseen).max(), 1)) * 1.18
-    ax.text(cutoff + 0.008, top * 0.97, f"cut-off {cutoff:.4f}", va="top", fontsize=8, color=INK)
-    ax.set_xlim(0, 1)
+    if cutoff is not None:
+        ax.axvline(cutoff, color=INK, linewidth=1.2)
+        right = cutoff > (low + high) / 2
+        place = cutoff + (-0.2 if right else 0.2) * step
+        side = "right" if right else "left"
+        words = f"cut-off {cutoff:.4g}"
+        ax.text(place, top * 0.97, words, va="top", ha=side, fontsize=8, color=INK)
+    ax.set_xlim(low, high)
     ax.set_ylim(0, top)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     ax.set_xlabel("Risk")
     ax.set_ylabel("Patients")
     return canvas.svg()
+
+
+def _span(risk: Vector) -> tuple[float, float]:
+    low, high = float(risk.min()), float(risk.max())
+    margin = 0.02 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 def training_figure(points: Sequence[tuple[float, float]], *, unit: str = "Epoch") -> str:

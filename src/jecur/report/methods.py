@@ -10,7 +10,13 @@ from jecur.settings import (
     TrainingSettings,
 )
 
-__all__ = ["LIMITS", "Paragraph", "methods_paragraphs"]
+__all__ = [
+    "LIMITS",
+    "SCORE_LIMITS",
+    "Paragraph",
+    "evaluation_paragraphs",
+    "methods_paragraphs",
+]
 
 LIMITS = (
     "No honest prognostic weights for patients ship with this software: nobody has published a "
@@ -26,6 +32,12 @@ LIMITS = (
     "Tiles of one patient are not independent of each other, nor are patients of one hospital: "
     "staining, scanner and treatment travel together with outcome.",
     "A comparison that is not significant does not show that there is no difference.",
+)
+
+SCORE_LIMITS = (
+    "The scores were made elsewhere. Whether their model, its cut-off or its direction was chosen on "
+    "these very patients cannot be seen here; if so, every number is too good.",
+    *LIMITS[1:],
 )
 
 
@@ -57,6 +69,33 @@ def methods_paragraphs(settings: StudySettings) -> tuple[Paragraph, ...]:
         Paragraph("Risk", _risk(settings.training)),
         Paragraph("Training", _training(settings.training)),
         Paragraph("Statistics", _statistics(settings.statistics)),
+    )
+
+
+def evaluation_paragraphs(
+    statistics: StatisticsSettings, rule: str, meaning: str
+) -> tuple[Paragraph, ...]:
+    """Write the methods of an evaluation of given scores.
+
+    Parameters
+    ----------
+    statistics
+        As they were used.
+    rule
+        How the groups were made.
+    meaning
+        "probability", "score" or "group".
+    """
+    read = {
+        "probability": "It was read as the probability of the event by "
+        f"{statistics.landmark_months:g} months.",
+        "score": "It orders patients and is no probability, so calibration, Brier score and decision "
+        "curve are not given.",
+        "group": "It has two values; whatever needs a continuous score is that of the two groups.",
+    }
+    return (
+        Paragraph("Score", f"One score a patient was given in a table. {rule} {read[meaning]}"),
+        Paragraph("Statistics", _statistics(statistics)),
     )
 
 
@@ -164,5 +203,8 @@ def _statistics(statistics: StatisticsSettings) -> str:
         "with a missing value are left out of the model that needs it, and counted. Proportional "
         "hazards were tested by scaled Schoenfeld residuals. Time-dependent AUC at "
         f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
-        f"The {statistics.alpha:g} level was used throughout."
+        "Concordance is Harrell's and Uno's with intervals by the infinitesimal jackknife; two markers "
+        "are compared in the same patients. Where a competing event is declared, cumulative incidence "
+        "(Aalen and Johansen), Gray's test and Fine and Gray's model are added; the other models "
+        f"take such patients as censored. The {statistics.alpha:g} level was used throughout."
     )

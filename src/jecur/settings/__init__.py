@@ -22,7 +22,7 @@ from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
-from jecur.settings.statistics import StatisticsSettings
+from jecur.settings.statistics import ScoreSettings, StatisticsSettings
 from jecur.settings.study import StudySettings, read_study, write_study
 from jecur.settings.training import ScoringSettings, TrainingSettings
 
@@ -37,6 +37,7 @@ __all__ = [
     "NucleiSettings",
     "QualitySettings",
     "RoleValues",
+    "ScoreSettings",
     "ScoringSettings",
     "SimulationSettings",
     "Stage",

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from jecur.settings.base import CountOrZero, Positive, Probability, Stage
 
-__all__ = ["StatisticsSettings"]
+__all__ = ["ScoreSettings", "StatisticsSettings"]
 
 
 class StatisticsSettings(Stage, frozen=True):
@@ -42,3 +42,27 @@ class StatisticsSettings(Stage, frozen=True):
     """Replicates of the bootstrap interval of the concordance; 0 leaves it out."""
     seed: int = 0
     """Seed of the bootstrap."""
+
+
+class ScoreSettings(Stage, frozen=True):
+    """Which column of a table of scores is meant, and what it means. Nothing is chosen by outcome."""
+
+    patient: str = "patient_id"
+    """Column of patient identifiers, the same texts as in the clinical table."""
+    column: str = "risk"
+    """Column of the score: numbers, or two texts that name the groups."""
+    higher: Literal["", "worse", "better"] = ""
+    """Whether a higher number means an earlier event. Needed for every column of numbers but
+    ``risk``, in which higher is worse by definition."""
+    high_value: str = ""
+    """Text that means high risk, where the column holds two texts."""
+    cutoff: float | None = None
+    """High risk lies beyond it, on the side of an earlier event; fixed before these patients were
+    seen. Without one, two values are two groups and more are cut at their median."""
+    probability: bool | None = None
+    """The score is the probability of the event by the landmark; calibration, Brier score and
+    decision curve need one. If not said, so for ``risk`` alone."""
+    label: str = ""
+    """Name in tables and figures; the column's if empty."""
+    missing_values: tuple[str, ...] = ("", "NA")
+    """Texts that mean there is no score."""

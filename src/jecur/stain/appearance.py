@@ -11,14 +11,14 @@ import numpy as np
 
 from jecur.arrays import Pixels
 from jecur.errors import StainError
-from jecur.stain.optical_density import to_optical_density
+from jecur.stain.optical_density import Triple, to_optical_density
 from jecur.stain.reinhard import lab_moments
 from jecur.stain.separation import separate_stains
 from jecur.stain.stain_matrix import RUIFROK, StainMatrix
 
 __all__ = ["Appearance", "SlideStain", "StainReference"]
 
-Triple = tuple[float, float, float]
+_WHITE: Triple = (255.0, 255.0, 255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,13 @@ class Appearance:
 
     @classmethod
     def of_pixels(
-        cls, pixels: Pixels, stains: StainMatrix, *, percentile: float, sparsity: float
+        cls,
+        pixels: Pixels,
+        stains: StainMatrix,
+        *,
+        percentile: float,
+        sparsity: float,
+        white: Triple = _WHITE,
     ) -> Self:
         """Measure (n, 3) uint8 tissue pixels with known stains.
 
@@ -49,8 +55,11 @@ class Appearance:
             Of each concentration, 50 to 100.
         sparsity
             L1 penalty of the separation.
+        white
+            Color of empty glass.
         """
-        concentrations = separate_stains(to_optical_density(pixels), stains, sparsity=sparsity)
+        od = to_optical_density(pixels, white)
+        concentrations = separate_stains(od, stains, sparsity=sparsity)
         hematoxylin, eosin = np.percentile(concentrations, percentile, axis=0).tolist()
         mean, std = lab_moments(pixels)
         return cls(stains, (hematoxylin, eosin), tuple(mean.tolist()), tuple(std.tolist()))
@@ -88,6 +97,10 @@ class SlideStain:
     """Vahadane's objective per pixel, squared optical density; None for methods without one."""
     levels: tuple[float, ...] | None = None
     """New intensity of each of 256 levels (ICHE-style only)."""
+    white: Triple = _WHITE
+    """R, G, B that counted as empty glass."""
+    converged: bool = True
+    """False if Vahadane's updates ran out before they came to rest."""
 
     @property
     def stains(self) -> StainMatrix:
@@ -108,6 +121,8 @@ class SlideStain:
             "n_pixels": self.n_pixels,
             "objective": self.objective,
             "levels": None if self.levels is None else list(self.levels),
+            "white": list(self.white),
+            "converged": self.converged,
             "angles_to_ruifrok": list(self.angles_to_ruifrok),
         }
 
@@ -128,6 +143,8 @@ class SlideStain:
                 n_pixels=int(fields["n_pixels"]),
                 objective=None if objective is None else float(objective),
                 levels=None if levels is None else tuple(float(level) for level in levels),
+                white=_triple(fields.get("white", _WHITE)),
+                converged=bool(fields.get("converged", True)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise _bad_record("a slide's stain fit", error) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jecur.arrays import Pixels, Vector
-from jecur.stain.optical_density import from_optical_density, to_optical_density
+from jecur.stain.optical_density import Triple, from_optical_density, to_optical_density
 from jecur.stain.separation import separate_stains
 from jecur.stain.stain_matrix import StainMatrix
 
@@ -45,15 +45,18 @@ class StainTransfer:
         (2,) target over source concentration percentile, positive.
     sparsity
         L1 penalty of the separation, optical density.
+    white
+        R, G, B of the slide's empty glass, which becomes 255.
     """
 
     source: StainMatrix
     target: StainMatrix
     scale: Vector
     sparsity: float
+    white: Triple = (255.0, 255.0, 255.0)
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Map (n, 3) uint8; what two stains cannot explain is left out, as in the paper."""
-        od = to_optical_density(pixels)
+        od = to_optical_density(pixels, self.white)
         concentrations = separate_stains(od, self.source, sparsity=self.sparsity)
         return from_optical_density((concentrations * self.scale) @ self.target.vectors)

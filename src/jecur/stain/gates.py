@@ -9,7 +9,7 @@ from jecur.arrays import OpticalDensity, Pixels
 from jecur.errors import StainError
 from jecur.settings import StainSettings
 from jecur.stain.appearance import Appearance
-from jecur.stain.optical_density import mean_optical_density
+from jecur.stain.optical_density import Triple, mean_optical_density
 from jecur.stain.stain_matrix import RUIFROK, StainMatrix
 
 __all__ = [
@@ -51,15 +51,17 @@ def require_bright_field(pixels: Pixels, settings: StainSettings) -> None:
         )
 
 
-def select_tissue(pixels: Pixels, settings: StainSettings) -> Pixels:
-    """Stained pixels, at most ``n_pixels`` of them, drawn with the settings' seed.
+def select_tissue(
+    pixels: Pixels, settings: StainSettings, white: Triple = (255.0, 255.0, 255.0)
+) -> Pixels:
+    """Pixels stained against ``white``, at most ``n_pixels``, drawn with the settings' seed.
 
     Raises
     ------
     StainError
         ``too-little-tissue`` if fewer than ``min_tissue_pixels`` are stained.
     """
-    stained = pixels[mean_optical_density(pixels) > settings.min_optical_density]
+    stained = pixels[mean_optical_density(pixels, white) > settings.min_optical_density]
     if len(stained) < settings.min_tissue_pixels:
         raise StainError(
             f"expected at least {settings.min_tissue_pixels} pixels above optical density "

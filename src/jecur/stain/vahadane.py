@@ -51,6 +51,8 @@ class Factorization:
     stains: StainMatrix
     objectives: tuple[float, ...]
     """Objective per pixel before each update of the stains; never rises."""
+    converged: bool
+    """Whether the updates came to rest within the tolerance before they ran out."""
 
     @property
     def objective(self) -> float:
@@ -119,6 +121,7 @@ def descend(
     stains = np.array(start, dtype=np.float64)
     energy = float(np.vdot(od, od))
     objectives: list[float] = []
+    moved = np.inf
     for _ in range(max_iterations):
         concentrations = solve_concentrations(od, stains, sparsity)
         gram = concentrations.T @ concentrations  # A, (2, 2)
@@ -130,7 +133,9 @@ def descend(
         stains = updated
         if moved <= tolerance:
             break
-    return Factorization(StainMatrix(order_stains(stains)), tuple(objectives))
+    return Factorization(
+        StainMatrix(order_stains(stains)), tuple(objectives), converged=moved <= tolerance
+    )
 
 
 def update_stains(stains: StainVectors, gram: Matrix, cross: Matrix) -> StainVectors:

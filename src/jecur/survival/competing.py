@@ -26,7 +26,13 @@ from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 
-__all__ = ["CumulativeIncidence", "GrayTest", "check_competing", "cumulative_incidence", "gray_test"]
+__all__ = [
+    "CumulativeIncidence",
+    "GrayTest",
+    "check_competing",
+    "cumulative_incidence",
+    "gray_test",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,7 @@ def cumulative_incidence(
     )
 
 
-def _standard_error(  # noqa: PLR0913 -- counts and curves of one table
+def _standard_error(
     at_risk: Vector, wanted: Vector, both: Vector, survival: Vector, before: Vector,
     incidence: Vector,
 ) -> Vector:  # fmt: skip
@@ -185,18 +191,12 @@ def _standard_error(  # noqa: PLR0913 -- counts and curves of one table
     any0, any1, any2 = (np.cumsum(variance_any * incidence**m) for m in range(3))
     mixed0, mixed1 = (np.cumsum(before * covariance * incidence**m) for m in range(2))
     squared = (
-        own
-        + incidence**2 * any0
-        - 2 * incidence * any1
-        + any2
-        - 2 * (incidence * mixed0 - mixed1)
+        own + incidence**2 * any0 - 2 * incidence * any1 + any2 - 2 * (incidence * mixed0 - mixed1)
     )
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
 
 
-def gray_test(
-    time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: Labels
-) -> GrayTest:
+def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: Labels) -> GrayTest:
     """Test that groups have one cumulative incidence [2]_, with rho = 0 as R's ``cmprsk``.
 
     Raises

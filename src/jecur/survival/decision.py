@@ -48,7 +48,7 @@ class DecisionCurve:
     method: str
 
 
-def decision_curve(  # noqa: PLR0913 -- prediction, response in two parts, options
+def decision_curve(
     predicted: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,

@@ -101,7 +101,7 @@ class _Sums:
     """(n,)"""
 
 
-def fit_fine_gray(  # noqa: PLR0913 -- the response has three parts
+def fit_fine_gray(
     covariates: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
@@ -196,9 +196,7 @@ def _evaluate(beta: Vector, data: _Data) -> _Sums:
     mean = np.stack(sums[1 : p + 1], axis=1) / s0[:, None]
     information = np.zeros((p, p))
     for (i, j), second in zip(pairs, sums[p + 1 :], strict=True):
-        information[i, j] = information[j, i] = float(
-            np.sum(second / s0 - mean[:, i] * mean[:, j])
-        )
+        information[i, j] = information[j, i] = float(np.sum(second / s0 - mean[:, i] * mean[:, j]))
     log_likelihood = float(np.sum(eta[data.event] - shift - np.log(s0)))
     gradient = data.x[data.event].sum(axis=0) - mean.sum(axis=0)
     return _Sums(log_likelihood, gradient, information, mean, s0, risk)
@@ -236,9 +234,7 @@ def _maximize(data: _Data, names: tuple[str, ...]) -> tuple[Vector, _Sums]:
     )
 
 
-def _influence(
-    data: _Data, at: _Sums, time: Vector, event: BoolVector
-) -> tuple[Matrix, Matrix]:
+def _influence(data: _Data, at: _Sums, time: Vector, event: BoolVector) -> tuple[Matrix, Matrix]:
     """Each patient's part of the score with G known, and what its estimate adds, two (n, p).
 
     Rows are in the order of ``data``. With Efron's ties a slot's own events count by their
@@ -247,6 +243,7 @@ def _influence(
     p = data.x.shape[1]
     n = data.x.shape[0]
     hazard = 1.0 / at.denominator
+
     # integrals over a patient's own time at risk, and after his competing event
     def through(values: Vector) -> tuple[Vector, Vector]:
         """Sum over slots up to each patient's time; weighted, over slots after it."""

@@ -74,7 +74,9 @@ def univariable_table(
     patients: EvaluationInput, settings: StatisticsSettings
 ) -> tuple[UnivariableRow, ...]:
     """One model a covariate, the classifier first; a row a contrast."""
-    rows = list(_univariable(classifier_term(patients.high_risk, patients.label), patients, settings))
+    rows = list(
+        _univariable(classifier_term(patients.high_risk, patients.label), patients, settings)
+    )
     for covariate in patients.covariates:
         term, reason = attempt(lambda c=covariate: make_term(c, patients.months.size))  # type: ignore[misc]
         if term is None:
