@@ -83,6 +83,14 @@ def test_a_stain_that_is_nearly_absent_is_refused():
     assert refused.value.code == "one-stain-only"
 
 
+def test_a_purple_stain_read_as_two_is_refused():
+    """Its dense nuclei come out as eosin, its pale cytoplasm as hematoxylin."""
+    purple = Appearance(RUIFROK, (0.7, 2.6), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    with pytest.raises(StainError, match=r"min_hematoxylin_ratio") as refused:
+        require_two_stains(purple, SETTINGS)
+    assert refused.value.code == "one-stain-only"
+
+
 def test_the_message_says_expected_found_and_what_to_do():
     with pytest.raises(StainError, match=r"expected at least 1000 .* found 0 of 10; .*mask"):
         fit_slide_stain(np.full((10, 3), 255, dtype=np.uint8), SETTINGS)

@@ -14,8 +14,9 @@ class StainSettings(Stage, frozen=True):
 
     method: Literal["vahadane", "macenko", "reinhard", "iche", "none"] = "vahadane"
     """Vahadane is the paper's ref. 21; "iche" is in the style of its ref. 20 (abstract read only)."""
-    sparsity: Annotated[float, Meta(ge=0)] = 0.02
-    """L1 penalty on concentrations when the stains are fitted; the authors' own. StainTools: 0.1."""
+    sparsity: Annotated[float, Meta(ge=0)] = 0.005
+    """L1 penalty on concentrations when the stains are fitted. The authors: 0.02, StainTools: 0.1; both
+    draw the stains together where few pixels are pure (benchmarks/results/stain.md)."""
     separation_sparsity: Annotated[float, Meta(ge=0)] = 0.02
     """L1 penalty when concentrations are read with fitted stains. StainTools: 0.01."""
     n_pixels: Count = 200_000
@@ -28,6 +29,11 @@ class StainSettings(Stage, frozen=True):
     """A slide whose stains cannot be fitted: fail it, or use the reference's stains and flag it."""
     min_optical_density: Positive = 0.15
     """Pixels paler than this (mean over channels, base e) are glass."""
+    max_optical_density: Positive = 3.0
+    """Pixels darker than this in a channel (level 12 of 255) do not help to find the stains: 8 bits are
+    too coarse there. If fewer than ``min_tissue_pixels`` are left, all are used."""
+    white: Literal["255", "slide"] = "255"
+    """What counts as empty glass for the stains: 255 in each channel, or the slide's own glass."""
     min_tissue_pixels: Annotated[int, Meta(ge=2)] = 1_000
     """Fewer stained pixels than this: ``too-little-tissue``."""
     max_dark_fraction: Fraction = 0.5
@@ -38,6 +44,9 @@ class StainSettings(Stage, frozen=True):
     """Second over first singular value of the optical densities; less: ``one-stain-only``."""
     min_concentration: Positive = 0.1
     """Percentile either stain must reach, optical density; less: ``one-stain-only``."""
+    min_hematoxylin_ratio: Annotated[float, Meta(ge=0)] = 0.5
+    """Percentile of hematoxylin over that of eosin; less: ``one-stain-only``. H&E: 0.79 to 2.6, a single
+    purple stain read as two: 0.16 to 0.37."""
     min_separation_degrees: Annotated[float, Meta(ge=0, le=90)] = 8.0
     """Angle between the two stains; less: ``collinear-stains``."""
     max_hematoxylin_degrees: Annotated[float, Meta(ge=0, le=90)] = 30.0

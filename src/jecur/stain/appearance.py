@@ -11,14 +11,12 @@ import numpy as np
 
 from jecur.arrays import Pixels
 from jecur.errors import StainError
-from jecur.stain.optical_density import Triple, to_optical_density
+from jecur.stain.optical_density import WHITE_POINT, Triple, to_optical_density
 from jecur.stain.reinhard import lab_moments
 from jecur.stain.separation import separate_stains
 from jecur.stain.stain_matrix import RUIFROK, StainMatrix
 
 __all__ = ["Appearance", "SlideStain", "StainReference"]
-
-_WHITE: Triple = (255.0, 255.0, 255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Appearance:
         *,
         percentile: float,
         sparsity: float,
-        white: Triple = _WHITE,
+        white: Triple = WHITE_POINT,
     ) -> Self:
         """Measure (n, 3) uint8 tissue pixels with known stains.
 
@@ -97,7 +95,7 @@ class SlideStain:
     """Vahadane's objective per pixel, squared optical density; None for methods without one."""
     levels: tuple[float, ...] | None = None
     """New intensity of each of 256 levels (ICHE-style only)."""
-    white: Triple = _WHITE
+    white: Triple = WHITE_POINT
     """R, G, B that counted as empty glass."""
     converged: bool = True
     """False if Vahadane's updates ran out before they came to rest."""
@@ -143,7 +141,7 @@ class SlideStain:
                 n_pixels=int(fields["n_pixels"]),
                 objective=None if objective is None else float(objective),
                 levels=None if levels is None else tuple(float(level) for level in levels),
-                white=_triple(fields.get("white", _WHITE)),
+                white=_triple(fields.get("white", WHITE_POINT)),
                 converged=bool(fields.get("converged", True)),
             )
         except (KeyError, TypeError, ValueError) as error:

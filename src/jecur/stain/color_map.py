@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jecur.arrays import Pixels, Vector
-from jecur.stain.optical_density import Triple, from_optical_density, to_optical_density
+from jecur.stain.optical_density import (
+    WHITE_POINT,
+    Triple,
+    from_optical_density,
+    to_optical_density,
+)
 from jecur.stain.separation import separate_stains
 from jecur.stain.stain_matrix import StainMatrix
 
@@ -53,7 +58,7 @@ class StainTransfer:
     target: StainMatrix
     scale: Vector
     sparsity: float
-    white: Triple = (255.0, 255.0, 255.0)
+    white: Triple = WHITE_POINT
 
     def __call__(self, pixels: Pixels) -> Pixels:
         """Map (n, 3) uint8; what two stains cannot explain is left out, as in the paper."""

@@ -9,7 +9,7 @@ from jecur.arrays import OpticalDensity, Pixels
 from jecur.errors import StainError
 from jecur.settings import StainSettings
 from jecur.stain.appearance import Appearance
-from jecur.stain.optical_density import Triple, mean_optical_density
+from jecur.stain.optical_density import WHITE_POINT, Triple, mean_optical_density
 from jecur.stain.stain_matrix import RUIFROK, StainMatrix
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "require_two_colors",
     "require_two_stains",
     "select_tissue",
+    "usable_density",
 ]
 
 _CLIPPED_LEVEL = 2
@@ -51,9 +52,7 @@ def require_bright_field(pixels: Pixels, settings: StainSettings) -> None:
         )
 
 
-def select_tissue(
-    pixels: Pixels, settings: StainSettings, white: Triple = (255.0, 255.0, 255.0)
-) -> Pixels:
+def select_tissue(pixels: Pixels, settings: StainSettings, white: Triple = WHITE_POINT) -> Pixels:
     """Pixels stained against ``white``, at most ``n_pixels``, drawn with the settings' seed.
 
     Raises
@@ -73,6 +72,16 @@ def select_tissue(
         rng = np.random.default_rng(settings.seed)
         stained = stained[rng.choice(len(stained), size=settings.n_pixels, replace=False)]
     return stained
+
+
+def usable_density(od: OpticalDensity, settings: StainSettings) -> OpticalDensity:
+    """Rows of (n, 3) ``od`` that are not nearly black; all if too few would be left.
+
+    One gray level at level 5 is 0.2 of optical density: such rows say more about rounding than about
+    stain, and pull both stains apart.
+    """
+    usable = od[od.max(axis=1) <= settings.max_optical_density]
+    return usable if len(usable) >= settings.min_tissue_pixels else od
 
 
 def require_two_colors(od: OpticalDensity, settings: StainSettings) -> None:
@@ -119,7 +128,10 @@ def require_hematoxylin_and_eosin(stains: StainMatrix, settings: StainSettings) 
 
 
 def require_two_stains(appearance: Appearance, settings: StainSettings) -> None:
-    """Refuse a slide on which one stain is nearly absent: scaling it up would scale noise.
+    """Refuse a slide on which one stain is nearly absent, or hematoxylin is no nuclear stain.
+
+    A faint stain scaled up would scale noise. A single purple stain reads as two, but then the dense
+    nuclei are "eosin" and the pale cytoplasm "hematoxylin".
 
     Raises
     ------
@@ -131,5 +143,12 @@ def require_two_stains(appearance: Appearance, settings: StainSettings) -> None:
         raise StainError(
             f"expected both stains to reach optical density {settings.min_concentration}, found "
             f"hematoxylin {hematoxylin:.3f} and eosin {eosin:.3f}; is the slide counterstained?",
+            code="one-stain-only",
+        )
+    if hematoxylin < settings.min_hematoxylin_ratio * eosin:
+        raise StainError(
+            f"expected hematoxylin to reach {settings.min_hematoxylin_ratio:g} of eosin's optical "
+            f"density, found {hematoxylin / eosin:.2f}; is this one purple stain? If it is H&E with "
+            "hardly a nucleus, lower stain.min_hematoxylin_ratio",
             code="one-stain-only",
         )

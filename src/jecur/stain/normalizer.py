@@ -7,6 +7,7 @@ stroma alone has too little hematoxylin to learn from.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jecur.arrays import Pixels, RGBBatch
 from jecur.errors import SettingsError, StainError
@@ -20,10 +21,11 @@ from jecur.stain.gates import (
     require_two_colors,
     require_two_stains,
     select_tissue,
+    usable_density,
 )
 from jecur.stain.iche import IcheTransfer, center_shift, centered_levels
 from jecur.stain.macenko import extreme_directions
-from jecur.stain.optical_density import to_optical_density
+from jecur.stain.optical_density import WHITE_POINT, Triple, to_optical_density
 from jecur.stain.reinhard import ReinhardTransfer
 from jecur.stain.stain_matrix import StainMatrix
 from jecur.stain.vahadane import estimate_stains
@@ -41,7 +43,8 @@ class Normalizer:
     """What happens to one color: the plain form, the oracle of `apply`."""
     flags: tuple[str, ...] = ()
     """What a reader of the result must know: ``stain-<code>`` and ``reference-stains`` after a
-    refusal, ``not-normalized`` if the settings say "none"."""
+    refusal, ``not-normalized`` if the settings say "none", ``stain-not-converged`` if the fit did
+    not come to rest."""
     _table: ColorTable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,16 +79,19 @@ class Normalizer:
         return self._table.apply(tiles, threads=threads)
 
 
-def fit_slide_stain(pixels: Pixels, settings: StainSettings) -> SlideStain:
+def fit_slide_stain(
+    pixels: Pixels, settings: StainSettings, glass: ArrayLike | None = None
+) -> SlideStain:
     """Stains and their amounts on one slide.
 
     Parameters
     ----------
     pixels
-        (n, 3) uint8, sampled over the slide's tissue; white = 255. Pixels too pale to be stained
-        are left out.
+        (n, 3) uint8, sampled over the slide's tissue. Pixels too pale to be stained are left out.
     settings
-        Method, penalty, percentile and the gates.
+        Method, penalty, percentile, white point and the gates.
+    glass
+        (3,) R, G, B of the slide's empty glass, 0 to 255; used if ``settings.white`` is "slide".
 
     Returns
     -------
@@ -98,38 +104,48 @@ def fit_slide_stain(pixels: Pixels, settings: StainSettings) -> SlideStain:
     StainError
         ``too-little-tissue``, ``inverted``, ``saturated``, ``one-stain-only``,
         ``collinear-stains`` or ``not-hematoxylin-eosin``.
+    SettingsError
+        If the slide's own white is asked for and ``glass`` is not given.
     """
+    white = _white_point(settings, glass)
     require_bright_field(pixels, settings)
-    tissue = select_tissue(pixels, settings)
-    od = to_optical_density(tissue)
+    tissue = select_tissue(pixels, settings, white)
+    od = usable_density(to_optical_density(tissue, white), settings)
     require_two_colors(od, settings)
+    objective, converged = None, True
     if settings.method == "vahadane":
         fit = estimate_stains(
             od, sparsity=settings.sparsity, rng=np.random.default_rng(settings.seed)
         )
-        stains, objective = fit.stains, fit.objective
+        stains, objective, converged = fit.stains, fit.objective, fit.converged
     else:
-        stains, objective = StainMatrix(extreme_directions(od)), None
+        stains = StainMatrix(extreme_directions(od))
     require_hematoxylin_and_eosin(stains, settings)
     appearance = Appearance.of_pixels(
         tissue,
         stains,
         percentile=settings.percentile,
         sparsity=settings.separation_sparsity,
+        white=white,
     )
     require_two_stains(appearance, settings)
-    return SlideStain(settings.method, appearance, len(tissue), objective)
+    return SlideStain(
+        settings.method, appearance, len(tissue), objective, white=white, converged=converged
+    )
 
 
 def restore_normalizer(
     slide: SlideStain, settings: StainSettings, reference: StainReference
 ) -> Normalizer:
     """Return the very map that `fit_normalizer` gave, from a slide's stored fit; reads no pixel."""
-    return Normalizer(slide, _transfer(slide, reference.appearance, settings))
+    return Normalizer(slide, _transfer(slide, reference.appearance, settings), _flags(slide))
 
 
 def fit_normalizer(
-    pixels: Pixels, settings: StainSettings, reference: StainReference
+    pixels: Pixels,
+    settings: StainSettings,
+    reference: StainReference,
+    glass: ArrayLike | None = None,
 ) -> Normalizer:
     """Fit one slide and return the map that brings its tiles to ``reference``.
 
@@ -143,30 +159,52 @@ def fit_normalizer(
         `Normalizer.flags`.
     reference
         Target appearance, from the model or `jecur.stain.reference.builtin_reference`.
+    glass
+        As in `fit_slide_stain`.
 
     Raises
     ------
     StainError
         As `fit_slide_stain`, if ``on_refusal`` is "fail".
     SettingsError
-        If percentile or separation penalty differ from those the reference was measured with.
+        If percentile or separation penalty differ from those the reference was measured with, or
+        the slide's own white is asked for and ``glass`` is not given.
     """
     if settings.method == "none":
         return Normalizer(None, KeepColor(), ("not-normalized",))
     _require_same_measure(settings, reference)
     target = reference.appearance
     try:
-        slide = fit_slide_stain(pixels, settings)
+        slide = fit_slide_stain(pixels, settings, glass)
     except StainError as refusal:
         if settings.on_refusal == "fail":
             raise
         flags = (f"stain-{refusal.code}", "reference-stains")
-        unchanged = SlideStain(settings.method, target, 0, None, tuple(np.arange(256.0).tolist()))
+        levels = tuple(np.arange(256.0).tolist())
+        white = _white_point(settings, glass)
+        unchanged = SlideStain(settings.method, target, 0, None, levels, white)
         return Normalizer(None, _transfer(unchanged, target, settings), flags)
     if settings.method == "iche":
         levels = centered_levels(select_tissue(pixels, settings), slide.appearance, target)
         slide = replace(slide, levels=levels)
-    return Normalizer(slide, _transfer(slide, target, settings))
+    return Normalizer(slide, _transfer(slide, target, settings), _flags(slide))
+
+
+def _flags(slide: SlideStain) -> tuple[str, ...]:
+    return () if slide.converged else ("stain-not-converged",)
+
+
+def _white_point(settings: StainSettings, glass: ArrayLike | None) -> Triple:
+    """I0 of the stains. Reinhard and ICHE-style know no stains: theirs stays 255."""
+    if settings.white == "255" or settings.method in {"reinhard", "iche"}:
+        return WHITE_POINT
+    if glass is None:
+        raise SettingsError(
+            'expected the color of the slide\'s empty glass, as stain.white = "slide" needs it, '
+            'found none; pass it or set stain.white = "255"'
+        )
+    r, g, b = np.clip(np.asarray(glass, dtype=np.float64), 1.0, 255.0).tolist()
+    return r, g, b
 
 
 def _transfer(slide: SlideStain, target: Appearance, settings: StainSettings) -> ColorMap:
@@ -189,6 +227,7 @@ def _transfer(slide: SlideStain, target: Appearance, settings: StainSettings) ->
         target=target.stains,
         scale=np.array(target.concentrations) / np.array(source.concentrations),
         sparsity=settings.separation_sparsity,
+        white=slide.white,
     )
 
 

@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 
 from jecur.arrays import Vector
 
-__all__ = ["WHITE", "Triple", "from_optical_density", "mean_optical_density", "to_optical_density"]
+__all__ = [
+    "WHITE",
+    "WHITE_POINT",
+    "Triple",
+    "from_optical_density",
+    "mean_optical_density",
+    "to_optical_density",
+]
 
 WHITE = 255
 """I0: the intensity of unstained glass."""
 Triple = tuple[float, float, float]
-_ALL_WHITE: Triple = (255.0, 255.0, 255.0)
+WHITE_POINT: Triple = (255.0, 255.0, 255.0)
+"""The same, R, G, B."""
 
 _OD_OF_LEVEL: Vector = -np.log(np.maximum(np.arange(256), 1) / WHITE)
 _OD_OF_LEVEL[WHITE] = 0.0  # not -0.0
@@ -40,7 +48,7 @@ def to_optical_density(rgb: NDArray[np.uint8], white: Triple | None = None) -> N
     NDArray[np.float64]
         Same shape, in [0, ln 255].
     """
-    if white is None or white == _ALL_WHITE:
+    if white is None or white == WHITE_POINT:
         return _OD_OF_LEVEL[rgb]
     return np.maximum(_OD_OF_LEVEL[rgb] + np.log(np.array(white) / WHITE), 0.0)
 
@@ -69,7 +77,8 @@ def mean_optical_density(
     rgb: NDArray[np.uint8], white: Triple | None = None
 ) -> NDArray[np.float64]:
     """Mean optical density over the three channels, (...,): how dark a pixel is."""
-    if white is not None and white != _ALL_WHITE:
-        return to_optical_density(rgb, white).mean(axis=-1)
+    if white is not None and white != WHITE_POINT:
+        mean: NDArray[np.float64] = to_optical_density(rgb, white).mean(axis=-1)
+        return mean
     r, g, b = (_OD_OF_LEVEL[rgb[..., channel]] for channel in range(3))
     return (r + g + b) / 3.0

@@ -15,8 +15,8 @@ def builtin_reference() -> StainReference:
     return StainReference(
         name="monuseg-train-medoid",
         appearance=Appearance(
-            stains=StainMatrix.from_rows([[0.5235, 0.7526, 0.3994], [0.2204, 0.8209, 0.5268]]),
-            concentrations=(2.8663, 1.2269),
+            stains=StainMatrix.from_rows([[0.5492, 0.7412, 0.3859], [0.1800, 0.8235, 0.5379]]),
+            concentrations=(2.7205, 1.1627),
             lab_mean=(-0.57487, -0.06143, 0.02681),
             lab_std=(0.24259, 0.04558, 0.00855),
         ),

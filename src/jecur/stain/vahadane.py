@@ -42,6 +42,8 @@ SUBSAMPLE = 10_000
 """Pixels on which the starts compete."""
 RANDOM_STARTS = 3
 """Starts drawn from the data, beside Ruifrok's vectors and the extreme directions."""
+STRETCH_GROWTH = 1.3
+MAX_STRETCH = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Factorization:
 def estimate_stains(
     od: OpticalDensity,
     *,
-    sparsity: float = 0.02,
+    sparsity: float = 0.005,
     tolerance: float = 1e-5,
     max_iterations: int = 500,
     rng: np.random.Generator,
@@ -117,25 +119,51 @@ def descend(
     tolerance: float,
     max_iterations: int,
 ) -> Factorization:
-    """Alternate the two exact steps from one start; parameters as in `estimate_stains`."""
-    stains = np.array(start, dtype=np.float64)
+    """Alternate the two exact steps from one start; parameters as in `estimate_stains`.
+
+    The steps creep where stains are nearly determined by few pixels, so each accepted step is taken
+    longer than the last; one that raises the objective is taken back and done plainly.
+    """
     energy = float(np.vdot(od, od))
+    point = updated = np.array(start, dtype=np.float64)
     objectives: list[float] = []
-    moved = np.inf
+    moved, stretch = np.inf, 1.0
     for _ in range(max_iterations):
-        concentrations = solve_concentrations(od, stains, sparsity)
-        gram = concentrations.T @ concentrations  # A, (2, 2)
-        cross = concentrations.T @ od  # B, (2, 3)
-        fit = energy - 2.0 * np.vdot(cross, stains) + np.vdot(gram @ stains, stains)
-        objectives.append(float(fit / 2.0 + sparsity * concentrations.sum()) / len(od))
-        updated = update_stains(stains, gram, cross)
-        moved = float(np.abs(updated - stains).max())
-        stains = updated
+        objective, target = _exact_steps(od, point, sparsity, energy)
+        if stretch > 1.0 and objective > objectives[-1]:
+            point, stretch = updated, 1.0
+            continue
+        objectives.append(objective)
+        updated = target
+        moved = float(np.abs(updated - point).max())
         if moved <= tolerance:
             break
+        stretch = min(STRETCH_GROWTH * stretch, MAX_STRETCH) if len(objectives) > 1 else 1.0
+        point = _stretched(point, updated, stretch)
     return Factorization(
-        StainMatrix(order_stains(stains)), tuple(objectives), converged=moved <= tolerance
+        StainMatrix(order_stains(updated)), tuple(objectives), converged=moved <= tolerance
     )
+
+
+def _exact_steps(
+    od: OpticalDensity, stains: StainVectors, sparsity: float, energy: float
+) -> tuple[float, StainVectors]:
+    """Objective per pixel at ``stains``, and the stains after both steps."""
+    concentrations = solve_concentrations(od, stains, sparsity)
+    gram = concentrations.T @ concentrations  # A, (2, 2)
+    cross = concentrations.T @ od  # B, (2, 3)
+    fit = energy - 2.0 * np.vdot(cross, stains) + np.vdot(gram @ stains, stains)
+    objective = float(fit / 2.0 + sparsity * concentrations.sum()) / len(od)
+    return objective, update_stains(stains, gram, cross)
+
+
+def _stretched(stains: StainVectors, updated: StainVectors, stretch: float) -> StainVectors:
+    """``stretch`` times the way from ``stains`` to ``updated``, unit rows, non-negative."""
+    if stretch == 1.0:
+        return updated
+    rows = np.maximum(stains + stretch * (updated - stains), 0.0)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / lengths if lengths.min() > 0.0 else updated
 
 
 def update_stains(stains: StainVectors, gram: Matrix, cross: Matrix) -> StainVectors:
