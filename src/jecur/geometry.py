@@ -1,10 +1,11 @@
-"""Level-0 pixels and micrometers, and the way between them."""
+"""Level-0 pixels and micrometers, and the way between them; places on a slide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from jecur.errors import SlideError
 
-__all__ = ["Size", "side_in_pixels"]
+__all__ = ["Core", "CoreMap", "CorePlace", "Size", "side_in_pixels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,76 @@ def side_in_pixels(side_um: float, mpp: float) -> int:
             code="tile-too-small",
         )
     return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One core of a tissue array: a disc on the slide.
+
+    Parameters
+    ----------
+    id
+        Unique in its array, such as "B-3" (second row, third column).
+    row, column
+        Place on the grid, from 1.
+    x, y
+        Center, in the unit of the map, from the slide's upper left corner.
+    diameter
+        In the unit of the map.
+    present
+        False where the core is missing; its center is then where it should have been.
+    coverage
+        Share of the disc that is tissue, in [0, 1]; None if not measured.
+    patient
+        Whose tissue it is; "" if unknown or nobody's.
+    """
+
+    id: str
+    row: int
+    column: int
+    x: float
+    y: float
+    diameter: float
+    present: bool = True
+    coverage: float | None = None
+    patient: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMap:
+    """The cores of one slide, in the order of rows and columns.
+
+    Parameters
+    ----------
+    cores
+        Missing ones too.
+    unit
+        Of centers and diameters: level-0 pixels or micrometers.
+    """
+
+    cores: tuple[Core, ...]
+    unit: Literal["px", "um"] = "px"
+
+    @property
+    def present(self) -> tuple[Core, ...]:
+        """Cores that are there."""
+        return tuple(core for core in self.cores if core.present)
+
+    def in_pixels(self, mpp: float) -> "CoreMap":
+        """Return the same map in level-0 pixels of a slide of ``mpp`` um/px."""
+        if self.unit == "px":
+            return self
+        cores = (
+            replace(core, x=core.x / mpp, y=core.y / mpp, diameter=core.diameter / mpp)
+            for core in self.cores
+        )
+        return CoreMap(tuple(cores), "px")
+
+
+@dataclass(frozen=True, slots=True)
+class CorePlace:
+    """One core among all of its array: what makes a slide of a core."""
+
+    core: str
+    """Id of the core."""
+    array: CoreMap

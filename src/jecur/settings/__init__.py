@@ -19,14 +19,22 @@ from jecur.settings.cohort import (
 )
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
-from jecur.settings.simulation import SimulationSettings
-from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
+from jecur.settings.simulation import ArraySimulationSettings, SimulationSettings
+from jecur.settings.slide import (
+    AnnotationSettings,
+    QualitySettings,
+    TilingSettings,
+    TissueArraySettings,
+    TissueSettings,
+)
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import ScoreSettings, StatisticsSettings
 from jecur.settings.study import StudySettings, read_study, write_study
 from jecur.settings.training import ScoringSettings, TrainingSettings
 
 __all__ = [
+    "AnnotationSettings",
+    "ArraySimulationSettings",
     "CohortSettings",
     "ColumnSettings",
     "Covariate",
@@ -48,6 +56,7 @@ __all__ = [
     "TcgaEndpoint",
     "TcgaSettings",
     "TilingSettings",
+    "TissueArraySettings",
     "TissueSettings",
     "TrainingSettings",
     "read_study",

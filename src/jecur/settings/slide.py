@@ -6,7 +6,13 @@ from msgspec import Meta
 
 from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Stage
 
-__all__ = ["QualitySettings", "TilingSettings", "TissueSettings"]
+__all__ = [
+    "AnnotationSettings",
+    "QualitySettings",
+    "TilingSettings",
+    "TissueArraySettings",
+    "TissueSettings",
+]
 
 
 class TissueSettings(Stage, frozen=True):
@@ -63,3 +69,33 @@ class QualitySettings(Stage, frozen=True):
     """A tile with more pen or black than this is inked."""
     max_bad_fraction: Fraction = 0.5
     """A slide with more blurred or inked tiles than this is flagged."""
+
+
+class AnnotationSettings(Stage, frozen=True):
+    """Which drawn regions of a slide count. Without a class named here, drawings are not read."""
+
+    include: tuple[str, ...] = ()
+    """Classes outside of which nothing is tissue; "*" names every class. Empty: the whole slide."""
+    exclude: tuple[str, ...] = ()
+    """Classes inside of which nothing is tissue; they win over ``include``."""
+    required: bool = False
+    """A slide without its file of drawings fails; else it is scored whole and flagged."""
+
+
+class TissueArraySettings(Stage, frozen=True):
+    """Finding the cores of a tissue array on an overview. 0 where unknown."""
+
+    diameter_um: Annotated[float, Meta(ge=0)] = 0.0
+    """Diameter of the cores, micrometers; 0 measures it on the round pieces of tissue."""
+    rows: CountOrZero = 0
+    """Rows of the array; 0 takes what is found."""
+    columns: CountOrZero = 0
+    """Columns of the array; 0 takes what is found."""
+    min_diameter_um: Positive = 250.0
+    """Least diameter tried; punches are 0.6 to 2 mm."""
+    max_diameter_um: Positive = 3500.0
+    """Largest diameter tried."""
+    min_coverage: Fraction = 0.12
+    """A core with less of its disc covered by tissue is missing."""
+    reach: Annotated[float, Meta(gt=0, lt=0.5)] = 0.4
+    """How far a core may lie off the place its neighbors predict, in pitches."""
