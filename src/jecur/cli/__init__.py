@@ -9,7 +9,7 @@ import sys
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import cohort, learning, model, nuclei, slides, stain, study
+from jecur.cli import cohort, learning, model, nuclei, slides, stain, study, tissue_array
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError
 
@@ -23,6 +23,7 @@ COMMANDS = (
     learning,
     slides,
     stain,
+    tissue_array,
 )  # importing a module adds its commands to the app
 
 

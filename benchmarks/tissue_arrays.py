@@ -1,0 +1,112 @@
+"""Cores found on virtual tissue arrays with planted truth.
+
+python benchmarks/tissue_arrays.py [N] [PICTURE]
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jecur.settings import ArraySimulationSettings, TissueArraySettings, TissueSettings
+from jecur.simulate.slide import write_slide
+from jecur.simulate.tissue_array import draw_array
+from jecur.slide.reader import open_slide
+from jecur.slide.tissue_array.mapping import map_cores
+
+SEED = 20261124
+
+
+def one(folder: Path, rng: np.random.Generator) -> dict[str, list]:
+    settings = ArraySimulationSettings(
+        rows=int(rng.integers(4, 10)),
+        columns=int(rng.integers(5, 13)),
+        diameter_um=float(rng.choice([600.0, 1000.0])),
+        pitch_um=1.0,
+        um_per_px=1.0,
+    )
+    import msgspec
+
+    pitch = settings.diameter_um * float(rng.uniform(1.3, 1.8))
+    settings = msgspec.structs.replace(
+        settings, pitch_um=pitch, drift_um=0.05 * pitch, bend_um=0.2 * pitch
+    )
+    array = draw_array(settings, rng)
+    path = folder / "array.tiff"
+    write_slide(path, array.image, um_per_px=settings.um_per_px)
+    out = {}
+    with open_slide(path) as slide:
+        for name, known in (
+            ("nothing known", TissueArraySettings()),
+            (
+                "diameter, rows and columns known",
+                TissueArraySettings(
+                    diameter_um=settings.diameter_um, rows=settings.rows, columns=settings.columns
+                ),
+            ),
+        ):
+            start = time.perf_counter()
+            found = map_cores(slide, known, TissueSettings())
+            seconds = time.perf_counter() - start
+            out[name] = compare(array.cores, found, settings.um_per_px) + [seconds]
+    return out
+
+
+def compare(truth, found, mpp):
+    """Cores there, found, false, right cell, and the errors of centers in um by state."""
+    present = [c for c in truth if c.state != "missing"]
+    mine = [c for c in found.cores.cores if c.present]
+    taken, right, hit = set(), 0, {"whole": [0, 0], "torn": [0, 0]}
+    errors = {"whole": [], "torn": []}
+    for core in present:
+        hit[core.state][1] += 1
+        away = [np.hypot(c.x - core.x, c.y - core.y) for c in mine]
+        k = int(np.argmin(away)) if away else -1
+        if k < 0 or away[k] > core.diameter / 2 or k in taken:
+            continue
+        taken.add(k)
+        hit[core.state][0] += 1
+        errors[core.state].append(float(away[k] * mpp))
+        right += (mine[k].row, mine[k].column) == (core.row, core.column)
+    return [hit, len(mine) - len(taken), right, errors]
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    rng = np.random.default_rng(SEED)
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(n):
+            for name, value in one(Path(folder), rng).items():
+                results.setdefault(name, []).append(value)
+                hit, false, right, _, _ = value
+                total = hit["whole"][0] + hit["torn"][0]
+                if right < total or false:
+                    print(f"array {number}, {name}: {hit}, {false} false, {right} right cell")
+    print(f"\n{n} arrays, seed {SEED}\n")
+    print(
+        "| | whole found | torn found | false | right row and column | arrays all right |", end=""
+    )
+    print(" center error, whole: median, 95 % | torn: median, 95 % | s an array |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, rows in results.items():
+        whole, torn = ([sum(r[0][s][k] for r in rows) for k in (0, 1)] for s in ("whole", "torn"))
+        found = whole[0] + torn[0]
+        right = sum(r[2] for r in rows)
+        perfect = sum(r[2] == r[0]["whole"][1] + r[0]["torn"][1] and not r[1] for r in rows)
+        spread = [
+            np.percentile([e for r in rows for e in r[3][s]], [50, 95]) for s in ("whole", "torn")
+        ]
+        print(
+            f"| {name} | {whole[0]} of {whole[1]} ({whole[0] / whole[1]:.1%}) "
+            f"| {torn[0]} of {torn[1]} ({torn[0] / torn[1]:.1%}) | {sum(r[1] for r in rows)} "
+            f"| {right} of {found} ({right / found:.1%}) | {perfect} of {n} "
+            f"| {spread[0][0]:.0f}, {spread[0][1]:.0f} um | {spread[1][0]:.0f}, {spread[1][1]:.0f} um "
+            f"| {np.mean([r[4] for r in rows]):.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
