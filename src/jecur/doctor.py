@@ -93,7 +93,8 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
                 with open_slide(entry.path, mpp=entry.mpp) as slide:
                     scales[entry.id] = slide.mpp
                 findings += _override(entry)
-                digests[_digest(entry.path)].append((patient, entry))
+                core = f" {entry.core.core}" if entry.core else ""
+                digests[_digest(entry.path) + core].append((patient, entry))
             except SlideError as error:
                 n_unreadable += 1
                 findings.append(Finding("error", error.code, entry.id, error.message))
@@ -164,7 +165,7 @@ def _same_file(group: Sequence[tuple[Patient, SlideEntry]]) -> list[Finding]:
 
 
 def _same_stem(entries: Sequence[SlideEntry]) -> list[Finding]:
-    stems = Counter(entry.path.stem for entry in entries)
+    stems = Counter(path.stem for path in {entry.path for entry in entries})
     return [
         Finding(
             "warning",

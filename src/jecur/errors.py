@@ -8,6 +8,7 @@ line of prose. Callers add context (slide, patient, column, row) with `JecurErro
 from typing import Self
 
 __all__ = [
+    "AnnotationError",
     "BagError",
     "BundleError",
     "EndpointError",
@@ -77,6 +78,12 @@ class SlideError(JecurError):
     """A slide that cannot be read, scaled or scored."""
 
     default_code = "unreadable"
+
+
+class AnnotationError(SlideError):
+    """A file of drawn regions that cannot be read, or leaves nothing of its slide."""
+
+    default_code = "bad-annotation"
 
 
 class StainError(SlideError):

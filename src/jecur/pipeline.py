@@ -158,7 +158,16 @@ def prepare_study(
     needed = cohort.patients if everybody else (*learners.patients, *cohort.of_role("validation"))
     recipe = recipe_of_study(study)
     orders = [
-        SlideOrder(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
+        SlideOrder(
+            entry.id,
+            patient.id,
+            entry.path,
+            entry.mpp,
+            recipe,
+            run,
+            core=entry.core,
+            annotation=entry.annotation,
+        )
         for patient in needed
         for entry in patient.slides
     ]

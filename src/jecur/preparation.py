@@ -17,12 +17,21 @@ import pandas as pd
 from PIL import Image
 
 from jecur.arrays import RGB
-from jecur.artifacts import RunFolder, atomic_path, fingerprint, write_json, write_text
+from jecur.artifacts import (
+    RunFolder,
+    atomic_path,
+    fingerprint,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from jecur.bundle import Bundle, read_bundle
 from jecur.errors import BundleError, SlideError
+from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.settings import (
+    AnnotationSettings,
     NucleiSettings,
     QualitySettings,
     StainSettings,
@@ -30,10 +39,12 @@ from jecur.settings import (
     TilingSettings,
     TissueSettings,
 )
+from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.quality import SlideQuality, TileQuality, is_enlarged, judge_slide, measure_tiles
 from jecur.slide.reader import Slide, open_slide
 from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
 from jecur.slide.tissue import TissueMask, find_tissue
+from jecur.slide.tissue_array.core_slide import array_tiles, core_slide, restrict_to_core
 from jecur.stain.appearance import StainReference
 from jecur.stain.normalizer import Normalizer, fit_normalizer
 from jecur.stain.reference import builtin_reference
@@ -65,6 +76,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stain_reference: dict[str, Any]
     nuclei: NucleiSettings
     nuclei_sha256: str
+    annotations: AnnotationSettings = AnnotationSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,10 @@ class SlideOrder:
     run: RunFolder
     bundle: Path | None = None
     """Model file whose nuclei network to use; None uses the recipe's."""
+    core: CorePlace | None = None
+    """The core of a tissue array to take for a slide."""
+    annotation: Path | None = None
+    """File of drawn regions."""
 
     @property
     def mark(self) -> str:
@@ -88,7 +104,13 @@ class SlideOrder:
             file = (stat.st_size, stat.st_mtime_ns)
         except OSError:
             file = (0, 0)
-        return fingerprint(str(self.path.name), file, self.mpp, self.recipe)
+        parts: list[object] = [str(self.path.name), file, self.mpp, self.recipe]
+        if self.core is not None:
+            parts.append(self.core)
+        if self.annotation is not None:
+            drawn = self.annotation
+            parts.append(sha256_file(drawn) if drawn.is_file() else "absent")
+        return fingerprint(*parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,10 @@ class PreparedSlide:
     height: int = 0
     tissue_mm2: float | None = None
     thumbnail_um_per_px: float | None = None
+    core: str = ""
+    """Core of a tissue array, "" for a whole slide."""
+    origin: tuple[float, float] = (0.0, 0.0)
+    """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -120,7 +146,8 @@ class PreparedSlide:
 
     def row(self) -> dict[str, Any]:
         """Values of the row, flags joined."""
-        return asdict(self) | {"flags": ";".join(self.flags)}
+        x, y = self.origin
+        return asdict(self) | {"flags": ";".join(self.flags), "origin": f"{x:g} {y:g}"}
 
     @classmethod
     def failed(cls, order: SlideOrder, error: SlideError | Exception, code: str) -> "PreparedSlide":
@@ -138,6 +165,7 @@ def recipe_of_study(study: StudySettings) -> Recipe:
         stain_reference=builtin_reference().to_dict(),
         nuclei=study.nuclei,
         nuclei_sha256=NucleiModel.load(study.nuclei, threads=1).sha256,
+        annotations=study.annotations,
     )
 
 
@@ -173,18 +201,28 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         return msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
     start = time.monotonic()
     recipe = order.recipe
-    with open_slide(order.path, mpp=order.mpp) as slide:
+    with open_slide(order.path, mpp=order.mpp) as whole:
+        slide = core_slide(whole, order.core, recipe.tiling) if order.core else whole
         tissue = find_tissue(slide, recipe.tissue)
+        if order.core:
+            tissue = restrict_to_core(slide, tissue, order.core)
+        tissue, drawing_flags = restrict_to_regions(
+            slide, tissue, order.annotation, recipe.annotations
+        )
         grid = tile_tissue(slide, tissue, recipe.tiling)
         rng = np.random.default_rng(recipe.stain.seed)
-        pixels = sample_pixels(slide, grid, recipe.stain.n_pixels, rng)
+        # The cores of an array were stained together: one fit, from all of them.
+        fit_on = (
+            (whole, array_tiles(whole, order.core, recipe.tiling)) if order.core else (slide, grid)
+        )
+        pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng)
         normalizer = fit_normalizer(
             pixels, recipe.stain, StainReference.from_dict(recipe.stain_reference)
         )
         quality, kept = _write_bag(slide, tissue, grid, normalizer, order)
         thumbnail_scale = _write_pictures(slide, tissue, folder)
         size, described = slide.size, slide
-    status, code, flags = final_status(quality, normalizer.flags)
+    status, code, flags = final_status(quality, (*drawing_flags, *normalizer.flags))
     prepared = PreparedSlide(
         slide=order.slide,
         patient_id=order.patient,
@@ -202,6 +240,8 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         height=size.height,
         tissue_mm2=round(tissue.area_mm2, 4),
         thumbnail_um_per_px=thumbnail_scale,
+        core=order.core.core if order.core else "",
+        origin=described.origin,
         seconds=round(time.monotonic() - start, 2),
     )
     _write_tables(folder, grid, kept, normalizer, prepared)
@@ -245,7 +285,9 @@ def _write_bag(
 
 def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
     scale = max(slide.size.width, slide.size.height) * slide.mpp / THUMBNAIL_PX
-    write_text(folder / "tissue.geojson", msgspec.json.encode(tissue.to_geojson()).decode())
+    write_text(
+        folder / "tissue.geojson", msgspec.json.encode(tissue.to_geojson(slide.origin)).decode()
+    )
     with atomic_path(folder / "thumbnail.png") as temporary:
         temporary.write_bytes(png_bytes(slide.overview(scale)))
     return scale
@@ -254,7 +296,7 @@ def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
 def _write_tables(
     folder: Path, grid: TileGrid, kept: list[int], normalizer: Normalizer, prepared: PreparedSlide
 ) -> None:
-    x, y = grid.positions[kept].T
+    x, y = (grid.positions[kept] + np.round(prepared.origin).astype(np.int64)).T
     frame = pd.DataFrame(
         {
             "x": x,

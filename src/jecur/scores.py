@@ -205,7 +205,7 @@ def _write_heatmap(
     with Image.open(folder / "thumbnail.png") as picture:
         thumbnail = np.asarray(picture.convert("RGB"))
     overlay = overlay_scores(
-        thumbnail, positions * step, scores, side_px=side_px * step, scale=scale
+        thumbnail, (positions - slide.origin) * step, scores, side_px=side_px * step, scale=scale
     )
     for name, image in (
         ("overlay.png", overlay),

@@ -4,16 +4,19 @@ Nobody is lost silently: patients in the table = patients used + patients exclud
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
 import msgspec
 import pandas as pd
 
+from jecur.cohort.annotation_files import find_annotation, named_annotations
 from jecur.cohort.endpoint import read_follow_up
 from jecur.cohort.table import Table, name_rows, read_table
+from jecur.cohort.tissue_array import CoreEntries, read_core_entries
 from jecur.errors import TableError
+from jecur.geometry import CorePlace
 from jecur.settings import CohortSettings, Covariate
 
 __all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_clinical", "read_cohort"]
@@ -40,6 +43,10 @@ class SlideEntry:
     id: str
     path: Path
     mpp: float | None
+    core: CorePlace | None = None
+    """The core of a tissue array that this slide is; None for a whole slide."""
+    annotation: Path | None = None
+    """File of drawn regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Cohort:
     excluded: tuple[Exclusion, ...]
     covariates: tuple[Covariate, ...]
     unmatched_slides: tuple[str, ...] = ()
-    """Slide files in the slide folder that no patient names."""
+    """Slide files in the slide folder that no patient names, and cores that are nobody's."""
     source: str = ""
     """How the table was read: file, encoding, separator, sheet."""
     notes: tuple[str, ...] = ()
@@ -107,14 +114,15 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     _check_ids(table, ids, settings.missing_values)
     follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
     roles = _roles(table, settings)
-    slides = _slides(table, settings, folder)
+    arrays = read_core_entries(settings, folder, list(ids))
+    slides = _with_cores(_slides(table, settings, folder), ids, arrays, settings, folder)
     factors = {c.column: _covariate(table, c) for c in settings.covariates}
     sites = table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
     patients, excluded = [], []
     for i, row in enumerate(ids.index):
         role, entries = roles[i], slides[i]
         reason = follow_up.unknown[i] or ("role unknown" if role is None else "")
-        reason = reason or ("no slide named" if columns.slide and not entries else "")
+        reason = reason or ("no slide named" if _needs_slides(settings) and not entries else "")
         if reason or role is None:
             excluded.append(Exclusion(ids[row], role or "unknown", reason))
             continue
@@ -130,7 +138,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         tuple(patients),
         tuple(excluded),
         settings.covariates,
-        unmatched if columns.slide else (),
+        (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
         _notes(table, columns.patient),
     )
@@ -142,8 +150,40 @@ def read_clinical(settings: CohortSettings, folder: Path) -> Cohort:
     Everybody with known follow-up is a validation patient; parameters and errors are those of
     `read_cohort`.
     """
-    columns = msgspec.structs.replace(settings.columns, slide="", role="", mpp="")
-    return read_cohort(msgspec.structs.replace(settings, columns=columns), folder)
+    columns = msgspec.structs.replace(settings.columns, slide="", role="", mpp="", annotation="")
+    plain = msgspec.structs.replace(settings, columns=columns, tissue_arrays=())
+    return read_cohort(plain, folder)
+
+
+def _needs_slides(settings: CohortSettings) -> bool:
+    return bool(settings.columns.slide or settings.tissue_arrays)
+
+
+def _with_cores(
+    slides: list[tuple[SlideEntry, ...]],
+    ids: pd.Series,
+    arrays: CoreEntries,
+    settings: CohortSettings,
+    folder: Path,
+) -> list[tuple[SlideEntry, ...]]:
+    """Put each patient's cores behind their slides."""
+    taken = {entry.id for entries in slides for entry in entries}
+    joined = []
+    for patient, entries in zip(ids, slides, strict=True):
+        cores = tuple(
+            SlideEntry(
+                c.id, c.path, c.mpp, c.place, find_annotation(settings, folder, PurePath(c.slide))
+            )
+            for c in arrays.of_patient.get(patient, ())
+        )
+        twice = [core.id for core in cores if core.id in taken]
+        if twice:
+            raise TableError(
+                f"expected each slide and core once, found {twice[0]} twice; rename the slide",
+                code="duplicate-slide",
+            )
+        joined.append((*entries, *cores))
+    return joined
 
 
 def _notes(table: Table, patient: str) -> tuple[str, ...]:
@@ -236,9 +276,24 @@ def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[
                     f"rows {owners[entry.id]} and {row}; a slide belongs to one patient",
                     code="duplicate-slide",
                 )
-            found.append(entry)
+            found.append(
+                replace(entry, annotation=find_annotation(settings, folder, PurePath(name)))
+            )
         entries.append(tuple(found))
+    if settings.columns.annotation:
+        cells = table.column(settings.columns.annotation, "drawn regions")
+        entries = [
+            _annotated(found, cell, settings, folder, f"{table.name}, row {row}")
+            for found, (row, cell) in zip(entries, cells.items(), strict=True)
+        ]
     return entries
+
+
+def _annotated(
+    entries: tuple[SlideEntry, ...], cell: str, settings: CohortSettings, folder: Path, where: str
+) -> tuple[SlideEntry, ...]:
+    files = named_annotations(settings, folder, cell, len(entries), where)
+    return tuple(replace(e, annotation=file) for e, file in zip(entries, files, strict=True))
 
 
 def _entry(table: Table, row: int, root: Path, name: str, mpp: float) -> SlideEntry:

@@ -8,6 +8,7 @@ exclusive. Everybody between is left out of training, and counted. Validation ta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jecur.artifacts import sha256_file
 from jecur.cohort.cohort import Exclusion, Patient, SlideEntry
@@ -99,6 +100,7 @@ def refuse_shared_files(patients: Sequence[Patient], *, across_roles: bool) -> N
     TableError
         With code ``leak``; names both patients and slides.
     """
+    hashes: dict[Path, str] = {}
     by_size: dict[int, list[tuple[Patient, SlideEntry]]] = {}
     for patient in patients:
         for entry in patient.slides:
@@ -107,7 +109,11 @@ def refuse_shared_files(patients: Sequence[Patient], *, across_roles: bool) -> N
     for alike in by_size.values():
         first: dict[str, tuple[Patient, SlideEntry]] = {}
         for patient, entry in alike if len(alike) > 1 else ():
-            other, slide = first.setdefault(sha256_file(entry.path), (patient, entry))
+            if entry.path not in hashes:
+                hashes[entry.path] = sha256_file(entry.path)
+            # Cores of one array share their file, and are told apart by their names.
+            core = f" {entry.core.core}" if entry.core else ""
+            other, slide = first.setdefault(hashes[entry.path] + core, (patient, entry))
             if other.id != patient.id and (not across_roles or other.role != patient.role):
                 raise TableError(
                     f"expected every slide under one patient, found the same file as {slide.id} of "

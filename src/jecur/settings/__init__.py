@@ -16,6 +16,7 @@ from jecur.settings.cohort import (
     TableFormat,
     TcgaEndpoint,
     TcgaSettings,
+    TissueArrayMap,
 )
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
@@ -56,6 +57,7 @@ __all__ = [
     "TcgaEndpoint",
     "TcgaSettings",
     "TilingSettings",
+    "TissueArrayMap",
     "TissueArraySettings",
     "TissueSettings",
     "TrainingSettings",

@@ -15,6 +15,7 @@ __all__ = [
     "TableFormat",
     "TcgaEndpoint",
     "TcgaSettings",
+    "TissueArrayMap",
 ]
 
 
@@ -50,6 +51,9 @@ class ColumnSettings(Stage, frozen=True):
     """Hospital or tissue-source site; empty if unknown."""
     mpp: str = ""
     """Micrometers per pixel that overrides the slide file's; empty if there is no such column."""
+    annotation: str = ""
+    """File of drawn regions under `CohortSettings.annotation_folder`, one for each slide in the
+    same order, separated by ``;``; empty: found by the slide's name."""
 
 
 EndpointKind = Literal[
@@ -144,6 +148,17 @@ class Covariate(Stage, frozen=True):
     """Texts that mean unknown in this column."""
 
 
+class TissueArrayMap(Stage, frozen=True):
+    """One slide of a tissue array and the map that says which core is whose."""
+
+    slide: str
+    """Slide file under `CohortSettings.slide_folder`."""
+    map: str
+    """Core map with ``patient_id`` filled in (CSV or Excel, or GeoJSON); relative to the study."""
+    mpp: Positive | None = None
+    """Micrometers per pixel that overrides the slide file's."""
+
+
 class CohortSettings(Stage, frozen=True):
     """Patients, their follow-up, and the slides they have."""
 
@@ -153,6 +168,11 @@ class CohortSettings(Stage, frozen=True):
     format: TableFormat = TableFormat()
     slide_folder: str = "slides"
     """Folder that holds every slide named in the table; relative to the study file."""
+    tissue_arrays: tuple[TissueArrayMap, ...] = ()
+    """Slides of tissue arrays: each core is a slide of the patient that its map names."""
+    annotation_folder: str = ""
+    """Folder of drawn regions, relative to the study file: ``<slide>.geojson``, ``.json`` or
+    ``.xml``, in the same subfolders as the slides. See ``[annotations]``."""
     columns: ColumnSettings = ColumnSettings()
     roles: RoleValues = RoleValues()
     covariates: tuple[Covariate, ...] = ()

@@ -10,7 +10,7 @@ from jecur.errors import SettingsError
 from jecur.settings.base import Stage
 from jecur.settings.cohort import CohortSettings
 from jecur.settings.nuclei import NucleiSettings
-from jecur.settings.slide import QualitySettings, TilingSettings, TissueSettings
+from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
 from jecur.settings.training import ScoringSettings, TrainingSettings
@@ -27,6 +27,7 @@ class StudySettings(Stage, frozen=True):
     virtual: bool = False
     """The cohort was simulated: the report, the model file and every score of it say so."""
     tissue: TissueSettings = TissueSettings()
+    annotations: AnnotationSettings = AnnotationSettings()
     tiling: TilingSettings = TilingSettings()
     quality: QualitySettings = QualitySettings()
     stain: StainSettings = StainSettings()

@@ -42,7 +42,9 @@ def trace_outlines(mask: Mask) -> list[tuple[Ring, list[Ring]]]:
     return pieces
 
 
-def mask_to_geojson(mask: Mask, scale: float, *, label: str) -> dict[str, object]:
+def mask_to_geojson(
+    mask: Mask, scale: float, *, label: str, origin: tuple[float, float] = (0.0, 0.0)
+) -> dict[str, object]:
     """GeoJSON FeatureCollection of a mask, one polygon feature a piece.
 
     Parameters
@@ -53,10 +55,12 @@ def mask_to_geojson(mask: Mask, scale: float, *, label: str) -> dict[str, object
         Level-0 pixels per mask pixel.
     label
         Class name that QuPath shows.
+    origin
+        Level-0 pixels (x, y) of the mask's upper left corner.
     """
     features = []
     for number, (outer, holes) in enumerate(trace_outlines(mask)):
-        rings = [np.round(ring * scale, 2).tolist() for ring in (outer, *holes)]
+        rings = [np.round(ring * scale + origin, 2).tolist() for ring in (outer, *holes)]
         features.append(
             {
                 "type": "Feature",

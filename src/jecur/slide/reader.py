@@ -54,11 +54,24 @@ class Slide:
         self.levels: tuple[Size, ...] = source.levels
         self.downsamples: tuple[float, ...] = source.downsamples
         self.objective: float | None = source.scale.objective
+        self.origin: tuple[float, float] = (0.0, 0.0)
+        """Where this slide, or window of one, begins in the file, level-0 pixels (x, y)."""
+        self._size = source.levels[0]
 
     @property
     def size(self) -> Size:
         """Width and height of the readable bounds, level-0 pixels."""
-        return self.levels[0]
+        return self._size
+
+    def window(self, x: float, y: float, size: Size) -> "Slide":
+        """Return a part of the slide as a slide: coordinates begin at (``x``, ``y``).
+
+        The file is shared; closing either closes both.
+        """
+        part = Slide(self._source, self.path, self.mpp, self.mpp_source)
+        part.origin = (self.origin[0] + x, self.origin[1] + y)
+        part._size = size
+        return part
 
     def __enter__(self) -> Self:
         return self
@@ -215,8 +228,9 @@ class Slide:
     ) -> RGB:
         level = best_level(self.downsamples, extent[0] / output.width)
         downsample = self.downsamples[level]
+        start = (corner[0] + self.origin[0], corner[1] + self.origin[1])
         place = level_box(
-            (corner[0] / downsample, corner[1] / downsample),
+            (start[0] / downsample, start[1] / downsample),
             (extent[0] / downsample, extent[1] / downsample),
             output,
             self.levels[level],

@@ -94,9 +94,16 @@ class TissueMask:
         )
         return np.clip(covered / (side * scale) ** 2, 0.0, 1.0)
 
-    def to_geojson(self) -> dict[str, object]:
-        """Outline in level-0 pixels as a GeoJSON FeatureCollection that QuPath opens."""
-        return mask_to_geojson(self.mask, self.um_per_px / self.mpp, label="Tissue")
+    def to_geojson(self, origin: tuple[float, float] = (0.0, 0.0)) -> dict[str, object]:
+        """Outline in level-0 pixels as a GeoJSON FeatureCollection that QuPath opens.
+
+        Parameters
+        ----------
+        origin
+            Where the slide begins in its file, if it is a window of it.
+        """
+        scale = self.um_per_px / self.mpp
+        return mask_to_geojson(self.mask, scale, label="Tissue", origin=origin)
 
 
 def find_tissue(slide: Slide, settings: TissueSettings) -> TissueMask:

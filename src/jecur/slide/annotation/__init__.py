@@ -1,0 +1,1 @@
+"""Drawn regions: QuPath GeoJSON, ASAP XML, Aperio XML."""

@@ -1,0 +1,217 @@
+"""Read drawn regions as polygons with a class; coordinates are level-0 pixels.
+
+Points, lines and rulers have no area and are left out. XML with a document type or entities is
+refused, and so is any file above 64 MiB: nothing in it is expanded or fetched.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from jecur.errors import AnnotationError
+
+__all__ = ["Region", "read_regions"]
+
+_MOST_BYTES = 64 * 2**20
+_DEEPEST = 32
+_NO_AREA = {"Point", "MultiPoint", "LineString", "MultiLineString"}
+_ASAP_AREAS = {"Polygon", "Spline", "Rectangle"}
+_APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE = "0", "1", "2"
+
+Ring = NDArray[np.float64]
+"""(n, 2) x, y."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One polygon.
+
+    Parameters
+    ----------
+    name
+        Class; "" if it has none.
+    rings
+        Outer ring and holes; a point is inside if it lies inside an odd number of them.
+    negative
+        Taken out of the regions of the same class (Aperio's negative region).
+    """
+
+    name: str
+    rings: tuple[Ring, ...]
+    negative: bool = False
+
+
+def read_regions(path: Path) -> tuple[Region, ...]:
+    """Read a file of drawn regions.
+
+    Parameters
+    ----------
+    path
+        QuPath GeoJSON (a feature, a collection or a list), ASAP XML or Aperio ImageScope XML, told
+        by content.
+
+    Raises
+    ------
+    AnnotationError
+        "missing-annotation" if it cannot be read, "bad-annotation" if it is none of these or a
+        coordinate is no number, "unsafe-annotation" for document types, "large-annotation".
+    """
+    try:
+        if not path.is_file():
+            raise FileNotFoundError
+        if path.stat().st_size > _MOST_BYTES:
+            raise AnnotationError(
+                f"{path.name}: expected drawn regions below {_MOST_BYTES >> 20} MiB, found more; "
+                "export the regions without the cells",
+                code="large-annotation",
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(
+            f"{path.name}: expected a file of drawn regions, found none that can be read; correct "
+            "the name or the permissions",
+            code="missing-annotation",
+        ) from error
+    try:
+        if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+            return tuple(_from_xml(data))
+        return tuple(_from_geojson(msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))))
+    except AnnotationError as error:
+        raise error.within(path.name) from error
+    except (
+        msgspec.DecodeError, expat.ExpatError, RecursionError, KeyError, TypeError, ValueError,
+        AttributeError, IndexError,
+    ) as error:  # fmt: skip
+        raise AnnotationError(
+            f"{path.name}: expected QuPath GeoJSON, ASAP XML or Aperio XML, found {error}; export "
+            "the regions again"
+        ) from error
+
+
+def _ring(points: Any) -> Ring:  # noqa: ANN401 - any JSON
+    ring = np.array([point[:2] for point in points], dtype=np.float64).reshape(-1, 2)
+    if len(ring) < 3:
+        raise ValueError(f"a ring of {len(ring)} points")
+    if not np.isfinite(ring).all() or np.abs(ring).max() > 1e9:
+        raise ValueError("a coordinate that is no place on a slide")
+    return ring
+
+
+def _from_geojson(found: Any) -> Iterator[Region]:  # noqa: ANN401
+    features = found
+    if isinstance(found, dict):
+        features = found["features"] if found.get("type") == "FeatureCollection" else [found]
+    for feature in features:
+        if not isinstance(feature, dict) or feature.get("type") != "Feature":
+            raise ValueError("JSON that is not made of GeoJSON features")
+        properties = feature.get("properties") or {}
+        geometry = feature.get("geometry")
+        if geometry is not None:
+            yield from _from_geometry(geometry, _class_name(properties))
+
+
+def _class_name(properties: dict[str, Any]) -> str:
+    given = properties.get("classification")
+    if isinstance(given, str):
+        return given
+    if isinstance(given, dict):
+        return str(given.get("name") or ": ".join(given.get("names") or ()))
+    return ""
+
+
+def _from_geometry(geometry: dict[str, Any], name: str) -> Iterator[Region]:
+    kind = geometry["type"]
+    if kind in _NO_AREA:
+        return
+    if kind == "GeometryCollection":
+        for part in geometry["geometries"]:
+            yield from _from_geometry(part, name)
+    elif kind in {"Polygon", "MultiPolygon"}:
+        coordinates = geometry["coordinates"]
+        for rings in [coordinates] if kind == "Polygon" else coordinates:
+            yield Region(name, tuple(_ring(ring) for ring in rings))
+    else:
+        raise ValueError(f"a geometry of type {kind!r}")
+
+
+def _from_xml(data: bytes) -> Iterator[Region]:
+    root = _parsed(data)
+    if root.tag == "ASAP_Annotations":
+        yield from _from_asap(root)
+    elif root.tag == "Annotations":
+        yield from _from_aperio(root)
+    else:
+        raise ValueError(f"XML of <{root.tag}>")
+
+
+def _parsed(data: bytes) -> Element:
+    """Parse XML that defines nothing: no document type, no entity, no deep nesting."""
+    builder, depth = TreeBuilder(), 0
+    parser = expat.ParserCreate()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise AnnotationError(f"expected at most {_DEEPEST} nested elements, found more")
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    def refuse(*_: object) -> None:
+        raise AnnotationError(
+            "expected plain XML, found a document type or an entity; export the regions again",
+            code="unsafe-annotation",
+        )
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    parser.Parse(data, True)
+    return builder.close()
+
+
+def _from_asap(root: Element) -> Iterator[Region]:
+    for annotation in root.iter("Annotation"):
+        if annotation.get("Type") not in _ASAP_AREAS:
+            continue
+        group = annotation.get("PartOfGroup", "")
+        corners = sorted(annotation.iter("Coordinate"), key=lambda c: int(c.attrib["Order"]))
+        ring = _ring([(float(c.attrib["X"]), float(c.attrib["Y"])) for c in corners])
+        yield Region("" if group == "None" else group, (ring,))
+
+
+def _from_aperio(root: Element) -> Iterator[Region]:
+    for layer in root.iter("Annotation"):
+        label = layer.find("Attributes/Attribute")
+        name = layer.get("Name") or ("" if label is None else label.get("Name", ""))
+        for region in layer.iter("Region"):
+            kind = region.get("Type", _APERIO_FREEHAND)
+            if kind not in {_APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE}:
+                continue
+            points = [(float(v.attrib["X"]), float(v.attrib["Y"])) for v in region.iter("Vertex")]
+            if kind == _APERIO_ELLIPSE or len(points) == 2:
+                points = _in_box(points, ellipse=kind == _APERIO_ELLIPSE)
+            yield Region(name, (_ring(points),), region.get("NegativeROA", "0") == "1")
+
+
+def _in_box(points: list[tuple[float, float]], *, ellipse: bool) -> list[tuple[float, float]]:
+    """Ellipse or rectangle whose box the points span."""
+    if len(points) < 2:
+        raise ValueError("an ellipse without a box")
+    (x0, y0), (x1, y1) = np.min(points, axis=0).tolist(), np.max(points, axis=0).tolist()
+    if not ellipse:
+        return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+    x = (x0 + x1) / 2 + (x1 - x0) / 2 * np.cos(turn)
+    y = (y0 + y1) / 2 + (y1 - y0) / 2 * np.sin(turn)
+    return list(zip(x.tolist(), y.tolist(), strict=True))

@@ -1,0 +1,157 @@
+"""Cut a tissue mask by drawn regions: included classes keep, excluded classes erase."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jecur.arrays import Mask
+from jecur.errors import AnnotationError
+from jecur.settings import AnnotationSettings
+from jecur.slide.annotation.reading import Region, Ring, read_regions
+from jecur.slide.reader import Slide
+from jecur.slide.tissue import TissueMask
+
+__all__ = ["fill_rings", "region_mask", "restrict_to_regions"]
+
+_EVERY = "*"
+
+
+def restrict_to_regions(
+    slide: Slide, tissue: TissueMask, path: Path | None, settings: AnnotationSettings
+) -> tuple[TissueMask, tuple[str, ...]]:
+    """Cut the tissue of a slide by its file of drawn regions.
+
+    Parameters
+    ----------
+    slide, tissue
+        A slide, or a window of one, and its tissue.
+    path
+        The file; None if the slide has none.
+    settings
+        Classes; nothing is done if none is named.
+
+    Returns
+    -------
+    tuple
+        The tissue left, and flags: "no-annotation" where a slide has no file.
+
+    Raises
+    ------
+    AnnotationError
+        As `read_regions`; "missing-annotation" if a file is required, "no-region" if no tissue is
+        left: no region of an included class, or all of them elsewhere.
+    """
+    if not (settings.include or settings.exclude):
+        return tissue, ()
+    if path is None:
+        if settings.required:
+            raise AnnotationError(
+                f"{slide.path.name}: expected a file of drawn regions, found none; draw them, or "
+                "set annotations.required = false",
+                code="missing-annotation",
+            )
+        return tissue, ("no-annotation",)
+    regions = read_regions(path)
+    scale = tissue.mpp / tissue.um_per_px
+    shape = tissue.mask.shape
+    mask = tissue.mask
+    if settings.include:
+        mask = mask & region_mask(_of(regions, settings.include), shape, scale, slide.origin)
+    if settings.exclude:
+        mask = mask & ~region_mask(_of(regions, settings.exclude), shape, scale, slide.origin)
+    if not mask.any():
+        classes = ", ".join(sorted({repr(region.name) for region in regions})) or "none"
+        raise AnnotationError(
+            f"{slide.path.name}: expected tissue inside the regions that {path.name} includes, "
+            f"found none (classes there: {classes}); correct [annotations], or look whether the "
+            "file belongs to this slide",
+            code="no-region",
+        )
+    return replace(tissue, mask=mask), ()
+
+
+def _of(regions: Iterable[Region], names: tuple[str, ...]) -> list[Region]:
+    return [r for r in regions if _EVERY in names or r.name in names]
+
+
+def region_mask(
+    regions: Iterable[Region],
+    shape: tuple[int, ...],
+    scale: float,
+    origin: tuple[float, float] = (0.0, 0.0),
+) -> Mask:
+    """Pixels whose centers lie in a region and not in a negative one of the same class.
+
+    Parameters
+    ----------
+    regions
+        Polygons in level-0 pixels of the file.
+    shape
+        (h, w) of the mask.
+    scale
+        Mask pixels per level-0 pixel.
+    origin
+        Level-0 pixels (x, y) of the mask's corner.
+    """
+    regions = list(regions)
+    mask = np.zeros(shape, dtype=np.bool_)
+    for name in {region.name for region in regions}:
+        own = np.zeros_like(mask)
+        for negative in (False, True):
+            for region in regions:
+                if region.name == name and region.negative is negative:
+                    rings = [(ring - origin) * scale for ring in region.rings]
+                    _fill(own, rings, value=not negative)
+        mask |= own
+    return mask
+
+
+def fill_rings(rings: Iterable[Ring], shape: tuple[int, int]) -> Mask:
+    """Pixels whose centers lie inside an odd number of rings, (h, w).
+
+    Parameters
+    ----------
+    rings
+        (n, 2) x, y in pixels, closed or not; whatever lies outside the mask is cut off.
+    shape
+        (h, w).
+    """
+    mask = np.zeros(shape, dtype=np.bool_)
+    _fill(mask, list(rings), value=True)
+    return mask
+
+
+def _fill(mask: Mask, rings: list[Ring], *, value: bool) -> None:
+    """Set the inside of a polygon, in place: scan lines through the centers of the pixels."""
+    height, width = mask.shape
+    top = max(0, int(np.floor(min(ring[:, 1].min() for ring in rings))))
+    bottom = min(height, int(np.ceil(max(ring[:, 1].max() for ring in rings))))
+    left = max(0, int(np.floor(min(ring[:, 0].min() for ring in rings))))
+    right = min(width, int(np.ceil(max(ring[:, 0].max() for ring in rings))))
+    if bottom <= top or right <= left:
+        return
+    toggles = np.zeros((bottom - top, right - left + 1), dtype=np.uint8)
+    for ring in rings:
+        _cross(toggles, ring - (left, top))
+    inside = np.bitwise_xor.accumulate(toggles[:, :-1], axis=1).astype(np.bool_)
+    mask[top:bottom, left:right][inside] = value
+
+
+def _cross(toggles: np.ndarray[tuple[int, int], np.dtype[np.uint8]], ring: Ring) -> None:
+    """Flip, in every row that an edge crosses, the first pixel whose center lies right of it."""
+    start, stop = ring, np.roll(ring, -1, axis=0)
+    rows = toggles.shape[0]
+    # The centers y + 0.5 in [low, high): half open, so that a corner counts once.
+    low = np.minimum(start[:, 1], stop[:, 1])
+    high = np.maximum(start[:, 1], stop[:, 1])
+    first = np.clip(np.ceil(low - 0.5), 0, rows).astype(np.int64)
+    last = np.clip(np.ceil(high - 0.5), 0, rows).astype(np.int64)
+    counts = last - first
+    edge = np.repeat(np.arange(len(ring)), counts)
+    row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    share = (row + 0.5 - start[edge, 1]) / (stop[edge, 1] - start[edge, 1])
+    x = start[edge, 0] + share * (stop[edge, 0] - start[edge, 0])
+    column = np.clip(np.ceil(x - 0.5), 0, toggles.shape[1] - 1).astype(np.int64)
+    np.bitwise_xor.at(toggles, (row, column), 1)
