@@ -1,6 +1,7 @@
 """Cores found on virtual tissue arrays with planted truth.
 
-python benchmarks/tissue_arrays.py [N] [PICTURE]
+python benchmarks/tissue_arrays.py [N]
+python benchmarks/tissue_arrays.py FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
 """
 
 import sys
@@ -8,13 +9,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
+from PIL import Image
 
 from jecur.settings import ArraySimulationSettings, TissueArraySettings, TissueSettings
 from jecur.simulate.slide import write_slide
 from jecur.simulate.tissue_array import draw_array
-from jecur.slide.reader import open_slide
-from jecur.slide.tissue_array.mapping import map_cores
+from jecur.slide.formats import open_source
+from jecur.slide.reader import Slide, open_slide
+from jecur.slide.tissue_array.mapping import draw_map, map_cores
 
 SEED = 20261124
 
@@ -27,8 +31,6 @@ def one(folder: Path, rng: np.random.Generator) -> dict[str, list]:
         pitch_um=1.0,
         um_per_px=1.0,
     )
-    import msgspec
-
     pitch = settings.diameter_um * float(rng.uniform(1.3, 1.8))
     settings = msgspec.structs.replace(
         settings, pitch_um=pitch, drift_um=0.05 * pitch, bend_um=0.2 * pitch
@@ -50,7 +52,10 @@ def one(folder: Path, rng: np.random.Generator) -> dict[str, list]:
             start = time.perf_counter()
             found = map_cores(slide, known, TissueSettings())
             seconds = time.perf_counter() - start
-            out[name] = compare(array.cores, found, settings.um_per_px) + [seconds]
+            out[name] = [
+                *compare(array.cores, found, settings.um_per_px),
+                seconds,
+            ]
     return out
 
 
@@ -73,7 +78,25 @@ def compare(truth, found, mpp):
     return [hit, len(mine) - len(taken), right, errors]
 
 
+def real(folder: Path, out: Path) -> None:
+    """Overviews that state no scale: one is assumed at which a core is about 1 mm."""
+    for name, mpp in (("tma_spots.jpeg", 13.5), ("4_1.jpg", 4.5)):
+        path = folder / name
+        with Slide(open_source(path), path, mpp, "override") as slide:
+            found = map_cores(slide, TissueArraySettings(), TissueSettings())
+            Image.fromarray(draw_map(slide, found.cores)).save(out / f"{path.stem}.png")
+        present = len(found.cores.present)
+        print(
+            f"{name}: {present} cores, {found.shape[0]} rows x {found.shape[1]} columns, "
+            f"{len(found.cores.cores) - present} places empty, {found.n_off_grid} off the grid, "
+            f"diameter {found.diameter_um / mpp:.1f} px"
+        )
+
+
 def main() -> None:
+    if len(sys.argv) == 3:
+        real(Path(sys.argv[1]), Path(sys.argv[2]))
+        return
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     rng = np.random.default_rng(SEED)
     results = {}
