@@ -1,6 +1,6 @@
 """Cores found on virtual tissue arrays with planted truth.
 
-python benchmarks/tissue_arrays.py [N]
+python benchmarks/tissue_arrays.py [N] [--hard]
 python benchmarks/tissue_arrays.py FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
 """
 
@@ -23,7 +23,7 @@ from jecur.slide.tissue_array.mapping import draw_map, map_cores
 SEED = 20261124
 
 
-def one(folder: Path, rng: np.random.Generator) -> dict[str, list]:
+def one(folder: Path, rng: np.random.Generator, hard: bool) -> dict[str, list]:
     settings = ArraySimulationSettings(
         rows=int(rng.integers(4, 10)),
         columns=int(rng.integers(5, 13)),
@@ -35,6 +35,16 @@ def one(folder: Path, rng: np.random.Generator) -> dict[str, list]:
     settings = msgspec.structs.replace(
         settings, pitch_um=pitch, drift_um=0.05 * pitch, bend_um=0.2 * pitch
     )
+    if hard:
+        settings = msgspec.structs.replace(
+            settings,
+            drift_um=0.09 * pitch,
+            bend_um=0.5 * pitch,
+            rotation_deg=12.0,
+            missing_fraction=0.35,
+            torn_fraction=0.5,
+            n_debris=40,
+        )
     array = draw_array(settings, rng)
     path = folder / "array.tiff"
     write_slide(path, array.image, um_per_px=settings.um_per_px)
@@ -94,6 +104,9 @@ def real(folder: Path, out: Path) -> None:
 
 
 def main() -> None:
+    hard = "--hard" in sys.argv
+    if hard:
+        sys.argv.remove("--hard")
     if len(sys.argv) == 3:
         real(Path(sys.argv[1]), Path(sys.argv[2]))
         return
@@ -102,7 +115,7 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(n):
-            for name, value in one(Path(folder), rng).items():
+            for name, value in one(Path(folder), rng, hard).items():
                 results.setdefault(name, []).append(value)
                 hit, false, right, _, _ = value
                 total = hit["whole"][0] + hit["torn"][0]

@@ -132,6 +132,7 @@ def _grow(turned: Points, steps: Points, diameter: float, reach: float) -> NDArr
         if index >= 0:
             labelled.add(index)
             cells[index] = cell
+            hops = 0  # a core that is there ends a run of missing ones
         for step in _STEPS:
             target = (cell[0] + step[0], cell[1] + step[1])
             if at.get(target, (None, False))[1]:
