@@ -1,6 +1,7 @@
 """Cores found on virtual tissue arrays with planted truth.
 
 python benchmarks/tissue_arrays.py [N] [--hard]
+python benchmarks/tissue_arrays.py --stain    stains fitted core by core, and once an array
 python benchmarks/tissue_arrays.py FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
 """
 
@@ -13,12 +14,24 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from jecur.settings import ArraySimulationSettings, TissueArraySettings, TissueSettings
+from jecur.geometry import CorePlace
+from jecur.settings import (
+    ArraySimulationSettings,
+    StainSettings,
+    TilingSettings,
+    TissueArraySettings,
+    TissueSettings,
+)
 from jecur.simulate.slide import write_slide
 from jecur.simulate.tissue_array import draw_array
 from jecur.slide.formats import open_source
 from jecur.slide.reader import Slide, open_slide
+from jecur.slide.tiling import sample_pixels, tile_tissue
+from jecur.slide.tissue import find_tissue
+from jecur.slide.tissue_array.core_slide import array_tiles, core_slide, restrict_to_core
 from jecur.slide.tissue_array.mapping import draw_map, map_cores
+from jecur.stain.normalizer import fit_normalizer
+from jecur.stain.reference import builtin_reference
 
 SEED = 20261124
 
@@ -103,7 +116,46 @@ def real(folder: Path, out: Path) -> None:
         )
 
 
+def stain() -> None:
+    """Angle between fitted and planted stain vectors: each core by itself, or all together."""
+    rng = np.random.default_rng(SEED)
+    tiling, recipe = TilingSettings(), StainSettings()
+    angles = {"core by core": [], "all cores of the array": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(6):
+            array = draw_array(ArraySimulationSettings(rows=3, columns=4, um_per_px=0.5), rng)
+            path = Path(folder) / "array.tiff"
+            write_slide(path, array.image, um_per_px=0.5)
+            with open_slide(path) as slide:
+                cores = map_cores(slide, TissueArraySettings(), TissueSettings()).cores
+                for core in cores.present:
+                    place = CorePlace(core.id, cores)
+                    window = core_slide(slide, place, tiling)
+                    tissue = restrict_to_core(window, find_tissue(window, TissueSettings()), place)
+                    own = (window, tile_tissue(window, tissue, tiling))
+                    angles["core by core"].append(off(own, recipe, array.stain))
+                together = (slide, array_tiles(slide, place, tiling))
+                angles["all cores of the array"].append(off(together, recipe, array.stain))
+    for name, values in angles.items():
+        shown = np.array(values)
+        print(
+            f"{name}: {len(shown)} fits, median angle to the planted vectors, degrees: "
+            f"hematoxylin {np.median(shown[:, 0]):.1f} (95 %: {np.percentile(shown[:, 0], 95):.1f}), "
+            f"eosin {np.median(shown[:, 1]):.1f} (95 %: {np.percentile(shown[:, 1], 95):.1f})"
+        )
+
+
+def off(where, recipe, planted):
+    pixels = sample_pixels(*where, recipe.n_pixels, np.random.default_rng(recipe.seed))
+    fitted = fit_normalizer(pixels, recipe, builtin_reference()).slide.to_dict()
+    matrix = np.array(next(v for v in fitted.values() if np.shape(v) == (2, 3)))
+    return np.rad2deg(np.arccos(np.clip((matrix * planted.vectors).sum(axis=1), -1, 1)))
+
+
 def main() -> None:
+    if "--stain" in sys.argv:
+        stain()
+        return
     hard = "--hard" in sys.argv
     if hard:
         sys.argv.remove("--hard")

@@ -1,6 +1,7 @@
 """Cores of an array go through preparation as slides do; the command line maps an array."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import msgspec
@@ -23,8 +24,6 @@ from jecur.simulate.tissue_array import draw_array
 
 class Quiet:
     def task(self, title, total):
-        from contextlib import nullcontext
-
         return nullcontext(lambda: None)
 
     def say(self, line):

@@ -21,6 +21,7 @@ from jecur.settings import (
     TilingSettings,
     TissueSettings,
 )
+from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.files import require_slide_file
 from jecur.slide.formats import open_source
 from jecur.slide.quality import TileQuality, is_enlarged, judge_slide, measure_tiles
@@ -93,7 +94,12 @@ class Inspection:
 
 
 def inspect_slide(
-    path: Path, recipe: Recipe, *, mpp: float | None = None, preview: Path | None = None
+    path: Path,
+    recipe: Recipe,
+    *,
+    mpp: float | None = None,
+    preview: Path | None = None,
+    annotation: Path | None = None,
 ) -> Inspection:
     """Look at one slide; what is wrong with it is in the answer, not raised.
 
@@ -107,6 +113,8 @@ def inspect_slide(
         Micrometers per pixel in place of the file's own.
     preview
         PNG to draw: slide, tissue, tiles and rejected tiles. Not written if nothing can be read.
+    annotation
+        File of drawn regions, followed as the recipe's ``annotations`` say.
     """
     try:
         slide = open_slide(path, mpp=mpp)
@@ -124,9 +132,11 @@ def inspect_slide(
             "mpp_source": slide.mpp_source,
         }
         try:
-            tissue = find_tissue(slide, recipe.tissue)
+            tissue, drawing_flags = restrict_to_regions(
+                slide, find_tissue(slide, recipe.tissue), annotation, recipe.annotations
+            )
             facts["tissue_mm2"] = round(tissue.area_mm2, 4)
-            verdict, seen = _judge(slide, tissue, recipe)
+            verdict, seen = _judge(slide, tissue, recipe, drawing_flags)
         except SlideError as error:
             verdict = {"status": "failed", "code": error.code, "reason": error.message}
             seen = None
@@ -162,7 +172,9 @@ def draw_preview(slide: Slide, seen: Seen | None) -> RGB:
     return np.asarray(image)
 
 
-def _judge(slide: Slide, tissue: TissueMask, recipe: Recipe) -> tuple[dict[str, Any], Seen]:
+def _judge(
+    slide: Slide, tissue: TissueMask, recipe: Recipe, drawing_flags: tuple[str, ...]
+) -> tuple[dict[str, Any], Seen]:
     grid = tile_tissue(slide, tissue, recipe.tiling)
     pixels = sample_pixels(
         slide, grid, recipe.stain.n_pixels, np.random.default_rng(recipe.stain.seed)
@@ -182,7 +194,7 @@ def _judge(slide: Slide, tissue: TissueMask, recipe: Recipe) -> tuple[dict[str, 
     except SlideError as error:
         return {"status": "failed", "code": error.code, "reason": error.message} | counts, seen
     quality = judge_slide(slide, tissue, grid, TileQuality.join(measured), loss, recipe.quality)
-    status, code, flags = final_status(quality, stain_flags)
+    status, code, flags = final_status(quality, (*drawing_flags, *stain_flags))
     verdict = {"status": status, "code": code, "reason": quality.reason, "flags": flags}
     if status != "failed" and not scored.any():
         verdict |= {"status": "failed", "code": "no-clean-tiles", "reason": "no clean tile"}

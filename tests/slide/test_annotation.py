@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Outline
 
 from jecur.errors import AnnotationError, JecurError
 from jecur.geometry import Size
@@ -118,8 +119,6 @@ def test_an_absent_file_is_named(tmp_path):
 
 def test_filling_agrees_with_points_in_polygon_one_by_one():
     rng = np.random.default_rng(0)
-    from matplotlib.path import Path as Outline
-
     y, x = np.mgrid[0:40, 0:50]
     centers = np.stack([x.ravel() + 0.5, y.ravel() + 0.5], axis=1)
     for _ in range(30):

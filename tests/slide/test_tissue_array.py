@@ -1,6 +1,7 @@
 """Cores of virtual arrays with planted truth: found, on their row and column, cut out alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,8 +154,6 @@ def test_a_core_that_cannot_be_scored_says_why(array, found, case):
         name = next(c.id for c in cores.cores if not c.present)
     if case == "core-outside":
         name = cores.present[0].id
-        from dataclasses import replace
-
         cores = CoreMap((replace(cores.present[0], x=1e6),))
     with pytest.raises(SlideError) as caught:
         core_slide(array[1], CorePlace(name, cores), TilingSettings())

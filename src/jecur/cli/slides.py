@@ -25,6 +25,7 @@ def inspect(
     mpp: float | None = None,
     preview: Path | None = None,
     study: Path | None = None,
+    annotations: Path | None = None,
 ) -> int:
     """Show what the product sees in slides, and whether a run would score them.
 
@@ -44,6 +45,9 @@ def inspect(
         PNG to draw for one slide; for several, a folder of PNGs.
     study
         Take the limits from this study file rather than the defaults.
+    annotations
+        Drawn regions of the slide (QuPath GeoJSON, ASAP or Aperio XML); the study says which classes
+        count.
     """
     from jecur.inspection import default_recipe, inspect_slide
     from jecur.preparation import recipe_of_study
@@ -55,7 +59,7 @@ def inspect(
     worst = OK
     for path in paths:
         picture = preview / f"{path.stem}.png" if preview and len(paths) > 1 else preview
-        found = inspect_slide(path, recipe, mpp=mpp, preview=picture)
+        found = inspect_slide(path, recipe, mpp=mpp, preview=picture, annotation=annotations)
         if as_json:
             print(json.dumps(found.to_dict()))  # noqa: T201 - the one object asked for
         else:

@@ -185,7 +185,7 @@ def _cut(
     rng: np.random.Generator,
 ) -> RGB:
     """Tissue where ``depth`` is positive, glass elsewhere."""
-    tissue = render_tissue(features, depth.shape, settings.um_per_px, rng)  # type: ignore[arg-type]
+    tissue = render_tissue(features, depth.shape, settings.um_per_px, rng)
     cover: Image32 = np.clip(depth / 3.0, 0.0, 1.0)
     cut = replace(tissue, hematoxylin=tissue.hematoxylin * cover, eosin=tissue.eosin * cover)
     return render_rgb(cut, stain, rng)

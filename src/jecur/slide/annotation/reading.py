@@ -193,7 +193,8 @@ def _from_asap(root: Element) -> Iterator[Region]:
 def _from_aperio(root: Element) -> Iterator[Region]:
     for layer in root.iter("Annotation"):
         label = layer.find("Attributes/Attribute")
-        name = layer.get("Name") or ("" if label is None else label.get("Name", ""))
+        inner = "" if label is None else label.get("Name", "")
+        name = layer.get("Name", "") or inner
         for region in layer.iter("Region"):
             kind = region.get("Type", _APERIO_FREEHAND)
             if kind not in {_APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE}:

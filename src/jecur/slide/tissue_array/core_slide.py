@@ -41,8 +41,9 @@ def restrict_to_core(window: Slide, tissue: TissueMask, place: CorePlace) -> Tis
     """
     cores = place.array.in_pixels(window.mpp).present
     scale = tissue.mpp / tissue.um_per_px
-    y, x = np.indices(tissue.mask.shape)
-    x, y = (x + 0.5) / scale + window.origin[0], (y + 0.5) / scale + window.origin[1]
+    rows, columns = np.indices(tissue.mask.shape)
+    x = (columns + 0.5) / scale + window.origin[0]
+    y = (rows + 0.5) / scale + window.origin[1]
     core = next(c for c in cores if c.id == place.core)
     own = np.hypot(x - core.x, y - core.y)
     mask = tissue.mask & (own <= core.diameter / 2)
