@@ -1,4 +1,4 @@
-"""Concentrations and objective beside SPAMS, and what normalization does to real images.
+"""Concentrations and objective beside SPAMS.
 
     python benchmarks/stain_peers.py DATA_FOLDER
 
@@ -11,12 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import spams
-from skimage.color import rgb2lab
-from skimage.metrics import structural_similarity
 from stain_images import read_image
 
-from jecur.settings import StainSettings
-from jecur.stain import builtin_reference, fit_normalizer
 from jecur.stain.optical_density import mean_optical_density, to_optical_density
 from jecur.stain.separation import separate_stains
 from jecur.stain.stain_matrix import StainMatrix
@@ -52,26 +48,6 @@ def beside_spams(rgb):
     return float(np.abs(ours - theirs).max()), excess
 
 
-def color_and_structure(paths):
-    """Spread of mean stain color before and after, and SSIM of lightness on stained tissue."""
-    means, likeness = {"before": [], "after": []}, []
-    for path in paths:
-        rgb = read_image(path)
-        normal = fit_normalizer(rgb.reshape(-1, 3), StainSettings(), builtin_reference())
-        painted = normal.apply(rgb[None])[0]
-        stained = mean_optical_density(rgb.reshape(-1, 3)).reshape(rgb.shape[:2]) > 0.15
-        for key, image in (("before", rgb), ("after", painted)):
-            means[key].append(rgb2lab(image)[stained].mean(axis=0))
-        light = [rgb2lab(image)[..., 0] for image in (rgb, painted)]
-        # lightness up to a linear change: normalization is meant to change level and contrast
-        scaled = np.polyval(np.polyfit(light[1][stained], light[0][stained], 1), light[1])
-        full = [structural_similarity(light[0], x, data_range=100.0, full=True)[1][stained].mean()
-                for x in (light[1], scaled)]  # fmt: skip
-        likeness.append(full)
-    spread = {k: float(np.sqrt(np.var(v, axis=0).sum())) for k, v in means.items()}
-    return spread, np.array(likeness)
-
-
 def main(data):
     rng = np.random.default_rng(1)
     od = rng.gamma(1.0, 1.0, (50_000, 3))
@@ -98,13 +74,6 @@ def main(data):
             f"{np.median([r[2] for r in rows]):+.3%}, worst {most[2]:+.3%} ({most[0]}); "
             f"{time.perf_counter() - start:.0f} s"
         )
-    spread, ssim = color_and_structure(monuseg)
-    print(
-        f"MoNuSeg, {len(monuseg)} images: spread of mean stain color (CIELAB) "
-        f"{spread['before']:.2f} -> {spread['after']:.2f} ({spread['after'] / spread['before'] - 1:+.0%})"
-    )
-    print(f"SSIM of lightness: median {np.median(ssim, 0).round(3)}, least {ssim.min(0).round(3)}")
-    print("(as it is, and up to a linear change of lightness)")
 
 
 if __name__ == "__main__":

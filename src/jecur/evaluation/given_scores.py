@@ -112,7 +112,7 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
             "and higher where the event is more likely, found others; leave out --probability"
         )
     values = np.unique(risk)
-    two = "group" if values.size <= 2 else "score"
+    two: RiskMeaning = "group" if values.size <= 2 else "score"
     meaning: RiskMeaning = "probability" if probability else two
     if cutoff is not None:
         sign = -1.0 if given.turned else 1.0

@@ -9,7 +9,7 @@ __all__ = ["feature_table"]
 
 
 def feature_table(features: TileFeatures) -> Table:
-    """Counts, Fisher's exact test over tiles, and the comparison over patients."""
+    """Tabulate counts, Fisher's exact test over tiles, and the comparison over patients."""
     percent = f"{100 * features.level:g} %"
     columns = (
         Column("feature", "Feature", "text"),

@@ -207,6 +207,7 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, o
 
 
 def check_probabilities(predicted: ArrayLike, n: int) -> Vector:
+    """Return (n,) finite probabilities, or raise ``TableError``."""
     p = check_marker(predicted, n)
     if np.any((p < 0) | (p > 1)):
         raise TableError(

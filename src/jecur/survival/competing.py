@@ -136,15 +136,15 @@ def cumulative_incidence(
     z = float(ndtri(0.5 + check_level(level) / 2))
     times, position = np.unique(months, return_inverse=True)
     k = times.size
-    total = np.bincount(position, minlength=k).astype(np.float64)
-    wanted = np.bincount(position, weights=seen, minlength=k)
-    both = wanted + np.bincount(position, weights=other, minlength=k)
-    at_risk = np.cumsum(total[::-1])[::-1]
-    survival = np.cumprod(1.0 - both / at_risk)
+    total: Vector = np.bincount(position, minlength=k).astype(np.float64)
+    wanted: Vector = np.bincount(position, weights=seen, minlength=k).astype(np.float64)
+    both: Vector = wanted + np.bincount(position, weights=other, minlength=k).astype(np.float64)
+    at_risk: Vector = np.cumsum(total[::-1])[::-1]
+    survival: Vector = np.asarray(np.cumprod(1.0 - both / at_risk), np.float64)
     before = np.concatenate([[1.0], survival[:-1]])
     incidence = np.cumsum(before * wanted / at_risk)
     rival = np.cumsum(before * (both - wanted) / at_risk)
-    error = _standard_error(at_risk, wanted, both, survival, before, incidence)
+    error = _standard_error(at_risk, wanted, both, before, incidence)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.log1p(-incidence)
         spread = z * error / ((1 - incidence) * np.abs(scale))
@@ -168,9 +168,8 @@ def cumulative_incidence(
 
 
 def _standard_error(
-    at_risk: Vector, wanted: Vector, both: Vector, survival: Vector, before: Vector,
-    incidence: Vector,
-) -> Vector:  # fmt: skip
+    at_risk: Vector, wanted: Vector, both: Vector, before: Vector, incidence: Vector
+) -> Vector:
     """Infinitesimal jackknife in closed form, from running sums over the times.
 
     The influence of a patient on F(t) is the integral over u <= t of
@@ -232,13 +231,14 @@ def _gray(
     at_risk, wanted, rival = _counts(time, event, other, code, g)
     here = at_risk > 0
     safe = np.where(here, at_risk, 1.0)
-    km = np.cumprod(1.0 - np.where(here, (wanted + rival) / safe, 0.0), axis=0)
+    left = 1.0 - np.where(here, (wanted + rival) / safe, 0.0)
+    km: Matrix = np.asarray(np.cumprod(left, axis=0), np.float64)
     km_before = _shifted(km, 1.0)
     own = _shifted(np.cumsum(np.where(here, km_before * wanted / safe, 0.0), axis=0), 0.0)
     size = np.where(here & (km_before > 0), at_risk / np.where(km_before > 0, km_before, 1.0), 0.0)
     total = size.sum(axis=1)
     d = wanted.sum(axis=1)
-    pooled = np.cumsum(d / np.where(total > 0, total, 1.0))
+    pooled: Vector = np.cumsum(d / np.where(total > 0, total, 1.0))
     pooled_before = _shifted(pooled, 0.0)
     expected_size = size * (1.0 - own)
     share = expected_size / np.maximum(expected_size.sum(axis=1), 1e-300)[:, None]
@@ -257,7 +257,8 @@ def _gray(
         1.0 - (d - 1)[:, None] / np.maximum(total[:, None] * km_before - 1.0, 1e-300),
         1.0,
     )
-    weight = np.where(here, ties * km_before * d[:, None] / np.maximum(total[:, None] * safe, 1e-300), 0.0)  # fmt: skip
+    rate_of_events = km_before * d[:, None] / np.maximum(total[:, None] * safe, 1e-300)
+    weight = np.where(here, ties * rate_of_events, 0.0)
     pull = 1.0 - ratio
     first = a - pull[:, None, :] * c
     third = np.sum(pull**2 * weight, axis=0)

@@ -1,4 +1,4 @@
-"""Decision curves: is it worth acting on the predicted probabilities?
+"""Decision curves: the net benefit of acting on predicted probabilities.
 
 At threshold p a patient is treated whose predicted probability of the event by the horizon is above
 p; a needless treatment is held to cost p / (1 - p) of what a needed one gains. The net benefit is

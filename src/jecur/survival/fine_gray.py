@@ -59,10 +59,14 @@ class FineGray:
             self.names, self.coefficients.tolist(), np.diag(self.covariance).tolist(), strict=True
         ):
             se = float(np.sqrt(variance))
-            ends = np.exp([b, b - z * se, b + z * se]).tolist()
+            ratio, lower, upper = np.exp([b, b - z * se, b + z * se]).tolist()
             p = float(2 * ndtr(-abs(b / se)))
-            counts = self.n_patients, self.n_events
-            out.append(HazardRatio(name, *ends, b / se, p, b, se, level, *counts, self.method))
+            n, events = self.n_patients, self.n_events
+            out.append(
+                HazardRatio(
+                    name, ratio, lower, upper, b / se, p, b, se, level, n, events, self.method
+                )
+            )
         return tuple(out)
 
 
@@ -143,7 +147,7 @@ def fit_fine_gray(
     data = _sorted(z, months, seen, other, ties)
     beta, at = _maximize(data, names)
     inverse = np.linalg.inv(at.information)
-    known, through_g = _influence(data, at, months, seen)
+    known, through_g = _influence(data, at, months)
     out = 1.0 / np.outer(scale, scale)
     with_g = known + through_g
     return FineGray(
@@ -234,7 +238,7 @@ def _maximize(data: _Data, names: tuple[str, ...]) -> tuple[Vector, _Sums]:
     )
 
 
-def _influence(data: _Data, at: _Sums, time: Vector, event: BoolVector) -> tuple[Matrix, Matrix]:
+def _influence(data: _Data, at: _Sums, time: Vector) -> tuple[Matrix, Matrix]:
     """Each patient's part of the score with G known, and what its estimate adds, two (n, p).
 
     Rows are in the order of ``data``. With Efron's ties a slot's own events count by their
@@ -253,7 +257,7 @@ def _influence(data: _Data, at: _Sums, time: Vector, event: BoolVector) -> tuple
         last = np.searchsorted(sorted_time, sorted_time, side="right") - 1
         weighted = np.bincount(data.first, weights=values * data.g, minlength=n)
         after = weighted.sum() - np.cumsum(weighted)[last]
-        return upto[last], after
+        return np.asarray(upto[last]), np.asarray(after)
 
     sorted_time = time[data.order]
     part = np.zeros((n, p))
@@ -270,11 +274,11 @@ def _influence(data: _Data, at: _Sums, time: Vector, event: BoolVector) -> tuple
         own = data.x[data.event, k] - mean
         share = at.risk[data.event] * (data.x[data.event, k] * tied0 - tied1[data.slot_of])
         part[data.event, k] += own + share
-    return part, _through_g(data, at, time, event)
+    return part, _through_g(data, at, time)
 
 
-def _through_g(data: _Data, at: _Sums, time: Vector, event: BoolVector) -> Matrix:
-    """What the estimate of G adds to each patient's part of the score, (n, p)."""
+def _through_g(data: _Data, at: _Sums, time: Vector) -> Matrix:
+    """Add up what the estimate of G brings to each patient's part of the score, (n, p)."""
     seen = np.zeros(time.size, dtype=np.bool_)
     seen[data.order] = data.event | data.other
     curve = censoring_curve(time, seen)
