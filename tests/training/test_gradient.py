@@ -69,7 +69,7 @@ def _gradient(dtype, chunk_size, n_tiles=64):
     def loss(scores):
         return cutoff_cross_entropy(generalized_mean(scores, exponent=3.0), True, cutoff=T)
 
-    value, _ = accumulate_bag_gradient(encoder, tiles.to(torch.uint8), loss, chunk_size=chunk_size)
+    value, _ = accumulate_bag_gradient(encoder, tiles.to(torch.uint8).split(chunk_size), loss)
     return value, torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
 
 

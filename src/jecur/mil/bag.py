@@ -5,6 +5,7 @@ a bag of any size costs the memory of the tiles in use. The file is written as t
 bounded memory, and appears under its name only when it is whole.
 """
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,13 +99,25 @@ class Bag:
         out = np.empty((len(wanted), *self.parts[0].shape[1:]), np.uint8)
         for k, part in enumerate(self.parts):
             here = owner == k
-            out[here] = part[wanted[here] - starts[k]]
+            if here.any():
+                out[here] = part[wanted[here] - starts[k]]
+                _release(part)
         return out
 
     def batches(self, size: int) -> Iterator[BagArray]:
         """All tiles in order, at most ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+def _release(part: BagArray) -> None:
+    """Give back the pages of a memory map that were read.
+
+    They would count as this process's memory until the whole bag did; the file stays cached.
+    """
+    base = part.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def open_bag(paths: Sequence[Path]) -> Bag:

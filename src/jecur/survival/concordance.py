@@ -252,7 +252,8 @@ def proportion_interval(
         return estimate, estimate
     center = np.log(estimate / (1 - estimate))
     half /= estimate * (1 - estimate)
-    return float(1 / (1 + np.exp(half - center))), float(1 / (1 + np.exp(-half - center)))
+    lower, upper = 1 / (1 + np.exp(half - center)), 1 / (1 + np.exp(-half - center))
+    return min(float(lower), estimate), max(float(upper), estimate)  # rounding apart
 
 
 def _count(

@@ -9,7 +9,7 @@ stored statistics, and whatever is random must be drawn before the first pass. O
 forward: about 4/3 of the compute. The idea is known as gradient caching.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,7 @@ __all__ = ["accumulate_bag_gradient"]
 
 
 def accumulate_bag_gradient(
-    encoder: nn.Module,
-    tiles: Tensor,
-    loss_of_scores: Callable[[Tensor], Tensor],
-    *,
-    chunk_size: int,
+    encoder: nn.Module, chunks: Sequence[Tensor], loss_of_scores: Callable[[Tensor], Tensor]
 ) -> tuple[float, Tensor]:
     """Add the gradient of one bag's loss to the encoder's parameters.
 
@@ -30,29 +26,28 @@ def accumulate_bag_gradient(
     ----------
     encoder
         (m, h, w, c) uint8 tiles -> (m,) scores, each tile by itself.
-    tiles
-        (n, h, w, c) uint8, n >= 1, as augmented: both passes see the same.
+    chunks
+        The bag's tiles, (m, h, w, c) uint8 each, as augmented: both passes see the same. One has
+        a graph at a time; a sequence that reads them when asked keeps one in memory.
     loss_of_scores
-        (n,) scores -> scalar loss.
-    chunk_size
-        Tiles with a graph at a time.
+        (n,) scores of all tiles -> scalar loss.
 
     Returns
     -------
     tuple of float and Tensor
         The loss, and the (n,) scores it was computed from.
     """
-    if len(tiles) <= chunk_size:
-        scores = encoder(tiles)
+    if len(chunks) == 1:
+        scores = encoder(chunks[0])
         loss = loss_of_scores(scores)
         torch.autograd.backward(loss)
         return float(loss.detach()), scores.detach()
-    chunks = torch.split(tiles, chunk_size)
     with torch.no_grad():
-        scores = torch.cat([encoder(chunk) for chunk in chunks])
-    scores.requires_grad_()
+        parts = [encoder(chunk) for chunk in chunks]
+    scores = torch.cat(parts).requires_grad_()
     loss = loss_of_scores(scores)
     (slopes,) = torch.autograd.grad(loss, scores)
-    for chunk, slope in zip(chunks, torch.split(slopes, chunk_size), strict=True):
+    ends = torch.split(slopes, [len(part) for part in parts])
+    for chunk, slope in zip(chunks, ends, strict=True):
         torch.autograd.backward(encoder(chunk), slope)
     return float(loss.detach()), scores.detach()

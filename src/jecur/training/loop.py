@@ -14,6 +14,7 @@ from jecur.engine import Progress
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
+from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
 from jecur.training.gradient import accumulate_bag_gradient
 from jecur.training.losses import cutoff_cross_entropy, l2_penalty
@@ -86,7 +87,7 @@ def train_encoder(
         settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
     )
     freeze_blocks(encoder, settings.frozen_blocks)
-    encoder = encoder.to(_device())
+    encoder = encoder.to(training_device())
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     if settings.standardize and state.epoch == 0:
@@ -157,15 +158,9 @@ def _one_epoch(
     if settings.batch_norm == "frozen":
         frozen_batch_norm(encoder)
     losses = []
-    for example, tiles in _epoch_bags(training, settings, epoch):
+    for example, chunks in _epoch_bags(training, settings, epoch):
         optimizer.zero_grad(set_to_none=True)
-        loss, _ = accumulate_bag_gradient(
-            encoder,
-            tiles,
-            _loss_of(example.recurred, settings),
-            # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
-            chunk_size=settings.chunk_size if settings.batch_norm == "frozen" else len(tiles),
-        )
+        loss, _ = accumulate_bag_gradient(encoder, chunks, _loss_of(example.recurred, settings))
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{example.patient}: expected a finite loss, found {loss}; lower learning_rate"
@@ -180,19 +175,23 @@ def _one_epoch(
 
 def _epoch_bags(
     training: Sequence[LabeledBag], settings: TrainingSettings, epoch: int
-) -> Iterator[tuple[LabeledBag, Tensor]]:
+) -> Iterator[tuple[LabeledBag, BagChunks]]:
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
     for index in order:
-        rng = np.random.default_rng([settings.seed, epoch, int(index)])
         example = training[index]
-        chosen = np.arange(len(example.bag))
-        if 0 < settings.tiles_per_bag < len(chosen):
-            chosen = np.sort(rng.choice(len(chosen), settings.tiles_per_bag, replace=False))
-        tiles = example.bag.take(chosen)[..., : settings.n_channels]
-        if settings.augment:
-            tiles = np.rot90(tiles, k=int(rng.integers(4)), axes=(1, 2))
-            tiles = tiles[:, ::-1] if rng.integers(2) else tiles
-        yield example, torch.from_numpy(np.ascontiguousarray(tiles)).to(_device())
+        # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
+        size = settings.chunk_size if settings.batch_norm == "frozen" else len(example.bag)
+        yield (
+            example,
+            draw_chunks(
+                example.bag,
+                n_tiles=settings.tiles_per_bag,
+                channels=settings.n_channels,
+                size=size,
+                augment=settings.augment,
+                rng=np.random.default_rng([settings.seed, epoch, int(index)]),
+            ),
+        )
 
 
 def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -> Iterator[Tensor]:
@@ -202,7 +201,7 @@ def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -
     for example in training:
         n = len(example.bag)
         chosen = np.sort(rng.choice(n, min(share, n), replace=False))
-        yield torch.from_numpy(example.bag.take(chosen)[..., : settings.n_channels]).to(_device())
+        yield from BagChunks(example.bag, chosen, settings.n_channels, settings.chunk_size)
 
 
 def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], Tensor]:
@@ -230,19 +229,9 @@ def _score_bags(
 ) -> list[tuple[Tensor, bool]]:
     """Scores of all tiles of each bag, with the bag's outcome."""
     encoder.eval()
-    return [
-        (
-            torch.cat(
-                [
-                    encoder(torch.from_numpy(tiles[..., : encoder.channels]).to(_device())).cpu()
-                    for tiles in example.bag.batches(settings.chunk_size)
-                ]
-            ),
-            example.recurred,
-        )
-        for example in bags
-    ]
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scored = []
+    for example in bags:
+        every = np.arange(len(example.bag))
+        chunks = BagChunks(example.bag, every, encoder.channels, settings.chunk_size)
+        scored.append((torch.cat([encoder(chunk).cpu() for chunk in chunks]), example.recurred))
+    return scored

@@ -1,0 +1,91 @@
+"""A bag as one epoch sees it: which tiles, turned how, read chunk by chunk.
+
+What is random is drawn once, before the first pass; the tiles stay on disk until asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jecur.mil.bag import Bag
+
+__all__ = ["BagChunks", "draw_chunks", "training_device"]
+
+
+@dataclass(frozen=True)
+class BagChunks(Sequence[Tensor]):
+    """Tiles of a bag in chunks, each (m, h, w, c) uint8 on the training device when asked for.
+
+    Parameters
+    ----------
+    bag
+        Where the tiles are.
+    chosen
+        (n,) which of them, ascending.
+    channels
+        Leading channels taken.
+    size
+        Tiles a chunk; the last one may be smaller.
+    quarter_turns, flip
+        Augmentation, the same for all tiles.
+    """
+
+    bag: Bag
+    chosen: NDArray[np.int64]
+    channels: int
+    size: int
+    quarter_turns: int = 0
+    flip: bool = False
+
+    def __len__(self) -> int:
+        return -(-len(self.chosen) // self.size)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        here = self.chosen[index * self.size : (index + 1) * self.size]
+        tiles = self.bag.take(here)[..., : self.channels]
+        tiles = np.rot90(tiles, k=self.quarter_turns, axes=(1, 2))
+        tiles = tiles[:, ::-1] if self.flip else tiles
+        return torch.from_numpy(np.ascontiguousarray(tiles)).to(training_device())
+
+
+def draw_chunks(
+    bag: Bag, *, n_tiles: int, channels: int, size: int, augment: bool, rng: np.random.Generator
+) -> BagChunks:
+    """Draw how this epoch sees a bag.
+
+    Parameters
+    ----------
+    bag
+        All tiles of a patient.
+    n_tiles
+        Tiles drawn without replacement; 0, or more than there are, takes all.
+    channels, size
+        Leading channels taken, tiles a chunk.
+    augment
+        Draw a quarter turn and a flip.
+    rng
+        Of this seed, epoch and bag: a resumed training draws the same.
+    """
+    chosen = np.arange(len(bag))
+    if 0 < n_tiles < len(chosen):
+        chosen = np.sort(rng.choice(len(chosen), n_tiles, replace=False))
+    turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if augment else (0, False)
+    return BagChunks(bag, chosen, channels, size, turns, flip)
+
+
+def training_device() -> torch.device:
+    """The graphics card if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
