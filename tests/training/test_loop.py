@@ -10,6 +10,7 @@ from jecur.engine import SilentProgress
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
+from jecur.training.checkpoint import load_newest
 from jecur.training.export import encoder_to_onnx, encoder_weights
 from jecur.training.loop import LabeledBag, best_offset, train_encoder
 from jecur.training.losses import cutoff_cross_entropy
@@ -60,19 +61,43 @@ def test_stopping_and_going_on_gives_bitwise_the_same_weights(tmp_path):
         assert resumed.state.curve == whole.state.curve
 
 
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
+def _cut_short(content):
+    return content[: len(content) // 2]
+
+
+def _flip_a_bit_of_the_weights(content):
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    return bytes(changed)
+
+
+def _lose_the_curve(content):
+    return content.replace(b'"epoch\\"', b'"epocH\\"', 1)
+
+
+@pytest.mark.parametrize("damage", [_cut_short, _flip_a_bit_of_the_weights, _lose_the_curve])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
     whole = _train(tmp_path)
-    newest = sorted(tmp_path.glob("epoch-*"))[-1]
-    assert len(list(tmp_path.glob("epoch-*"))) == 2
-    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    checkpoints = sorted((tmp_path / "m").glob("epoch-*"))
+    assert [path.stem for path in checkpoints] == ["epoch-0003", "epoch-0004"]
+    content = checkpoints[-1].read_bytes()
+    checkpoints[-1].write_bytes(damage(content))
+    assert checkpoints[-1].read_bytes() != content
+    encoder = build_encoder("mobilenetv2_035", channels=4, start="random", seed=9)
+    state = load_newest(tmp_path, "m", encoder, torch.optim.Adam(encoder.parameters()))
+    assert state.epoch == 3
     again = _train(tmp_path)
     assert torch.equal(_weights(whole), _weights(again))
+    assert again.state.curve == whole.state.curve
 
 
-def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
-    _train(tmp_path, mark="one")
+def test_another_training_in_the_same_folder_neither_uses_nor_removes_checkpoints(tmp_path):
+    first = _train(tmp_path, mark="one")
     fresh = _train(tmp_path, msgspec.structs.replace(SETTINGS, epochs=1), mark="two")
     assert len(fresh.state.curve) == 1
+    assert [p.stem for p in (tmp_path / "two").iterdir()] == ["epoch-0001"]
+    assert len(list((tmp_path / "one").iterdir())) == 2
+    assert torch.equal(_weights(_train(tmp_path, mark="one")), _weights(first))
 
 
 def test_labels_all_alike_are_not_estimable(tmp_path):

@@ -1,15 +1,18 @@
 """Training state on disk: whole or not at all, no pickle, the one before kept.
 
-A checkpoint holds the weights and Adam's moments (safetensors) and, in its metadata, the epoch
-and the losses so far. Data order and augmentation are drawn from (seed, epoch, bag), so nothing
-else is needed to go on exactly as if never stopped.
+A checkpoint holds the weights and Adam's moments (safetensors) and, in its metadata, the epoch,
+the losses so far and a SHA-256 of all of it. Data order and augmentation are drawn from (seed,
+epoch, bag), so nothing else is needed to go on exactly as if never stopped. Each training has a
+folder named by its mark: another training's checkpoints are never read, nor cleaned away.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn, optim
@@ -17,6 +20,9 @@ from torch import Tensor, nn, optim
 from jecur.artifacts import atomic_path
 
 __all__ = ["TrainingState", "load_newest", "save_checkpoint"]
+
+N_KEPT = 2
+"""Newest checkpoints kept of a training: if the last is damaged, the one before serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +47,17 @@ class TrainingState:
 def save_checkpoint(
     folder: Path, state: TrainingState, model: nn.Module, optimizer: optim.Optimizer
 ) -> Path:
-    """Write ``epoch-N.safetensors``; keep it and the one before."""
+    """Write ``MARK/epoch-N.safetensors``; keep it and the one before."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     header = {"epoch": str(state.epoch), "mark": state.mark, "curve": json.dumps(list(state.curve))}
-    path = folder / f"epoch-{state.epoch:04d}.safetensors"
+    header["sha256"] = _digest(tensors, header)
+    path = folder / state.mark / f"epoch-{state.epoch:04d}.safetensors"
     with atomic_path(path) as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
-    for old in sorted(folder.glob("epoch-*.safetensors"))[:-2]:
+        save_file(tensors, temporary, header)
+    for old in _newest_first(path.parent)[N_KEPT:]:
         old.unlink()
     return path
 
@@ -59,21 +67,37 @@ def load_newest(
 ) -> TrainingState:
     """Load the newest whole checkpoint of this training into model and optimizer.
 
-    A damaged one falls back to the one before; none at all starts at epoch 0.
+    A damaged one (cut short, or a single bit changed) falls back to the one before; none at all
+    starts at epoch 0. Nothing is written into the model before the file is known to be whole.
     """
-    for path in sorted(folder.glob("epoch-*.safetensors"), reverse=True):
+    for path in _newest_first(folder / mark):
         try:
             with safe_open(path, framework="pt") as stored:
-                header = stored.metadata()
-                if header.get("mark") != mark:
-                    continue
+                header = dict(stored.metadata() or {})
                 tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-            _restore(tensors, model, optimizer)
-        except (SafetensorError, OSError, RuntimeError, KeyError):
+            told = header.pop("sha256", "")
+            whole = told == _digest(tensors, header) and header["mark"] == mark
+        except (SafetensorError, OSError, RuntimeError, KeyError, ValueError):
             continue
-        curve = tuple(json.loads(header["curve"]))
-        return TrainingState(int(header["epoch"]), mark, curve)
+        if whole:
+            _restore(tensors, model, optimizer)
+            curve = tuple(json.loads(header["curve"]))
+            return TrainingState(int(header["epoch"]), mark, curve)
     return TrainingState(0, mark, ())
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """SHA-256 over the header and every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: optim.Optimizer) -> None:
