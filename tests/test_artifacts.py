@@ -1,6 +1,9 @@
 """The run folder: whole files, marks, manifest."""
 
+import copy
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,32 @@ def test_the_manifest_holds_hashes_of_results(tmp_path):
     assert manifest["sha256"] == {"scores.csv": sha256_file(path)}
     assert manifest["versions"]["numpy"] != "absent"
     assert RunFolder.open(run.root) == run
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from jecur.artifacts import RunFolder, atomic_path
+run = RunFolder.open(Path(sys.argv[1]))
+with atomic_path(run.root / "slides" / "a" / "bag.npy") as path:
+    path.write_bytes(b"half of a bag")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_run_writes_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path):
+    root = tmp_path / "run"
+    command = [sys.executable, "-c", WRITER, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "writing\n"
+        with pytest.raises(RunFolderError, match="found one writing there") as caught:
+            RunFolder.open(root)
+        assert caught.value.code == "run-in-progress"
+        other.kill()
+    assert list(root.rglob(".part-*"))
+    run = RunFolder.open(root)
+    assert not list(root.rglob(".part-*"))
+    assert not (root / "slides" / "a" / "bag.npy").exists()
+    assert RunFolder.open(root) == run  # the same process may open it again
+    assert copy.copy(run).lock is None  # as a worker process gets it

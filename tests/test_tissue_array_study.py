@@ -26,6 +26,9 @@ class Quiet:
     def task(self, title, total):
         return nullcontext(lambda: None)
 
+    def note(self, text):
+        pass
+
     def say(self, line):
         pass
 

@@ -7,13 +7,14 @@ import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 import jecur
 from jecur.errors import RunFolderError
@@ -91,10 +92,17 @@ class RunFolder:
         The folder; made on demand.
     slides
         Where the slides' folders are; None is ``root / "slides"``.
+    lock
+        Held while this object, or a part of it, lives: one run writes at a time.
     """
 
     root: Path
     slides: Path | None = None
+    lock: FileLock | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type["RunFolder"], tuple[Path, Path | None]]:
+        """Cross a process border without the lock: workers write for the run that started them."""
+        return RunFolder, (self.root, self.slides)
 
     @classmethod
     def open(cls, root: Path) -> "RunFolder":
@@ -103,7 +111,8 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If the path is a file, or a folder that holds something else.
+            If the path is a file, or a folder that holds something else, or another run is
+            writing there.
         """
         if root.exists() and not root.is_dir():
             raise RunFolderError(f"expected a folder at {root}, found a file; name another --out")
@@ -116,7 +125,11 @@ class RunFolder:
         root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
             write_json(marker, {"jecur": jecur.__version__, "started": _now()})
-        return cls(root)
+        lock = _locked(root)
+        if lock and lock.lock_counter == 1:  # nobody else writes: a killed run left these
+            for left in root.rglob(".part-*"):
+                left.unlink(missing_ok=True)
+        return cls(root, lock=lock)
 
     def slide_folder(self, slide: str) -> Path:
         """Folder of one slide's files."""
@@ -126,7 +139,7 @@ class RunFolder:
         """Return the folder of one part of this run (a fold), with the slides of the whole."""
         root = self.root / "parts" / name
         root.mkdir(parents=True, exist_ok=True)
-        return RunFolder(root, self.slides or self.root / "slides")
+        return RunFolder(root, self.slides or self.root / "slides", self.lock)
 
     def is_complete(self, slide: str, mark: str) -> bool:
         """Whether this slide was prepared under the same settings."""
@@ -169,6 +182,22 @@ class RunFolder:
                 "sha256": results,
             },
         )
+
+
+def _locked(root: Path) -> FileLock | None:
+    """Lock a run folder; None where the file system has no locks."""
+    lock = FileLock(root / ".lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderError(
+            f"expected no other run at {root}, found one writing there; wait until it has ended, or "
+            "name another --out",
+            code="run-in-progress",
+        ) from error
+    except (NotImplementedError, OSError):
+        return None
+    return lock
 
 
 def library_versions() -> dict[str, str]:

@@ -29,6 +29,9 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """Show one line of prose."""
 
+    def note(self, text: str) -> None:
+        """Show how the present task is going, beside its bar, in place of what was there."""
+
 
 class SilentProgress:
     """Says nothing."""
@@ -39,6 +42,9 @@ class SilentProgress:
 
     def say(self, line: str) -> None:
         """Drop the line."""
+
+    def note(self, text: str) -> None:
+        """Drop the text."""
 
 
 @dataclass(frozen=True, slots=True)

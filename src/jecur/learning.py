@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 import jecur
-from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_file
+from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_file, write_text
 from jecur.bundle import Bundle, read_bundle, write_bundle
 from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
@@ -109,6 +109,7 @@ def learn(
         checkpoints=run.root / "checkpoints",
         mark=mark,
         progress=progress,
+        on_epoch=lambda state: _show_curve(state.curve, run, study.training.epochs, progress),
     )
     used = {bag.patient for bag in (*training, *tuning)}
     counts = {
@@ -134,6 +135,18 @@ def learn(
     )
     run.mark_stage("learning", mark)
     return path
+
+
+def _show_curve(
+    curve: Sequence[Mapping[str, float | None]], run: RunFolder, epochs: int, progress: Progress
+) -> None:
+    """Write ``training.csv`` anew, and the newest losses beside the bar."""
+    lines = [",".join(curve[-1])]
+    lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
+    write_text(run.root / "training.csv", "\n".join(lines) + "\n")
+    loss, tuning = curve[-1]["training_loss"], curve[-1]["tuning_loss"]
+    told = f"epoch {len(curve)} of {epochs}, loss {loss:.3f}"
+    progress.note(told if tuning is None else f"{told}, tuning {tuning:.3f}")
 
 
 def _bag_digests(

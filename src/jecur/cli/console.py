@@ -58,6 +58,7 @@ class RichProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=errors,
             transient=False,
         )
@@ -65,8 +66,13 @@ class RichProgress:
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a bar of ``total`` steps."""
-        number = self._bars.add_task(title, total=total)
+        number = self._bars.add_task(title, total=total, note="")
         yield lambda: self._bars.advance(number)
+
+    def note(self, text: str) -> None:
+        """Show a text beside the newest bar."""
+        if self._bars.task_ids:
+            self._bars.update(self._bars.task_ids[-1], note=escape(text))
 
     def say(self, line: str) -> None:
         """Show one line above the bars."""

@@ -3,6 +3,7 @@
 What is random is drawn once, before the first pass; the tiles stay on disk until asked for.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -43,7 +44,7 @@ class BagChunks(Sequence[Tensor]):
     flip: bool = False
 
     def __len__(self) -> int:
-        return -(-len(self.chosen) // self.size)
+        return math.ceil(len(self.chosen) / self.size)
 
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
@@ -87,5 +88,5 @@ def draw_chunks(
 
 
 def training_device() -> torch.device:
-    """The graphics card if there is one."""
+    """Name the device to train on: the graphics card if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

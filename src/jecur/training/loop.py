@@ -45,7 +45,7 @@ class Trained:
     state: TrainingState
 
 
-def train_encoder(
+def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, whom to tell
     training: Sequence[LabeledBag],
     tuning: Sequence[LabeledBag],
     settings: TrainingSettings,
@@ -53,6 +53,7 @@ def train_encoder(
     checkpoints: Path,
     mark: str,
     progress: Progress,
+    on_epoch: Callable[[TrainingState], None] = lambda _: None,
 ) -> Trained:
     """Train on labeled bags.
 
@@ -70,6 +71,8 @@ def train_encoder(
         Fingerprint of settings and data.
     progress
         Draws the epochs.
+    on_epoch
+        Told how training stands after each epoch, its checkpoint written.
 
     Raises
     ------
@@ -106,6 +109,7 @@ def train_encoder(
             }
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
             save_checkpoint(checkpoints, state, encoder, optimizer)
+            on_epoch(state)
     encoder.eval()
     if settings.settle_offset:
         with torch.no_grad():
