@@ -190,7 +190,7 @@ def _judge(
     seen = Seen(tissue, grid, scored)
     counts = {"n_tiles": int(scored.sum()), "n_tiles_left_out": int((~scored).sum())}
     try:
-        stain_flags = fit_normalizer(pixels, recipe.stain, reference).flags
+        stain_flags = fit_normalizer(pixels, recipe.stain, reference, tissue.glass).flags
     except SlideError as error:
         return {"status": "failed", "code": error.code, "reason": error.message} | counts, seen
     quality = judge_slide(slide, tissue, grid, TileQuality.join(measured), loss, recipe.quality)

@@ -217,7 +217,7 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         )
         pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng)
         normalizer = fit_normalizer(
-            pixels, recipe.stain, StainReference.from_dict(recipe.stain_reference)
+            pixels, recipe.stain, StainReference.from_dict(recipe.stain_reference), tissue.glass
         )
         quality, kept = _write_bag(slide, tissue, grid, normalizer, order)
         thumbnail_scale = _write_pictures(slide, tissue, folder)

@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jecur.arrays import RGB, Pixels, RGBBatch
+from jecur.arrays import RGB, Pixels, RGBBatch, Vector
 from jecur.artifacts import atomic_path
 from jecur.errors import JecurError, SlideError
 from jecur.settings import StainSettings, TilingSettings, TissueSettings
-from jecur.slide.reader import open_slide
-from jecur.slide.tiling import sample_pixels, tile_tissue
+from jecur.slide.color import estimate_glass
+from jecur.slide.reader import Slide, open_slide
+from jecur.slide.tiling import TileGrid, sample_pixels, tile_tissue
 from jecur.slide.tissue import find_tissue
 from jecur.stain.appearance import SlideStain, StainReference
 from jecur.stain.normalizer import Normalizer, fit_normalizer, fit_slide_stain
@@ -56,7 +57,8 @@ def stain_of(path: Path, settings: StainSettings, *, mpp: float | None = None) -
     SlideError
         If it cannot be read, holds no tissue, or (`StainError`) its stains are refused.
     """
-    return fit_slide_stain(_pixels(path, settings, mpp), settings)
+    pixels, glass = _pixels(path, settings, mpp)
+    return fit_slide_stain(pixels, settings, glass)
 
 
 def describe_stain(path: Path, fit: SlideStain, settings: StainSettings) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def describe_stain(path: Path, fit: SlideStain, settings: StainSettings) -> dict
         "angles_to_ruifrok": {"hematoxylin": to_ruifrok[0], "eosin": to_ruifrok[1]},
         "separation_degrees": fit.stains.separation,
         "objective": fit.objective,
+        "white": list(fit.white),
     }
 
 
@@ -116,7 +119,7 @@ def normalize_image(
             code="not-an-image",
         )
     image = _read_image(path)
-    normalizer = fit_normalizer(image.reshape(-1, 3), settings, reference)
+    normalizer = fit_normalizer(image.reshape(-1, 3), settings, reference, estimate_glass(image))
     normal = np.empty_like(image)
     for top in range(0, len(image), _BLOCK_ROWS):
         rows = slice(top, top + _BLOCK_ROWS)
@@ -148,8 +151,8 @@ def contact_sheet(
     pictures: list[tuple[RGB, RGB] | None] = []
     for path in paths:
         try:
-            pixels, field = _field(path, settings, mpp)
-            normalizer = fit_normalizer(pixels, settings, reference)
+            pixels, glass, field = _field(path, settings, mpp)
+            normalizer = fit_normalizer(pixels, settings, reference, glass)
             pictures.append((field[0], normalizer.apply(field)[0]))
             rows.append(SheetRow(path.name, ""))
         except JecurError as error:
@@ -170,24 +173,35 @@ def contact_sheet(
     return rows
 
 
-def _pixels(path: Path, settings: StainSettings, mpp: float | None) -> Pixels:
-    if path.suffix.lower() in _PLAIN:
-        return _read_image(path).reshape(-1, 3)
-    with open_slide(path, mpp=mpp) as slide:
-        grid = tile_tissue(slide, find_tissue(slide, TissueSettings()), TilingSettings())
-        return sample_pixels(slide, grid, settings.n_pixels, np.random.default_rng(settings.seed))
-
-
-def _field(path: Path, settings: StainSettings, mpp: float | None) -> tuple[Pixels, RGBBatch]:
-    """Pixels to fit, and the field with the most stain in it, (1, 224, 224, 3)."""
+def _pixels(path: Path, settings: StainSettings, mpp: float | None) -> tuple[Pixels, Vector]:
+    """Pixels to fit, and the color of empty glass."""
     if path.suffix.lower() in _PLAIN:
         image = _read_image(path)
-        return image.reshape(-1, 3), _densest_window(image)[None]
+        return image.reshape(-1, 3), estimate_glass(image)
     with open_slide(path, mpp=mpp) as slide:
-        grid = tile_tissue(slide, find_tissue(slide, TissueSettings()), TilingSettings())
-        pixels = sample_pixels(slide, grid, settings.n_pixels, np.random.default_rng(settings.seed))
+        pixels, glass, _ = _sampled(slide, settings)
+        return pixels, glass
+
+
+def _field(
+    path: Path, settings: StainSettings, mpp: float | None
+) -> tuple[Pixels, Vector, RGBBatch]:
+    """Pixels to fit, the glass, and the field with the most stain in it, (1, 224, 224, 3)."""
+    if path.suffix.lower() in _PLAIN:
+        image = _read_image(path)
+        return image.reshape(-1, 3), estimate_glass(image), _densest_window(image)[None]
+    with open_slide(path, mpp=mpp) as slide:
+        pixels, glass, grid = _sampled(slide, settings)
         x, y = grid.positions[int(grid.tissue_fraction.argmax())]
-        return pixels, slide.read_region(float(x), float(y), grid.side_px, _FIELD_PX)[None]
+        field = slide.read_region(float(x), float(y), grid.side_px, _FIELD_PX)[None]
+        return pixels, glass, field
+
+
+def _sampled(slide: Slide, settings: StainSettings) -> tuple[Pixels, Vector, TileGrid]:
+    tissue = find_tissue(slide, TissueSettings())
+    grid = tile_tissue(slide, tissue, TilingSettings())
+    rng = np.random.default_rng(settings.seed)
+    return sample_pixels(slide, grid, settings.n_pixels, rng), tissue.glass, grid
 
 
 def _densest_window(image: RGB) -> RGB:
