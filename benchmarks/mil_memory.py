@@ -39,7 +39,7 @@ def step(encoder, optimizer, bag, chunk):
     """Time of one step, seconds."""
     started = time.perf_counter()
     rng = np.random.default_rng(0)
-    chunks = draw_chunks(bag, n_tiles=0, channels=4, size=chunk, augment=True, rng=rng)
+    chunks = draw_chunks(bag, TrainingSettings(), rng, size=chunk)
     optimizer.zero_grad(set_to_none=True)
 
     def loss(scores):

@@ -50,6 +50,9 @@ class TrainingSettings(Stage, frozen=True):
     """Tiles held in memory with their graph: bounds memory, changes no gradient."""
     augment: bool = True
     """Flips and quarter turns, drawn once a bag and epoch."""
+    augment_stain: bool = False
+    """Scale, shift and turn the stains of each tile (`jecur.stain.augmentation`), drawn once a bag and
+    epoch. For normalized tiles; the paper does not do it."""
     good_months: Positive = 48.0
     """Good outcome: followed at least this long without the event."""
     poor_months: Positive = 19.2

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jecur.mil.bag import Bag
+from jecur.settings import TrainingSettings
+from jecur.stain.augmentation import augment_stain
+from jecur.stain.reference import builtin_reference
 
 __all__ = ["BagChunks", "draw_chunks", "training_device"]
 
@@ -34,6 +37,8 @@ class BagChunks(Sequence[Tensor]):
         Tiles a chunk; the last one may be smaller.
     quarter_turns, flip
         Augmentation, the same for all tiles.
+    stain_seed
+        Perturbs the stains of each tile by draws from it; None leaves them.
     """
 
     bag: Bag
@@ -42,6 +47,7 @@ class BagChunks(Sequence[Tensor]):
     size: int
     quarter_turns: int = 0
     flip: bool = False
+    stain_seed: int | None = None
 
     def __len__(self) -> int:
         return math.ceil(len(self.chosen) / self.size)
@@ -57,13 +63,17 @@ class BagChunks(Sequence[Tensor]):
             raise IndexError(index)
         here = self.chosen[index * self.size : (index + 1) * self.size]
         tiles = self.bag.take(here)[..., : self.channels]
+        if self.stain_seed is not None:
+            rng = np.random.default_rng([self.stain_seed, index])  # both passes draw the same
+            rgb = augment_stain(tiles[..., :3], builtin_reference().appearance.stains, rng=rng)
+            tiles = np.concatenate([rgb, tiles[..., 3:]], axis=-1)
         tiles = np.rot90(tiles, k=self.quarter_turns, axes=(1, 2))
         tiles = tiles[:, ::-1] if self.flip else tiles
         return torch.from_numpy(np.ascontiguousarray(tiles)).to(training_device())
 
 
 def draw_chunks(
-    bag: Bag, *, n_tiles: int, channels: int, size: int, augment: bool, rng: np.random.Generator
+    bag: Bag, settings: TrainingSettings, rng: np.random.Generator, *, size: int
 ) -> BagChunks:
     """Draw how this epoch sees a bag.
 
@@ -71,20 +81,19 @@ def draw_chunks(
     ----------
     bag
         All tiles of a patient.
-    n_tiles
-        Tiles drawn without replacement; 0, or more than there are, takes all.
-    channels, size
-        Leading channels taken, tiles a chunk.
-    augment
-        Draw a quarter turn and a flip.
+    settings
+        Channels, tiles a bag, augmentation.
     rng
         Of this seed, epoch and bag: a resumed training draws the same.
+    size
+        Tiles a chunk.
     """
     chosen = np.arange(len(bag))
-    if 0 < n_tiles < len(chosen):
-        chosen = np.sort(rng.choice(len(chosen), n_tiles, replace=False))
-    turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if augment else (0, False)
-    return BagChunks(bag, chosen, channels, size, turns, flip)
+    if 0 < settings.tiles_per_bag < len(chosen):
+        chosen = np.sort(rng.choice(len(chosen), settings.tiles_per_bag, replace=False))
+    turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if settings.augment else (0, False)
+    stain_seed = int(rng.integers(2**31)) if settings.augment_stain else None
+    return BagChunks(bag, chosen, settings.n_channels, size, turns, flip, stain_seed)
 
 
 def training_device() -> torch.device:

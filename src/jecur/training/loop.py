@@ -185,17 +185,8 @@ def _epoch_bags(
         example = training[index]
         # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
         size = settings.chunk_size if settings.batch_norm == "frozen" else len(example.bag)
-        yield (
-            example,
-            draw_chunks(
-                example.bag,
-                n_tiles=settings.tiles_per_bag,
-                channels=settings.n_channels,
-                size=size,
-                augment=settings.augment,
-                rng=np.random.default_rng([settings.seed, epoch, int(index)]),
-            ),
-        )
+        rng = np.random.default_rng([settings.seed, epoch, int(index)])
+        yield example, draw_chunks(example.bag, settings, rng, size=size)
 
 
 def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -> Iterator[Tensor]:
