@@ -62,11 +62,12 @@ def main(data: Path) -> None:
             )
             print(f"{kind:12s} {name[:30]:30s} {refusal.code:22s} {values}")
     print(f"\n{'kind':12s} {'n':>3s} " + "".join(f"{m:>14s}" for m in MEASURES))
-    for kind, rows in measured.items():
-        low, high = np.min(rows, axis=0), np.max(rows, axis=0)
-        cells = "".join(f"{a:6.2f} - {b:5.2f}" for a, b in zip(low, high, strict=True))
-        print(f"{kind:12s} {len(rows):3d} {cells}")
-        codes = verdicts[kind]
+    for kind, codes in verdicts.items():
+        rows, cells = measured[kind], "  refused before anything could be measured"
+        if rows:
+            low, high = np.min(rows, axis=0), np.max(rows, axis=0)
+            cells = "".join(f"{a:6.2f} - {b:5.2f}" for a, b in zip(low, high, strict=True))
+        print(f"{kind:12s} {len(codes):3d} {cells}")
         print(" " * 17 + ", ".join(f"{c} {codes.count(c)}" for c in sorted(set(codes))))
 
 

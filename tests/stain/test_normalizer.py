@@ -13,7 +13,7 @@ from jecur.stain import StainReference, builtin_reference, fit_normalizer, fit_s
 from jecur.stain.optical_density import to_optical_density
 from jecur.stain.separation import separate_stains
 
-METHODS = ["vahadane", "macenko", "reinhard"]
+METHODS = ["vahadane", "macenko", "reinhard", "iche"]
 REFERENCE = builtin_reference()
 
 
@@ -134,7 +134,7 @@ def test_two_stainings_of_one_tissue_come_together(plant, method):
     assert after < before / 5
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[:3])  # iche equalizes: not even its own image stays
 def test_the_reference_brought_to_itself_is_nearly_unchanged(plant, method):
     _, pixels = plant(3)
     settings = StainSettings(method=method)
