@@ -9,7 +9,7 @@ import sys
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import cohort, learning, model, nuclei, slides, stain, study, tissue_array
+from jecur.cli import cohort, evaluate, learning, model, nuclei, slides, stain, study, tissue_array
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError
 
@@ -24,6 +24,7 @@ COMMANDS = (
     slides,
     stain,
     tissue_array,
+    evaluate,
 )  # importing a module adds its commands to the app
 
 

@@ -27,6 +27,8 @@ from jecur.evaluation.tile_table import read_tile_features
 from jecur.report.content import FlowStep, Reason, ReportContent, RiskValues
 from jecur.report.document import write_report_folder
 from jecur.report.methods import SCORE_LIMITS, evaluation_paragraphs
+from jecur.report.verdict import give_verdict
+from jecur.report.views import Verdict
 from jecur.settings import CohortSettings, ScoreSettings, StudySettings
 from jecur.survival.evaluation import evaluate
 from jecur.survival.study import EvaluationInput, StudyStatistics, to_json_dict
@@ -58,6 +60,7 @@ class Evaluation:
     groups: Groups
     excluded: tuple[Exclusion, ...]
     n_in_table: int
+    verdict: Verdict
 
 
 def evaluate_scores(
@@ -124,15 +127,19 @@ def evaluate_scores(
         baseline=describe_patients(
             study.cohort.covariates, patients, groups.high_risk, "Patients analyzed"
         ),
-        risks=RiskValues(risk, data.event, groups.cutoff) if groups.meaning != "group" else None,
+        risks=None
+        if groups.meaning == "group"
+        else RiskValues(risk, data.event, groups.cutoff, _axis(given)),
         cutoff_locked=groups.locked,
         features=features,
         banner=_banner(study),
+        kicker="Evaluation of given scores",
     )
     report = write_report_folder(content, run.root)
     facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
     run.write_manifest({**facts, "command": "evaluate"})
-    return Evaluation(statistics, features, report, groups, everybody_out, n_in_table)
+    verdict = give_verdict(statistics, "", virtual=study.virtual)
+    return Evaluation(statistics, features, report, groups, everybody_out, n_in_table, verdict)
 
 
 def _read_cohort(
@@ -244,6 +251,10 @@ def _facts(files: ScoreFiles, table: Path, score: ScoreSettings) -> dict[str, di
         },
         "Score": {k: str(v) for k, v in msgspec.to_builtins(score).items() if v not in (None, "")},
     }
+
+
+def _axis(given: GivenScores) -> str:
+    return f"-1 times {given.label}, higher is worse" if given.turned else given.label
 
 
 def _banner(study: StudySettings) -> str:

@@ -87,6 +87,8 @@ class RiskValues:
     """(n,)"""
     cutoff: float | None
     """None where there is none to draw."""
+    label: str = "Risk"
+    """Of the axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class ReportContent:
     ----------
     title
         Name of the study.
+    kicker
+        Printed above it: what kind of report this is.
     created
         Date, as text.
     endpoint_name, endpoint_definition
@@ -172,6 +176,7 @@ class ReportContent:
     heatmap_legend: str = ""
     """What the colors of the heat maps mean."""
     banner: str = ""
+    kicker: str = "Histology risk study"
     truth: PlantedTruth | None = None
 
 

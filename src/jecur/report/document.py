@@ -40,6 +40,8 @@ class Report:
     figures: Mapping[str, str]
     """Standalone SVG text by file name without ending."""
     tables: tuple[Table, ...]
+    tables_html: str
+    """All tables on one page that prints."""
 
 
 def write_report(content: ReportContent, path: Path) -> Path:
@@ -66,7 +68,9 @@ def write_report(content: ReportContent, path: Path) -> Path:
 
 
 def write_report_folder(content: ReportContent, folder: Path) -> Path:
-    """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg``; return the page's path.
+    """Write ``report.html``, ``tables/`` and ``figures/*.svg``; return the page's path.
+
+    Tables are written as CSV with all digits, and together as ``tables.html``, to print.
 
     Raises
     ------
@@ -75,6 +79,7 @@ def write_report_folder(content: ReportContent, folder: Path) -> Path:
     """
     report = make_report(content)
     write_tables(report.tables, folder / "tables")
+    write_text(folder / "tables" / "tables.html", report.tables_html)
     for name, svg in report.figures.items():
         write_text(folder / "figures" / f"{name}.svg", svg)
     return write_text(folder / "report.html", report.html)
@@ -93,23 +98,31 @@ def make_report(content: ReportContent) -> Report:
     check_flow(content.flow, None if statistics is None else statistics.n)
     evidence = weigh_evidence(content)
     sections = _sections(content, evidence)
-    html = _template().render(
-        content=content,
+    figures = {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
+    tables = [t for s in sections for t in (*s.tables, *s.files) if t.name != "slides_not_ok"]
+    if content.slides:
+        tables.append(_slide_table(content.slides, "slides", "All slides"))
+    common = {
+        "content": content,
+        "css": Markup(_resource("report.css")),  # noqa: S704 -- our own file
+        "page_headings": page_headings,
+        "page_reasons": page_reasons,
+        "page_rows": page_rows,
+        "version": jecur.__version__,
+    }
+    html = _template("report.html.j2").render(
         evidence=evidence,
         sections=sections,
-        css=Markup(_resource("report.css")),  # noqa: S704 -- our own file
         heatmaps=[_heatmap(h) for h in content.heatmaps],
         tiles=_tiles(content.tiles),
         methods=_methods(content),
         limits=content.limits,
-        page_headings=page_headings,
-        page_reasons=page_reasons,
-        page_rows=page_rows,
-        version=jecur.__version__,
+        **common,
     )
-    figures = {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
-    shown = [t for s in sections for t in (*s.tables, *s.files) if t.name != "slides_not_ok"]
-    return Report(html, figures, (*shown, _slide_table(content.slides, "slides", "All slides")))
+    # what is only a file (one row a horizon and marker) is too long to print
+    shown = [t for s in sections for t in s.tables if t.name != "slides_not_ok" and t.rows]
+    printed = _template("tables.html.j2").render(tables=shown, **common)
+    return Report(html, figures, tuple(tables), printed)
 
 
 def _sections(content: ReportContent, evidence: Evidence) -> list[Section]:
@@ -161,7 +174,8 @@ def _risk_section(content: ReportContent) -> Section | None:
             f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4g} and "
             "are called high risk."
         )
-    figure = FigureView("risk", risk_figure(risks.risk, risks.event, risks.cutoff), lead)
+    svg = risk_figure(risks.risk, risks.event, risks.cutoff, label=risks.label)
+    figure = FigureView("risk", svg, lead)
     return Section("risk", "Risks and the cut-off", lead, (figure,))
 
 
@@ -284,11 +298,15 @@ def _data_uri(picture: bytes, owner: str) -> str:
     )
 
 
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_resource),
     )
-    return environment.from_string(_resource("report.html.j2"))
+    return environment.get_template(name)
 
 
 def _resource(name: str) -> str:

@@ -11,7 +11,9 @@ from jecur.report.style import GRAY, HIGH, INK, LOW, Canvas, LegendItem
 __all__ = ["risk_figure", "training_figure"]
 
 
-def risk_figure(risk: Vector, event: BoolVector, cutoff: float | None) -> str:
+def risk_figure(
+    risk: Vector, event: BoolVector, cutoff: float | None, *, label: str = "Risk"
+) -> str:
     """Draw the distribution of risks, patients with and without the event, and the cut-off.
 
     Parameters
@@ -22,6 +24,8 @@ def risk_figure(risk: Vector, event: BoolVector, cutoff: float | None) -> str:
         (n,) whether the event was seen.
     cutoff
         High risk is above it; None draws none.
+    label
+        Of the axis.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def risk_figure(risk: Vector, event: BoolVector, cutoff: float | None) -> str:
     ax.set_xlim(low, high)
     ax.set_ylim(0, top)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    ax.set_xlabel("Risk")
+    ax.set_xlabel(label)
     ax.set_ylabel("Patients")
     return canvas.svg()
 

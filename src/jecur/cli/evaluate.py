@@ -1,0 +1,108 @@
+"""The command evaluate: any score, ours or somebody else's, through every statistic."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from jecur.cli.console import OK, app, console
+
+__all__ = ["evaluate"]
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+@app.command
+def evaluate(
+    *,
+    scores: Path,
+    study: Path,
+    out: Path,
+    clinical: Path | None = None,
+    tiles: Path | None = None,
+    column: str = "risk",
+    patient: str = "patient_id",
+    higher: Literal["", "worse", "better"] = "",
+    high_value: str = "",
+    cutoff: float | None = None,
+    probability: bool | None = None,
+    label: str = "",
+    as_json: AsJson = False,
+) -> int:
+    """Evaluate a column of scores against follow-up: statistics, tables, figures and a report.
+
+    The scores may be ours (scores.csv of a run) or anybody's; no slide and no model is needed.
+
+    Example: jecur evaluate --scores theirs.csv --column risk_score --higher worse --study study.toml
+    --clinical clinical.csv --out evaluation
+
+    Parameters
+    ----------
+    scores
+        CSV, TSV or Excel; one row a patient.
+    study
+        Study file: columns, endpoint, covariates and statistics.
+    out
+        Folder for statistics.json, tables, figures, report.html and exclusions.csv.
+    clinical
+        Clinical table in place of the one the study file names.
+    tiles
+        Features recorded in tiles (patient_id, end = high or low, one 0/1 column a feature).
+    column
+        The score: numbers, or two texts that name the groups.
+    patient
+        Column of patient identifiers in the table of scores.
+    higher
+        Whether a higher number is worse or better; needed for every column but risk.
+    high_value
+        Text that means high risk, where the column holds two texts.
+    cutoff
+        High risk lies beyond it; fixed before these patients were seen. Without it: the median.
+    probability
+        The score is a probability of the event by the landmark.
+    label
+        Name of the score in tables and figures.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from jecur.artifacts import RunFolder
+    from jecur.evaluation.run import ScoreFiles, evaluate_scores
+    from jecur.settings import ScoreSettings, read_study
+
+    score = ScoreSettings(
+        patient=patient,
+        column=column,
+        higher=higher,
+        high_value=high_value,
+        cutoff=cutoff,
+        probability=probability,
+        label=label,
+    )
+    found = evaluate_scores(
+        ScoreFiles(scores, clinical, tiles),
+        read_study(study),
+        study.resolve().parent,
+        score,
+        RunFolder.open(out),
+    )
+    if as_json:
+        console.print_json(
+            data={
+                "n_in_table": found.n_in_table,
+                "n_excluded": len(found.excluded),
+                "rule": found.groups.rule,
+                **found.statistics.to_json_dict(),
+                "report": str(found.report),
+            }
+        )
+        return OK
+    console.print(f"[bold]{escape(found.verdict.headline)}[/]", soft_wrap=True)
+    console.print(escape(found.verdict.detail), soft_wrap=True)
+    console.print(
+        f"{found.n_in_table} patients in the table: {found.n_in_table - len(found.excluded)} analyzed, "
+        f"{len(found.excluded)} left out (exclusions.csv says why). {escape(found.groups.rule)}",
+        soft_wrap=True,
+    )
+    console.print(f"Research use only. Report: {escape(str(found.report))}", soft_wrap=True)
+    return OK
