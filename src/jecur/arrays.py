@@ -22,6 +22,8 @@ NucleiBatch = NDArray[np.uint8]
 """(n, h, w) probability of nucleus x 255."""
 BagArray = NDArray[np.uint8]
 """(n, 224, 224, 4) R, G, B, nuclei: the tiles of a bag."""
+FeatureArray = NDArray[np.float32]
+"""(n, d) tiles as another network described them: a bag of frozen features."""
 Mask = NDArray[np.bool_]
 """(h, w) True inside."""
 LabelImage = NDArray[np.integer]

@@ -1,9 +1,10 @@
 """The model file ``.jecur``: networks, weights and a card, verified at every load.
 
 Layout: one line ``JECUR 1 <sha256 of the rest>``, then a ZIP archive (any unzip program opens
-it) of ``card.json``, ``encoder.onnx``, ``nuclei.onnx`` and ``weights.safetensors``. The first
-line covers every later byte, so a changed byte anywhere is refused. Nothing is executed on
-load but the ONNX graphs, by ONNX Runtime; there is no pickle.
+it) of ``card.json``, ``encoder.onnx``, ``nuclei.onnx``, ``weights.safetensors`` and, where the
+pooling learnt something, ``pooling.safetensors``. The first line covers every later byte, so a
+changed byte anywhere is refused. Nothing is executed on load but the ONNX graphs, by ONNX Runtime;
+there is no pickle.
 """
 
 import hashlib
@@ -21,8 +22,14 @@ from jecur.errors import BundleError
 __all__ = ["Bundle", "read_bundle", "write_bundle"]
 
 _MAGIC = b"JECUR 1 "
-_MEMBERS = ("card.json", "encoder.onnx", "nuclei.onnx", "weights.safetensors")
-_OPTIONAL = ("nuclei.onnx",)
+_MEMBERS = (
+    "card.json",
+    "encoder.onnx",
+    "nuclei.onnx",
+    "weights.safetensors",
+    "pooling.safetensors",
+)
+_OPTIONAL = ("nuclei.onnx", "pooling.safetensors")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAX_BYTES = 2**31
 
@@ -34,11 +41,13 @@ class Bundle:
     card: Mapping[str, Any]
     """What the model is: see ``docs/model_card.md`` for every field."""
     encoder_onnx: bytes
-    """Tile (n, 224, 224, c) uint8 -> logit (n,) float32."""
+    """Tile (n, 224, 224, c) uint8, or features (n, d) -> logit (n,) float32, or (n, 2) with gates."""
     nuclei_onnx: bytes | None
     """Tile (n, 224, 224, 3) uint8 -> nuclei probability; None for an RGB model."""
     weights: bytes
     """The encoder's weights as safetensors, to go on training."""
+    pooling: bytes | None = None
+    """What the pooling learnt, as safetensors; None if it learns nothing."""
 
     @property
     def cutoff(self) -> float:
@@ -47,8 +56,8 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Digest of the encoder graph, hexadecimal."""
-        return hashlib.sha256(self.encoder_onnx).hexdigest()
+        """Digest of the encoder graph and of what the pooling learnt, hexadecimal."""
+        return hashlib.sha256(self.encoder_onnx + (self.pooling or b"")).hexdigest()
 
 
 def write_bundle(bundle: Bundle, path: Path) -> Path:
@@ -60,6 +69,8 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     }
     if bundle.nuclei_onnx is not None:
         members["nuclei.onnx"] = bundle.nuclei_onnx
+    if bundle.pooling is not None:
+        members["pooling.safetensors"] = bundle.pooling
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(members):
@@ -100,6 +111,7 @@ def read_bundle(path: Path) -> Bundle:
         encoder_onnx=members["encoder.onnx"],
         nuclei_onnx=members.get("nuclei.onnx"),
         weights=members["weights.safetensors"],
+        pooling=members.get("pooling.safetensors"),
     )
 
 

@@ -123,7 +123,7 @@ def write_findings(
         baseline=describe_patients(
             study.cohort.covariates, patients, data.high_risk, "Validation patients"
         ),
-        risks=RiskValues(data.risk, data.event, study.training.cutoff),
+        risks=RiskValues(data.risk, data.event, read_bundle(model).cutoff),
         slides=_slide_rows(prepared),
         heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
         heatmap_legend="Orange tiles speak for early recurrence, violet ones against it; the colors "

@@ -24,7 +24,7 @@ from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preparation import PreparedSlide, Recipe
-from jecur.settings import StudySettings
+from jecur.settings import StudySettings, TrainingSettings
 
 __all__ = [
     "RESEARCH_USE_ONLY",
@@ -87,7 +87,11 @@ def learn(
     if run.stage_mark("learning") == mark and _is_whole(path):
         return path
     try:
-        from jecur.training.export import encoder_to_onnx, encoder_weights  # noqa: PLC0415
+        from jecur.training.export import (  # noqa: PLC0415
+            encoder_to_onnx,
+            encoder_weights,
+            pooling_weights,
+        )
         from jecur.training.loop import LabeledBag, train_encoder  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise TrainingError(
@@ -99,7 +103,7 @@ def learn(
     def labeled(outcome: DistinctOutcome) -> list[LabeledBag]:
         sides = ((outcome.good, False), (outcome.poor, True))
         bags = [(p, bag_of(p, prepared, run), poor) for side, poor in sides for p in side]
-        return [LabeledBag(p.id, bag, poor) for p, bag, poor in bags if bag is not None]
+        return [LabeledBag(p.id, bag, poor, p.months) for p, bag, poor in bags if bag is not None]
 
     training, tuning = labeled(learners.training), labeled(learners.tuning)
     trained = train_encoder(
@@ -119,7 +123,12 @@ def learn(
         "n_tiles": sum(len(bag.bag) for bag in training),
     }
     nuclei = NucleiModel.load(study.nuclei, threads=1)
+    pooling = trained.pooling
     card = _card(study, recipe, counts) | {
+        "cutoff": trained.cutoff,
+        "pooling": pooling.plain().to_card(),
+        "input": _input_of(training[0].bag),
+        "channels": trained.encoder.channels,
         "nuclei": dict(nuclei.card),
         "training_curve": list(trained.state.curve),
         "learnt_from": _hashed(used, digests, salt=mark),
@@ -128,8 +137,9 @@ def learn(
         Bundle(
             card=card,
             encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
-            nuclei_onnx=nuclei.onnx_bytes if study.training.channels == "rgb+nuclei" else None,
+            nuclei_onnx=nuclei.onnx_bytes if trained.encoder.channels == 4 else None,
             weights=encoder_weights(trained.encoder),
+            pooling=pooling_weights(pooling),
         ),
         path,
     )
@@ -222,25 +232,36 @@ def _card(study: StudySettings, recipe: Recipe, counts: Mapping[str, int]) -> di
         "versions": library_versions(),
         "endpoint": {"kind": endpoint.kind, "definition": endpoint_definition(endpoint)},
         "direction": "higher risk = earlier event; fixed at training",
-        "cutoff": training.cutoff,
-        "cutoff_source": "set in the study file before training; inside the loss (paper, Eq. 3)",
-        "pooling": {
-            "kind": "generalized mean with sign",
-            "exponent": training.pooling_exponent,
-            "reduction": training.pooling_reduction,
-        },
-        "channels": training.n_channels,
+        "cutoff_source": _CUTOFF_SOURCES[training.loss],
         "encoder": training.encoder,
         "tile": {"side_um": study.tiling.side_um, "px": study.tiling.output_px},
         "recipe": msgspec.to_builtins(recipe),
         "training": msgspec.to_builtins(training),
-        "cohort": dict(counts)
-        | {
-            "selection": f"distinct outcome: event before {training.poor_months:g} months, "
-            f"or free of it for {training.good_months:g}"
-        },
+        "cohort": dict(counts) | {"selection": _selection(training)},
         "metrics": "none here: a model is judged on patients it has not seen, in the report",
     }
+
+
+_CUTOFF_SOURCES = {
+    "cutoff": "set in the study file before training; inside the loss (paper, Eq. 3)",
+    "cross-entropy": "1/2: where the loss is indifferent",
+    "cox": "median risk of the training patients",
+}
+
+
+def _selection(training: TrainingSettings) -> str:
+    if training.loss == "cox":
+        return "everybody with follow-up; good is without the event, poor with it"
+    return (
+        f"distinct outcome: event before {training.poor_months:g} months, "
+        f"or free of it for {training.good_months:g}"
+    )
+
+
+def _input_of(bag: Bag) -> dict[str, Any]:
+    if bag.holds_features:
+        return {"kind": "features", "width": bag.tile_shape[0]}
+    return {"kind": "tiles", "shape": list(bag.tile_shape)}
 
 
 def _hashed(patients: set[str], digests: Mapping[str, str], *, salt: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from jecur.explain.heatmap import (
 from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.learning import learnt_from
-from jecur.mil.bag import open_bag
+from jecur.mil.bag import Bag, open_bag
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.preparation import PreparedSlide, png_bytes
 from jecur.settings import ScoringSettings
@@ -38,7 +38,7 @@ __all__ = [
     "write_top_tiles",
 ]
 
-TILE_COLUMNS = ["slide", "patient_id", "x", "y", "side_um", "score"]
+TILE_COLUMNS = ["slide", "patient_id", "x", "y", "side_um", "score", "contribution"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,10 @@ def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:
     if not path.is_file():
         return None
     frame = pd.read_parquet(path)
-    groups = frame.groupby("patient_id", sort=False)["score"]
-    return {str(p): s.to_numpy(np.float32) for p, s in groups}
+    columns = ["score", "gate"] if "gate" in frame else ["score"]
+    groups = frame.groupby("patient_id", sort=False)
+    outputs = {str(p): rows[columns].to_numpy(np.float32) for p, rows in groups}
+    return {p: found if len(columns) == 2 else found[:, 0] for p, found in outputs.items()}
 
 
 def _tile_table(
@@ -133,7 +135,10 @@ def _tile_table(
         tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
         parts.append(tiles.assign(slide=slide, patient_id=patient))
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(score=score.tile_scores)[TILE_COLUMNS]
+    table = table.assign(score=score.tile_scores, contribution=score.contributions)
+    if score.gates is None:
+        return table[TILE_COLUMNS]
+    return table.assign(gate=score.gates)[[*TILE_COLUMNS, "gate"]]
 
 
 def _write_scores(
@@ -221,6 +226,8 @@ def write_top_tiles(
     patients: Sequence[ScoredPatient], run: RunFolder, settings: ScoringSettings
 ) -> list[TopTilePicture]:
     """Pick the most predictive tiles of both ends and write the blinded review sheet."""
+    if patients and _bag_of(patients[0], run).holds_features:
+        return []  # there are no pictures to show
     high, low = select_top_tiles(
         [p.score.tile_scores for p in patients],
         n_tiles=settings.n_top_tiles,
@@ -229,13 +236,17 @@ def write_top_tiles(
     pictures, reviewed = [], []
     for top in (*high, *low):
         patient = patients[top.patient]
-        bag = open_bag([run.slide_folder(s) / "bag.npy" for s in patient.slides])
+        bag = _bag_of(patient, run)
         jpeg = jpeg_bytes(bag.take([top.tile])[0, ..., :3])
         slide, x, y = _locate(patient, top.tile, run)
         pictures.append(TopTilePicture(jpeg, patient.patient, top.score, top.end))
         reviewed.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
     write_review_sheet(reviewed, run.root / "review", rng=np.random.default_rng(0))
     return pictures
+
+
+def _bag_of(patient: ScoredPatient, run: RunFolder) -> Bag:
+    return open_bag([run.slide_folder(slide) / "bag.npy" for slide in patient.slides])
 
 
 def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jecur.errors import BagError
-from jecur.mil.pooling import pool_scores, risk_from_score, tile_weights
+from jecur.errors import BagError, BundleError
+from jecur.mil.pooling import Pooling, pool_scores, risk_from_score
 
 bags = st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=40).map(
     lambda values: np.array(values, np.float32)
@@ -65,9 +65,10 @@ def test_risk_is_a_probability_and_rises_with_the_score(score):
 
 
 @given(bags)
-def test_tile_weights_share_out_the_bag(scores):
-    weights = tile_weights(scores)
-    assert np.abs(weights).sum() == pytest.approx(1.0 if np.any(scores) else 0.0, abs=1e-6)
+def test_contributions_share_out_the_bag(scores):
+    weights = Pooling().contributions(scores)
+    there = np.any(np.abs(scores) > 1e-12)
+    assert np.abs(weights).sum() == pytest.approx(1.0 if there else 0.0, abs=1e-6) or not there
     assert (np.sign(weights) * np.sign(scores) >= 0).all()
 
 
@@ -75,3 +76,56 @@ def test_tile_weights_share_out_the_bag(scores):
 def test_a_bag_that_cannot_be_pooled_is_refused(scores):
     with pytest.raises(BagError):
         pool_scores(np.array(scores, np.float32))
+
+
+THREE = np.array([-1.0, 0.5, 2.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        (Pooling("mean"), 0.5),
+        (Pooling("max"), 2.0),
+        (Pooling("log-sum-exp"), np.log(np.mean(np.exp([-1.0, 0.5, 2.0])))),
+        (Pooling("log-sum-exp", sharpness=1e-4), 0.5),
+        (Pooling("log-sum-exp", sharpness=1e4), 2.0),
+        # the logit of (0.26894 + 0.62246 + 0.88080) / 3
+        (Pooling("tile-labels"), np.log(0.59073 / 0.40927)),
+    ],
+)
+def test_each_pooling_by_hand(pooling, expected):
+    assert pooling.pool(THREE) == pytest.approx(expected, abs=1e-3)
+
+
+def test_noisy_and_turns_at_its_threshold():
+    pooling = Pooling("noisy-and", parameters={"threshold": np.zeros(1, np.float32)})
+    half = np.array([-30.0, 30.0], np.float32)  # half of the tiles positive, threshold a half
+    assert pooling.pool(half) == pytest.approx(0.0, abs=1e-6)
+    assert pooling.pool(np.array([30.0, 30.0, -30.0], np.float32)) > 1.0
+    assert pooling.pool(np.array([-30.0, -30.0, 30.0], np.float32)) < -1.0
+
+
+def test_attention_is_a_mean_weighted_by_the_gates():
+    outputs = np.array([[1.0, 0.0], [3.0, np.log(3.0)]], np.float32)
+    assert Pooling("attention").pool(outputs) == pytest.approx((1.0 + 3.0 * 3.0) / 4.0)
+
+
+def test_top_bottom_sees_both_ends_in_order_and_repeats_the_last_tile_of_a_small_bag():
+    parameters = {
+        "hidden.weight": np.array([[1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3]], np.float32),
+        "hidden.bias": np.zeros(1, np.float32),
+        "out.weight": np.array([[1e3]], np.float32),
+        "out.bias": np.ones(1, np.float32),
+    }
+    pooling = Pooling("top-bottom", ends=3, parameters=parameters)
+    five = np.array([0.0, 3.0, -2.0, 1.0, 2.0], np.float32)
+    ends = np.array([3.0, 2.0, 1.0, -2.0, 0.0, 1.0])
+    assert pooling.pool(five) == pytest.approx(1.0 + ends @ [1, 2, 4, 8, 16, 32], rel=1e-2)
+    two = np.array([3.0, -2.0], np.float32)
+    ends = np.array([3.0, -2.0, -2.0, -2.0, 3.0, 3.0])
+    assert pooling.pool(two) == pytest.approx(1.0 + ends @ [1, 2, 4, 8, 16, 32], rel=2e-2)
+
+
+def test_a_pooling_without_what_it_learnt_is_refused():
+    with pytest.raises(BundleError, match="learnt parameters"):
+        Pooling("noisy-and")

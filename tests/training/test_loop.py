@@ -12,10 +12,11 @@ from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
 from jecur.training.checkpoint import load_newest
 from jecur.training.export import encoder_to_onnx, encoder_weights
-from jecur.training.loop import LabeledBag, best_offset, train_encoder
+from jecur.training.loop import LabeledBag, train_encoder
 from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder
-from jecur.training.pooling import generalized_mean
+from jecur.training.objective import Objective
+from jecur.training.pooling import BagPooling, generalized_mean
 
 SETTINGS = TrainingSettings(
     encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=1e-3
@@ -119,6 +120,13 @@ def test_the_exported_graph_scores_as_torch_does(channels):
     assert len(encoder_weights(encoder)) > 1e6
 
 
+def _best_offset(bags):
+    patients = [LabeledBag(str(k), Bag(()), poor) for k, (_, poor) in enumerate(bags)]
+    objective = Objective(SETTINGS, BagPooling(SETTINGS))
+    with torch.no_grad():
+        return objective.best_offset([scores for scores, _ in bags], patients)
+
+
 @pytest.mark.parametrize("drift", [-6.0, 0.0, 4.0])
 def test_the_offset_undoes_a_common_drift_of_all_scores(drift):
     rng = np.random.default_rng(4)
@@ -126,7 +134,7 @@ def test_the_offset_undoes_a_common_drift_of_all_scores(drift):
         (torch.tensor(rng.normal(1.0 if k % 2 else -1.0, 1.0, 9)), bool(k % 2)) for k in range(20)
     ]
     drifted = [(scores + drift, poor) for scores, poor in bags]
-    straight, found = best_offset(bags, SETTINGS), best_offset(drifted, SETTINGS)
+    straight, found = _best_offset(bags), _best_offset(drifted)
     assert found + drift == pytest.approx(straight, abs=1e-3)
 
     def loss(shift):

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jecur.arrays import BagArray
+from jecur.arrays import BagArray, FeatureArray
 from jecur.artifacts import atomic_path
 from jecur.errors import BagError
 
@@ -81,22 +81,32 @@ class Bag:
     Parameters
     ----------
     parts
-        One (n_i, h, w, 4) uint8 array a slide, memory-mapped.
+        One (n_i, h, w, 4) uint8 array a slide, memory-mapped; or (n_i, d) float32 features.
     """
 
-    parts: tuple[BagArray, ...]
+    parts: tuple[BagArray | FeatureArray, ...]
+
+    @property
+    def holds_features(self) -> bool:
+        """Whether its tiles are features, not pixels."""
+        return self.parts[0].ndim == 2
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """(h, w, 4), or (d,)."""
+        return self.parts[0].shape[1:]
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> BagArray:
-        """Tiles at ``indices`` of the whole bag, (m, h, w, 4), copied into memory."""
+    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[Any]:
+        """Tiles at ``indices`` of the whole bag, (m, h, w, 4) or (m, d), copied into memory."""
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise BagError(f"expected tile indices from 0 to {len(self) - 1}, found others")
         starts = np.cumsum([0, *(len(part) for part in self.parts)])
         owner = np.searchsorted(starts, wanted, side="right") - 1
-        out = np.empty((len(wanted), *self.parts[0].shape[1:]), np.uint8)
+        out = np.empty((len(wanted), *self.tile_shape), self.parts[0].dtype)
         for k, part in enumerate(self.parts):
             here = owner == k
             if here.any():
@@ -104,13 +114,13 @@ class Bag:
                 _release(part)
         return out
 
-    def batches(self, size: int) -> Iterator[BagArray]:
+    def batches(self, size: int) -> Iterator[NDArray[Any]]:
         """All tiles in order, at most ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
 
 
-def _release(part: BagArray) -> None:
+def _release(part: BagArray | FeatureArray) -> None:
     """Give back the pages of a memory map that were read.
 
     They would count as this process's memory until the whole bag did; the file stays cached.
@@ -136,14 +146,15 @@ def open_bag(paths: Sequence[Path]) -> Bag:
     return Bag(parts)
 
 
-def _open_part(path: Path) -> BagArray:
+def _open_part(path: Path) -> BagArray | FeatureArray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BagError(
             f"{path.parent.name}: expected a bag file, found {error}; delete the slide's folder and run again"
         ) from error
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != N_CHANNELS:
+    pixels = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == N_CHANNELS
+    if not pixels and not (array.dtype == np.float32 and array.ndim == 2):
         raise BagError(
             f"{path.parent.name}: expected uint8 tiles of 4 channels, found {array.shape}"
         )

@@ -1,68 +1,214 @@
-"""From the tile scores of a bag to one risk: the paper's Eq. 2 with sign, then a sigmoid.
+"""From the tile scores of a bag to one risk, in plain NumPy: what scoring uses.
 
-With tile scores s_1 .. s_n (unbounded logits, higher = earlier recurrence) and exponent p::
+A bag has tile scores s_1 .. s_n (unbounded logits, higher = earlier recurrence); the risk is
+sigmoid(S). How S comes from them goes by name (`Pooling.kind`):
 
-    m = mean(sign(s) |s|^p)            S = sign(m) |m|^(1/p)            r = sigmoid(S)
+================  ==================================================================================
+generalized-mean  m = mean(sign(s) abs(s)^p), S = sign(m) abs(m)^(1/p): Eq. 2 [1]_ with sign
+mean, max         as they say
+log-sum-exp       log(mean(exp(r s))) / r
+noisy-and         q = mean(sigmoid(s)); P rises from 0 to 1 around a share b [2]_; S = logit(P)
+top-bottom        the k highest and k lowest scores, in order, through a small network [3]_
+attention         sum a_i s_i, a = softmax of the gates that the encoder gives beside s [4]_
+tile-labels       logit(mean(sigmoid(s))): tiles that learnt the patient's label one by one [5]_
+================  ==================================================================================
 
-The gradient of the root is unbounded at m = 0, so S is computed as
+The slope of the generalized mean's root is unbounded at m = 0, so S is computed as
 ``m (m^2 + e^2)^((1 - p) / (2 p))``, which is the same number away from 0.
 
 References
 ----------
 .. [1] Z. Liu et al. Deep learning for prediction of hepatocellular carcinoma recurrence after
    resection or liver transplantation. 2021. Equation 2 and Figure 1.
+.. [2] O. Kraus et al. Classifying and segmenting microscopy images with deep multiple instance
+   learning. Bioinformatics 32, 2016.
+.. [3] C. Saillard et al. Predicting survival after hepatocellular carcinoma resection using deep
+   learning on histological slides. Hepatology 72, 2020.
+.. [4] M. Ilse et al. Attention-based deep multiple instance learning. ICML 2018.
+.. [5] N. Coudray et al. Classification and mutation prediction from non-small cell lung cancer
+   histopathology images using deep learning. Nat. Med. 24, 2018.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jecur.arrays import Logits, Vector
-from jecur.errors import BagError
+from jecur.errors import BagError, BundleError
+from jecur.mil import pooling_forms as forms
+from jecur.settings import PoolingName, TrainingSettings
 
-__all__ = ["ROOT_FLOOR", "Reduction", "pool_scores", "risk_from_score", "tile_weights"]
+__all__ = [
+    "PARAMETERS",
+    "Pooling",
+    "Reduction",
+    "pool_scores",
+    "pooling_from_card",
+    "pooling_of_settings",
+    "risk_from_score",
+]
 
 Reduction = Literal["mean", "sum"]
 
-ROOT_FLOOR = 1e-3
-"""e above: the slope of the root is at most e^((1-p)/p), 100 for p = 3; S moves by less than 0.05 %
-where |S| > 0.3."""
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "noisy-and": ("threshold",),
+    "top-bottom": ("hidden.weight", "hidden.bias", "out.weight", "out.bias"),
+}
+"""Learnt parameters of a pooling, if it has any."""
+
+_NUMBERS: Mapping[str, Mapping[str, type]] = {
+    "generalized-mean": {"exponent": float, "reduction": str},
+    "log-sum-exp": {"sharpness": float},
+    "noisy-and": {"steepness": float},
+    "top-bottom": {"ends": int},
+}
+"""Numbers that a pooling uses."""
 
 
-def pool_scores(logits: Logits, *, exponent: float = 3.0, reduction: Reduction = "mean") -> float:
-    """Pool the tile scores of one bag into its score S.
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """A pooling and everything it needs; numbers it does not use are ignored.
 
     Parameters
     ----------
-    logits
-        (n,) tile scores, n >= 1, any order.
-    exponent
-        p; 1 is the plain mean.
-    reduction
-        "mean", or "sum" as Eq. 2 is printed: it grows with the bag by n^(1/p).
-
-    Returns
-    -------
-    float
-        S, unbounded; higher = earlier recurrence.
+    kind
+        Its name.
+    exponent, reduction
+        Of the generalized mean; "sum" is Eq. 2 as printed and grows with the bag by n^(1/p).
+    sharpness
+        r of log-sum-exp.
+    steepness
+        a of noisy-and.
+    ends
+        k of top-bottom.
+    parameters
+        Learnt, see `PARAMETERS`: "threshold" (1,), b before its sigmoid; "hidden.weight" (h, 2 k),
+        "hidden.bias" (h,), "out.weight" (1, h), "out.bias" (1,).
 
     Raises
     ------
-    BagError
-        If the bag is empty or a score is not finite.
+    BundleError
+        If a parameter is missing or has another shape.
     """
-    if logits.size == 0:
-        raise BagError(
-            "expected at least one tile, found none; a patient without tissue has no score"
-        )
-    scores = logits.astype(np.float64)
-    if not np.isfinite(scores).all():
-        raise BagError(
-            "expected finite tile scores, found NaN or infinity; the model file is damaged"
-        )
-    powered = np.sign(scores) * np.abs(scores) ** exponent
-    m = float(powered.mean() if reduction == "mean" else powered.sum())
-    return float(m * (m * m + ROOT_FLOOR**2) ** ((1.0 - exponent) / (2.0 * exponent)))
+
+    kind: PoolingName = "generalized-mean"
+    exponent: float = 3.0
+    reduction: Reduction = "mean"
+    sharpness: float = 1.0
+    steepness: float = 10.0
+    ends: int = 25
+    parameters: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = set(PARAMETERS.get(self.kind, ())) - set(self.parameters)
+        wide = self.parameters.get("hidden.weight")
+        if missing or (wide is not None and wide.shape[1] != 2 * self.ends):
+            raise BundleError(
+                f"expected the learnt parameters of the pooling {self.kind}, found "
+                f"{', '.join(sorted(self.parameters)) or 'none'} or another width; train again"
+            )
+
+    def to_card(self) -> dict[str, Any]:
+        """Name and the numbers that this pooling uses; learnt parameters are kept apart."""
+        used = _NUMBERS.get(self.kind, {})
+        return {"kind": self.kind, **{name: getattr(self, name) for name in used}}
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers the encoder gives a tile: its score, and its gate for attention."""
+        return 2 if self.kind == "attention" else 1
+
+    def pool(self, outputs: Logits) -> float:
+        """Pool one bag into its score S.
+
+        Parameters
+        ----------
+        outputs
+            (n,) tile scores, n >= 1, any order; (n, 2) scores and gates for attention.
+
+        Returns
+        -------
+        float
+            S, unbounded; higher = earlier recurrence.
+
+        Raises
+        ------
+        BagError
+            If the bag is empty or a score is not finite.
+        """
+        return self._pooled(outputs)[0]
+
+    def slopes(self, outputs: Logits) -> Vector:
+        """How S moves with each tile's score, dS/ds, (n,); gates held fixed."""
+        return self._pooled(outputs)[1]
+
+    def contributions(self, outputs: Logits) -> Vector:
+        """Share of each tile in the bag's score, (n,), signed; absolute values sum to 1.
+
+        ``s_i dS/ds_i``, scaled. It adds up to S itself for the generalized mean, the mean, the
+        maximum and attention (Euler's theorem); for the others it is S to first order. A tile of
+        score 0, and one that S does not look at, contribute nothing.
+        """
+        pooled = _checked(outputs)
+        shares = pooled[:, 0] * self.slopes(outputs)
+        total = np.abs(shares).sum()
+        return np.asarray(shares / total if total > 0 else np.zeros_like(shares))
+
+    def _pooled(self, outputs: Logits) -> tuple[float, Vector]:  # noqa: PLR0911 -- one a name
+        values = _checked(outputs)
+        s = values[:, 0]
+        match self.kind:
+            case "generalized-mean":
+                return forms.generalized_mean(s, self.exponent, summed=self.reduction == "sum")
+            case "mean":
+                return float(s.mean()), np.full(s.size, 1.0 / s.size)
+            case "max":
+                return float(s.max()), (s == s.max()) / np.count_nonzero(s == s.max())
+            case "log-sum-exp":
+                return forms.log_sum_exp(s, self.sharpness)
+            case "noisy-and":
+                raw = float(np.ravel(self.parameters["threshold"])[0])
+                return forms.noisy_and(s, self.steepness, raw)
+            case "top-bottom":
+                return forms.top_bottom(s, self.ends, self.parameters)
+            case "attention":
+                return forms.attention(s, values[:, -1])
+            case "tile-labels":
+                return forms.mean_probability(s)
+
+
+def pooling_of_settings(
+    settings: TrainingSettings, parameters: Mapping[str, NDArray[np.float32]] | None = None
+) -> Pooling:
+    """Return the pooling that a recipe names, with what it learnt."""
+    return Pooling(
+        kind=settings.pooling,
+        exponent=settings.pooling_exponent,
+        reduction=settings.pooling_reduction,
+        sharpness=settings.pooling_sharpness,
+        steepness=settings.pooling_steepness,
+        ends=settings.pooling_ends,
+        parameters=parameters or {},
+    )
+
+
+def pooling_from_card(
+    card: Mapping[str, Any], parameters: Mapping[str, NDArray[np.float32]]
+) -> Pooling:
+    """Return the pooling that a model file's card tells, see `Pooling.to_card`."""
+    kinds = get_args(PoolingName)
+    if card["kind"] not in kinds:
+        raise ValueError(f"pooling {card['kind']!r}, not one of {', '.join(kinds)}")
+    numbers = {name: kind(card[name]) for name, kind in _NUMBERS.get(card["kind"], {}).items()}
+    return Pooling(kind=card["kind"], parameters=parameters, **numbers)
+
+
+def pool_scores(logits: Logits, *, exponent: float = 3.0, reduction: Reduction = "mean") -> float:
+    """Pool (n,) tile scores by the signed generalized mean; errors are those of `Pooling.pool`."""
+    return Pooling(exponent=exponent, reduction=reduction).pool(logits)
 
 
 def risk_from_score(score: float) -> float:
@@ -70,8 +216,14 @@ def risk_from_score(score: float) -> float:
     return float(np.exp(-np.logaddexp(0.0, -score)))
 
 
-def tile_weights(logits: Logits, *, exponent: float = 3.0) -> Vector:
-    """Share of each tile in the pooled score, (n,), signed; absolute values sum to 1."""
-    powered = np.sign(logits) * np.abs(logits.astype(np.float64)) ** exponent
-    total = np.abs(powered).sum()
-    return np.asarray(powered / total if total > 0 else np.zeros_like(powered))
+def _checked(outputs: Logits) -> NDArray[np.float64]:
+    if outputs.size == 0:
+        raise BagError(
+            "expected at least one tile, found none; a patient without tissue has no score"
+        )
+    values = outputs.astype(np.float64).reshape(len(outputs), -1)
+    if not np.isfinite(values).all():
+        raise BagError(
+            "expected finite tile scores, found NaN or infinity; the model file is damaged"
+        )
+    return values

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
+import safetensors.numpy
+from safetensors import SafetensorError
 
-from jecur.arrays import BagArray, Logits
+from jecur.arrays import BagArray, FeatureArray, Logits, Vector
 from jecur.bundle import Bundle
-from jecur.errors import BundleError
+from jecur.errors import BagError, BundleError
 from jecur.mil.bag import Bag
-from jecur.mil.pooling import Reduction, pool_scores, risk_from_score
+from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
 
-__all__ = ["RiskScore", "TileScorer"]
+__all__ = ["RiskScore", "TileScorer", "pooling_of_bundle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,18 @@ class RiskScore:
         Whether the risk is above the model's locked cut-off.
     tile_scores
         (n,) logits of the bag's tiles, in the bag's order.
+    contributions
+        (n,) share of each tile in the risk, signed, absolute values sum to 1; see
+        `jecur.mil.pooling.Pooling.contributions`.
+    gates
+        (n,) of attention, before its softmax; None for the other poolings.
     """
 
     risk: float
     high_risk: bool
     tile_scores: Logits
+    contributions: Vector
+    gates: Logits | None = None
 
     @property
     def group(self) -> str:
@@ -59,33 +68,78 @@ class TileScorer:
             self._session = ort.InferenceSession(
                 bundle.encoder_onnx, options, providers=_providers()
             )
-            pooling = bundle.card["pooling"]
-            self._exponent = float(pooling["exponent"])
-            self._reduction: Reduction = pooling["reduction"]
             self._channels = int(bundle.card["channels"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise BundleError(f"expected a model file of this version, found: {error}") from error
+        self._pooling = pooling_of_bundle(bundle)
         self._input = self._session.get_inputs()[0].name
+        self._width = self._session.get_inputs()[0].shape[-1]
         self._cutoff = bundle.cutoff
         self._batch_size = batch_size
 
-    def score_tiles(self, tiles: BagArray) -> Logits:
-        """Logits, (n,) float32, of (n, h, w, 4) uint8 tiles; an RGB model ignores the fourth."""
-        logits = self._session.run(None, {self._input: tiles[..., : self._channels]})[0]
-        return np.asarray(logits, dtype=np.float32).reshape(len(tiles))
+    def score_tiles(self, tiles: BagArray | FeatureArray) -> Logits:
+        """Score tiles: (n,) float32 logits, or (n, 2) logits and gates for attention.
+
+        Parameters
+        ----------
+        tiles
+            (n, h, w, 4) uint8, of which an RGB model ignores the fourth; or (n, d) features.
+        """
+        seen = tiles[..., : self._channels] if self._channels else tiles
+        logits = self._session.run(None, {self._input: seen})[0]
+        return np.asarray(logits, dtype=np.float32).reshape(logits.shape)
 
     def score_bag(self, bag: Bag) -> RiskScore:
-        """Score every tile of a bag and pool them into the patient's risk."""
-        scores = np.concatenate(
+        """Score every tile of a bag and pool them into the patient's risk.
+
+        Raises
+        ------
+        BagError
+            If the bag holds pixels and the model learnt from features, or the other way round, or
+            the features are of another length.
+        """
+        self._check(bag)
+        outputs = np.concatenate(
             [self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)]
         )
-        return self.pool(scores)
+        return self.pool(outputs)
 
-    def pool(self, tile_scores: Logits) -> RiskScore:
-        """Pool the scores of all tiles of a bag, (n,), into the patient's risk."""
-        pooled = pool_scores(tile_scores, exponent=self._exponent, reduction=self._reduction)
-        risk = risk_from_score(pooled)
-        return RiskScore(risk=risk, high_risk=risk > self._cutoff, tile_scores=tile_scores)
+    def pool(self, outputs: Logits) -> RiskScore:
+        """Pool the outputs of all tiles of a bag, (n,) or (n, 2), into the patient's risk."""
+        risk = risk_from_score(self._pooling.pool(outputs))
+        columns = outputs.reshape(len(outputs), -1)
+        return RiskScore(
+            risk=risk,
+            high_risk=risk > self._cutoff,
+            tile_scores=columns[:, 0],
+            contributions=self._pooling.contributions(outputs),
+            gates=columns[:, 1] if self._pooling.n_outputs == 2 else None,
+        )
+
+    def _check(self, bag: Bag) -> None:
+        wanted = "pixels" if self._channels else f"{self._width} features a tile"
+        found = f"{bag.tile_shape[0]} features a tile" if bag.holds_features else "pixels"
+        if wanted != found:
+            raise BagError(
+                f"expected {wanted}, as the model learnt from, found {found}; score slides, or "
+                "features of the same encoder",
+                code="other-features",
+            )
+
+
+def pooling_of_bundle(bundle: Bundle) -> Pooling:
+    """Return the pooling of a model file, with what it learnt.
+
+    Raises
+    ------
+    BundleError
+        If the card names a pooling that this version does not have, or its parameters are absent.
+    """
+    try:
+        learnt = safetensors.numpy.load(bundle.pooling) if bundle.pooling else {}
+        return pooling_from_card(bundle.card["pooling"], learnt)
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise BundleError(f"expected a model file of this version, found: {error}") from error
 
 
 def _providers() -> list[str]:

@@ -31,9 +31,17 @@ from jecur.settings.slide import (
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import ScoreSettings, StatisticsSettings
 from jecur.settings.study import StudySettings, read_study, write_study
-from jecur.settings.training import ScoringSettings, TrainingSettings
+from jecur.settings.training import (
+    PRESETS,
+    LossName,
+    PoolingName,
+    Preset,
+    ScoringSettings,
+    TrainingSettings,
+)
 
 __all__ = [
+    "PRESETS",
     "AnnotationSettings",
     "ArraySimulationSettings",
     "CohortSettings",
@@ -43,7 +51,10 @@ __all__ = [
     "DateSettings",
     "EndpointKind",
     "EndpointSettings",
+    "LossName",
     "NucleiSettings",
+    "PoolingName",
+    "Preset",
     "QualitySettings",
     "RoleValues",
     "ScoreSettings",

@@ -6,24 +6,65 @@ from msgspec import Meta
 
 from jecur.settings.base import Count, CountOrZero, Positive, Probability, Stage
 
-__all__ = ["ScoringSettings", "TrainingSettings"]
+__all__ = ["PRESETS", "LossName", "PoolingName", "Preset", "ScoringSettings", "TrainingSettings"]
+
+Preset = Literal["paper", "jecur"]
+
+PoolingName = Literal[
+    "generalized-mean",
+    "mean",
+    "max",
+    "log-sum-exp",
+    "noisy-and",
+    "top-bottom",
+    "attention",
+    "tile-labels",
+]
+LossName = Literal["cutoff", "cross-entropy", "cox"]
 
 
 class TrainingSettings(Stage, frozen=True):
-    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``."""
+    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``.
 
+    Raises
+    ------
+    ValueError
+        If tiles are to inherit a label that the loss does not have.
+    """
+
+    preset: Preset = "paper"
+    """Where the settings that a study file leaves out come from, see `PRESETS`."""
     encoder: str = "mobilenetv2_100"
-    """A timm architecture."""
+    """A timm architecture; not used where slides come as features (HDF5)."""
     start: str = "builtin"
     """Starting weights: "builtin" (made here, see its card), "imagenet" (timm, needs a network),
     "random", or the path of a safetensors file."""
     channels: Literal["rgb+nuclei", "rgb"] = "rgb+nuclei"
+    features_hidden: CountOrZero = 0
+    """Frozen features: units of a hidden layer before the score; 0 is a linear head."""
+    pooling: PoolingName = "generalized-mean"
+    """From tile scores to the patient's, see docs/training.md. "tile-labels": every tile learns the
+    patient's label, and the patient is the mean of their probabilities."""
     pooling_exponent: Positive = 3.0
     """p of the paper's Eq. 2."""
     pooling_reduction: Literal["mean", "sum"] = "mean"
     """Eq. 2 as printed is a sum and grows with the bag; the mean does not."""
+    pooling_sharpness: Positive = 1.0
+    """r of log-sum-exp: towards 0 the mean, towards infinity the maximum."""
+    pooling_steepness: Positive = 10.0
+    """a of noisy-and (Kraus 2016)."""
+    pooling_ends: Count = 25
+    """Highest and lowest tile scores that top-bottom sees (Saillard 2020)."""
+    pooling_hidden: Count = 64
+    """Units of the hidden layer of top-bottom and of gated attention."""
+    loss: LossName = "cutoff"
+    """"cutoff": Eq. 3 and 4; "cross-entropy": the same with t = 1/2; both learn from distinct outcomes.
+    "cox": partial likelihood of everybody's follow-up, Efron's ties."""
+    patients_per_step: CountOrZero = 0
+    """Patients whose loss makes one step; 0 is one, as in the paper, and all of them for Cox."""
     cutoff: Probability = 0.4457
-    """t of Eq. 3: inside the loss, and the locked cut-off of the model."""
+    """t of Eq. 3: inside the loss, and the locked cut-off of the model. With cross-entropy the cut-off
+    is 1/2, with Cox the median risk of the training patients."""
     l2: Annotated[float, Meta(ge=0)] = 0.02
     """alpha of Eq. 4, times the sum of squares (no 1/2)."""
     l2_on: Literal["kernels", "all"] = "kernels"
@@ -57,12 +98,26 @@ class TrainingSettings(Stage, frozen=True):
     """Good outcome: followed at least this long without the event."""
     poor_months: Positive = 19.2
     """Poor outcome: the event before this (1.6 years, exclusive)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network while it learns; scores are always float32."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learnt."""
+        if self.pooling == "tile-labels" and self.loss == "cox":
+            raise ValueError('expected a loss with labels for pooling = "tile-labels", found "cox"')
+        if self.loss == "cox" and self.patients_per_step == 1:
+            raise ValueError("expected 0 (all) or at least 2 patients_per_step for Cox, found 1")
 
     @property
     def n_channels(self) -> int:
         """Channels of a tile that the encoder sees."""
         return 4 if self.channels == "rgb+nuclei" else 3
+
+
+PRESETS: dict[Preset, dict[str, object]] = {"paper": {}, "jecur": {}}
+"""What a preset sets otherwise than the defaults. ``jecur`` was chosen by cross-validation inside the
+training patients of virtual cohorts, see benchmarks/results/mil.md."""
 
 
 class ScoringSettings(Stage, frozen=True):

@@ -62,7 +62,10 @@ class BagChunks(Sequence[Tensor]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         here = self.chosen[index * self.size : (index + 1) * self.size]
-        tiles = self.bag.take(here)[..., : self.channels]
+        tiles = self.bag.take(here)
+        if self.bag.holds_features:  # they cannot be turned
+            return torch.from_numpy(tiles).to(training_device())
+        tiles = tiles[..., : self.channels]
         if self.stain_seed is not None:
             rng = np.random.default_rng([self.stain_seed, index])  # both passes draw the same
             rgb = augment_stain(tiles[..., :3], builtin_reference().appearance.stains, rng=rng)

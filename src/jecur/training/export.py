@@ -3,22 +3,27 @@
 import io
 import logging
 import warnings
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
 
 from jecur.errors import TrainingError
+from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.mobilenet import TileEncoder
+from jecur.training.pooling import BagPooling
 
-__all__ = ["encoder_to_onnx", "encoder_weights"]
+__all__ = ["encoder_to_onnx", "encoder_weights", "pooling_weights"]
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of a logit between torch and ONNX Runtime that is accepted."""
 
 
-def encoder_to_onnx(encoder: TileEncoder, *, tile_px: int) -> bytes:
+def encoder_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:
     """Write the encoder as an ONNX graph and check that it scores the same.
 
     Parameters
@@ -26,12 +31,13 @@ def encoder_to_onnx(encoder: TileEncoder, *, tile_px: int) -> bytes:
     encoder
         On any device.
     tile_px
-        Side of a tile.
+        Side of a tile; not asked for where tiles are features.
 
     Returns
     -------
     bytes
-        Graph: "tiles" (n, h, w, c) uint8 -> "logits" (n,) float32.
+        Graph: "tiles" (n, h, w, c) uint8, or (n, d) float32 features -> "logits" (n,) float32, or
+        (n, 2) with a gate beside each for attention.
 
     Raises
     ------
@@ -40,7 +46,11 @@ def encoder_to_onnx(encoder: TileEncoder, *, tile_px: int) -> bytes:
     """
     encoder = encoder.to("cpu").to(memory_format=torch.contiguous_format).eval()
     rng = np.random.default_rng(0)
-    tiles = rng.integers(0, 256, (3, tile_px, tile_px, encoder.channels), dtype=np.uint8)
+    tiles: NDArray[Any] = (
+        rng.normal(size=(3, len(encoder.feature_mean))).astype(np.float32)
+        if isinstance(encoder, FeatureModel)
+        else rng.integers(0, 256, (3, tile_px, tile_px, encoder.channels), dtype=np.uint8)
+    )
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns about itself, not about the model
@@ -68,7 +78,14 @@ def encoder_to_onnx(encoder: TileEncoder, *, tile_px: int) -> bytes:
     return graph
 
 
-def encoder_weights(encoder: TileEncoder) -> bytes:
-    """Weights of the backbone as safetensors bytes."""
-    state = encoder.backbone.state_dict()
+def encoder_weights(encoder: BagModel) -> bytes:
+    """Weights of the backbone, or of the head on features, as safetensors bytes."""
+    network = encoder.backbone if isinstance(encoder, TileEncoder) else encoder
+    state = network.state_dict()
     return bytes(save({key: value.detach().cpu().contiguous() for key, value in state.items()}))
+
+
+def pooling_weights(pooling: BagPooling) -> bytes | None:
+    """Write what the pooling learnt as safetensors bytes; None if it learns nothing."""
+    learnt = pooling.learnt()
+    return save_arrays(dict(learnt)) if learnt else None

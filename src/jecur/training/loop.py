@@ -1,48 +1,55 @@
-"""Learn the prognosis: one bag a step, the paper's recipe, resumable after every epoch."""
+"""Learn the prognosis: a step a patient (or a group of them), resumable after every epoch."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor, optim
 
 from jecur.engine import Progress
 from jecur.errors import TrainingError
-from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
+from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
-from jecur.training.gradient import accumulate_bag_gradient
-from jecur.training.losses import cutoff_cross_entropy, l2_penalty
-from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks, frozen_batch_norm
-from jecur.training.pooling import generalized_mean
+from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.losses import l2_penalty
+from jecur.training.mobilenet import build_encoder, freeze_blocks, frozen_batch_norm
+from jecur.training.objective import LabeledBag, Objective
+from jecur.training.pooling import BagPooling
+from jecur.training.processes import ALONE, Processes
 
-__all__ = ["LabeledBag", "Trained", "best_offset", "train_encoder"]
+__all__ = ["LabeledBag", "Trained", "build_model", "train_encoder"]
 
 N_STATISTICS_TILES = 512
 """Tiles from which the mean and spread of features are fixed."""
 
 
 @dataclass(frozen=True, slots=True)
-class LabeledBag:
-    """A patient to learn from."""
-
-    patient: str
-    bag: Bag
-    recurred: bool
-    """Poor outcome (True) or good (False)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Trained:
     """A trained encoder and how it got there."""
 
-    encoder: TileEncoder
+    encoder: BagModel
     state: TrainingState
+    pooling: BagPooling
+    cutoff: float
+    """Risk above which a patient is at high risk, fixed on the training patients."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What stays the same from epoch to epoch."""
+
+    encoder: BagModel
+    optimizer: optim.Optimizer
+    objective: Objective
+    training: Sequence[LabeledBag]
+    settings: TrainingSettings
+    processes: Processes
 
 
 def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, whom to tell
@@ -54,6 +61,7 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
     mark: str,
     progress: Progress,
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
+    processes: Processes = ALONE,
 ) -> Trained:
     """Train on labeled bags.
 
@@ -73,6 +81,8 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
         Draws the epochs.
     on_epoch
         Told how training stands after each epoch, its checkpoint written.
+    processes
+        Share the work; the first writes and tells.
 
     Raises
     ------
@@ -86,62 +96,59 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
             "add patients or change good_months and poor_months",
             code="labels-all-alike",
         )
-    encoder = build_encoder(
-        settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
-    )
-    freeze_blocks(encoder, settings.frozen_blocks)
-    encoder = encoder.to(training_device())
+    encoder, objective = build_model(training, settings)
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
+    processes.wait()  # nobody writes before all have read
     if settings.standardize and state.epoch == 0:
         encoder.standardize_features(_sampled_tiles(training, settings))
+    lesson = _Lesson(encoder, optimizer, objective, training, settings, processes)
     with progress.task("Training", len(training) * (settings.epochs - state.epoch)) as advance:
         for epoch in range(state.epoch, settings.epochs):
             rate = settings.learning_rate * 0.5 ** (epoch // settings.halve_every)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            loss = _one_epoch(encoder, optimizer, training, settings, epoch, advance)
+            loss = _one_epoch(lesson, epoch, advance)
             record = {
                 "epoch": epoch + 1,
                 "learning_rate": rate,
                 "training_loss": loss,
-                "tuning_loss": _mean_loss(encoder, tuning, settings),
+                "tuning_loss": _tuning_loss(lesson, tuning),
             }
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
-            save_checkpoint(checkpoints, state, encoder, optimizer)
-            on_epoch(state)
+            if processes.writes:
+                save_checkpoint(checkpoints, state, encoder, optimizer)
+                on_epoch(state)
     encoder.eval()
-    if settings.settle_offset:
-        with torch.no_grad():
-            offset = best_offset(_score_bags(encoder, training, settings), settings)
-            encoder.head.bias.add_(offset)
-    return Trained(encoder, state)
+    return Trained(encoder, state, objective.pooling, _settle(lesson))
 
 
-def best_offset(bags: Sequence[tuple[Tensor, bool]], settings: TrainingSettings) -> float:
-    """Find the shift of all tile scores that minimizes the mean loss of some bags.
+def build_model(
+    training: Sequence[LabeledBag], settings: TrainingSettings
+) -> tuple[BagModel, Objective]:
+    """Build the network for these bags, tiles or features, and its objective, on the device."""
+    encoder: BagModel
+    if len({example.bag.tile_shape for example in training}) > 1:
+        raise TrainingError(
+            "expected tiles of one kind and size, found "
+            f"{sorted({example.bag.tile_shape for example in training})}; use one encoder's features, "
+            "or slides alone",
+            code="other-features",
+        )
+    if training[0].bag.holds_features:
+        torch.manual_seed(settings.seed)
+        encoder = FeatureModel(training[0].bag.tile_shape[0], settings.features_hidden)
+    else:
+        encoder = build_encoder(
+            settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
+        )
+        freeze_blocks(encoder, settings.frozen_blocks)
+    pooling = encoder.add_pooling(settings)
+    return encoder.to(training_device()), Objective(settings, pooling)
 
-    Parameters
-    ----------
-    bags
-        (n,) tile scores and whether the outcome was poor, a pair a bag.
-    settings
-        Pooling and cut-off.
-    """
 
-    def mean_loss(offset: float) -> float:
-        losses = [_loss_of(poor, settings)(scores + offset) for scores, poor in bags]
-        return float(torch.stack(losses).mean())
-
-    reach = 2.0 + max(float(scores.abs().max()) for scores, _ in bags)
-    grid = np.linspace(-reach, reach, 201)  # pooled scores bend, so the loss may have two valleys
-    best = int(np.argmin([mean_loss(offset) for offset in grid]))
-    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, 200)])
-    return float(minimize_scalar(mean_loss, bounds=bounds, method="bounded").x)
-
-
-def _optimizer(encoder: TileEncoder, settings: TrainingSettings) -> optim.Optimizer:
-    head = {id(p) for p in encoder.head.parameters()}
+def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer:
+    head = {id(p) for p in encoder.new_parameters()}
     trained = [p for p in encoder.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if id(p) not in head], "factor": 1.0},
@@ -150,43 +157,54 @@ def _optimizer(encoder: TileEncoder, settings: TrainingSettings) -> optim.Optimi
     return optim.Adam([group for group in groups if group["params"]], lr=settings.learning_rate)
 
 
-def _one_epoch(
-    encoder: TileEncoder,
-    optimizer: optim.Optimizer,
-    training: Sequence[LabeledBag],
-    settings: TrainingSettings,
-    epoch: int,
-    advance: Callable[[], None],
-) -> float:
+def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> float:
+    encoder, settings = lesson.encoder, lesson.settings
     encoder.train()
     if settings.batch_norm == "frozen":
         frozen_batch_norm(encoder)
     losses = []
-    for example, chunks in _epoch_bags(training, settings, epoch):
-        optimizer.zero_grad(set_to_none=True)
-        loss, _ = accumulate_bag_gradient(encoder, chunks, _loss_of(example.recurred, settings))
+    for patients, bags in _epoch_steps(lesson.training, settings, epoch):
+        lesson.optimizer.zero_grad(set_to_none=True)
+        wanted = partial(lesson.objective.loss, patients=patients)
+        loss, _ = accumulate_cohort_gradient(encoder, bags, wanted, lesson.processes)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"{example.patient}: expected a finite loss, found {loss}; lower learning_rate"
+                f"{patients[0].patient}: expected a finite loss, found {loss}; lower learning_rate"
             )
         if settings.l2 > 0:
             torch.autograd.backward(settings.l2 * l2_penalty(encoder, on=settings.l2_on))
-        optimizer.step()
+        lesson.optimizer.step()
         losses.append(loss)
-        advance()
+        for _ in patients:
+            advance()
     return float(np.mean(losses))
 
 
-def _epoch_bags(
+def _epoch_steps(
     training: Sequence[LabeledBag], settings: TrainingSettings, epoch: int
-) -> Iterator[tuple[LabeledBag, BagChunks]]:
+) -> Iterator[tuple[list[LabeledBag], list[BagChunks]]]:
+    """Patients of each step and how this epoch sees their bags."""
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
-    for index in order:
-        example = training[index]
-        # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
-        size = settings.chunk_size if settings.batch_norm == "frozen" else len(example.bag)
-        rng = np.random.default_rng([settings.seed, epoch, int(index)])
-        yield example, draw_chunks(example.bag, settings, rng, size=size)
+    group = settings.patients_per_step or (len(training) if settings.loss == "cox" else 1)
+    for step in _steps(order, group, training, settings):
+        bags = []
+        for index in step:
+            bag = training[index].bag
+            # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
+            size = settings.chunk_size if settings.batch_norm == "frozen" else len(bag)
+            rng = np.random.default_rng([settings.seed, epoch, int(index)])
+            bags.append(draw_chunks(bag, settings, rng, size=size))
+        yield [training[index] for index in step], bags
+
+
+def _steps(
+    order: np.ndarray, group: int, training: Sequence[LabeledBag], settings: TrainingSettings
+) -> Iterator[list[int]]:
+    """Divide an epoch's patients; Cox learns nothing from a group without an event."""
+    for start in range(0, len(order), group):
+        step = [int(i) for i in order[start : start + group]]
+        if settings.loss != "cox" or any(training[i].recurred for i in step):
+            yield step
 
 
 def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -> Iterator[Tensor]:
@@ -199,34 +217,34 @@ def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -
         yield from BagChunks(example.bag, chosen, settings.n_channels, settings.chunk_size)
 
 
-def _loss_of(recurred: bool, settings: TrainingSettings) -> Callable[[Tensor], Tensor]:
-    def loss(scores: Tensor) -> Tensor:
-        pooled = generalized_mean(
-            scores, exponent=settings.pooling_exponent, reduction=settings.pooling_reduction
-        )
-        return cutoff_cross_entropy(pooled, recurred, cutoff=settings.cutoff)
-
-    return loss
-
-
-def _mean_loss(
-    encoder: TileEncoder, bags: Sequence[LabeledBag], settings: TrainingSettings
-) -> float | None:
-    if not bags:
+def _tuning_loss(lesson: _Lesson, tuning: Sequence[LabeledBag]) -> float | None:
+    """Loss of patients that are watched; None where there are none, or for Cox no event."""
+    if not tuning or (lesson.settings.loss == "cox" and not any(p.recurred for p in tuning)):
         return None
-    scored = _score_bags(encoder, bags, settings)
-    return float(np.mean([float(_loss_of(poor, settings)(scores)) for scores, poor in scored]))
+    with torch.no_grad():
+        return float(lesson.objective.loss(_outputs_of(lesson, tuning), tuning))
+
+
+def _settle(lesson: _Lesson) -> float:
+    """Shift all tile scores to where the training loss is least; return the cut-off."""
+    settings, objective = lesson.settings, lesson.objective
+    with torch.no_grad():
+        outputs = _outputs_of(lesson, lesson.training)
+        if settings.settle_offset and settings.loss != "cox":  # Cox knows differences alone
+            offset = objective.best_offset(outputs, lesson.training)
+            lesson.encoder.head.bias.add_(offset)
+            return objective.indifferent
+        return objective.cutoff(outputs)
 
 
 @torch.no_grad()
-def _score_bags(
-    encoder: TileEncoder, bags: Sequence[LabeledBag], settings: TrainingSettings
-) -> list[tuple[Tensor, bool]]:
-    """Scores of all tiles of each bag, with the bag's outcome."""
+def _outputs_of(lesson: _Lesson, bags: Sequence[LabeledBag]) -> list[Tensor]:
+    """Score all tiles of each bag."""
+    encoder = lesson.encoder
     encoder.eval()
-    scored = []
+    outputs = []
     for example in bags:
         every = np.arange(len(example.bag))
-        chunks = BagChunks(example.bag, every, encoder.channels, settings.chunk_size)
-        scored.append((torch.cat([encoder(chunk).cpu() for chunk in chunks]), example.recurred))
-    return scored
+        chunks = BagChunks(example.bag, every, encoder.channels, lesson.settings.chunk_size)
+        outputs.append(torch.cat([encoder(chunk) for chunk in chunks]))
+    return outputs

@@ -5,7 +5,7 @@ References
 .. [1] M. Sandler et al. MobileNetV2: inverted residuals and linear bottlenecks. CVPR 2018.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from jecur.errors import TrainingError
+from jecur.training.bag_model import BagModel, start_small
 
 __all__ = ["TileEncoder", "build_encoder", "freeze_blocks", "frozen_batch_norm"]
 
@@ -26,7 +27,7 @@ PIXEL_STD = (0.15, 0.20, 0.15, 0.30)
 BUILTIN = {"mobilenetv2_100": "mobilenetv2_100.safetensors"}
 
 
-class TileEncoder(nn.Module):
+class TileEncoder(BagModel):
     """Tiles as stored -> logits.
 
     Parameters
@@ -39,17 +40,12 @@ class TileEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
-    feature_mean: Tensor
-    feature_std: Tensor
 
     def __init__(self, backbone: nn.Module, channels: int) -> None:
-        super().__init__()
+        super().__init__(backbone.get_classifier().in_features, channels)  # type: ignore[operator]
         self.backbone: Any = backbone
-        self.channels = channels
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN[:channels]).view(1, -1, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(PIXEL_STD[:channels]).view(1, -1, 1, 1) * 255.0)
-        self.register_buffer("feature_mean", torch.zeros(self.head.in_features))
-        self.register_buffer("feature_std", torch.ones(self.head.in_features))
 
     @property
     def head(self) -> nn.Linear:
@@ -63,24 +59,6 @@ class TileEncoder(nn.Module):
         maps = self.backbone.forward_features((pixels - self.mean) / self.std)  # (n, d, h/32, w/32)
         pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)  # (n, d)
         return pooled
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Score (n, h, w, c) uint8 tiles: (n,) logits, higher = earlier recurrence."""
-        features = (self.features(tiles) - self.feature_mean) / self.feature_std  # (n, d)
-        logits: Tensor = self.head(features)  # (n, 1)
-        return logits.flatten()  # (n,)
-
-    @torch.no_grad()
-    def standardize_features(self, tiles: Iterable[Tensor]) -> None:
-        """Fix mean and spread of the features from batches of training tiles.
-
-        What all tiles have in common then adds nothing to a score, and one bag a step does not
-        push all scores up and down together.
-        """
-        self.eval()
-        found = torch.cat([self.features(batch) for batch in tiles])
-        self.feature_mean.copy_(found.mean(0))
-        self.feature_std.copy_(found.std(0).clamp(min=1e-3))
 
 
 def build_encoder(architecture: str, *, channels: int, start: str, seed: int) -> TileEncoder:
@@ -114,8 +92,7 @@ def build_encoder(architecture: str, *, channels: int, start: str, seed: int) ->
         ) from error
     # timm draws a one-output layer from (-1, 1): scores of tens, which small steps never outgrow.
     encoder = TileEncoder(backbone, channels)
-    nn.init.normal_(encoder.head.weight, std=0.5 / encoder.head.in_features**0.5)
-    nn.init.zeros_(encoder.head.bias)
+    start_small(encoder.head)
     if start == "builtin":
         _load_builtin(backbone, architecture, channels)
     elif start not in {"imagenet", "random"}:

@@ -1,10 +1,93 @@
-"""The generalized mean with sign, as torch sees it; `jecur.mil.pooling` is its plain twin."""
+"""The poolings as torch sees them; `jecur.mil.pooling` is their plain twin and says what they are."""
 
-from torch import Tensor
+import math
+from collections.abc import Mapping
 
-from jecur.mil.pooling import ROOT_FLOOR, Reduction
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 
-__all__ = ["generalized_mean"]
+from jecur.mil.pooling import PARAMETERS, Pooling, Reduction, pooling_of_settings
+from jecur.mil.pooling_forms import LOG_FLOOR, ROOT_FLOOR
+from jecur.settings import TrainingSettings
+
+__all__ = ["BagPooling", "generalized_mean"]
+
+
+class BagPooling(nn.Module):
+    """From the encoder's outputs of a bag to its score S.
+
+    Parameters
+    ----------
+    settings
+        Name and numbers of the pooling. What is learnt starts where it does least: the threshold of
+        noisy-and at a half, the last layer of top-bottom at the mean of the ends.
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        if settings.pooling == "noisy-and":
+            self.threshold = nn.Parameter(torch.zeros(1))
+        if settings.pooling == "top-bottom":
+            self.hidden = nn.Linear(2 * settings.pooling_ends, settings.pooling_hidden)
+            self.out = nn.Linear(settings.pooling_hidden, 1)
+            _start_at_the_mean(self.hidden, self.out)
+
+    def forward(self, outputs: Tensor) -> Tensor:  # noqa: PLR0911 -- one a name
+        """Pool (n,) scores, or (n, 2) scores and gates, into a scalar."""
+        s = outputs if outputs.ndim == 1 else outputs[:, 0]
+        settings = self.settings
+        match settings.pooling:
+            case "generalized-mean":
+                return generalized_mean(
+                    s, exponent=settings.pooling_exponent, reduction=settings.pooling_reduction
+                )
+            case "mean":
+                return s.mean()
+            case "max":
+                return s.amax()
+            case "log-sum-exp":
+                r = settings.pooling_sharpness
+                return (torch.logsumexp(r * s, 0) - math.log(len(s))) / r
+            case "noisy-and":
+                return self._noisy_and(s)
+            case "top-bottom":
+                return self._top_bottom(s)
+            case "attention":
+                return torch.softmax(outputs[:, 1], 0) @ s
+            case "tile-labels":
+                q, p = torch.sigmoid(s).mean(), torch.sigmoid(-s).mean()
+                return torch.log((q + LOG_FLOOR) / (p + LOG_FLOOR))
+
+    def learnt(self) -> Mapping[str, NDArray[np.float32]]:
+        """Learnt parameters by name, float32."""
+        state = self.state_dict()
+        return {
+            name: state[name].detach().cpu().float().numpy()
+            for name in PARAMETERS.get(self.settings.pooling, ())
+        }
+
+    def plain(self) -> Pooling:
+        """Return the twin in NumPy, with what was learnt."""
+        return pooling_of_settings(self.settings, self.learnt())
+
+    def _noisy_and(self, s: Tensor) -> Tensor:
+        b, a = torch.sigmoid(self.threshold), self.settings.pooling_steepness
+        share = torch.sigmoid(s).mean()
+        low, here, high = (torch.sigmoid(a * (q - b)) for q in (0.0, share, 1.0))
+        return torch.log((here - low + LOG_FLOOR) / (high - here + LOG_FLOOR)).squeeze()
+
+    def _top_bottom(self, s: Tensor) -> Tensor:
+        k = self.settings.pooling_ends
+        ordered = torch.sort(s, stable=True).values
+        taken = torch.arange(k, device=s.device).clamp(max=len(s) - 1)
+        ends = torch.cat([ordered.flip(0)[taken], ordered[taken]])  # (2 k,)
+        return functional.linear(
+            torch.tanh(self.hidden(ends)), self.out.weight, self.out.bias
+        ).squeeze()
 
 
 def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = "mean") -> Tensor:
@@ -15,3 +98,14 @@ def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = 
     powered = scores.sign() * scores.abs().pow(exponent)
     m = powered.mean() if reduction == "mean" else powered.sum()
     return m * (m * m + ROOT_FLOOR**2).pow((1.0 - exponent) / (2.0 * exponent))
+
+
+@torch.no_grad()
+def _start_at_the_mean(hidden: nn.Linear, out: nn.Linear) -> None:
+    """Begin as about the mean of the ends: the direction of risk is then that of the tile scores."""
+    wide, units = hidden.in_features, hidden.out_features
+    spread = 0.1 / wide
+    hidden.weight.copy_(1.0 / wide + spread * torch.randn_like(hidden.weight))
+    hidden.bias.zero_()
+    out.weight.fill_(1.0 / units)
+    out.bias.zero_()
