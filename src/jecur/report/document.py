@@ -38,7 +38,7 @@ class Report:
 
     html: str
     figures: Mapping[str, str]
-    """Standalone SVG text by file name without ending."""
+    """Standalone SVG text by file name without ending; ``column/`` for one column of a journal."""
     tables: tuple[Table, ...]
     tables_html: str
     """All tables on one page that prints."""
@@ -98,7 +98,10 @@ def make_report(content: ReportContent) -> Report:
     check_flow(content.flow, None if statistics is None else statistics.n)
     evidence = weigh_evidence(content)
     sections = _sections(content, evidence)
-    figures = {f.name: f.svg for s in sections for f in (*s.figures, *s.panels)}
+    views = [f for s in sections for f in (*s.figures, *s.panels)]
+    figures = {f.name: f.svg for f in views} | {
+        f"column/{f.name}": f.column for f in views if f.column
+    }
     tables = [t for s in sections for t in (*s.tables, *s.files) if t.name != "slides_not_ok"]
     if content.slides:
         tables.append(_slide_table(content.slides, "slides", "All slides"))

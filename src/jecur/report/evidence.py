@@ -1,5 +1,8 @@
 """From the statistics to the sections that show them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from jecur.report.accuracy_tables import (
@@ -25,6 +28,7 @@ from jecur.report.statistics_tables import (
     survival_table,
     univariable_table,
 )
+from jecur.report.style import COLUMN_INCHES
 from jecur.report.verdict import give_verdict, interval_words, key_numbers
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import event_words, format_number, p_sentence
@@ -64,6 +68,11 @@ def weigh_evidence(content: ReportContent) -> Evidence:
     return Evidence(verdict, key_numbers(statistics), tuple(s for s in sections if s is not None))
 
 
+def _view(name: str, draw: Callable[..., str], label: str, caption: str) -> FigureView:
+    """Draw a figure for the page, and again for one column of a journal."""
+    return FigureView(name, draw(), label, caption, draw(width=COLUMN_INCHES))
+
+
 def _survival_section(statistics: StudyStatistics) -> Section:
     curves = _curves(statistics.groups)
     outcome = statistics.endpoint_name[:1].upper() + statistics.endpoint_name[1:]
@@ -72,12 +81,13 @@ def _survival_section(statistics: StudyStatistics) -> Section:
     figures: tuple[FigureView, ...] = ()
     if curves:
         short = (f"Hazard ratio {_short(ratio)}, log-rank {_short(_p(statistics.logrank))}",)
-        svg = km_figure(curves, outcome=_free_of(statistics.endpoint_name), facts=short)
+        draw = partial(km_figure, curves, outcome=_free_of(statistics.endpoint_name), facts=short)
         caption = (
             f"Kaplan–Meier curves with pointwise {100 * statistics.level:g} % intervals; upright "
             "ticks mark patients whose follow-up ended."
         )
-        figures = (FigureView("kaplan_meier", svg, f"{outcome} by risk group. {fact}.", caption),)
+        label = f"{outcome} by risk group. {fact}."
+        figures = (_view("kaplan_meier", draw, label, caption),)
     tables = (median_table(statistics), survival_table(statistics))
     notes = (
         f"Hazard ratio, high against low risk: {ratio}. Log-rank test: "
@@ -119,9 +129,9 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     rows = [_forest_row(row, i == 0) for i, row in enumerate(model.rows)]
     figures: tuple[FigureView, ...] = ()
     if any(np.isfinite(row.ratio) for row in rows):
-        svg = forest_figure(rows, level=statistics.level)
+        draw = partial(forest_figure, rows, level=statistics.level)
         label = "Hazard ratios of the multivariable model; numbers in the table below."
-        figures = (FigureView("multivariable", svg, label, "On a logarithmic axis."),)
+        figures = (_view("multivariable", draw, label, "On a logarithmic axis."),)
     first = model.rows[0].hazard_ratio if model.rows else None
     lead = (
         f"With the clinical factors held equal, the classifier’s hazard ratio is "
@@ -150,13 +160,13 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
     series = [s for s in map(_auc_series, curves) if np.isfinite(s.auc).any()]
     figures: tuple[FigureView, ...] = ()
     if series:
-        svg = auc_figure(series, level=statistics.level)
+        draw = partial(auc_figure, series, level=statistics.level)
         label = "AUC of the risk and of clinical factors over time; numbers in the table below."
         caption = (
             "The chance that a patient with the event by then had the higher marker than one "
             "still free of it; 0.5 (dashed) is a coin. Late horizons rest on few controls."
         )
-        figures = (FigureView("auc", svg, label, caption),)
+        figures = (_view("auc", draw, label, caption),)
     tables = [auc_by_horizon_table(curves, statistics.level)]
     if len(curves) > 1:
         tables.append(auc_difference_table(curves, statistics.level))

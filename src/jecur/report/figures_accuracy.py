@@ -12,9 +12,11 @@ from jecur.report.style import (
     GRAY,
     HIGH,
     LOW,
+    PAGE_INCHES,
     SERIES,
     Canvas,
     LegendItem,
+    fit_text,
     legend_height,
 )
 
@@ -51,7 +53,9 @@ class CalibrationPoints:
     """Patients."""
 
 
-def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
+def auc_figure(
+    series: Sequence[AucSeries], *, level: float = 0.95, width: float = PAGE_INCHES
+) -> str:
     """Draw AUC over time; below it the numbers behind the first series at each horizon.
 
     Parameters
@@ -60,13 +64,15 @@ def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
         The classifier first, then the clinical factors it is set beside.
     level
         Coverage of the intervals, for the label.
+    width
+        Inches; `COLUMN_INCHES` for one column of a journal.
 
     Returns
     -------
     str
         SVG.
     """
-    width, plot_height, right = 7.2, 3.0, 0.3
+    plot_height, right = max(0.42 * width, 2.2), 0.3
     rows = ("Cases", "Controls", "At risk")
     left = 0.95
     items = [LegendItem(s.label, _color(i), i, _marker(i)) for i, s in enumerate(series)]
@@ -81,7 +87,8 @@ def auc_figure(series: Sequence[AucSeries], *, level: float = 0.95) -> str:
     _auc_axes(ax, months, series)
     ax.set_ylabel(f"AUC (first: {100 * level:g} % interval)")
     first = series[0]
-    canvas.text(left, top - 0.02, f"Patients behind the AUC of: {first.label}", size=8, color=GRAY)
+    words = fit_text(f"Patients behind the AUC of: {first.label}", width - 0.1, size=8)
+    canvas.text(left if width > 5 else 0.05, top - 0.02, words, size=8, color=GRAY)
     start, span = ax.get_xlim()[0], float(np.diff(ax.get_xlim())[0])
     for row, values in enumerate((first.cases, first.controls, first.n_at_risk)):
         y = top + 0.21 * (row + 1)

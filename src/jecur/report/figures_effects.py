@@ -6,7 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from jecur.report.style import GRAY, HIGH, INK, Canvas, fit_text, text_width
+from jecur.report.style import (
+    GRAY,
+    HIGH,
+    INK,
+    PAGE_INCHES,
+    TEXT_SIZE,
+    Canvas,
+    fit_text,
+    text_width,
+)
 from jecur.report.wording import format_interval, format_p
 
 __all__ = ["ForestRow", "forest_figure"]
@@ -43,7 +52,9 @@ class ForestRow:
     emphasis: bool = False
 
 
-def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
+def forest_figure(
+    rows: Sequence[ForestRow], *, level: float = 0.95, width: float = PAGE_INCHES
+) -> str:
     """Draw hazard ratios with their intervals.
 
     Parameters
@@ -58,14 +69,20 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
     str
         SVG.
     """
+    narrow = width < 5
+    size = 7.0 if narrow else TEXT_SIZE
+    widest = 0.95 if narrow else WIDEST_LABEL
+    plot_width, p_width, gap = (0.95, 0.36, 0.08) if narrow else (2.6, 0.6, 0.25)
     numbers = [_numbers(row) for row in rows]
-    heading = f"Hazard ratio ({100 * level:g} % CI)"
-    labels = [fit_text(row.label, WIDEST_LABEL, bold=row.emphasis) for row in rows]
+    heading = f"HR ({100 * level:g} % CI)" if narrow else f"Hazard ratio ({100 * level:g} % CI)"
+    labels = [fit_text(row.label, widest, size=size, bold=row.emphasis) for row in rows]
     label_width = max(
-        [text_width(t, bold=r.emphasis) for t, r in zip(labels, rows, strict=True)] + [1.2]
+        [text_width(t, size=size, bold=r.emphasis) for t, r in zip(labels, rows, strict=True)]
+        + [0.6 if narrow else 1.2]
     )
-    ratio_width = max([text_width(n[0], bold=True) for n in numbers] + [text_width(heading)])
-    plot_width, p_width, gap = 2.6, 0.6, 0.25
+    ratio_width = max(
+        [text_width(n[0], size=size, bold=True) for n in numbers] + [text_width(heading, size=size)]
+    )
     x_ratio = 0.05 + label_width + gap
     x_p = x_ratio + ratio_width + gap
     x_plot = x_p + p_width + gap
@@ -73,19 +90,21 @@ def forest_figure(rows: Sequence[ForestRow], *, level: float = 0.95) -> str:
     height = head + ROW * len(rows)
     canvas = Canvas(x_plot + plot_width + 0.25, height + 0.55)
     for x, text in ((0.05, "Factor"), (x_ratio, heading), (x_p, "p")):
-        canvas.text(x, 0.2, text, size=8, color=GRAY)
+        canvas.text(x, 0.2, text, size=min(size, 8), color=GRAY)
     canvas.rule(0.05, x_plot + plot_width, 0.38, color="#9aa5b1")
     for index, (row, (ratio, p)) in enumerate(zip(rows, numbers, strict=True)):
         y = head + ROW * (index + 0.5)
-        canvas.text(0.05, y, labels[index], bold=row.emphasis)
+        canvas.text(0.05, y, labels[index], size=size, bold=row.emphasis)
         known = np.isfinite(row.ratio)
-        canvas.text(x_ratio, y, ratio, color=INK if known else GRAY, bold=row.emphasis and known)
-        canvas.text(x_p, y, p, bold=row.emphasis and known)
+        bold = row.emphasis and known
+        canvas.text(x_ratio, y, ratio, size=size, color=INK if known else GRAY, bold=bold)
+        canvas.text(x_p, y, p, size=size, bold=bold)
     ax = canvas.axes(x_plot, head, plot_width, ROW * len(rows))
     _draw_ratios(ax, rows)
-    canvas.text(x_plot, height + 0.42, "← lower hazard", size=8, color=GRAY)
+    lower, higher = ("← lower", "higher →") if narrow else ("← lower hazard", "higher hazard →")
+    canvas.text(x_plot, height + 0.42, lower, size=min(size, 8), color=GRAY)
     canvas.text(
-        x_plot + plot_width, height + 0.42, "higher hazard →", size=8, color=GRAY, align="right"
+        x_plot + plot_width, height + 0.42, higher, size=min(size, 8), color=GRAY, align="right"
     )
     return canvas.svg()
 

@@ -11,6 +11,7 @@ from jecur.report.style import (
     GRAY,
     HIGH,
     LOW,
+    PAGE_INCHES,
     SERIES,
     TEXT_SIZE,
     Canvas,
@@ -34,6 +35,7 @@ def km_figure(
     outcome: str,
     facts: Sequence[str] = (),
     last_month: float | None = None,
+    width: float = PAGE_INCHES,
 ) -> str:
     """Draw Kaplan-Meier curves with intervals, censoring ticks and numbers at risk.
 
@@ -47,13 +49,17 @@ def km_figure(
         Short statements above the plot: hazard ratio, log-rank p.
     last_month
         End of the time axis, months; the longest follow-up if not given.
+    width
+        Inches; `COLUMN_INCHES` for one column of a journal.
 
     Returns
     -------
     str
         SVG.
     """
-    return _draw(curves, outcome, facts, last_month, (7.2, 3.4))
+    if width < 5:  # one fact a line
+        facts = [part for fact in facts for part in fact.split(", ")]
+    return _draw(curves, outcome, facts, last_month, (width, max(0.47 * width, 2.2)))
 
 
 def km_panel(
@@ -77,7 +83,8 @@ def _draw(
     width, plot_height = size
     small = not outcome
     names = list(curves)
-    items = [] if small else _legend(curves)
+    narrow = not small and width < 5
+    items = [] if small else _legend(curves, narrow=narrow)
     last = last_month or max((float(c.time.max()) for c in curves.values()), default=12.0)
     left = max(0.75, max((text_width(n) for n in names), default=0.0) + 0.35)
     right = 0.2
@@ -86,7 +93,8 @@ def _draw(
     canvas = Canvas(width, table_top + RISK_ROW * (len(names) + 1) + 0.05)
 
     for row, fact in enumerate(facts):
-        letters, bold = (TEXT_SIZE if row == 0 or not small else 8.0), small and row == 0
+        first = row == 0 and not narrow
+        letters, bold = (TEXT_SIZE if first or not (small or narrow) else 8.0), small and first
         shown = fit_text(fact, width - left, size=letters, bold=bold)
         canvas.text(left, 0.12 + 0.22 * row, shown, size=letters, bold=bold)
     canvas.legend(items, left, 0.22 * len(facts), width - right)
@@ -104,9 +112,15 @@ def _draw(
     return canvas.svg()
 
 
-def _legend(curves: Mapping[str, KaplanMeier]) -> list[LegendItem]:
+def _legend(curves: Mapping[str, KaplanMeier], *, narrow: bool) -> list[LegendItem]:
     return [
-        LegendItem(f"{name}: {c.n} patients, {c.events} events", _color(name, i), i)
+        LegendItem(
+            f"{name}: {c.events} of {c.n}"
+            if narrow
+            else f"{name}: {c.n} patients, {c.events} events",
+            _color(name, i),
+            i,
+        )
         for i, (name, c) in enumerate(curves.items())
     ]
 

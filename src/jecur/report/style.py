@@ -21,10 +21,12 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
 __all__ = [
+    "COLUMN_INCHES",
     "GRAY",
     "HIGH",
     "INK",
     "LOW",
+    "PAGE_INCHES",
     "SERIES",
     "Canvas",
     "LegendItem",
@@ -44,6 +46,10 @@ LOW = "#0072B2"
 """Low risk: blue of the Okabe-Ito palette."""
 SERIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 """Okabe-Ito, without yellow (too pale on white)."""
+PAGE_INCHES = 7.2
+"""Width of a figure over a whole page."""
+COLUMN_INCHES = 3.5
+"""Width of one column of a journal, 89 mm: the same figure, laid out anew with letters of full size."""
 DASHES: tuple[tuple[int, tuple[float, ...]] | str, ...] = (
     "solid",
     (0, (8.0, 1.5)),

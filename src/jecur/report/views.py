@@ -20,6 +20,8 @@ class FigureView:
     label: str
     """What it shows, for those who cannot see it."""
     caption: str = ""
+    column: str = ""
+    """The same as SVG for one column of a journal, where there is one."""
 
     @property
     def inline(self) -> str:
