@@ -7,6 +7,7 @@ from jecur.slide.files import refuse_truncated_tiff
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.reader_tifffile import TiffSource, count_rgb_levels
+from jecur.slide.reader_tiles import with_file_tiles
 from jecur.slide.source import Source
 from jecur.slide.tiff_layout import is_tiff
 
@@ -67,7 +68,7 @@ def _open_with_openslide(path: Path, *, tiff: bool) -> Source:
     if more_levels:
         source.close()
         return TiffSource(path)
-    return source
+    return with_file_tiles(source, path) if tiff else source
 
 
 def refuse_bomb(source: Source, name: str) -> None:

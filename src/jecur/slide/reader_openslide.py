@@ -55,6 +55,11 @@ class OpenSlideSource:
         )
         self.scale = _scale(properties, self.vendor)
 
+    @property
+    def has_bounds(self) -> bool:
+        """Whether the slide is a part of a larger canvas."""
+        return self._offset != (0, 0) or self.levels[0] != Size(*self._handle.dimensions)
+
     def _open(self) -> openslide.OpenSlide:
         try:
             handle = openslide.OpenSlide(str(self._path))
