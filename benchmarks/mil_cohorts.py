@@ -1,12 +1,10 @@
-"""Poolings, losses and channels side by side on virtual cohorts with a planted and with no effect.
+"""Virtual cohorts with a planted and with no effect, for `mil_recipes.py`; and the whole encoder.
 
 Stage ``prepare`` draws the cohorts and stores, for every patient, the bag and the tiles' frozen
-features of the shipped starting encoder. Stage ``table`` trains every pooling and loss on the
-training patients' features and scores the validation patients once. Stage ``encoder`` trains the
-whole encoder with the presets, as many as the time given allows.
+features of the shipped starting encoder. Stage ``encoder`` trains the whole encoder with the recipe of
+the demonstration, as many seeds as the time given allows.
 
     python benchmarks/mil_cohorts.py prepare --out COHORTS --seeds 1 2 3 4 5
-    python benchmarks/mil_cohorts.py table --out COHORTS --seeds 1 2 3 4 5
     python benchmarks/mil_cohorts.py encoder --out COHORTS --seeds 1 2 3 --minutes 20
 
 The null cohort of a seed has the same patients and the same slides, and follow-up that does not
@@ -18,13 +16,11 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from torch.nn import functional
 
 from jecur.artifacts import RunFolder
 from jecur.cohort.cohort import read_cohort
@@ -42,7 +38,6 @@ from jecur.survival.concordance import concordance
 from jecur.survival.cox import fit_cox
 from jecur.survival.elastic_net import fit_elastic_net_by_folds
 from jecur.training.loop import LabeledBag, train_encoder
-from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder
 
 EFFECT = (0.8, 0.8, 0.8, -0.8)
@@ -103,211 +98,22 @@ def prepare(out: Path, seed: int) -> None:
 
 
 @dataclass(frozen=True)
-class Features:
-    """Frozen features of a cohort, padded to the largest bag."""
-
-    x: torch.Tensor
-    """(n, tiles, d), standardized by the training patients' tiles."""
-    mask: torch.Tensor
-    """(n, tiles) a tile is there."""
-
-
-@dataclass(frozen=True)
 class Follow:
     months: np.ndarray
     event: np.ndarray
     training: np.ndarray
 
 
-def load(out: Path, seed: int, *, null: bool) -> tuple[dict[str, Features], np.ndarray, Follow]:
-    stored = np.load(out / f"seed{seed}" / "features.npz")
-    table = draw_patients(cohort_settings(seed, null=null)).table.set_index("patient_id")
-    table = table.loc[stored["patients"].tolist()]
-    role = (table["role"] == "training").to_numpy()
-    follow = Follow(table["months"].to_numpy(float), table["recurrence"].to_numpy() == 1, role)
-    sizes = stored["sizes"]
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    place = np.concatenate([np.arange(n) for n in sizes])
-    mask = torch.zeros(len(sizes), int(sizes.max()), dtype=torch.bool)
-    mask[owner, place] = True
-    found = {}
-    for name in ("rgb", "rgb_nuclei"):
-        raw = stored[name]
-        learnt = raw[role[owner]]
-        scaled = (raw - learnt.mean(0)) / np.maximum(learnt.std(0), 1e-3)
-        x = torch.zeros(*mask.shape, raw.shape[1])
-        x[owner, place] = torch.from_numpy(scaled.astype(np.float32))
-        found[name] = Features(x, mask)
-    per_patient = [stored["nuclei"][owner == k] for k in range(len(sizes))]
+def nuclear_risk(nuclei: list[np.ndarray], follow: Follow, seed: int):
+    """Elastic-net Cox on mean and spread of each patient's nuclear measurements: risk and cut-off."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a patient whose tiles all lack a measurement
-        nuclei = np.array([np.r_[np.nanmean(v, 0), np.nanstd(v, 0)] for v in per_patient])
-    middle = np.nanmedian(nuclei[role], axis=0)
-    return found, np.where(np.isfinite(nuclei), nuclei, middle), follow
-
-
-def cohort_table(out: Path, seeds: list[int]) -> None:
-    """Every pooling and loss on frozen features; one line a row, pooled over seeds."""
-    rows = []
-    for null in (False, True):
-        for name in ROWS:
-            for channels in ("rgb", "rgb_nuclei"):
-                start = time.monotonic()
-                risks, follows = [], []
-                for seed in seeds:
-                    features, nuclei, follow = load_once(out, seed, null)
-                    risks.append(predict(name, features[channels], nuclei, follow, seed))
-                    follows.append(follow)
-                seconds = (time.monotonic() - start) / len(seeds)
-                row = summarize(risks, follows)
-                rows.append((null, name, channels, row))
-                text = line(name, channels, row, seconds)
-                print(("null " if null else "planted ") + text, flush=True)
-                if name.startswith("nuclear"):
-                    break
-    for null in (False, True):
-        by = {(n, c): r for k, n, c, r in rows if k == null}
-        print("\nfourth channel, difference of concordance" + (" (null)" if null else ""))
-        for name in ROWS:
-            if (name, "rgb_nuclei") in by:
-                three, four = by[name, "rgb"], by[name, "rgb_nuclei"]
-                influence = four["influence"] - three["influence"]
-                difference = four["c"][0] - three["c"][0]
-                error = 1.96 * float(np.sqrt(np.sum(influence**2)))
-                print(
-                    f"| {name} | {three['c'][0]:.3f} | {four['c'][0]:.3f} | {difference:+.3f} "
-                    f"({difference - error:+.3f} to {difference + error:+.3f}) |"
-                )
-
-
-@cache
-def load_once(out: Path, seed: int, null: bool):
-    return load(out, seed, null=null)
-
-
-POOLINGS = (
-    "generalized-mean",
-    "mean",
-    "max",
-    "log-sum-exp",
-    "noisy-and",
-    "top-bottom",
-    "attention",
-)
-LOSSES = ("cutoff", "cross-entropy", "cox")
-ROWS = (
-    *(f"{pooling}, {loss}" for pooling in POOLINGS for loss in LOSSES),
-    "tile labels, cross-entropy",
-    "nuclear features, elastic-net Cox",
-)
-CUTOFF, STEPS, RATE, L2 = 0.4457, 200, 1e-3, 0.02
-"""Fixed beforehand for every row; nothing is chosen by what is printed."""
-
-
-class Head(torch.nn.Module):
-    """Frozen features of a bag -> one score."""
-
-    def __init__(self, pooling: str, d: int) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.score = torch.nn.Linear(d, 1)
-        torch.nn.init.normal_(self.score.weight, std=0.5 / d**0.5)
-        torch.nn.init.zeros_(self.score.bias)
-        if pooling == "attention":
-            self.v, self.u = torch.nn.Linear(d, 32), torch.nn.Linear(d, 32)
-            self.w = torch.nn.Linear(32, 1)
-        if pooling == "top-bottom":
-            self.mlp = torch.nn.Sequential(
-                torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
-            )
-
-    def forward(self, flat, mask):
-        """(all tiles, d) and where they belong, (n, tiles) -> (n,) scores."""
-        s = spread_out(self.score(flat), mask)  # (n, tiles)
-        count = mask.sum(1)
-        low, high = s.masked_fill(~mask, -1e4), s.masked_fill(~mask, 1e4)
-        match self.pooling:
-            case "mean":
-                return (s * mask).sum(1) / count
-            case "generalized-mean":
-                m = (s.sign() * s.abs() ** 3 * mask).sum(1) / count
-                return m * (m * m + 1e-6) ** (-1 / 3)
-            case "max":
-                return low.amax(1)
-            case "log-sum-exp":
-                return torch.logsumexp(low, 1) - count.log()
-            case "noisy-and":
-                share = (torch.sigmoid(s) * mask).sum(1) / count
-                a, b = 10.0, 0.5
-                f = [torch.sigmoid(torch.as_tensor(a * (v - b))) for v in (0.0, 1.0)]
-                p = ((torch.sigmoid(a * (share - b)) - f[0]) / (f[1] - f[0])).clamp(1e-6, 1 - 1e-6)
-                return torch.logit(p)
-            case "top-bottom":
-                ends = torch.cat([low.topk(2, 1)[0], -(-high).topk(2, 1)[0]], 1)
-                # one tile alone stands for both of its end
-                ends = torch.where(ends.abs() > 9e3, ends[:, [0, 0, 2, 2]], ends)
-                return self.mlp(ends).squeeze(-1)
-            case "attention":
-                gate = self.w(torch.tanh(self.v(flat)) * torch.sigmoid(self.u(flat)))
-                gate = spread_out(gate, mask)
-                return (torch.softmax(gate.masked_fill(~mask, -1e4), 1) * s).sum(1)
-
-
-def spread_out(values, mask):
-    """(all tiles, 1) -> (n, tiles), 0 where there is no tile."""
-    return torch.zeros(mask.shape).masked_scatter(mask, values.flatten())
-
-
-def bag_loss(kind: str, score, label, follow: Follow, rows):
-    if kind == "cox":
-        order = np.lexsort((~follow.event[rows], follow.months[rows]))[::-1].copy()
-        eta, seen = score[order], torch.from_numpy(follow.event[rows][order])
-        return -(eta - torch.logcumsumexp(eta, 0))[seen].mean()
-    if kind == "cross-entropy":
-        return functional.binary_cross_entropy_with_logits(score, label)
-    both = [cutoff_cross_entropy(score, poor, cutoff=CUTOFF) for poor in (True, False)]
-    return torch.where(label > 0, *both).mean()
-
-
-def predict(name: str, features: Features, nuclei: np.ndarray, follow: Follow, seed: int):
-    """Risk score of everybody in the validation role, and the threshold of high risk."""
-    unseen = ~follow.training
-    if name.startswith("nuclear"):
-        rows = follow.training
-        rng = np.random.default_rng(seed)
-        model = fit_elastic_net_by_folds(
-            nuclei[rows], follow.months[rows], follow.event[rows], rng=rng
-        )
-        return model.risk(nuclei[unseen]), float(np.median(model.risk(nuclei[rows])))
-    pooling, loss = name.split(", ")
-    poor = follow.event & (follow.months < 19.2)
-    distinct = poor | (follow.months >= 48.0)
-    rows = np.flatnonzero(follow.training & (distinct | (loss == "cox")))
-    torch.manual_seed(seed)
-    mask = features.mask[rows]
-    x = features.x[rows][mask]
-    label = torch.from_numpy(poor[rows].astype(np.float32))
-    tiles = pooling == "tile labels"
-    head = Head("mean" if tiles else pooling, x.shape[-1])
-    optimizer = torch.optim.Adam(head.parameters(), lr=RATE)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        if tiles:
-            s = head.score(x).squeeze(-1)
-            value = functional.binary_cross_entropy_with_logits(
-                s, label[:, None].expand(mask.shape)[mask]
-            )
-        else:
-            value = bag_loss(loss, head(x, mask), label, follow, rows)
-        kernels = sum(p.square().sum() for p in head.parameters() if p.ndim > 1)
-        (value + L2 * kernels).backward()
-        optimizer.step()
-    with torch.no_grad():
-        risk = head(features.x[features.mask], features.mask).numpy().astype(float)
-    threshold = {"cutoff": float(np.log(CUTOFF / (1 - CUTOFF))), "cross-entropy": 0.0}.get(
-        loss, float(np.median(risk[rows]))
-    )
-    return risk[unseen], threshold
+        x = np.array([np.r_[np.nanmean(v, 0), np.nanstd(v, 0)] for v in nuclei])
+    rows = follow.training
+    x = np.where(np.isfinite(x), x, np.nanmedian(x[rows], axis=0))
+    rng = np.random.default_rng(seed)
+    model = fit_elastic_net_by_folds(x[rows], follow.months[rows], follow.event[rows], rng=rng)
+    return model.risk(x[~rows]), float(np.median(model.risk(x[rows])))
 
 
 def summarize(risks, follows) -> dict:
@@ -355,6 +161,14 @@ def line(name: str, channels: str, row: dict, seconds: float) -> str:
     )
 
 
+def follow_up(out: Path, seed: int) -> Follow:
+    stored = np.load(out / f"seed{seed}" / "features.npz")
+    table = draw_patients(cohort_settings(seed, null=False)).table.set_index("patient_id")
+    table = table.loc[stored["patients"].tolist()]
+    training = (table["role"] == "training").to_numpy()
+    return Follow(table["months"].to_numpy(float), table["recurrence"].to_numpy() == 1, training)
+
+
 def encoder_table(out: Path, seeds: list[int], minutes: float) -> None:
     """Whole encoder with the demonstration's recipe, both channels of a seed, while time allows."""
     began, found = time.monotonic(), {"rgb": [], "rgb+nuclei": []}
@@ -362,7 +176,7 @@ def encoder_table(out: Path, seeds: list[int], minutes: float) -> None:
     for seed in seeds:
         if time.monotonic() - began > 60 * minutes:
             break
-        follow = load_once(out, seed, False)[2]
+        follow = follow_up(out, seed)
         follows.append(follow)
         for channels, so_far in found.items():
             start = time.monotonic()
@@ -405,12 +219,12 @@ def train_whole(out: Path, seed: int, follow: Follow, channels: str):
         with torch.inference_mode():
             scores = encoder(torch.from_numpy(np.ascontiguousarray(tiles)))
         risk.append(pool_scores(scores.numpy()))
-    return np.array(risk), float(np.log(CUTOFF / (1 - CUTOFF)))
+    return np.array(risk), float(np.log(settings.cutoff / (1 - settings.cutoff)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=("prepare", "table", "encoder"))
+    parser.add_argument("stage", choices=("prepare", "encoder"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -420,8 +234,6 @@ def main() -> None:
         prepare(arguments.out, seed)
     if arguments.stage == "encoder":
         encoder_table(arguments.out, arguments.seeds, arguments.minutes)
-    if arguments.stage == "table":
-        cohort_table(arguments.out, arguments.seeds)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,13 @@ def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> floa
     for patients, bags in _epoch_steps(lesson.training, settings, epoch):
         lesson.optimizer.zero_grad(set_to_none=True)
         wanted = partial(lesson.objective.loss, patients=patients)
-        loss, _ = accumulate_cohort_gradient(encoder, bags, wanted, lesson.processes)
+        loss, _ = accumulate_cohort_gradient(
+            encoder,
+            bags,
+            wanted,
+            lesson.processes,
+            at_once=settings.chunk_size if settings.batch_norm == "frozen" else 0,
+        )
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{patients[0].patient}: expected a finite loss, found {loss}; lower learning_rate"

@@ -1,0 +1,198 @@
+"""Every pooling and loss, and the presets, by the product's own trainer on frozen tile features.
+
+The cohorts are those of ``mil_cohorts.py prepare`` (run that first). Tiles were described once by the
+shipped starting encoder; what is trained here, by `jecur.training.loop.train_encoder`, is what lies
+behind the features: head, gate and pooling. Stage ``choose`` compares recipes by cross-validation
+inside the training patients and never looks at a validation patient; ``table`` and ``presets`` score
+the validation patients once.
+
+    python benchmarks/mil_recipes.py table --out COHORTS
+    python benchmarks/mil_recipes.py choose --out COHORTS
+    python benchmarks/mil_recipes.py presets --out COHORTS
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import numpy as np
+import torch
+from mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
+
+from jecur.engine import SilentProgress
+from jecur.mil.bag import Bag
+from jecur.settings import PRESETS, LossName, PoolingName, TrainingSettings
+from jecur.simulate.cohort import draw_patients
+from jecur.survival.concordance import concordance
+from jecur.training.loop import LabeledBag, train_encoder
+
+SEEDS = (1, 2, 3, 4, 5)
+CHANNELS = ("rgb", "rgb_nuclei")
+
+HEAD = TrainingSettings(
+    patients_per_step=1_000_000,
+    epochs=200,
+    learning_rate=1e-3,
+    halve_every=1_000_000,
+    l2=0.02,
+    chunk_size=4096,
+    pooling_ends=2,
+)
+"""All rows of the table: 200 steps over all patients, fixed before the first run. Bags hold 5 to 9
+tiles, so top-bottom sees 2 and 2."""
+
+CANDIDATES: dict[str, dict[str, object]] = {
+    "paper": {},
+    "mean": {"pooling": "mean"},
+    "mean, cox": {"pooling": "mean", "loss": "cox"},
+    "mean, cox, in tens": {"pooling": "mean", "loss": "cox", "patients_per_step": 40},
+    "mean, cox, l2 0.1": {"pooling": "mean", "loss": "cox", "l2": 0.1},
+    "mean, cox, l2 0.5": {"pooling": "mean", "loss": "cox", "l2": 0.5},
+    "generalized 3, cox, l2 0.1": {"loss": "cox", "l2": 0.1},
+    "generalized 1.5, cox, l2 0.1": {"loss": "cox", "l2": 0.1, "pooling_exponent": 1.5},
+    "noisy-and, cox, l2 0.1": {"pooling": "noisy-and", "loss": "cox", "l2": 0.1},
+    "log-sum-exp, cox, l2 0.1": {"pooling": "log-sum-exp", "loss": "cox", "l2": 0.1},
+    "mean, cutoff, l2 0.1": {"pooling": "mean", "l2": 0.1},
+    "attention, cox, l2 0.1": {"pooling": "attention", "loss": "cox", "l2": 0.1},
+}
+"""Beside `HEAD`; the first is the paper's pooling and loss."""
+
+
+class Cohort:
+    """Features of every patient and follow-up, planted or null."""
+
+    def __init__(self, out: Path, seed: int, *, null: bool) -> None:
+        stored = np.load(out / f"seed{seed}" / "features.npz")
+        table = draw_patients(cohort_settings(seed, null=null)).table.set_index("patient_id")
+        table = table.loc[stored["patients"].tolist()]
+        training = (table["role"] == "training").to_numpy()
+        event = table["recurrence"].to_numpy() == 1
+        self.follow = Follow(table["months"].to_numpy(float), event, training)
+        ends = np.cumsum(stored["sizes"])[:-1]
+        self.bags = {
+            name: [Bag((part,)) for part in np.split(stored[name], ends)] for name in CHANNELS
+        }
+        self.nuclei = np.split(stored["nuclei"], ends)
+        self.seed = seed
+
+
+def learn(cohort: Cohort, channels: str, rows: np.ndarray, settings: TrainingSettings):
+    """Train on these patients; scores S of everybody, and the cut-off on the same scale."""
+    follow, bags = cohort.follow, cohort.bags[channels]
+    poor = follow.event & (follow.months < settings.poor_months)
+    label = follow.event if settings.loss == "cox" else poor
+    distinct = poor | (follow.months >= settings.good_months) | (settings.loss == "cox")
+    settings = msgspec.structs.replace(settings, seed=cohort.seed)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        trained = train_encoder(
+            [
+                LabeledBag(str(k), bags[k], bool(label[k]), float(follow.months[k]))
+                for k in rows[distinct[rows]]
+            ],
+            [],
+            settings,
+            checkpoints=Path(folder),
+            mark="benchmark",
+            progress=SilentProgress(),
+        )
+    with torch.inference_mode():
+        every = torch.from_numpy(np.concatenate([bag.parts[0] for bag in bags]))
+        outputs = trained.encoder(every).numpy()
+    pooling = trained.pooling.plain()
+    per_bag = np.split(outputs, np.cumsum([len(bag) for bag in bags])[:-1])
+    risk = np.array([pooling.pool(found) for found in per_bag])
+    return risk, float(np.log(trained.cutoff / (1 - trained.cutoff)))
+
+
+def validated(cohort: Cohort, channels: str, settings: TrainingSettings):
+    risk, cutoff = learn(cohort, channels, np.flatnonzero(cohort.follow.training), settings)
+    return risk[~cohort.follow.training], cutoff
+
+
+def report(out: Path, name: str, channels: str, null: bool, risks, cohorts, seconds: float):
+    """Print one row and keep it, with what a paired difference needs."""
+    row = summarize(risks, [c.follow for c in cohorts])
+    text = line(name, channels, row, seconds / len(cohorts))
+    print(("null    " if null else "planted ") + text, flush=True)
+    with (out / "recipes.jsonl").open("a") as stream:
+        kept = {"name": name, "channels": channels, "null": null, "line": text, "c": row["c"][0]}
+        stream.write(json.dumps(kept | {"influence": row["influence"].tolist()}) + "\n")
+    return row
+
+
+def table(out: Path) -> None:
+    cohorts = {null: [Cohort(out, s, null=null) for s in SEEDS] for null in (False, True)}
+    rows = [(p, loss) for p in get_args(PoolingName) for loss in get_args(LossName)]
+    for null, group in cohorts.items():
+        for pooling, loss in rows:
+            if (pooling, loss) == ("tile-labels", "cox"):
+                continue
+            settings = msgspec.structs.replace(HEAD, pooling=pooling, loss=loss)
+            for channels in CHANNELS:
+                start = time.monotonic()
+                risks = [validated(c, channels, settings) for c in group]
+                seconds = time.monotonic() - start
+                report(out, f"{pooling}, {loss}", channels, null, risks, group, seconds)
+        start = time.monotonic()
+        risks = [nuclear_risk(c.nuclei, c.follow, c.seed) for c in group]
+        seconds = time.monotonic() - start
+        report(out, "nuclear features, elastic-net Cox", "rgb_nuclei", null, risks, group, seconds)
+
+
+def choose(out: Path, n_folds: int = 4) -> None:
+    """Concordance in folds inside the training patients, pairs within folds; no validation patient."""
+    cohorts = [Cohort(out, s, null=False) for s in SEEDS]
+    for name, changes in CANDIDATES.items():
+        start, found = time.monotonic(), []
+        settings = msgspec.structs.replace(HEAD, **changes)
+        for cohort in cohorts:
+            follow, rows = cohort.follow, np.flatnonzero(cohort.follow.training)
+            fold = np.random.default_rng(cohort.seed).permutation(len(rows)) % n_folds
+            risk = np.empty(len(rows))
+            for k in range(n_folds):
+                risk[fold == k] = learn(cohort, "rgb_nuclei", rows[fold != k], settings)[0][
+                    rows[fold == k]
+                ]
+            found.append(
+                concordance(risk, follow.months[rows], follow.event[rows], strata=fold).estimate
+            )
+        by_seed = " ".join(f"{c:.3f}" for c in found)
+        seconds = time.monotonic() - start
+        print(f"| {name} | {np.mean(found):.3f} | {by_seed} | {seconds / 60:.1f} |", flush=True)
+
+
+def presets(out: Path) -> None:
+    """Both presets, as they are but for the size of steps in memory."""
+    for null in (False, True):
+        group = [Cohort(out, s, null=null) for s in SEEDS]
+        rows = {}
+        for preset, changes in PRESETS.items():
+            settings = TrainingSettings(**{"chunk_size": 4096, "pooling_ends": 2, **changes})
+            start = time.monotonic()
+            risks = [validated(c, "rgb_nuclei", settings) for c in group]
+            seconds = time.monotonic() - start
+            rows[preset] = report(
+                out, f"preset {preset}", "rgb_nuclei", null, risks, group, seconds
+            )
+        gain = rows["jecur"]["influence"] - rows["paper"]["influence"]
+        difference = rows["jecur"]["c"][0] - rows["paper"]["c"][0]
+        error = 1.96 * float(np.sqrt(np.sum(gain**2)))
+        print(f"jecur less paper: {difference:+.3f} ({difference - error:+.3f} to "
+              f"{difference + error:+.3f})", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=("table", "choose", "presets"))
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    {"table": table, "choose": choose, "presets": presets}[arguments.stage](arguments.out)
+
+
+if __name__ == "__main__":
+    main()
