@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jecur.arrays import BoolVector, Matrix, Vector
+from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
 from jecur.survival.concordance import (
@@ -129,7 +129,11 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     values = check_marker(marker, months.size)
     at = np.atleast_1d(np.asarray(horizons, dtype=np.float64))
     curve = censoring_curve(months, seen)
-    rows = [_at_horizon(values, months, seen, float(t), recipe, curve) for t in at]
+    code = np.unique(values, return_inverse=True)[1]  # sorted once for all horizons
+    weight = 1.0 / np.maximum(curve.before(months), 1e-300)
+    rows = [
+        _at_horizon(code, weight, months, seen, float(t), recipe=recipe, curve=curve) for t in at
+    ]
     estimate = np.array([r[0] for r in rows])
     influence = np.stack([r[1] for r in rows])
     error = _error(influence)
@@ -230,30 +234,27 @@ def _reason(case: BoolVector, control: BoolVector, t: float) -> str | None:
     return None
 
 
-def _at_horizon(
-    marker: Vector,
+def _at_horizon(  # noqa: PLR0913 -- what all horizons share, and one of them
+    code: IntVector,
+    inverse_g: Vector,
     time: Vector,
     event: BoolVector,
     t: float,
+    *,
     recipe: AucRecipe,
     curve: CensoringCurve,
 ) -> tuple[float, Vector, str | None]:
-    """AUC(t), each patient's influence (n,), and why not."""
+    """AUC(t), each patient's influence (n,), and why not; ``code`` ranks the marker densely."""
     n = time.size
     case, control = _cases(time, event, t, recipe), time > t
     reason = _reason(case, control, t)
     if reason is not None:
         return float("nan"), np.full(n, np.nan), reason
-    weight = np.where(case, 1.0 / np.maximum(curve.before(time), 1e-300), 0.0)
+    weight = np.where(case, inverse_g, 0.0)
     total, n_controls = float(weight.sum()), float(control.sum())
-    beaten = _share_below(marker, np.sort(marker[control]))  # (n,) of a case among controls
+    beaten = _below_or_half(code, control.astype(np.float64)) / n_controls  # (n,) of a case
     estimate = float(weight @ beaten / total)
-    order = np.argsort(marker, kind="stable")
-    cumulated = np.concatenate([[0.0], np.cumsum(weight[order])])
-    sorted_marker = marker[order]
-    low = np.searchsorted(sorted_marker, marker, side="left")
-    high = np.searchsorted(sorted_marker, marker, side="right")
-    above = (total - (cumulated[low] + cumulated[high]) / 2) / total  # (n,) of a control
+    above = 1.0 - _below_or_half(code, weight) / total  # (n,) of a control
     as_case = weight * (beaten - estimate) / total
     as_control = np.where(control, (above - estimate) / n_controls, 0.0)
     through_g = censoring_part(curve, as_case, event) / n
@@ -266,7 +267,7 @@ def _error(influence: Matrix) -> Vector:
     return np.asarray(np.sqrt(np.sum(influence**2, axis=1) * n / max(n - 1, 1)))
 
 
-def _share_below(marker: Vector, others: Vector) -> Vector:
-    low = np.searchsorted(others, marker, side="left")
-    high = np.searchsorted(others, marker, side="right")
-    return np.asarray((low + high) / (2.0 * others.size))
+def _below_or_half(code: IntVector, weight: Vector) -> Vector:
+    """Weight of all patients with a lower marker, and half of that with the same, (n,)."""
+    own = np.bincount(code, weights=weight)
+    return np.asarray((np.cumsum(own) - own / 2.0)[code])
