@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import struct
 import time
 from pathlib import Path
 
@@ -165,13 +166,44 @@ def hostile(tmp_path, kind):
     elif kind == "png-bomb":
         path = tmp_path / "bomb.png"
         Image.new("L", (14_000, 14_000)).convert("P").save(path)
+    elif kind == "jpeg-bomb":
+        path = tmp_path / "bomb.jpg"
+        Image.new("RGB", (64, 64), "pink").save(path)
+        content = bytearray(path.read_bytes())
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = b"\xff\xdc\xff\xdc"
+        path.write_bytes(content)
+    elif kind == "directory-loop":
+        entry = struct.pack("<HHII", 256, 4, 1, 4096)
+        path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, 1) + entry + struct.pack("<I", 8))
+    elif kind == "tile-bomb":
+        pixels = np.full((512, 512, 3), 200, np.uint8)
+        tifffile.imwrite(path, pixels, tile=(256, 256), compression="jpeg", photometric="ycbcr")
+        with tifffile.TiffFile(path) as file:
+            tags = file.pages[0].tags
+            places = [tags[name].valueoffset for name in ("TileWidth", "TileLength")]
+        content = bytearray(path.read_bytes())
+        for at in places:
+            content[at : at + 2] = (65_520).to_bytes(2, "little")
+        path.write_bytes(content)
     elif kind == "folder":
         path.mkdir()
     return path
 
 
 @pytest.mark.parametrize(
-    "kind", ["zero-bytes", "fifo", "link-loop", "dangling-link", "png-bomb", "folder"]
+    "kind",
+    [
+        "zero-bytes",
+        "fifo",
+        "link-loop",
+        "dangling-link",
+        "png-bomb",
+        "jpeg-bomb",
+        "tile-bomb",
+        "directory-loop",
+        "folder",
+    ],
 )
 def test_hostile_paths_are_refused_at_once(tmp_path, recipe, kind):
     path = hostile(tmp_path, kind)
@@ -179,7 +211,13 @@ def test_hostile_paths_are_refused_at_once(tmp_path, recipe, kind):
     found = inspect_slide(path, recipe, mpp=0.5)
     assert time.monotonic() - start < 2.0
     assert found.status == "failed"
-    assert found.code in {"truncated", "not-a-slide", "missing-file", "too-large"}
+    assert found.code in {
+        "truncated",
+        "not-a-slide",
+        "missing-file",
+        "too-large",
+        "unreadable",
+    }
 
 
 @pytest.fixture(scope="module")
