@@ -35,30 +35,28 @@ CHANNELS = ("rgb", "rgb_nuclei")
 
 HEAD = TrainingSettings(
     patients_per_step=1_000_000,
-    epochs=200,
-    learning_rate=1e-3,
+    epochs=100,
+    learning_rate=2e-3,
     halve_every=1_000_000,
     l2=0.02,
     chunk_size=4096,
     pooling_ends=2,
 )
-"""All rows of the table: 200 steps over all patients, fixed before the first run. Bags hold 5 to 9
+"""All rows of the table: 100 steps over all patients, fixed before the first run. Bags hold 5 to 9
 tiles, so top-bottom sees 2 and 2."""
 
 CANDIDATES: dict[str, dict[str, object]] = {
-    "paper": {},
-    "mean": {"pooling": "mean"},
+    "paper's pooling and loss": {},
+    "mean, cutoff": {"pooling": "mean"},
     "mean, cox": {"pooling": "mean", "loss": "cox"},
-    "mean, cox, in tens": {"pooling": "mean", "loss": "cox", "patients_per_step": 40},
     "mean, cox, l2 0.1": {"pooling": "mean", "loss": "cox", "l2": 0.1},
     "mean, cox, l2 0.5": {"pooling": "mean", "loss": "cox", "l2": 0.5},
-    "generalized 3, cox, l2 0.1": {"loss": "cox", "l2": 0.1},
-    "generalized 1.5, cox, l2 0.1": {"loss": "cox", "l2": 0.1, "pooling_exponent": 1.5},
+    "mean, cox, 40 a step, l2 0.1": {
+        "pooling": "mean", "loss": "cox", "l2": 0.1, "patients_per_step": 40, "epochs": 34,
+    },
+    "exponent 1.5, cox, l2 0.1": {"loss": "cox", "l2": 0.1, "pooling_exponent": 1.5},
     "noisy-and, cox, l2 0.1": {"pooling": "noisy-and", "loss": "cox", "l2": 0.1},
-    "log-sum-exp, cox, l2 0.1": {"pooling": "log-sum-exp", "loss": "cox", "l2": 0.1},
-    "mean, cutoff, l2 0.1": {"pooling": "mean", "l2": 0.1},
-    "attention, cox, l2 0.1": {"pooling": "attention", "loss": "cox", "l2": 0.1},
-}
+}  # fmt: skip
 """Beside `HEAD`; the first is the paper's pooling and loss."""
 
 
@@ -143,9 +141,9 @@ def table(out: Path) -> None:
         report(out, "nuclear features, elastic-net Cox", "rgb_nuclei", null, risks, group, seconds)
 
 
-def choose(out: Path, n_folds: int = 4) -> None:
+def choose(out: Path, n_folds: int = 3) -> None:
     """Concordance in folds inside the training patients, pairs within folds; no validation patient."""
-    cohorts = [Cohort(out, s, null=False) for s in SEEDS]
+    cohorts = [Cohort(out, s, null=False) for s in SEEDS[:3]]
     for name, changes in CANDIDATES.items():
         start, found = time.monotonic(), []
         settings = msgspec.structs.replace(HEAD, **changes)

@@ -22,12 +22,11 @@ from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
     DistinctOutcome,
     refuse_labels_alike,
-    select_distinct_outcome,
 )
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.engine import Progress
 from jecur.errors import SettingsError, TrainingError
-from jecur.learning import RESEARCH_USE_ONLY, Learners, learn
+from jecur.learning import RESEARCH_USE_ONLY, Learners, learn, outcomes_of
 from jecur.pipeline import Ready, prepare_study, refuse_seen, usable_slides
 from jecur.scores import score_patients
 from jecur.settings import CrossvalSettings, StudySettings
@@ -212,10 +211,7 @@ def _one_fold(
 
 
 def _distinct(patients: Sequence[Patient], study: StudySettings) -> DistinctOutcome:
-    months = study.training
-    return select_distinct_outcome(
-        patients, good_months=months.good_months, poor_months=months.poor_months
-    )
+    return outcomes_of(patients, study.training)
 
 
 def _learn(

@@ -274,6 +274,8 @@ def _heatmap_pictures(
     chosen: list[HeatmapPicture] = []
     for patient in (ranked[i] for i in places):
         folder = run.slide_folder(patient.slides[0])
+        if not (folder / "overlay.png").is_file():  # features have no pictures
+            continue
         chosen.append(
             HeatmapPicture(
                 patient=patient.patient,

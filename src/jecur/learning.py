@@ -18,7 +18,11 @@ from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_fil
 from jecur.bundle import Bundle, read_bundle, write_bundle
 from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
-from jecur.cohort.selection import DistinctOutcome
+from jecur.cohort.selection import (
+    DistinctOutcome,
+    select_distinct_outcome,
+    select_everybody,
+)
 from jecur.engine import Progress
 from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
@@ -32,6 +36,7 @@ __all__ = [
     "bag_of",
     "learn",
     "learnt_from",
+    "outcomes_of",
     "refuse_shared_tiles",
 ]
 
@@ -53,6 +58,15 @@ class Learners:
         """Everybody whose slides are needed."""
         sides = (self.training, self.tuning)
         return tuple(p for side in sides for p in (*side.good, *side.poor))
+
+
+def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> DistinctOutcome:
+    """Sort patients as the loss wants them: distinct outcomes, or for Cox everybody by event."""
+    if training.loss == "cox":
+        return select_everybody(patients)
+    return select_distinct_outcome(
+        patients, good_months=training.good_months, poor_months=training.poor_months
+    )
 
 
 def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder) -> Bag | None:

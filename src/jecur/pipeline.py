@@ -17,11 +17,11 @@ from jecur.artifacts import RunFolder, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
 from jecur.cohort.csv_text import csv_text
-from jecur.cohort.selection import refuse_shared_files, select_distinct_outcome
+from jecur.cohort.selection import refuse_shared_files
 from jecur.engine import Failure, Progress, run_all
 from jecur.errors import TableError
 from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
-from jecur.learning import Learners, learn, refuse_shared_tiles
+from jecur.learning import Learners, learn, outcomes_of, refuse_shared_tiles
 from jecur.preparation import (
     PreparedSlide,
     Recipe,
@@ -190,15 +190,9 @@ def train_study(
 
 
 def select_learners(cohort: Cohort, study: StudySettings) -> Learners:
-    """Patients of the training and tuning roles with a distinct outcome."""
-    settings = study.training
+    """Patients of the training and tuning roles that the loss of the study learns from."""
     training, tuning = (
-        select_distinct_outcome(
-            cohort.of_role(role),
-            good_months=settings.good_months,
-            poor_months=settings.poor_months,
-        )
-        for role in ("training", "tuning")
+        outcomes_of(cohort.of_role(role), study.training) for role in ("training", "tuning")
     )
     return Learners(training, tuning)
 

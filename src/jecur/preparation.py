@@ -29,6 +29,7 @@ from jecur.bundle import Bundle, read_bundle
 from jecur.errors import BundleError, SlideError
 from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
+from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.settings import (
     AnnotationSettings,
@@ -199,6 +200,8 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
     folder = order.run.slide_folder(order.slide)
     if order.run.is_complete(order.slide, order.mark):
         return msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
+    if order.path.suffix.lower() in FEATURE_SUFFIXES:
+        return _prepare_features(order)
     start = time.monotonic()
     recipe = order.recipe
     with open_slide(order.path, mpp=order.mpp) as whole:
@@ -245,6 +248,30 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         seconds=round(time.monotonic() - start, 2),
     )
     _write_tables(folder, grid, kept, normalizer, prepared)
+    order.run.mark_complete(order.slide, order.mark)
+    return prepared
+
+
+def _prepare_features(order: SlideOrder) -> PreparedSlide:
+    """Take the features of a slide as they are: no pixels, no pictures, no judgment of quality."""
+    folder = order.run.slide_folder(order.slide)
+    facts = write_feature_bag(order.path, folder / "bag.npy")
+    mpp = order.mpp
+    frame = pd.DataFrame(facts.positions, columns=["x", "y"])
+    frame["side_px"] = facts.side_px
+    frame["side_um"] = facts.side_px * mpp if mpp and facts.side_px else float("nan")
+    with atomic_path(folder / "tiles.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    prepared = PreparedSlide(
+        slide=order.slide,
+        patient_id=order.patient,
+        status="ok",
+        n_tiles=len(facts.positions),
+        mpp=mpp,
+        mpp_source="given" if mpp else "",
+        reader=f"features, {facts.width} a tile",
+    )
+    write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
     order.run.mark_complete(order.slide, order.mark)
     return prepared
 

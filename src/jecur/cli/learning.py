@@ -1,7 +1,7 @@
 """Commands that learn: train, crossval."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
@@ -10,11 +10,21 @@ from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, conso
 
 __all__ = ["crossval", "train"]
 
+Preset = Literal["paper", "jecur"]
+"""Here and not from the settings, so that help is quick."""
+
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 @app.command
-def train(study: Path, *, out: Path, workers: Workers = 0, as_json: AsJson = False) -> int:
+def train(
+    study: Path,
+    *,
+    out: Path,
+    preset: Preset | None = None,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+) -> int:
     """Learn the model of a study and stop there: nobody is scored, nothing is reported.
 
     `jecur run` with the same --out goes on from here.
@@ -27,6 +37,8 @@ def train(study: Path, *, out: Path, workers: Workers = 0, as_json: AsJson = Fal
         The study file.
     out
         Run folder; the model goes into its models folder.
+    preset
+        Recipe for whatever the study file leaves out: paper or jecur.
     workers
         Processes; 0 takes one a core.
     as_json
@@ -37,7 +49,7 @@ def train(study: Path, *, out: Path, workers: Workers = 0, as_json: AsJson = Fal
     from jecur.pipeline import train_study
     from jecur.settings import read_study
 
-    settings = read_study(study)
+    settings = read_study(study, preset=preset)
     with RichProgress() as progress:
         model, ready = train_study(
             settings,

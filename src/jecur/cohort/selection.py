@@ -19,6 +19,7 @@ __all__ = [
     "refuse_labels_alike",
     "refuse_shared_files",
     "select_distinct_outcome",
+    "select_everybody",
 ]
 
 
@@ -59,6 +60,19 @@ def select_distinct_outcome(
             )
             excluded.append(Exclusion(patient.id, patient.role, reason))
     return DistinctOutcome(tuple(good), tuple(poor), tuple(excluded))
+
+
+def select_everybody(patients: Sequence[Patient]) -> DistinctOutcome:
+    """Take all comers, for Cox's partial likelihood: "good" is without the event, "poor" with it.
+
+    Parameters
+    ----------
+    patients
+        With known follow-up.
+    """
+    return DistinctOutcome(
+        tuple(p for p in patients if not p.event), tuple(p for p in patients if p.event), ()
+    )
 
 
 def refuse_labels_alike(outcome: DistinctOutcome, where: str) -> None:

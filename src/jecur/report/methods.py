@@ -152,18 +152,36 @@ def _nuclei(settings: StudySettings) -> str:
 
 
 def _risk(training: TrainingSettings) -> str:
+    cutoff = {
+        "cutoff": f"{training.cutoff:g}",
+        "cross-entropy": "0.5",
+        "cox": "the median risk of the training patients",
+    }
+    return (
+        f"A convolutional network ({training.encoder}) gave each tile one unbounded score. All "
+        f"tiles of all slides of a patient were pooled by {_pooling(training)} and "
+        "squashed to a risk between 0 and 1; higher means earlier event. Risk above "
+        f"{cutoff[training.loss]} is high: the cut-off is part of the model and was not chosen on "
+        "the patients reported here."
+    )
+
+
+def _pooling(training: TrainingSettings) -> str:
     reduction = {
         "mean": "mean, which does not depend on how many tiles a patient has",
         "sum": "sum, as printed in the source paper, which grows with the number of tiles",
     }
-    return (
-        f"A convolutional network ({training.encoder}) gave each tile one unbounded score. All "
-        f"tiles of all slides of a patient were pooled by a signed generalized mean "
-        f"(p = {training.pooling_exponent:g}; {reduction[training.pooling_reduction]}) and "
-        "squashed to a risk between 0 and 1; higher means earlier event. Risk above "
-        f"{training.cutoff:g} is high: the cut-off is part of the model and was not chosen on "
-        "the patients reported here."
-    )
+    return {
+        "generalized-mean": f"a signed generalized mean (p = {training.pooling_exponent:g}; "
+        f"{reduction[training.pooling_reduction]})",
+        "mean": "their mean",
+        "max": "their maximum",
+        "log-sum-exp": f"log-sum-exp (sharpness {training.pooling_sharpness:g})",
+        "noisy-and": f"noisy-and (steepness {training.pooling_steepness:g})",
+        "top-bottom": f"a small network on the {training.pooling_ends} highest and lowest",
+        "attention": "gated attention",
+        "tile-labels": "the mean of their probabilities (each tile learnt the patient's label)",
+    }[training.pooling]
 
 
 def _training(training: TrainingSettings) -> str:
@@ -174,10 +192,17 @@ def _training(training: TrainingSettings) -> str:
         "frozen": "with batch statistics frozen",
         "train": "with batch statistics of each patient's own tiles",
     }
-    return (
-        "Only training patients with a distinct outcome were used: good, if followed for "
+    who = (
+        "All training patients with follow-up were used, by Cox's partial likelihood (Efron ties)."
+        if training.loss == "cox"
+        else "Only training patients with a distinct outcome were used: good, if followed for "
         f"{training.good_months:g} months or more without the event; poor, if the event came "
-        f"before {training.poor_months:g} months. One patient a step, {tiles}, "
+        f"before {training.poor_months:g} months."
+    )
+    group = training.patients_per_step or (0 if training.loss == "cox" else 1)
+    step = {0: "All patients", 1: "One patient"}.get(group, f"{group} patients")
+    return (
+        f"{who} {step} a step, {tiles}, "
         f"{training.epochs} epochs; learning rate {training.learning_rate:g}, halved every "
         f"{training.halve_every} epochs; L2 penalty {training.l2:g}; "
         f"{norm[training.batch_norm]}; seed {training.seed}."

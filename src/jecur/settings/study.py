@@ -13,7 +13,7 @@ from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
-from jecur.settings.training import ScoringSettings, TrainingSettings
+from jecur.settings.training import PRESETS, Preset, ScoringSettings, TrainingSettings
 
 __all__ = ["StudySettings", "read_study", "write_study"]
 
@@ -37,13 +37,15 @@ class StudySettings(Stage, frozen=True):
     statistics: StatisticsSettings = StatisticsSettings()
 
 
-def read_study(path: Path) -> StudySettings:
+def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
     """Read a study file.
 
     Parameters
     ----------
     path
         TOML. Unknown names, wrong types and values out of range are refused.
+    preset
+        Recipe of training for whatever the file leaves out; None takes the one the file names.
 
     Raises
     ------
@@ -59,13 +61,23 @@ def read_study(path: Path) -> StudySettings:
             code="no-study-file",
         ) from error
     try:
-        return msgspec.convert(tomllib.loads(text), StudySettings)
+        return msgspec.convert(_with_preset(tomllib.loads(text), preset), StudySettings)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path.name}: expected TOML, found: {error}; correct that line"
         ) from error
     except msgspec.ValidationError as error:
         raise SettingsError(f"{path.name}: {error}; see `jecur init` for every setting") from error
+
+
+def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
+    """Put a preset's values under those that the file gives; what is no table is left to msgspec."""
+    training = raw.get("training", {})
+    if not isinstance(training, dict):
+        return raw
+    named = preset or training.get("preset", "paper")
+    values = PRESETS.get(named, {}) if isinstance(named, str) else {}
+    return raw | {"training": {**values, **training, "preset": named}}
 
 
 def write_study(study: StudySettings) -> str:

@@ -83,6 +83,9 @@ class TrainingSettings(Stage, frozen=True):
     """Passes over the training bags; the paper does not say how many."""
     batch_norm: Literal["frozen", "train"] = "frozen"
     """One bag a step: "train" normalizes every bag by itself."""
+    encoder_learns: bool = True
+    """False: tiles are described once by the encoder as it starts; head, gate and pooling learn, without
+    augmentation."""
     frozen_blocks: CountOrZero = 0
     """Leading encoder stages kept as they start; 0 trains all of it, as the paper does."""
     tiles_per_bag: CountOrZero = 0
@@ -115,7 +118,18 @@ class TrainingSettings(Stage, frozen=True):
         return 4 if self.channels == "rgb+nuclei" else 3
 
 
-PRESETS: dict[Preset, dict[str, object]] = {"paper": {}, "jecur": {}}
+PRESETS: dict[str, dict[str, object]] = {
+    "paper": {},
+    "jecur": {
+        "encoder_learns": False,
+        "pooling": "mean",
+        "loss": "cox",
+        "l2": 0.5,
+        "learning_rate": 2e-3,
+        "epochs": 100,
+        "halve_every": 1000,
+    },
+}
 """What a preset sets otherwise than the defaults. ``jecur`` was chosen by cross-validation inside the
 training patients of virtual cohorts, see benchmarks/results/mil.md."""
 

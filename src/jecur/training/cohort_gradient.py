@@ -82,13 +82,15 @@ def _packs(
     """Read chunks in order and join those that fit together."""
     group: list[Place] = []
     tiles: list[Tensor] = []
+    n_tiles = 0
     for bag, chunk in places:
         more = bags[bag][chunk]
-        if group and sum(map(len, tiles)) + len(more) > at_once:
+        if group and n_tiles + len(more) > at_once:
             yield group, [len(t) for t in tiles], torch.cat(tiles)
-            group, tiles = [], []
+            group, tiles, n_tiles = [], [], 0
         group.append((bag, chunk))
         tiles.append(more)
+        n_tiles += len(more)
     if group:
         yield group, [len(t) for t in tiles], torch.cat(tiles) if len(tiles) > 1 else tiles[0]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor, optim
 
 from jecur.engine import Progress
 from jecur.errors import TrainingError
+from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
 from jecur.training.bag_model import BagModel, FeatureModel
@@ -97,6 +98,11 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
             code="labels-all-alike",
         )
     encoder, objective = build_model(training, settings)
+    if not settings.encoder_learns:
+        training, tuning = (
+            _described(encoder, training, settings),
+            _described(encoder, tuning, settings),
+        )
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # nobody writes before all have read
@@ -143,8 +149,26 @@ def build_model(
             settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
         )
         freeze_blocks(encoder, settings.frozen_blocks)
+        if not settings.encoder_learns:
+            encoder.requires_grad_(requires_grad=False)
+            encoder.head.requires_grad_(requires_grad=True)
     pooling = encoder.add_pooling(settings)
     return encoder.to(training_device()), Objective(settings, pooling)
+
+
+@torch.no_grad()
+def _described(
+    encoder: BagModel, bags: Sequence[LabeledBag], settings: TrainingSettings
+) -> list[LabeledBag]:
+    """Describe all tiles once: bags of features, 5 kB a tile for MobileNetV2, in memory."""
+    encoder.eval()
+    described = []
+    for example in bags:
+        every = np.arange(len(example.bag))
+        chunks = BagChunks(example.bag, every, encoder.channels, settings.chunk_size)
+        found = torch.cat([encoder.features(chunk).cpu() for chunk in chunks]).float().numpy()
+        described.append(replace(example, bag=Bag((found,))))
+    return described
 
 
 def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer:

@@ -32,12 +32,12 @@ __all__ = ["cox_loss", "cutoff_cross_entropy", "l2_penalty"]
 
 
 def cutoff_cross_entropy(score: Tensor, recurred: bool, *, cutoff: float) -> Tensor:
-    """Cross-entropy of Eq. 4 for one bag, a scalar >= 0.
+    """Cross-entropy of Eq. 4 for bags of one outcome, >= 0, of the shape of the scores.
 
     Parameters
     ----------
     score
-        Scalar S of the bag, before the sigmoid.
+        S of each bag, before the sigmoid.
     recurred
         Poor outcome (True) or good (False).
     cutoff

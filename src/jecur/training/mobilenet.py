@@ -54,7 +54,12 @@ class TileEncoder(BagModel):
         return layer
 
     def features(self, tiles: Tensor) -> Tensor:
-        """(n, h, w, c) uint8 tiles -> (n, d) features, as the backbone gives them."""
+        """(n, h, w, c) uint8 tiles -> (n, d) features, as the backbone gives them.
+
+        What was described before, (n, d), is given back.
+        """
+        if tiles.ndim == 2:
+            return tiles
         pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
         maps = self.backbone.forward_features((pixels - self.mean) / self.std)  # (n, d, h/32, w/32)
         pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)  # (n, d)

@@ -59,18 +59,20 @@ class Objective:
         patients
             In the same order.
         """
-        if self.settings.loss == "cox":
-            scores = torch.stack([self.pooling(bag) for bag in outputs])
-            months = np.array([p.months for p in patients])
-            return cox_loss(scores, months, np.array([p.recurred for p in patients]))
-        pairs = zip(outputs, patients, strict=True)
-        return torch.stack([self._of_bag(bag, patient.recurred) for bag, patient in pairs]).mean()
-
-    def _of_bag(self, outputs: Tensor, recurred: bool) -> Tensor:
-        t = self.indifferent
+        recurred = np.array([p.recurred for p in patients])
         if self.settings.pooling == "tile-labels":
-            return cutoff_cross_entropy(outputs, recurred, cutoff=t).mean()
-        return cutoff_cross_entropy(self.pooling(outputs), recurred, cutoff=t)
+            pairs = zip(outputs, patients, strict=True)
+            tiles = [self._of_label(bag, patient.recurred).mean() for bag, patient in pairs]
+            return torch.stack(tiles).mean()
+        scores = torch.stack([self.pooling(bag) for bag in outputs])
+        if self.settings.loss == "cox":
+            return cox_loss(scores, np.array([p.months for p in patients]), recurred)
+        sides = (True, False)
+        parts = [self._of_label(scores[torch.from_numpy(recurred == y)], y) for y in sides]
+        return torch.cat(parts).mean()
+
+    def _of_label(self, scores: Tensor, recurred: bool) -> Tensor:
+        return cutoff_cross_entropy(scores, recurred, cutoff=self.indifferent)
 
     def best_offset(self, outputs: Sequence[Tensor], patients: Sequence[LabeledBag]) -> float:
         """Find the shift of all tile scores that minimizes the mean loss of some bags."""

@@ -1,0 +1,77 @@
+"""Two processes, as torchrun starts them, learn what one does."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import msgspec, numpy as np, torch
+torch.set_num_threads(1)
+from jecur.engine import SilentProgress
+from jecur.mil.bag import open_bag
+from jecur.settings import TrainingSettings
+from jecur.training.loop import LabeledBag, train_encoder
+from jecur.training.processes import joined_processes
+
+bags, out = map(Path, sys.argv[1:3])
+paper = TrainingSettings(
+    encoder="mobilenetv2_035", start="random", epochs=2, chunk_size=3, learning_rate=1e-3,
+    pooling="noisy-and",
+)
+cox = msgspec.structs.replace(paper, loss="cox", pooling="attention")
+with joined_processes() as processes:
+    training = [
+        LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))
+        for p in sorted(bags.iterdir())
+    ]
+    weights = []
+    for settings in (paper, cox):
+        trained = train_encoder(
+            training, training[:2], settings, checkpoints=out / "checkpoints", mark=settings.loss,
+            progress=SilentProgress(), processes=processes,
+        )
+        weights += [v.double().flatten() for v in trained.encoder.state_dict().values()]
+    np.save(out / f"weights-{processes.n}-{processes.rank}.npy", torch.cat(weights).numpy())
+"""
+
+
+def _run(bags, out, n):
+    out.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(bags), str(out)],
+            env=shared | {"RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": str(n)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for k in range(n)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in started]
+    if n > 1 and any("init_process_group" in text for text in said):
+        pytest.skip(f"processes cannot be joined here: {said[0][-300:]}")
+    assert all(process.returncode == 0 for process in started), said
+    return [np.load(out / f"weights-{n}-{k}.npy") for k in range(n)]
+
+
+def test_two_processes_learn_the_weights_of_one(tmp_path):
+    bags = tmp_path / "bags"
+    bags.mkdir()
+    rng = np.random.default_rng(3)
+    for i in range(4):
+        n = 5 + 2 * i
+        np.save(bags / f"{i}.npy", rng.integers(60 + 30 * i, 220, (n, 32, 32, 4), np.uint8))
+    (alone,) = _run(bags, tmp_path / "one", 1)
+    first, second = _run(bags, tmp_path / "two", 2)
+    assert np.array_equal(first, second)
+    assert np.abs(first - alone).max() <= 1e-5 * max(1.0, np.abs(alone).max())
+    assert len(list((tmp_path / "two" / "checkpoints" / "cox").iterdir())) == 2
