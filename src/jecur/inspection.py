@@ -66,6 +66,8 @@ class Inspection:
     mpp, mpp_source
         Micrometers per pixel, and where they come from: "file", "objective", "resolution-tag",
         "override"; None and "" if unknown.
+    icc_profile
+        Whether the file embeds a color profile; it is not applied.
     tissue_mm2
         Area of tissue, square millimeters; None if it was not looked for.
     n_tiles, n_tiles_left_out
@@ -83,6 +85,7 @@ class Inspection:
     levels: int = 0
     mpp: float | None = None
     mpp_source: str = ""
+    icc_profile: bool = False
     tissue_mm2: float | None = None
     n_tiles: int = 0
     n_tiles_left_out: int = 0
@@ -130,6 +133,7 @@ def inspect_slide(
             "levels": len(slide.levels),
             "mpp": slide.mpp,
             "mpp_source": slide.mpp_source,
+            "icc_profile": slide.icc_profile,
         }
         try:
             tissue, drawing_flags = restrict_to_regions(

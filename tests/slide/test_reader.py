@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from jecur.errors import SlideError
 from jecur.slide.reader import open_slide
@@ -267,3 +267,23 @@ def test_scale_is_believed_only_if_it_can_be_true(scale, vendor, outcome):
         assert refusal.value.code == outcome
     else:
         assert resolve_mpp(scale, vendor, override=None, name="a.svs")[0] == pytest.approx(outcome)
+
+
+def test_an_embedded_color_profile_is_told_and_not_applied(tmp_path):
+    pixels = tissue_image(300, 300)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(pixels).save(tmp_path / "with.png", icc_profile=profile)
+    Image.fromarray(pixels).save(tmp_path / "without.png")
+    tifffile.imwrite(
+        tmp_path / "with.tiff",
+        pixels,
+        photometric="rgb",
+        rowsperstrip=100,
+        iccprofile=profile,
+        resolution=(20_000, 20_000),
+        resolutionunit="CENTIMETER",
+    )
+    for name, told in (("with.png", True), ("without.png", False), ("with.tiff", True)):
+        with open_slide(tmp_path / name, mpp=0.5) as slide:
+            assert slide.icc_profile is told
+            np.testing.assert_array_equal(slide.read_region(0, 0, 300, 300), pixels)

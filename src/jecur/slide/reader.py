@@ -51,6 +51,7 @@ class Slide:
         self.name: str = _slide_name(path)
         self.reader: str = source.reader
         self.vendor: str = source.vendor
+        self.icc_profile: bool = source.icc_profile
         self.levels: tuple[Size, ...] = source.levels
         self.downsamples: tuple[float, ...] = source.downsamples
         self.objective: float | None = source.scale.objective

@@ -37,7 +37,7 @@ class ImageSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._pixels, self.vendor = _load(path)
+        self._pixels, self.vendor, self.icc_profile = _load(path)
         height, width, _ = self._pixels.shape
         self.levels: tuple[Size, ...] = (Size(width, height),)
         self.scale = Scale()
@@ -59,7 +59,7 @@ def is_plain_image(path: Path) -> bool:
         return file.read(8).startswith(_MAGICS)
 
 
-def _load(path: Path) -> tuple[RGB, str]:
+def _load(path: Path) -> tuple[RGB, str, bool]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -73,7 +73,8 @@ def _load(path: Path) -> tuple[RGB, str]:
                     code="not-a-slide",
                 )
             colors = image if image.mode == "RGB" else image.convert("RGBA")
-            return channels_to_rgb(np.asarray(colors)), kind
+            profile = "icc_profile" in image.info
+            return channels_to_rgb(np.asarray(colors)), kind, profile
     except Image.DecompressionBombError as error:
         raise SlideError(
             f"{path.name}: expected an image of at most 179 million pixels, found more; "

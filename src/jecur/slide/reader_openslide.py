@@ -42,6 +42,7 @@ class OpenSlideSource:
         self._handle = self._open()
         properties = self._handle.properties
         self.vendor: str = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        self.icc_profile = "openslide.icc-size" in properties
         self.downsamples: tuple[float, ...] = tuple(self._handle.level_downsamples)
         self._offset, bounds = _bounds(properties, Size(*self._handle.dimensions))
         self.levels: tuple[Size, ...] = tuple(

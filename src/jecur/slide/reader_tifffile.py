@@ -81,6 +81,7 @@ class TiffSource:
             (full.width / level.width + full.height / level.height) / 2.0 for level in self.levels
         )
         self.vendor = "ome-tiff" if self._file.is_ome else "tiff"
+        self.icc_profile = 34675 in self._pages[0].tags
         self.scale = _scale(self._file, self._pages[0])
 
     def _open(self) -> tuple[Any, list[Any]]:

@@ -76,6 +76,7 @@ class FileTileSource:
         self._lock = threading.Lock()
         self.reader = source.reader
         self.vendor = source.vendor
+        self.icc_profile = source.icc_profile
         self.levels = source.levels
         self.downsamples = source.downsamples
         self.scale = source.scale

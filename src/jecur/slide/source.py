@@ -51,6 +51,10 @@ class Source(Protocol):
         """Library that decodes: "openslide", "tifffile" or "pillow"."""
 
     @property
+    def icc_profile(self) -> bool:
+        """Whether the file embeds a color profile; it is not applied (docs/slides.md)."""
+
+    @property
     def vendor(self) -> str:
         """Scanner family or file kind, for example "aperio", "ome-tiff"."""
 
