@@ -115,6 +115,7 @@ def _divide(
     patients: Sequence[Patient], study: StudySettings, settings: CrossvalSettings
 ) -> list[Folds]:
     """Folds of every repeat; each leaves patients of both outcomes to learn from."""
+    refuse_labels_alike(_distinct(patients, study), "all patients")
     divisions = []
     for repeat in range(settings.repeats):
         division = split_patients(
