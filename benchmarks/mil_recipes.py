@@ -122,19 +122,21 @@ def report(out: Path, name: str, channels: str, null: bool, risks, cohorts, seco
     return row
 
 
-def table(out: Path) -> None:
-    cohorts = {null: [Cohort(out, s, null=null) for s in SEEDS] for null in (False, True)}
-    rows = [(p, loss) for p in get_args(PoolingName) for loss in get_args(LossName)]
+def table(out: Path, names: list[str], *, nulls: tuple[bool, ...], channels_of: list[str]) -> None:
+    cohorts = {null: [Cohort(out, s, null=null) for s in SEEDS] for null in nulls}
+    rows = [(p, loss) for p in names for loss in get_args(LossName)]
     for null, group in cohorts.items():
         for pooling, loss in rows:
             if (pooling, loss) == ("tile-labels", "cox"):
                 continue
             settings = msgspec.structs.replace(HEAD, pooling=pooling, loss=loss)
-            for channels in CHANNELS:
+            for channels in channels_of:
                 start = time.monotonic()
                 risks = [validated(c, channels, settings) for c in group]
                 seconds = time.monotonic() - start
                 report(out, f"{pooling}, {loss}", channels, null, risks, group, seconds)
+        if "mean" not in names:
+            continue
         start = time.monotonic()
         risks = [nuclear_risk(c.nuclei, c.follow, c.seed) for c in group]
         seconds = time.monotonic() - start
@@ -187,9 +189,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=("table", "choose", "presets"))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--poolings", nargs="+", default=list(get_args(PoolingName)))
+    parser.add_argument("--channels", nargs="+", default=list(CHANNELS), choices=CHANNELS)
+    parser.add_argument("--cohorts", nargs="+", default=["planted", "null"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    {"table": table, "choose": choose, "presets": presets}[arguments.stage](arguments.out)
+    if arguments.stage == "table":
+        nulls = tuple(kind == "null" for kind in arguments.cohorts)
+        table(arguments.out, arguments.poolings, nulls=nulls, channels_of=arguments.channels)
+    else:
+        {"choose": choose, "presets": presets}[arguments.stage](arguments.out)
 
 
 if __name__ == "__main__":
