@@ -147,3 +147,61 @@ def test_the_offset_undoes_a_common_drift_of_all_scores(drift):
 def test_unknown_starting_weights_are_named():
     with pytest.raises(TrainingError, match="built-in weights"):
         build_encoder("mobilenetv2_035", channels=4, start="builtin", seed=0)
+
+
+def test_an_encoder_that_does_not_learn_stays_and_the_rest_learns(tmp_path):
+    settings = msgspec.structs.replace(
+        SETTINGS,
+        encoder_learns=False,
+        loss="cox",
+        pooling="noisy-and",
+        epochs=30,
+        learning_rate=1e-2,
+    )
+    bags = [
+        LabeledBag(bag.patient, bag.bag, bag.recurred, 10.0 + 50 * (not bag.recurred) + k)
+        for k, bag in enumerate(_bags())
+    ]
+    trained = _train(tmp_path, settings, bags)
+    start = build_encoder("mobilenetv2_035", channels=4, start="random", seed=0).state_dict()
+    moved = {
+        name
+        for name, value in trained.encoder.state_dict().items()
+        if name in start and not torch.equal(value, start[name])
+    }
+    standardized = {"feature_mean", "feature_std"}
+    assert moved - {"backbone.classifier.bias"} == {"backbone.classifier.weight"} | standardized
+    curve = trained.state.curve
+    assert curve[-1]["training_loss"] < 0.7 * curve[0]["training_loss"]
+    with torch.no_grad():
+        risks = [
+            trained.pooling(trained.encoder(torch.from_numpy(bag.bag.take(range(4)))))
+            for bag in bags
+        ]
+    assert min(risks[1::2]) > max(risks[0::2])
+    assert 0.0 < trained.cutoff < 1.0
+
+
+def test_half_precision_learns_and_scores_in_single(tmp_path):
+    settings = msgspec.structs.replace(SETTINGS, precision="bfloat16")
+    half = _train(tmp_path / "half", settings)
+    single = _train(tmp_path / "single")
+    assert half.state.curve != single.state.curve
+    assert half.state.curve[-1]["training_loss"] < 0.5 * half.state.curve[0]["training_loss"]
+    scores = half.encoder(torch.from_numpy(_bags()[0].bag.take([0, 1])))
+    assert scores.dtype == torch.float32
+
+
+def test_patients_of_one_step_count_alike(tmp_path):
+    together = msgspec.structs.replace(SETTINGS, patients_per_step=6, epochs=1)
+    apart = msgspec.structs.replace(SETTINGS, patients_per_step=6, epochs=1, chunk_size=3)
+    first, second = _train(tmp_path / "a", together), _train(tmp_path / "b", apart)
+    loss = [t.state.curve[0]["training_loss"] for t in (first, second)]
+    assert loss[0] == pytest.approx(loss[1], rel=1e-5)
+
+
+def test_tiles_of_two_kinds_are_refused(tmp_path):
+    mixed = [*_bags(), LabeledBag("f", Bag((np.zeros((3, 8), np.float32),)), True)]
+    with pytest.raises(TrainingError) as caught:
+        _train(tmp_path, bags=mixed)
+    assert caught.value.code == "other-features"
