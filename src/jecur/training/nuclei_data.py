@@ -87,25 +87,66 @@ def read_fields(
         rows = [row for row in csv.DictReader(file) if row.get("split") == split]
     if not rows:
         raise TrainingError(f"expected images of split {split!r} in {table}, found none")
-    factor = SCALE_OF_SPLIT.get(split, 0.25) / um_per_px
-    return [_read_field(data / row["dataset"], row["image"], factor, shrink) for row in rows]
+    return [_read_field(data, row, um_per_px, shrink) for row in rows]
 
 
-def _read_field(folder: Path, name: str, factor: float, shrink: int) -> Field:
+def _read_field(data: Path, row: dict[str, str], um_per_px: float, shrink: int) -> Field:
+    name = row["image"]
+    folder = data / row["dataset"]
     paths = [folder / "images" / name, folder / "labels" / name]
     for path in paths:
         if not path.is_file():
-            raise TrainingError(f"expected {path}, found no such file; complete the data")
+            raise TrainingError(
+                f"{name}: expected {path.relative_to(data)}, found no such file; complete the data"
+            )
+    factor = _mpp(row) / um_per_px
     image = Image.open(paths[0]).convert("RGB")
-    labels = Image.fromarray(np.asarray(Image.open(paths[1])).astype(np.int32))
+    outlined = np.asarray(Image.open(paths[1]))
+    if outlined.ndim != 2:
+        raise TrainingError(
+            f"{name}: expected a label image of one channel, found shape {outlined.shape}; write 0 on "
+            "background and k on nucleus k",
+            code="bad-labels",
+        )
+    if outlined.shape != (image.height, image.width):
+        raise TrainingError(
+            f"{name}: expected labels of {image.width} x {image.height} px as the image has, found "
+            f"{outlined.shape[1]} x {outlined.shape[0]}; export them again at the image's size",
+            code="bad-labels",
+        )
+    if not outlined.any():
+        raise TrainingError(
+            f"{name}: expected outlined nuclei, found an empty label image; leave the image out of "
+            "split.csv or outline it",
+            code="bad-labels",
+        )
+    labels = Image.fromarray(outlined.astype(np.int32))
     size = (round(image.width * factor), round(image.height * factor))
-    inside = Image.fromarray((np.asarray(labels) > 0).astype(np.float32))
+    inside = Image.fromarray((outlined > 0).astype(np.float32))
     return Field(
         name=Path(name).stem,
         rgb=np.asarray(image.resize(size, FILTERS[shrink])),
         labels=np.asarray(labels.resize(size, Image.Resampling.NEAREST)),
         cover=np.clip(np.asarray(inside.resize(size, Image.Resampling.BOX)), 0.0, 1.0),
     )
+
+
+def _mpp(row: dict[str, str]) -> float:
+    """Micrometers per pixel of an image: its own column, or the split's."""
+    stated = (row.get("mpp") or "").strip()
+    if not stated:
+        return SCALE_OF_SPLIT.get(row["split"], 0.25)
+    try:
+        value = float(stated)
+    except ValueError:
+        value = 0.0
+    if not 0.05 <= value <= 2.0:
+        raise TrainingError(
+            f"{row['image']}: expected 0.05 to 2 um/px in column mpp of split.csv, found {stated!r}; "
+            "state the scale, or leave the cell empty for 0.25",
+            code="unknown-mpp",
+        )
+    return value
 
 
 class CropSource:

@@ -1,11 +1,13 @@
 """Agreement of a nuclei network with outlined fields: per field, per organ, with intervals."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from jecur.artifacts import write_text
 from jecur.nuclei.agreement import Agreement, measure_agreement
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.training.nuclei_data import WORKING_UM_PER_PX, read_fields
@@ -83,6 +85,31 @@ class NucleiEvaluation:
             },
             "dice_by_field": {f.name: round(f.agreement.dice, 4) for f in self.fields},
         }
+
+    def headline(self) -> dict[str, Any]:
+        """Gather what `jecur nuclei evaluate --json` prints: n, means, and their intervals."""
+        measures = {"dice": "dice", "aji": "aji", "pq": "panoptic_quality"}
+        measures |= {"precision": "precision", "recall": "recall"}
+        estimates = {name: self.estimate(measure) for name, measure in measures.items()}
+        return {
+            "split": self.split,
+            "n": len(self.fields),
+            "n_nuclei": sum(field.agreement.n_true for field in self.fields),
+            **{name: estimate.mean for name, estimate in estimates.items()},
+            "intervals": {name: [e.lower, e.upper] for name, e in estimates.items()},
+            "level": 0.95,
+            "threshold": self.threshold,
+        }
+
+    def write_csv(self, path: Path) -> Path:
+        """Write one row an image, every measure of `Agreement`."""
+        names = [f.name for f in fields(Agreement)]
+        rows = [",".join(["image", "organ", *names])]
+        rows += [
+            ",".join([f.name, f.organ, *(f"{getattr(f.agreement, name):.6g}" for name in names)])
+            for f in self.fields
+        ]
+        return write_text(path, "\n".join(rows) + "\n")
 
 
 def evaluate_nuclei(
