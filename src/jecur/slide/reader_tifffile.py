@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import tifffile
 
 from jecur.arrays import RGB
@@ -25,6 +26,7 @@ __all__ = ["TiffSource", "count_rgb_levels", "missing_bytes"]
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _CACHE_BYTES = 96 * 2**20
+_JPEG, _SOI, _END = 7, b"\xff\xd8", b"\xff\xd9"
 _LARGEST_SEGMENT_BYTES = 512 * 2**20
 """A file tile or strip that decodes to more than this is refused."""
 _DECODE_ERRORS = (
@@ -236,6 +238,9 @@ def _decode(file: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> RGB
     data = handle.read(count)
     if len(data) < count:
         raise ValueError(f"segment {index} ends after {len(data)} of {count} bytes")
+    if int(page.compression) == _JPEG:
+        # page.decode passes over damage that this one complains of
+        simplejpeg.decode_jpeg((page.jpegtables or _SOI + _END)[:-2] + data[2:], strict=True)
     segment, _, shape = page.decode(data, index, jpegtables=page.jpegtables)
     if segment is None:
         return None
