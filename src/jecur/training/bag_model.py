@@ -18,7 +18,7 @@ class Gate(nn.Module):
         super().__init__()
         self.content = nn.Linear(width, hidden)
         self.passage = nn.Linear(width, hidden)
-        self.out = nn.Linear(hidden, 1)
+        self.out = nn.Linear(hidden, 1, bias=False)  # a softmax does not see a shift
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate each tile by itself."""
