@@ -94,10 +94,37 @@ def test_a_bag_gives_a_row_a_tile_in_the_order_of_the_names():
     assert table.shape == (2, len(NuclearFeatures.names()))
     assert table[:, 0].tolist() == [2, 0]
     one = measure_tile(full)
-    assert table[0].tolist() == [getattr(one, name) for name in NuclearFeatures.names()]
+    np.testing.assert_array_equal(
+        table[0], [getattr(one, name) for name in NuclearFeatures.names()]
+    )
     assert nuclear_feature_table(np.zeros((0, 32, 32, 4), np.uint8)).shape == (0, table.shape[1])
 
 
 def test_labels_and_colors_of_different_size_are_refused():
     with pytest.raises(NucleiModelError, match="labels"):
         measure_nuclei(np.zeros((8, 8), np.int32), np.zeros((8, 9, 3), np.uint8))
+
+
+def test_distances_are_between_centers_in_micrometers():
+    labels = ellipses((20, 20, 6, 6), (20, 60, 6, 6), (100, 60, 6, 6))
+    found = measure_nuclei(labels, colored(labels, 80, 80, 80), um_per_px=0.5)
+    assert found.neighbor_um == pytest.approx((20 + 20 + 40) / 3, rel=0.01)
+    assert found.neighbor_variation > 0.3
+
+
+def test_bundles_have_less_entropy_of_direction_than_a_tangle():
+    rows = [(15 + 20 * k, 30, 3, 12) for k in range(5)]
+    bundle = ellipses(*rows)
+    tangle = ellipses(*rows[:3], (30, 80, 12, 3), (60, 80, 12, 3), (95, 80, 12, 3))
+    low = measure_nuclei(bundle, colored(bundle, *[80] * 5)).orientation_entropy
+    high = measure_nuclei(tangle, colored(tangle, *[80] * 6)).orientation_entropy
+    assert low == pytest.approx(0.0, abs=1e-12)
+    assert high == pytest.approx(math.log(2) / math.log(12))
+    few = ellipses(*rows[:4])
+    assert math.isnan(measure_nuclei(few, colored(few, *[80] * 4)).orientation_entropy)
+
+
+def test_lymphocyte_like_nuclei_are_small_round_and_dark():
+    labels = ellipses((20, 20, 5, 5), (20, 60, 5, 5), (80, 40, 18, 18), (100, 110, 3, 12))
+    found = measure_nuclei(labels, colored(labels, 30, 200, 120, 30), um_per_px=0.571)
+    assert found.lymphocyte_like == pytest.approx(1 / 4)  # small and pale, large, and long are not

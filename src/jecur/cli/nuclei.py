@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, RichProgress, app, console
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
 
-__all__ = ["evaluate", "map_", "train"]
+__all__ = ["evaluate", "features", "map_", "train"]
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -85,6 +85,43 @@ def map_(
     )
     console.print(f"{escape(str(made.map))}\n{escape(str(made.overlay))}", soft_wrap=True)
     return OK
+
+
+@nuclei_app.command
+def features(run: Path, *, workers: Workers = 0) -> int:
+    """Measure the nuclei of every tile of a run: nuclei.parquet beside each slide's bag.
+
+    Count, area, shape, darkness, distances, directions, lymphocyte-like share; see docs/nuclei.md.
+
+    Example: jecur nuclei features my-study/run
+
+    Parameters
+    ----------
+    run
+        Folder of a run.
+    workers
+        Processes; 0 takes one a core.
+    """
+    from jecur.artifacts import RunFolder
+    from jecur.engine import Failure, run_all
+    from jecur.nuclei.feature_files import slides_with_bags, write_nuclear_features
+
+    folders = slides_with_bags(RunFolder.open(run))
+    failed = 0
+    with RichProgress() as progress:
+        for outcome in run_all(
+            write_nuclear_features,
+            folders,
+            workers=workers or cores(),
+            progress=progress,
+            title="Nuclear features",
+        ):
+            if isinstance(outcome.result, Failure):
+                failed += 1
+                progress.say(f"{outcome.item.name}: {outcome.result.error.message}")
+    written = f"{len(folders) - failed} tables (nuclei.parquet) written, {failed} slides failed"
+    console.print(written, soft_wrap=True)
+    return SOME_FAILED if failed else OK
 
 
 @nuclei_app.command

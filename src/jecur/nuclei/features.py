@@ -8,15 +8,18 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from skimage.measure import regionprops_table
 
-from jecur.arrays import RGB, BagArray, LabelImage, Matrix
+from jecur.arrays import RGB, BagArray, LabelImage, Matrix, Vector
 from jecur.errors import NucleiModelError
 from jecur.nuclei.agreement import find_nuclei
 
 __all__ = ["NuclearFeatures", "measure_nuclei", "measure_tile", "nuclear_feature_table"]
 
 UM_PER_PX = 128.0 / 224.0
+_LONG, _ROUND, _SMALL_UM2 = 0.7, 0.75, 40.0
+_BINS, _FEWEST_LONG = 12, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class NuclearFeatures:
     """Standard deviation of that over nuclei; needs two."""
     contrast: float
     """Darkness less the mean red optical density outside nuclei."""
+    neighbor_um: float
+    """Mean distance from a nucleus's center to the nearest other one's, micrometers."""
+    neighbor_variation: float
+    """Standard deviation of that over its mean: high where nuclei stand in groups; needs three."""
+    orientation_entropy: float
+    """Of the directions of long nuclei (eccentricity above 0.7), in [0, 1]: 0 = all lie one way, as in
+    bundles, 1 = every way alike; needs five."""
+    lymphocyte_like: float
+    """Share of nuclei that are small (below 40 um2), round (eccentricity below 0.75) and darker than
+    the tile's average nucleus: lymphocytes look so, and so do other small dark nuclei."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -69,13 +82,16 @@ def measure_nuclei(
             code="bad-tiles",
         )
     density = red_optical_density(rgb)
-    wanted = ("area", "eccentricity", "solidity", "mean_intensity")
+    wanted = (
+        "area", "eccentricity", "solidity", "mean_intensity", "centroid", "orientation",
+    )  # fmt: skip
     found = regionprops_table(labels, density, properties=wanted)
     area = np.asarray(found["area"], dtype=np.float64) * um_per_px**2
     darkness = np.asarray(found["mean_intensity"], dtype=np.float64)
     tile_um2 = labels.size * um_per_px**2
     outside = labels == 0
     mean_darkness = _mean(darkness)
+    nearest = _nearest(np.column_stack([found["centroid-0"], found["centroid-1"]])) * um_per_px
     return NuclearFeatures(
         n_nuclei=float(len(area)),
         density_per_mm2=len(area) / (tile_um2 * 1e-6),
@@ -87,6 +103,12 @@ def measure_nuclei(
         darkness=mean_darkness,
         darkness_variation=_deviation(darkness),
         contrast=mean_darkness - _mean(density[outside]),
+        neighbor_um=_mean(nearest),
+        neighbor_variation=_deviation(nearest) / _mean(nearest) if len(nearest) > 2 else np.nan,
+        orientation_entropy=_entropy(found["orientation"][found["eccentricity"] > _LONG]),
+        lymphocyte_like=_mean(
+            (area < _SMALL_UM2) & (found["eccentricity"] < _ROUND) & (darkness > mean_darkness)
+        ),
     )
 
 
@@ -107,7 +129,23 @@ def red_optical_density(rgb: RGB) -> NDArray[np.float64]:
     return density
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _nearest(centers: Matrix) -> Vector:
+    """Distance from each center to the nearest other one, pixels; empty below two."""
+    if len(centers) < 2:
+        return np.empty(0)
+    return np.asarray(KDTree(centers).query(centers, k=2)[0][:, 1], dtype=np.float64)
+
+
+def _entropy(angles: NDArray[np.float64]) -> float:
+    """Entropy of directions (half a turn) in twelve bins, over that of equal bins."""
+    if len(angles) < _FEWEST_LONG:
+        return float("nan")
+    counts, _ = np.histogram(angles, bins=_BINS, range=(-np.pi / 2, np.pi / 2))
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log(share)).sum() / np.log(_BINS))
+
+
+def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 

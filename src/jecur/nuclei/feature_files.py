@@ -1,0 +1,50 @@
+"""Nuclear features of every tile of a run's slides: one Parquet table beside each bag."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jecur.artifacts import RunFolder, atomic_path
+from jecur.errors import RunFolderError
+from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
+
+__all__ = ["slides_with_bags", "write_nuclear_features"]
+
+_BLOCK = 64
+
+
+def slides_with_bags(run: RunFolder) -> list[Path]:
+    """Folders of the prepared slides of a run.
+
+    Raises
+    ------
+    RunFolderError
+        If there is none.
+    """
+    folders = sorted(p.parent for p in (run.slides or run.root / "slides").rglob("bag.npy"))
+    if not folders:
+        raise RunFolderError(
+            f"expected prepared slides under {run.root}, found none; name the folder of a run"
+        )
+    return folders
+
+
+def write_nuclear_features(folder: Path) -> Path:
+    """Write ``nuclei.parquet`` of one slide: place of each tile, and `NuclearFeatures`.
+
+    Reads the bag in blocks: memory does not grow with the slide.
+    """
+    bag = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
+    rows = [
+        nuclear_feature_table(np.asarray(bag[start : start + _BLOCK]))
+        for start in range(0, len(bag), _BLOCK)
+    ]
+    measured = pd.DataFrame(np.concatenate(rows), columns=list(NuclearFeatures.names()))
+    places = pd.read_parquet(folder / "tiles.parquet", columns=["x", "y", "side_px"])
+    path = folder / "nuclei.parquet"
+    with atomic_path(path) as temporary:
+        pd.concat([places.reset_index(drop=True), measured], axis=1).to_parquet(
+            temporary, index=False
+        )
+    return path
