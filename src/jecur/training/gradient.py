@@ -11,8 +11,9 @@ forward: about 4/3 of the compute. The idea is known as gradient caching.
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
+
+from jecur.training.cohort_gradient import accumulate_cohort_gradient
 
 __all__ = ["accumulate_bag_gradient"]
 
@@ -37,17 +38,7 @@ def accumulate_bag_gradient(
     tuple of float and Tensor
         The loss, and the (n,) scores it was computed from.
     """
-    if len(chunks) == 1:
-        scores = encoder(chunks[0])
-        loss = loss_of_scores(scores)
-        torch.autograd.backward(loss)
-        return float(loss.detach()), scores.detach()
-    with torch.no_grad():
-        parts = [encoder(chunk) for chunk in chunks]
-    scores = torch.cat(parts).requires_grad_()
-    loss = loss_of_scores(scores)
-    (slopes,) = torch.autograd.grad(loss, scores)
-    ends = torch.split(slopes, [len(part) for part in parts])
-    for chunk, slope in zip(chunks, ends, strict=True):
-        torch.autograd.backward(encoder(chunk), slope)
-    return float(loss.detach()), scores.detach()
+    loss, (scores,) = accumulate_cohort_gradient(
+        encoder, [chunks], lambda outputs: loss_of_scores(outputs[0])
+    )
+    return loss, scores
