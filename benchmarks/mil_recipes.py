@@ -135,7 +135,7 @@ def table(out: Path, names: list[str], *, nulls: tuple[bool, ...], channels_of: 
                 risks = [validated(c, channels, settings) for c in group]
                 seconds = time.monotonic() - start
                 report(out, f"{pooling}, {loss}", channels, null, risks, group, seconds)
-        if "mean" not in names:
+        if set(names) != set(get_args(PoolingName)):
             continue
         start = time.monotonic()
         risks = [nuclear_risk(c.nuclei, c.follow, c.seed) for c in group]

@@ -117,7 +117,7 @@ def test_features_of_another_encoder_are_refused(trained, tmp_path, capsys):
     assert "13 features" in said
 
 
-def test_cox_and_top_bottom_cross_validated_on_sites_by_the_preset(tmp_path):
+def test_cox_and_top_bottom_are_cross_validated_by_site(tmp_path):
     training = msgspec.structs.replace(
         QUICK, loss="cox", pooling="top-bottom", pooling_ends=2, epochs=20
     )
@@ -164,6 +164,16 @@ def test_a_preset_fills_in_what_the_file_leaves_out(tmp_path):
     assert filled.training == TrainingSettings(**values)
     study.write_text(write_study(filled))
     assert read_study(study) == filled
+
+
+def test_the_command_line_takes_a_preset(tmp_path, capsys):
+    study = _study(tmp_path / "study", QUICK)
+    study.write_text(study.read_text().split("[training]")[0] + "[training]\nepochs = 5\n")
+    arguments = ["train", str(study), "--out", str(tmp_path / "run"), "-j", "1", "--json"]
+    assert run([*arguments, "--preset", "jecur"]) == OK
+    card = read_bundle(Path(json.loads(capsys.readouterr().out)["model"])).card
+    told = {name: card["training"][name] for name in ("preset", "loss", "l2", "epochs")}
+    assert told == {"preset": "jecur", "loss": "cox", "l2": 0.5, "epochs": 5}
 
 
 @pytest.mark.parametrize(
