@@ -83,9 +83,9 @@ def own(c: Cohort) -> dict[str, Callable[[], float]]:
 
     return {
         "Kaplan-Meier, log interval, median": lambda: km.kaplan_meier(t, e).median().estimate,
-        "Kaplan-Meier, log-log interval": lambda: km.kaplan_meier(t, e, interval="log-log").at(36)[
-            0
-        ],
+        "Kaplan-Meier, log-log interval": lambda: km.kaplan_meier(
+            t, e, interval="log-log"
+        ).survival[-1],
         "log-rank, 3 groups": lambda: logrank.logrank(t, e, c.group).chi2,
         "log-rank, stratified": lambda: logrank.logrank(t, e, c.high, strata=c.group).chi2,
         "log-rank, pairs": pairwise,
