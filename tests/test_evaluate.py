@@ -130,7 +130,7 @@ def test_the_other_direction_gives_the_same_patients_and_the_same_numbers(study)
 
 def test_everybody_is_analyzed_or_listed_with_a_reason(study, capsys):
     def lose(frame):
-        frame = frame[~frame["id"].isin(["003", "004"])]
+        frame = frame[~frame["id"].isin(["003", "004"])].copy()
         frame.loc[frame["id"] == "007", "signature"] = "NA"
         stranger = pd.DataFrame({"id": ["900"], "signature": ["0.1"]})
         return pd.concat([frame, stranger])
