@@ -169,8 +169,7 @@ def _show_curve(
     lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
     write_text(run.root / "training.csv", "\n".join(lines) + "\n")
     loss, tuning = curve[-1]["training_loss"], curve[-1]["tuning_loss"]
-    told = f"epoch {len(curve)} of {epochs}, loss {loss:.3f}"
-    progress.note(told if tuning is None else f"{told}, tuning {tuning:.3f}")
+    progress.note(f"loss {loss:.3f}" if tuning is None else f"loss {loss:.3f} | {tuning:.3f}")
 
 
 def _bag_digests(
