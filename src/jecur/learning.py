@@ -127,7 +127,7 @@ def learn(
         checkpoints=run.root / "checkpoints",
         mark=mark,
         progress=progress,
-        on_epoch=lambda state: _show_curve(state.curve, run, study.training.epochs, progress),
+        on_epoch=lambda state: _show_curve(state.curve, run, progress),
     )
     used = {bag.patient for bag in (*training, *tuning)}
     counts = {
@@ -162,9 +162,9 @@ def learn(
 
 
 def _show_curve(
-    curve: Sequence[Mapping[str, float | None]], run: RunFolder, epochs: int, progress: Progress
+    curve: Sequence[Mapping[str, float | None]], run: RunFolder, progress: Progress
 ) -> None:
-    """Write ``training.csv`` anew, and the newest losses beside the bar."""
+    """Write ``training.csv`` anew, and the newest losses (training | tuning) beside the bar."""
     lines = [",".join(curve[-1])]
     lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
     write_text(run.root / "training.csv", "\n".join(lines) + "\n")
