@@ -7,7 +7,6 @@ the request and a small cache, never by the slide.
 import logging
 import re
 import struct
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import tifffile
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
+from jecur.slide.file_tiles import TileCache, assemble
 from jecur.slide.source import MppSource, Scale, channels_to_rgb, damaged
 from jecur.slide.tiff_layout import directories_leave_file
 
@@ -25,7 +25,6 @@ __all__ = ["TiffSource", "count_rgb_levels", "missing_bytes"]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_CACHE_BYTES = 96 * 2**20
 _JPEG, _SOI, _END = 7, b"\xff\xd8", b"\xff\xd9"
 _LARGEST_SEGMENT_BYTES = 512 * 2**20
 """A file tile or strip that decodes to more than this is refused."""
@@ -72,8 +71,7 @@ class TiffSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._cache: OrderedDict[tuple[int, int], RGB] = OrderedDict()
-        self._cached_bytes = 0
+        self._cache = TileCache()
         self._file, self._pages = self._open()
         self.levels: tuple[Size, ...] = tuple(
             Size(int(page.imagewidth), int(page.imagelength)) for page in self._pages
@@ -116,42 +114,25 @@ class TiffSource:
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level, (height, width, 3) uint8; absent tiles are white."""
         page = self._pages[level]
-        step_x, step_y = _segment_size(page)
-        columns = -(-int(page.imagewidth) // step_x)
-        region = np.full((height, width, 3), 255, dtype=np.uint8)
-        for row in range(top // step_y, (top + height - 1) // step_y + 1):
-            for column in range(left // step_x, (left + width - 1) // step_x + 1):
-                segment = self._segment(level, row * columns + column)
-                if segment is None:
-                    continue
-                dx, dy = column * step_x - left, row * step_y - top
-                x0, y0 = max(dx, 0), max(dy, 0)
-                x1 = min(dx + segment.shape[1], width)
-                y1 = min(dy + segment.shape[0], height)
-                region[y0:y1, x0:x1] = segment[y0 - dy : y1 - dy, x0 - dx : x1 - dx]
-        return region
+        step = Size(*_segment_size(page))
+        return assemble(
+            (left, top),
+            Size(width, height),
+            step=step,
+            columns=-(-int(page.imagewidth) // step.width),
+            tile=lambda index: self._cache.get(level, index, lambda: self._decoded(level, index)),
+        )
 
-    def _segment(self, level: int, index: int) -> RGB | None:
-        key = (level, index)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
+    def _decoded(self, level: int, index: int) -> RGB | None:
         try:
-            segment = _decode(self._file, self._pages[level], index)
+            return _decode(self._file, self._pages[level], index)
         except _DECODE_ERRORS as error:
             raise damaged(self._path, error) from error
-        if segment is not None:
-            self._cache[key] = segment
-            self._cached_bytes += segment.nbytes
-            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return segment
 
     def reopen(self) -> None:
         """Open the file again and forget what was decoded."""
         self.close()
         self._cache.clear()
-        self._cached_bytes = 0
         self._file, self._pages = self._open()
 
     def close(self) -> None:

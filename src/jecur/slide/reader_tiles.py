@@ -8,8 +8,6 @@ of what the file is, and of every level whose pixels are not found to be the sam
 
 import os
 import struct
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import tifffile
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
+from jecur.slide.file_tiles import TileCache, assemble
 from jecur.slide.reader_openslide import OpenSlideSource
 from jecur.slide.source import damaged
 
@@ -29,7 +28,6 @@ __all__ = ["FileTileSource", "with_file_tiles"]
 
 _VENDORS = frozenset({"aperio", "generic-tiff", "philips", "ventana", "trestle", "huron"})
 """Vendors whose files are plain tiled TIFF."""
-_CACHE_BYTES = 96 * 2**20
 _LARGEST_TILE_PX = 4096**2
 _JPEG, _JPEG_2000 = 7, (33003, 33005, 34712)
 _RGB = 2
@@ -71,9 +69,7 @@ class FileTileSource:
         self._path = path
         self._tiled = levels
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._cache: OrderedDict[tuple[int, int], RGB] = OrderedDict()
-        self._cached_bytes = 0
-        self._lock = threading.Lock()
+        self._cache = TileCache()
         self.reader = source.reader
         self.vendor = source.vendor
         self.icc_profile = source.icc_profile
@@ -86,43 +82,23 @@ class FileTileSource:
         tiled = self._tiled[level]
         if tiled is None:
             return self._source.read(level, left, top, width, height)
-        region = np.full((height, width, 3), 255, dtype=np.uint8)
-        step_x, step_y = tiled.tile.width, tiled.tile.height
-        for row in range(top // step_y, (top + height - 1) // step_y + 1):
-            for column in range(left // step_x, (left + width - 1) // step_x + 1):
-                tile = self._tile(level, tiled, row * tiled.columns + column)
-                if tile is None:
-                    continue
-                dx, dy = column * step_x - left, row * step_y - top
-                x0, y0 = max(dx, 0), max(dy, 0)
-                x1, y1 = min(dx + step_x, width), min(dy + step_y, height)
-                region[y0:y1, x0:x1] = tile[y0 - dy : y1 - dy, x0 - dx : x1 - dx]
-        return region
+        return assemble(
+            (left, top),
+            Size(width, height),
+            step=tiled.tile,
+            columns=tiled.columns,
+            tile=lambda index: self._cache.get(level, index, lambda: self._decoded(tiled, index)),
+        )
 
-    def _tile(self, level: int, tiled: _Level, index: int) -> RGB | None:
-        key = (level, index)
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
+    def _decoded(self, tiled: _Level, index: int) -> RGB | None:
         try:
-            tile = _decode(self._descriptor, tiled, index)
+            return _decode(self._descriptor, tiled, index)
         except (OSError, ValueError, RuntimeError) as error:
             raise damaged(self._path, error) from error
-        if tile is not None:
-            with self._lock:
-                if key not in self._cache:
-                    self._cache[key] = tile
-                    self._cached_bytes += tile.nbytes
-                while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-                    self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return tile
 
     def reopen(self) -> None:
         """Open the file again and forget what was decoded."""
-        with self._lock:
-            self._cache.clear()
-            self._cached_bytes = 0
+        self._cache.clear()
         os.close(self._descriptor)
         self._descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._source.reopen()
