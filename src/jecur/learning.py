@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,6 +29,9 @@ from jecur.mil.bag import Bag, open_bag
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preparation import PreparedSlide, Recipe
 from jecur.settings import StudySettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from jecur.training.lesson import Example
 
 __all__ = [
     "RESEARCH_USE_ONLY",
@@ -71,12 +74,18 @@ def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> Dist
 
 def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder) -> Bag | None:
     """Open all usable slides of a patient as one bag; None if there is none."""
-    usable = [
-        run.slide_folder(entry.id) / "bag.npy"
+    usable = _bag_files(patient, prepared, run)
+    return open_bag(usable) if usable else None
+
+
+def _bag_files(
+    patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> list[Path]:
+    return [
+        (run.slide_folder(entry.id) / "bag.npy").resolve()
         for entry in patient.slides
         if entry.id in prepared and prepared[entry.id].usable
     ]
-    return open_bag(usable) if usable else None
 
 
 def learn(
@@ -106,7 +115,8 @@ def learn(
             encoder_weights,
             pooling_weights,
         )
-        from jecur.training.loop import LabeledBag, train_encoder  # noqa: PLC0415
+        from jecur.training.lesson import Lesson, learn_lesson  # noqa: PLC0415
+        from jecur.training.processes import join_processes  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise TrainingError(
             f"expected torch and timm for training, found no {error.name}; "
@@ -114,26 +124,24 @@ def learn(
             code="no-torch",
         ) from error
 
-    def labeled(outcome: DistinctOutcome) -> list[LabeledBag]:
-        sides = ((outcome.good, False), (outcome.poor, True))
-        bags = [(p, bag_of(p, prepared, run), poor) for side, poor in sides for p in side]
-        return [LabeledBag(p.id, bag, poor, p.months) for p, bag, poor in bags if bag is not None]
-
-    training, tuning = labeled(learners.training), labeled(learners.tuning)
-    trained = train_encoder(
-        training,
-        tuning,
-        study.training,
-        checkpoints=run.root / "checkpoints",
+    lesson = Lesson(
+        training=_examples(learners.training, prepared, run),
+        tuning=_examples(learners.tuning, prepared, run),
+        settings=study.training,
+        checkpoints=str((run.root / "checkpoints").resolve()),
         mark=mark,
+    )
+    trained, training = learn_lesson(
+        lesson,
         progress=progress,
         on_epoch=lambda state: _show_curve(state.curve, run, progress),
+        processes=join_processes(),
     )
-    used = {bag.patient for bag in (*training, *tuning)}
+    used = {example.patient for example in (*lesson.training, *lesson.tuning)}
     counts = {
         "n_good": sum(not bag.recurred for bag in training),
         "n_poor": sum(bag.recurred for bag in training),
-        "n_tuning": len(tuning),
+        "n_tuning": len(lesson.tuning),
         "n_tiles": sum(len(bag.bag) for bag in training),
     }
     nuclei = NucleiModel.load(study.nuclei, threads=1)
@@ -159,6 +167,21 @@ def learn(
     )
     run.mark_stage("learning", mark)
     return path
+
+
+def _examples(
+    outcome: DistinctOutcome, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> "tuple[Example, ...]":
+    """Patients of one side with a bag, the good ones first."""
+    from jecur.training.lesson import Example  # noqa: PLC0415
+
+    sides = ((outcome.good, False), (outcome.poor, True))
+    files = [(p, _bag_files(p, prepared, run), poor) for side, poor in sides for p in side]
+    return tuple(
+        Example(p.id, tuple(str(path) for path in paths), poor, p.months)
+        for p, paths, poor in files
+        if paths
+    )
 
 
 def _show_curve(

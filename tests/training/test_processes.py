@@ -25,15 +25,16 @@ paper = TrainingSettings(
     settle_offset=False,
 )
 cox = msgspec.structs.replace(paper, loss="cox", pooling="noisy-and")
+gated = msgspec.structs.replace(paper, pooling="attention", pooling_hidden=4)
 with joined_processes() as processes:
     training = [
         LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))
         for p in sorted(bags.iterdir())
     ]
     weights = []
-    for settings in (paper, cox):
+    for name, settings in (("paper", paper), ("cox", cox), ("gated", gated)):
         trained = train_encoder(
-            training, training[:2], settings, checkpoints=out / "checkpoints", mark=settings.loss,
+            training, training[:2], settings, checkpoints=out / "checkpoints", mark=name,
             progress=SilentProgress(), processes=processes,
         )
         weights += [v.double().flatten() for v in trained.encoder.state_dict().values()]
@@ -73,9 +74,6 @@ def test_two_processes_learn_the_weights_of_one(tmp_path):
     (alone,) = _run(bags, tmp_path / "one", 1)
     first, second = _run(bags, tmp_path / "two", 2)
     assert np.array_equal(first, second)
-    assert np.linalg.norm(first - alone) < 1e-6 * np.linalg.norm(alone)
-    paper = len(alone) // 2  # the recipe of the paper; Cox has one number more, a threshold
-    assert np.abs(first - alone)[:paper].max() < 1e-5
-    # Where a gradient is nil up to rounding, Adam makes a step of what rounding left.
-    assert np.abs(first - alone)[paper:].max() < 1e-3
+    # The same packs of tiles, summed in float64: rounding is all that could differ.
+    assert np.abs(first - alone).max() < 1e-6
     assert len(list((tmp_path / "two" / "checkpoints" / "cox").iterdir())) == 2

@@ -22,6 +22,7 @@ __all__ = [
     "console",
     "cores",
     "errors",
+    "leading",
 ]
 
 OK, BUG, USER_ERROR, SOME_FAILED = 0, 1, 2, 3
@@ -91,3 +92,26 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def leading() -> Iterator[bool]:
+    """Whether this process leads: alone, always; under torchrun the first does.
+
+    The others do not run the block's work: they learn along, and find False when all is learnt.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield True
+        return
+    from jecur.training.lesson import assist, dismiss
+    from jecur.training.processes import leave_processes
+
+    try:
+        if int(os.environ.get("RANK", "0")) > 0:
+            assist()
+            yield False
+        else:
+            yield True
+            dismiss()  # not after an error: then the launcher ends the others
+    finally:
+        leave_processes()

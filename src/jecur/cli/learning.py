@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, leading
 
 __all__ = ["crossval", "train"]
 
@@ -27,7 +27,8 @@ def train(
 ) -> int:
     """Learn the model of a study and stop there: nobody is scored, nothing is reported.
 
-    `jecur run` with the same --out goes on from here.
+    `jecur run` with the same --out goes on from here. Several processes share the learning:
+    torchrun --nproc-per-node 2 -m jecur train ...
 
     Example: jecur train my-study/study.toml --out my-study/run
 
@@ -50,7 +51,9 @@ def train(
     from jecur.settings import read_study
 
     settings = read_study(study, preset=preset)
-    with RichProgress() as progress:
+    with leading() as leads, RichProgress() as progress:
+        if not leads:
+            return OK
         model, ready = train_study(
             settings,
             study.resolve().parent,
@@ -141,7 +144,9 @@ def crossval(
     except msgspec.ValidationError as error:
         raise SettingsError(f"{error}; correct that option") from error
     settings = read_study(study)
-    with RichProgress() as progress:
+    with leading() as leads, RichProgress() as progress:
+        if not leads:
+            return OK
         found = crossvalidate(
             settings,
             study.resolve().parent,

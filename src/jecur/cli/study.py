@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, leading
 
 if TYPE_CHECKING:
     from jecur.cohort.cohort import SlideEntry
@@ -55,7 +55,9 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
     from jecur.settings import read_study
 
     settings = read_study(study)
-    with RichProgress() as progress:
+    with leading() as leads, RichProgress() as progress:
+        if not leads:
+            return OK
         findings = run_study(
             settings,
             study.resolve().parent,

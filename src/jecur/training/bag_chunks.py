@@ -52,6 +52,12 @@ class BagChunks(Sequence[Tensor]):
     def __len__(self) -> int:
         return math.ceil(len(self.chosen) / self.size)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tiles of each chunk."""
+        n = len(self.chosen)
+        return [min(self.size, n - start) for start in range(0, n, self.size)]
+
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
     @overload

@@ -7,18 +7,19 @@ output; what the pooling learns gets its gradient here. Second pass: each chunk 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from jecur.training.bag_chunks import BagChunks
 from jecur.training.processes import ALONE, Place, Processes
 
 __all__ = ["accumulate_cohort_gradient"]
 
 
-Pack = tuple[list[Place], list[int], Tensor]
-"""Which chunks, how many tiles of each, and all their tiles."""
+Pack = list[Place]
+"""Chunks that go through the network together."""
 
 
 def accumulate_cohort_gradient(
@@ -31,6 +32,9 @@ def accumulate_cohort_gradient(
 ) -> tuple[float, list[Tensor]]:
     """Add the gradient of a loss of several bags to the parameters.
 
+    The packs of chunks do not depend on the number of processes, and their gradients are summed in
+    float64: several processes come to what one comes to, in nearly every case to the last bit.
+
     Parameters
     ----------
     encoder
@@ -41,7 +45,7 @@ def accumulate_cohort_gradient(
         Outputs of all tiles of each bag -> scalar loss; what it learns itself (a pooling) gets its
         gradient in every process alike.
     processes
-        Share the chunks among them; each ends with the gradient of all. Gradients must be empty.
+        Share the packs among them; each ends with the gradient of all.
     at_once
         Chunks of small bags go through the encoder together, up to so many tiles.
 
@@ -50,17 +54,18 @@ def accumulate_cohort_gradient(
     tuple of float and list of Tensor
         The loss, and the outputs it was computed from.
     """
-    places: list[Place] = [(b, c) for b, chunks in enumerate(bags) for c in range(len(chunks))]
-    mine = places[processes.rank :: processes.n]
-    packs = _packs(bags, mine, at_once)
-    start = list(islice(packs, 2))
-    whole = processes.n == 1 and len(start) < 2  # its graph fits: one pass is enough
+    lengths = {
+        (b, c): length for b, chunks in enumerate(bags) for c, length in enumerate(_lengths(chunks))
+    }
+    packs = _packs(lengths, at_once)
+    mine = packs[processes.rank :: processes.n]
+    whole = processes.n == len(packs) == 1  # its graph fits: one pass is enough
     own: dict[Place, Tensor] = {}
     with torch.set_grad_enabled(whole):
-        for group, lengths, tiles in chain(start, packs):
-            own |= dict(zip(group, torch.split(encoder(tiles), lengths), strict=True))
-    del start
-    parts = processes.share(own, places)
+        for pack in mine:
+            found = encoder(_tiles(bags, pack))
+            own |= zip(pack, torch.split(found, [lengths[p] for p in pack]), strict=True)
+    parts = processes.share(own, list(lengths))
     outputs = [
         torch.cat([parts[b, c] for c in range(len(chunks))]) for b, chunks in enumerate(bags)
     ]
@@ -69,39 +74,68 @@ def accumulate_cohort_gradient(
     loss = loss_of_outputs(outputs)
     torch.autograd.backward(loss)
     if not whole:
-        slopes = _slopes(outputs, bags, parts)
-        for group, _, tiles in _packs(bags, mine, at_once):
-            torch.autograd.backward(encoder(tiles), torch.cat([slopes[p] for p in group]))
-        processes.sum_gradients(encoder)
+        slopes = _slopes(outputs, bags, lengths)
+        with _summed_exactly(encoder, processes) as add:
+            for pack in mine:
+                slope = torch.cat([slopes[p] for p in pack])
+                torch.autograd.backward(encoder(_tiles(bags, pack)), slope)
+                add()
     return float(loss.detach()), [found.detach() for found in outputs]
 
 
-def _packs(
-    bags: Sequence[Sequence[Tensor]], places: Sequence[Place], at_once: int
-) -> Iterator[Pack]:
-    """Read chunks in order and join those that fit together."""
-    group: list[Place] = []
-    tiles: list[Tensor] = []
-    n_tiles = 0
-    for bag, chunk in places:
-        more = bags[bag][chunk]
-        if group and n_tiles + len(more) > at_once:
-            yield group, [len(t) for t in tiles], torch.cat(tiles)
-            group, tiles, n_tiles = [], [], 0
-        group.append((bag, chunk))
-        tiles.append(more)
-        n_tiles += len(more)
-    if group:
-        yield group, [len(t) for t in tiles], torch.cat(tiles) if len(tiles) > 1 else tiles[0]
+def _lengths(chunks: Sequence[Tensor]) -> list[int]:
+    return chunks.lengths if isinstance(chunks, BagChunks) else [len(chunk) for chunk in chunks]
+
+
+def _packs(lengths: Mapping[Place, int], at_once: int) -> list[Pack]:
+    """Join chunks in order while they fit together."""
+    packs: list[Pack] = []
+    room = 0
+    for place, length in lengths.items():
+        if packs and length <= room:
+            packs[-1].append(place)
+        else:
+            packs.append([place])
+            room = at_once
+        room -= length
+    return packs
+
+
+def _tiles(bags: Sequence[Sequence[Tensor]], pack: Pack) -> Tensor:
+    tiles = [bags[b][c] for b, c in pack]
+    return torch.cat(tiles) if len(tiles) > 1 else tiles[0]
+
+
+@contextmanager
+def _summed_exactly(encoder: nn.Module, processes: Processes) -> Iterator[Callable[[], None]]:
+    """Sum gradients over packs and processes in float64; what was there before is kept."""
+    learnt = [p for p in encoder.parameters() if p.requires_grad]
+    before = [p.grad for p in learnt]
+    totals: list[Tensor | None] = [None] * len(learnt)
+    for parameter in learnt:
+        parameter.grad = None
+
+    def add() -> None:
+        for k, parameter in enumerate(learnt):
+            if parameter.grad is not None:
+                old, more = totals[k], parameter.grad.double()
+                totals[k] = more if old is None else old.add_(more)
+                parameter.grad = None
+
+    yield add
+    summed = processes.sum_gradients(learnt, totals)
+    for parameter, total, grad in zip(learnt, summed, before, strict=True):
+        more = None if total is None else total.to(parameter.dtype)
+        parameter.grad = grad if more is None else more if grad is None else grad + more
 
 
 def _slopes(
-    outputs: Sequence[Tensor], bags: Sequence[Sequence[Tensor]], parts: Mapping[Place, Tensor]
+    outputs: Sequence[Tensor], bags: Sequence[Sequence[Tensor]], lengths: Mapping[Place, int]
 ) -> dict[Place, Tensor]:
     """Slope of the loss at the outputs of each chunk."""
     found: dict[Place, Tensor] = {}
     for b, (output, chunks) in enumerate(zip(outputs, bags, strict=True)):
         slope = torch.zeros_like(output) if output.grad is None else output.grad
-        lengths = [len(parts[b, c]) for c in range(len(chunks))]
-        found |= {(b, c): piece for c, piece in enumerate(torch.split(slope, lengths))}
+        parts = torch.split(slope, [lengths[b, c] for c in range(len(chunks))])
+        found |= {(b, c): piece for c, piece in enumerate(parts)}
     return found

@@ -100,8 +100,8 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
     encoder, objective = build_model(training, settings)
     if not settings.encoder_learns:
         training, tuning = (
-            _described(encoder, training, settings),
-            _described(encoder, tuning, settings),
+            [_described(encoder, example, settings, processes) for example in side]
+            for side in (training, tuning)
         )
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
@@ -158,17 +158,27 @@ def build_model(
 
 @torch.no_grad()
 def _described(
-    encoder: BagModel, bags: Sequence[LabeledBag], settings: TrainingSettings
-) -> list[LabeledBag]:
-    """Describe all tiles once: bags of features, 5 kB a tile for MobileNetV2, in memory."""
+    encoder: BagModel, example: LabeledBag, settings: TrainingSettings, processes: Processes
+) -> LabeledBag:
+    """Describe all tiles of a bag once, 5 kB a tile for MobileNetV2, in memory."""
+    found = _of_every_tile(encoder, encoder.features, example.bag, settings, processes)
+    return replace(example, bag=Bag((found.float().numpy(),)))
+
+
+def _of_every_tile(
+    encoder: BagModel,
+    look: Callable[[Tensor], Tensor],
+    bag: Bag,
+    settings: TrainingSettings,
+    processes: Processes,
+) -> Tensor:
+    """Look at all tiles of a bag, each process at its share of the chunks; on the CPU."""
     encoder.eval()
-    described = []
-    for example in bags:
-        every = np.arange(len(example.bag))
-        chunks = BagChunks(example.bag, every, encoder.channels, settings.chunk_size)
-        found = torch.cat([encoder.features(chunk).cpu() for chunk in chunks]).float().numpy()
-        described.append(replace(example, bag=Bag((found,))))
-    return described
+    chunks = BagChunks(bag, np.arange(len(bag)), encoder.channels, settings.chunk_size)
+    places = [(0, c) for c in range(len(chunks))]
+    own = {place: look(chunks[place[1]]).cpu() for place in places[processes.rank :: processes.n]}
+    parts = processes.share(own, places)
+    return torch.cat([parts[place] for place in places])
 
 
 def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer:
@@ -270,11 +280,10 @@ def _settle(lesson: _Lesson) -> float:
 @torch.no_grad()
 def _outputs_of(lesson: _Lesson, bags: Sequence[LabeledBag]) -> list[Tensor]:
     """Score all tiles of each bag."""
-    encoder = lesson.encoder
-    encoder.eval()
-    outputs = []
-    for example in bags:
-        every = np.arange(len(example.bag))
-        chunks = BagChunks(example.bag, every, encoder.channels, lesson.settings.chunk_size)
-        outputs.append(torch.cat([encoder(chunk) for chunk in chunks]))
-    return outputs
+    encoder, settings = lesson.encoder, lesson.settings
+    return [
+        _of_every_tile(encoder, encoder, example.bag, settings, lesson.processes).to(
+            training_device()
+        )
+        for example in bags
+    ]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +30,10 @@ WORKING_UM_PER_PX = 128.0 / 224.0
 
 SCALE_OF_SPLIT = {"external_20x": 0.5}
 """Micrometers per pixel of splits not scanned at 0.25."""
+
+SCALE_OF_IMAGE = {f"TCGA-HE-{n}-01Z-00-DX1.png": 0.5 for n in (7128, 7129, 7130)}
+"""MoNuSeg fields published as 0.25 um/px whose nuclei, 11 to 12 px across where others have 17 to
+32, say 0.5: judged by size, the slides themselves were not seen."""
 
 CROP_SCALES = (0.5, 0.64, 0.8, 0.9, 1.0, 1.12, 1.25)
 """Magnifications at which training images are held; 0.5 makes a 40x nucleus look half as big."""
@@ -54,6 +59,8 @@ class Field:
     """(h, w), 0 = background, k = nucleus k."""
     cover: NDArray[np.float32]
     """(h, w) fraction of the pixel that is nucleus, in [0, 1]."""
+    seam: NDArray[np.float32]
+    """(h, w) fraction of the pixel that lies where one outlined nucleus touches another, in [0, 1]."""
 
 
 def read_fields(
@@ -122,20 +129,36 @@ def _read_field(data: Path, row: dict[str, str], um_per_px: float, shrink: int) 
         )
     labels = Image.fromarray(outlined.astype(np.int32))
     size = (round(image.width * factor), round(image.height * factor))
-    inside = Image.fromarray((outlined > 0).astype(np.float32))
+
+    def fraction(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        resized = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
+        clipped: NDArray[np.float32] = np.clip(np.asarray(resized), 0.0, 1.0)
+        return clipped
+
     return Field(
         name=Path(name).stem,
         rgb=np.asarray(image.resize(size, FILTERS[shrink])),
         labels=np.asarray(labels.resize(size, Image.Resampling.NEAREST)),
-        cover=np.clip(np.asarray(inside.resize(size, Image.Resampling.BOX)), 0.0, 1.0),
+        cover=fraction(outlined > 0),
+        seam=fraction(_seams(outlined)),
     )
 
 
+def _seams(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels of a nucleus beside a pixel of another one, (h, w)."""
+    named = labels.astype(np.int32)
+    lone = np.where(named == 0, np.iinfo(np.int32).max, named)  # background never is the lowest
+    highest = ndimage.maximum_filter(named, size=3)
+    lowest = ndimage.minimum_filter(lone, size=3)
+    seams: NDArray[np.bool_] = (named > 0) & (highest != lowest)
+    return seams
+
+
 def _mpp(row: dict[str, str]) -> float:
-    """Micrometers per pixel of an image: its own column, or the split's."""
+    """Micrometers per pixel of an image: its own column, or what is known of the image or split."""
     stated = (row.get("mpp") or "").strip()
     if not stated:
-        return SCALE_OF_SPLIT.get(row["split"], 0.25)
+        return SCALE_OF_IMAGE.get(row["image"], SCALE_OF_SPLIT.get(row["split"], 0.25))
     try:
         value = float(stated)
     except ValueError:
@@ -158,12 +181,21 @@ class CropSource:
         See `read_fields`.
     side
         Side of a crop, pixels; smaller than the smallest image at the smallest magnification.
+    um_per_px
+        Scale of a crop at magnification 1.
     """
 
-    def __init__(self, data: Path, split: str, *, side: int = 192) -> None:
+    def __init__(
+        self,
+        data: Path,
+        split: str,
+        *,
+        side: int = 192,
+        um_per_px: float = WORKING_UM_PER_PX,
+    ) -> None:
         self.side = side
         self.levels = [
-            read_fields(data, split, um_per_px=WORKING_UM_PER_PX / scale, shrink=k % len(FILTERS))
+            read_fields(data, split, um_per_px=um_per_px / scale, shrink=k % len(FILTERS))
             for k, scale in enumerate(CROP_SCALES)
         ]
         smallest = min(min(field.cover.shape) for level in self.levels for field in level)
@@ -172,9 +204,9 @@ class CropSource:
                 f"expected crops of at most {smallest} px, found {side}; choose a smaller side"
             )
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Draw n crops: colors (n, 3, side, side) float32 in [0, 255], cover (n, side, side)."""
-        colors, covers = [], []
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw n crops: colors (n, 3, side, side) in [0, 255], cover and seam (n, side, side)."""
+        colors, covers, seams = [], [], []
         for level in rng.choice(len(CROP_SCALES), size=n, p=CROP_SCALE_WEIGHTS):
             fields = self.levels[level]
             field = fields[rng.integers(len(fields))]
@@ -183,8 +215,9 @@ class CropSource:
             turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
             colors.append(_turn(field.rgb[window], turns, mirror))
             covers.append(_turn(field.cover[window], turns, mirror))
+            seams.append(_turn(field.seam[window], turns, mirror))
         rgb = torch.from_numpy(np.stack(colors)).permute(0, 3, 1, 2).float()
-        return rgb, torch.from_numpy(np.stack(covers))
+        return rgb, torch.from_numpy(np.stack(covers)), torch.from_numpy(np.stack(seams))
 
 
 def _turn(array: NDArray[T], turns: int, mirror: bool) -> NDArray[T]:

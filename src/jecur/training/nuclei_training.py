@@ -25,7 +25,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from jecur.errors import TrainingError
-from jecur.training.nuclei_data import CropSource, Field, perturb_colors, read_fields
+from jecur.training.nuclei_data import (
+    WORKING_UM_PER_PX,
+    CropSource,
+    Field,
+    perturb_colors,
+    read_fields,
+)
 from jecur.training.unet import DiceForm, NucleiUNet, segmentation_loss
 
 __all__ = ["NucleiFit", "NucleiTrainingSettings", "fit_nuclei"]
@@ -37,14 +43,16 @@ CHECKPOINT = "checkpoint.safetensors"
 class NucleiTrainingSettings:
     """How the network is fitted; every number that can change it."""
 
-    widths: tuple[int, int, int, int] = (32, 48, 96, 128)
-    """Channels at 1/2, 1/4, 1/8, 1/16 of the resolution."""
+    widths: tuple[int, ...] = (32, 48, 96, 128)
+    """Channels at 1/2, 1/4, 1/8, 1/16, ... of the resolution."""
+    um_per_px: float = WORKING_UM_PER_PX
+    """Scale at which the network sees tissue. A run takes networks of the working scale only."""
     steps: int = 2600
     """Weight updates."""
     batch_size: int = 16
     """Crops a step."""
     crop_px: int = 192
-    """Side of a crop; a multiple of 16."""
+    """Side of a crop; a multiple of 2 to the number of widths."""
     learning_rate: float = 2e-3
     """Peak of the one-cycle schedule (AdamW)."""
     weight_decay: float = 1e-2
@@ -55,6 +63,9 @@ class NucleiTrainingSettings:
     """Form of the Dice loss."""
     cross_entropy_weight: float = 0.5
     """0 trains on Dice alone, as the paper did."""
+    seam_weight: float = 0.0
+    """Above 0, the line along which two outlined nuclei touch is background to be learnt, and its
+    cross-entropy counts this many times more: nuclei part, Dice pays."""
     evaluate_every: int = 250
     """Steps between looks at the validation fields; a checkpoint is written at each."""
     bfloat16: bool = True
@@ -96,8 +107,8 @@ def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> Nucle
     """
     torch.manual_seed(settings.seed)
     state = _State(settings, out / CHECKPOINT)
-    crops = CropSource(data, "train", side=settings.crop_px)
-    fields = read_fields(data, "val")
+    crops = CropSource(data, "train", side=settings.crop_px, um_per_px=settings.um_per_px)
+    fields = read_fields(data, "val", um_per_px=settings.um_per_px)
     losses: list[float] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
@@ -122,16 +133,17 @@ def mean_dice(network: NucleiUNet, fields: list[Field]) -> float:
         for field in fields:
             rgb = torch.from_numpy(field.rgb.copy()).permute(2, 0, 1)[None].float()
             h, w = field.cover.shape
-            padded = functional.pad(rgb, (0, -w % 16, 0, -h % 16), mode="reflect")
+            sides = (0, -w % network.stride, 0, -h % network.stride)
+            padded = functional.pad(rgb, sides, mode="reflect")
             inside = (network(padded / 127.5 - 1.0)[0, :h, :w] >= 0).numpy()
             truth = field.cover >= 0.5
             scores.append(2 * (inside & truth).sum() / max(inside.sum() + truth.sum(), 1))
     return float(np.mean(scores))
 
 
-def _draw(crops: CropSource, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    rgb, cover = crops.draw(n, rng)
-    return perturb_colors(rgb, rng) / 127.5 - 1.0, cover
+def _draw(crops: CropSource, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    rgb, cover, seam = crops.draw(n, rng)
+    return perturb_colors(rgb, rng) / 127.5 - 1.0, cover, seam
 
 
 class _State:
@@ -153,7 +165,7 @@ class _State:
         if path.is_file():
             self._resume()
 
-    def update(self, rgb: Tensor, cover: Tensor) -> float:
+    def update(self, rgb: Tensor, cover: Tensor, seam: Tensor) -> float:
         """One step on one batch; returns the loss."""
         settings = self.settings
         for group in self.optimizer.param_groups:
@@ -167,6 +179,8 @@ class _State:
             cover,
             form=settings.dice,
             cross_entropy_weight=settings.cross_entropy_weight,
+            seam=seam if settings.seam_weight else None,
+            seam_weight=settings.seam_weight,
         )
         if not math.isfinite(loss.item()):
             raise TrainingError(

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
-__all__ = ["ALONE", "Place", "Processes", "joined_processes"]
+__all__ = [
+    "ALONE",
+    "Place",
+    "Processes",
+    "join_processes",
+    "joined_processes",
+    "leave_processes",
+]
 
 PATIENCE = timedelta(days=7)
 """How long the others wait for the first, which may be preparing slides."""
@@ -47,6 +54,19 @@ class Processes:
         if self.n > 1:
             distributed.barrier()
 
+    def tell(self, said: bytes = b"") -> bytes:
+        """Hear in every process what the first one says; what the others pass is not looked at."""
+        if self.n == 1:
+            return said
+        length = torch.tensor(len(said))
+        distributed.broadcast(length, 0)
+        text = torch.zeros(int(length), dtype=torch.uint8)
+        if self.rank == 0:
+            text = torch.tensor(list(said), dtype=torch.uint8)
+        if len(text):
+            distributed.broadcast(text, 0)
+        return bytes(text.tolist())
+
     def share(
         self, parts: Mapping[Place, Tensor], places: Sequence[Place]
     ) -> Mapping[Place, Tensor]:
@@ -71,41 +91,60 @@ class Processes:
             for place, piece in zip(places, pieces, strict=True)
         }
 
-    def sum_gradients(self, model: nn.Module) -> None:
-        """Replace each gradient by its sum over processes; a pooling's is the same in all already."""
+    def sum_gradients(
+        self, parameters: Sequence[Tensor], totals: Sequence[Tensor | None]
+    ) -> Sequence[Tensor | None]:
+        """Sum each parameter's float64 gradient over processes; None is a gradient nobody has."""
         if self.n == 1:
-            return
-        shared = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and not name.startswith("pooling.")
-        ]
-        for parameter in shared:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        flat = torch.cat([p.grad.flatten() for p in shared if p.grad is not None])
+            return totals
+        here = torch.tensor([float(t is not None) for t in totals])
+        distributed.all_reduce(here)
+        wanted = [k for k, n in enumerate(here.tolist()) if n > 0]
+        flat = torch.cat(
+            [
+                torch.zeros(parameters[k].numel(), dtype=torch.float64, device=parameters[k].device)
+                if (total := totals[k]) is None
+                else total.flatten()
+                for k in wanted
+            ]
+        )
         distributed.all_reduce(flat)
-        pieces = torch.split(flat, [p.numel() for p in shared])
-        for parameter, piece in zip(shared, pieces, strict=True):
-            parameter.grad = piece.view_as(parameter).clone()
+        pieces = torch.split(flat, [parameters[k].numel() for k in wanted])
+        summed = dict(zip(wanted, pieces, strict=True))
+        return [
+            summed[k].view_as(parameter) if k in summed else None
+            for k, parameter in enumerate(parameters)
+        ]
 
 
 ALONE = Processes()
 """One process."""
 
 
-@contextmanager
-def joined_processes() -> Iterator[Processes]:
-    """Join the processes that a launcher started; one alone if there was no launcher."""
+def join_processes() -> Processes:
+    """Join the processes that a launcher started, once; one alone if there was no launcher."""
     n = int(os.environ.get("WORLD_SIZE", "1"))
     if n <= 1:
-        yield ALONE
-        return
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
-    try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size())
-    finally:
+        return ALONE
+    if not distributed.is_initialized():
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+        distributed.init_process_group(backend, timeout=PATIENCE)
+    return Processes(distributed.get_rank(), distributed.get_world_size())
+
+
+def leave_processes() -> None:
+    """Undo `join_processes`."""
+    if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
+    """Join for the length of a block."""
+    try:
+        yield join_processes()
+    finally:
+        leave_processes()

@@ -11,6 +11,8 @@ References
 .. [2] F. Milletari, N. Navab, S.-A. Ahmadi. V-Net. 3DV 2016. arXiv:1606.04797
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -47,40 +49,44 @@ class NucleiUNet(nn.Module):
     Parameters
     ----------
     widths
-        Channels at 1/2, 1/4, 1/8 and 1/16 of the input's resolution.
+        Channels at 1/2, 1/4, 1/8, ... of the input's resolution, two levels or more.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (32, 48, 96, 128)) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 48, 96, 128)) -> None:
         super().__init__()
-        a, b, c, d = widths
+        first, steps = widths[0], list(pairwise(widths))
+        if not steps:
+            raise TrainingError(
+                f"expected widths of two levels or more, found {tuple(widths)}; name more"
+            )
         self.stem = nn.Sequential(
-            nn.Conv2d(3, a, 6, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(a),
+            nn.Conv2d(3, first, 6, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(first),
             nn.ReLU(inplace=True),
         )
-        self.encode1 = _convolution(a, a)
-        self.encode2 = _block(a, b)
-        self.encode3 = _block(b, c)
-        self.encode4 = _block(c, d)
-        self.narrow3 = nn.Conv2d(d, c, 1)
-        self.narrow2 = nn.Conv2d(c, b, 1)
-        self.narrow1 = nn.Conv2d(b, a, 1)
-        self.decode3 = _block(c, c)
-        self.decode2 = _block(b, b)
-        self.decode1 = _convolution(a, a)
-        self.head = nn.Conv2d(a, 4, 3, padding=1)
+        self.encode = nn.ModuleList([_convolution(first, first)])
+        self.encode.extend(_block(a, b) for a, b in steps)
+        self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in steps)
+        self.decode = nn.ModuleList([_convolution(first, first)])
+        self.decode.extend(_block(a, a) for a, _ in steps[1:])
+        self.head = nn.Conv2d(first, 4, 3, padding=1)
+
+    @property
+    def stride(self) -> int:
+        """Sides of the input are multiples of this: 2 to the number of levels."""
+        return int(2 ** len(self.encode))
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """Map (n, 3, h, w) in [-1, 1] to logits (n, h, w); h and w multiples of 16."""
-        x1 = self.encode1(self.stem(rgb))  # (n, a, h/2, w/2)
-        x2 = self.encode2(functional.max_pool2d(x1, 2))  # (n, b, h/4, w/4)
-        x3 = self.encode3(functional.max_pool2d(x2, 2))  # (n, c, h/8, w/8)
-        x4 = self.encode4(functional.max_pool2d(x3, 2))  # (n, d, h/16, w/16)
-        y = self.decode3(x3 + _twice(self.narrow3(x4)))  # (n, c, h/8, w/8)
-        y = self.decode2(x2 + _twice(self.narrow2(y)))  # (n, b, h/4, w/4)
-        y = self.decode1(x1 + _twice(self.narrow1(y)))  # (n, a, h/2, w/2)
-        y = functional.pixel_shuffle(self.head(y), 2)  # (n, 1, h, w)
-        return y[:, 0]  # (n, h, w)
+        """Map (n, 3, h, w) in [-1, 1] to logits (n, h, w); h and w multiples of `stride`."""
+        y, skips = self.encode[0](self.stem(rgb)), []  # (n, widths[0], h/2, w/2)
+        for encode in self.encode[1:]:
+            skips.append(y)
+            y = encode(functional.max_pool2d(y, 2))  # (n, widths[k], h/2^k, w/2^k)
+        for skip, narrow, decode in zip(
+            reversed(skips), reversed(self.narrow), reversed(self.decode), strict=True
+        ):
+            y = decode(skip + _twice(narrow(y)))
+        return functional.pixel_shuffle(self.head(y), 2)[:, 0]  # (n, h, w)
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -131,7 +137,13 @@ def dice_loss(
 
 
 def segmentation_loss(
-    logits: Tensor, target: Tensor, *, form: DiceForm = "stable", cross_entropy_weight: float = 0.5
+    logits: Tensor,
+    target: Tensor,
+    *,
+    form: DiceForm = "stable",
+    cross_entropy_weight: float = 0.5,
+    seam: Tensor | None = None,
+    seam_weight: float = 0.0,
 ) -> Tensor:
     """Dice loss plus ``cross_entropy_weight`` times the mean binary cross-entropy, a scalar.
 
@@ -145,10 +157,19 @@ def segmentation_loss(
         See `dice_loss`.
     cross_entropy_weight
         0 gives the paper's loss, Dice alone.
+    seam
+        (n, h, w) in [0, 1]: fraction of the pixel on the line between two touching nuclei. It is
+        taken out of the target, and the pixel's cross-entropy is multiplied by
+        ``1 + seam_weight * seam`` (a short form of the border weights of [1]_).
+    seam_weight
+        Not below 0.
     """
     logits = logits.float()
+    if seam is not None:
+        target = (target - seam).clamp(min=0.0)
     loss = dice_loss(torch.sigmoid(logits), target, form=form)
     if cross_entropy_weight == 0.0:
         return loss
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target)
+    weight = None if seam is None else 1.0 + seam_weight * seam
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, weight)
     return loss + cross_entropy_weight * cross_entropy
