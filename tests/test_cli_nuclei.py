@@ -175,3 +175,37 @@ def test_features_of_a_run_lie_beside_its_bags(tmp_path):
     assert (table["n_nuclei"] > 3).all()
     assert {"neighbor_um", "orientation_entropy", "lymphocyte_like"} <= set(table.columns)
     assert run(["nuclei", "features", str(folder)]) == USER_ERROR
+
+
+def test_train_takes_its_options_and_states_them_in_the_card(data, capsys):
+    pytest.importorskip("torch", reason="training needs jecur[train]")
+    table = data / "split.csv"
+    table.write_text(table.read_text().replace("f0.png,val", "f0.png,train"))
+    out = data / "out"
+    options = ["--widths", "4", "4", "--steps", "2", "--crop-px", "16", "--batch-size", "2"]
+    options += ["--dice", "literal", "--um-per-px", "0.4", "--seam-weight", "3", "--seed", "7"]
+    assert (
+        run(["nuclei", "train", str(data), "--out", str(out), *options, "--license", "ours"]) == OK
+    )
+    card = json.loads((out / "nuclei_unet.json").read_text())
+    assert capsys.readouterr().out.strip() == str(out / "nuclei_unet.onnx")
+    assert (card["um_per_px"], card["widths"], card["data"]["license"]) == (0.4, [4, 4], "ours")
+    stated = {k: card["training"][k] for k in ("dice", "seam_weight", "seed", "steps")}
+    assert stated == {"dice": "literal", "seam_weight": 3.0, "seed": 7, "steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--um-per-px", "9"], "0.05 to 2"),
+        (["--crop-px", "100"], "multiple of 16"),
+        (["--widths", "8"], "two to five levels"),
+    ],
+)
+def test_options_that_cannot_train_are_refused(data, capsys, option, said):
+    pytest.importorskip("torch", reason="training needs jecur[train]")
+    table = data / "split.csv"
+    table.write_text(table.read_text().replace("f0.png,val", "f0.png,train"))
+    command = ["nuclei", "train", str(data), "--out", str(data / "out"), *option]
+    assert run(command) == USER_ERROR
+    assert said in " ".join(capsys.readouterr().err.split())

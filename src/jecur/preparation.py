@@ -157,7 +157,15 @@ class PreparedSlide:
 
 
 def recipe_of_study(study: StudySettings) -> Recipe:
-    """Recipe of a study that trains its own model, with the built-in stain reference."""
+    """Recipe of a study that trains its own model, with the built-in stain reference.
+
+    Raises
+    ------
+    NucleiModelError
+        If the study's nuclei network cannot be used, or sees tissue at another scale.
+    """
+    network = NucleiModel.load(study.nuclei, threads=1)
+    network.require_working_scale()
     return Recipe(
         tissue=study.tissue,
         tiling=study.tiling,
@@ -165,7 +173,7 @@ def recipe_of_study(study: StudySettings) -> Recipe:
         stain=study.stain,
         stain_reference=builtin_reference().to_dict(),
         nuclei=study.nuclei,
-        nuclei_sha256=NucleiModel.load(study.nuclei, threads=1).sha256,
+        nuclei_sha256=network.sha256,
         annotations=study.annotations,
     )
 

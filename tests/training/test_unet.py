@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="training needs jecur[train]")
 
-from jecur.errors import TrainingError  # noqa: E402
+from jecur.errors import NucleiModelError, TrainingError  # noqa: E402
+from jecur.nuclei import agreement as nuclei_agreement  # noqa: E402
 from jecur.nuclei.segmentation import NucleiModel  # noqa: E402
+from jecur.settings import NucleiSettings  # noqa: E402
 from jecur.training import nuclei_training  # noqa: E402
 from jecur.training.nuclei_data import CropSource, perturb_colors, read_fields  # noqa: E402
 from jecur.training.nuclei_evaluation import bootstrap_mean, evaluate_nuclei  # noqa: E402
@@ -117,6 +120,15 @@ def test_cross_entropy_is_added_with_its_weight():
     assert one - alone == pytest.approx(torch.log1p(torch.exp(-logits)).mean().item(), rel=1e-4)
 
 
+def test_a_seam_is_background_that_weighs_more():
+    logits, target = torch.zeros(1, 2, 2), torch.ones(1, 2, 2)
+    seam = torch.tensor([[[0.0, 0.0], [0.0, 1.0]]])
+    # p = 1/2 everywhere; the target keeps three of four pixels: sum py = 1.5, sum p = 2, sum y = 3
+    expected = 1 - (2 * 1.5 + 1) / (2 + 3 + 1) + 0.5 * np.log(2) * (3 + 5) / 4
+    found = segmentation_loss(logits, target, seam=seam, seam_weight=4.0)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_probability_and_target_of_different_shape_are_refused():
     with pytest.raises(TrainingError, match="one shape"):
         dice_loss(torch.zeros(2, 4), torch.zeros(2, 1))
@@ -135,6 +147,17 @@ def test_the_network_keeps_the_size_and_sees_every_pixel():
     assert (rgb.grad.abs().sum(dim=1) > 0).all()
 
 
+@pytest.mark.parametrize("widths", [(4, 6), (4, 4, 8, 8, 8)])
+def test_the_network_may_have_any_depth(widths):
+    network = NucleiUNet(widths).eval()
+    side = 2 * network.stride
+    assert network.stride == 2 ** len(widths)
+    assert network(torch.randn(1, 3, side, side)).shape == (1, side, side)
+    assert export_nuclei(network)[1] < 1e-5
+    with pytest.raises(TrainingError, match="two to five levels"):
+        NucleiUNet(widths[:1])
+
+
 def test_the_exported_network_agrees_with_torch():
     torch.manual_seed(0)
     onnx_bytes, difference = export_nuclei(NucleiUNet((8, 8, 8, 8)))
@@ -148,7 +171,7 @@ def test_integers_keep_the_contract_and_nearly_the_probabilities(drawn_data):
     torch.manual_seed(0)
     floats, _ = export_nuclei(NucleiUNet())
     tiles = calibration_tiles(read_fields(drawn_data, "train"), rng=np.random.default_rng(0))
-    assert tiles.shape == (6, 80, 80, 3)
+    assert tiles.shape == (6, 64, 64, 3)
     integers = quantize_nuclei(floats, tiles)
     assert len(integers) < 0.35 * len(floats)
     before, after = (
@@ -160,7 +183,7 @@ def test_integers_keep_the_contract_and_nearly_the_probabilities(drawn_data):
 
 def test_calibration_refuses_fields_smaller_than_a_stride(drawn_data):
     (field,) = read_fields(drawn_data, "val", um_per_px=4.0)
-    with pytest.raises(TrainingError, match="16 px for calibration, found 12"):
+    with pytest.raises(TrainingError, match="32 px for calibration, found 12"):
         calibration_tiles([field], rng=np.random.default_rng(0))
 
 
@@ -179,8 +202,8 @@ def test_fields_are_read_at_the_working_scale(drawn_data):
 
 def test_crops_repeat_with_the_generator_and_keep_color_and_cover_together(drawn_data):
     source = CropSource(drawn_data, "train", side=32)
-    rgb, cover = source.draw(8, np.random.default_rng(3))
-    again, _ = source.draw(8, np.random.default_rng(3))
+    rgb, cover, _ = source.draw(8, np.random.default_rng(3))
+    again, _, _ = source.draw(8, np.random.default_rng(3))
     assert torch.equal(rgb, again)
     assert (rgb.shape, cover.shape) == ((8, 3, 32, 32), (8, 32, 32))
     blue = rgb[:, 0]  # nuclei are dark in red: full cover must be darker than none
@@ -207,6 +230,35 @@ def test_missing_data_are_named(tmp_path, drawn_data):
         read_fields(tmp_path, "train")
     with pytest.raises(TrainingError, match="split 'nowhere'"):
         read_fields(drawn_data, "nowhere")
+
+
+def test_seams_lie_where_outlined_nuclei_touch(drawn_data):
+    (field,) = read_fields(drawn_data, "test_same_organ", um_per_px=0.25)
+    beside = np.zeros(field.labels.shape, bool)
+    for axis in (0, 1):
+        for step in (-1, 1):
+            other = np.roll(field.labels, step, axis)
+            beside |= (field.labels > 0) & (other > 0) & (other != field.labels)
+    assert beside.any()
+    assert (field.seam[beside] == 1).all()
+    assert (field.cover[field.seam > 0] == 1).all()
+    assert (field.seam > 0).sum() < 2 * beside.sum()
+
+
+def test_images_published_at_a_wrong_scale_are_read_at_their_own(drawn_data, tmp_path):
+    shutil.copytree(drawn_data, tmp_path, dirs_exist_ok=True)
+    name = "TCGA-HE-7128-01Z-00-DX1.png"
+    for kind in ("images", "labels"):
+        (tmp_path / "drawn" / kind / "field2.png").rename(tmp_path / "drawn" / kind / name)
+    table = tmp_path / "split.csv"
+    table.write_text(table.read_text().replace("field2.png", name))
+    (field,) = read_fields(tmp_path, "val")
+    assert field.rgb.shape == (168, 168, 3)  # 192 px x 0.5 / 0.5714
+    header, *rows = table.read_text().split()
+    own = [row + (",0.25" if name in row else ",") for row in rows]
+    table.write_text("\n".join([header + ",mpp", *own]) + "\n")
+    (field,) = read_fields(tmp_path, "val")
+    assert field.rgb.shape == (84, 84, 3)
 
 
 # Training
@@ -275,6 +327,25 @@ def test_training_finds_drawn_nuclei_and_writes_a_network_with_its_card(drawn_da
     floats = (tmp_path / "nuclei_unet_float32.onnx").read_bytes()
     assert (floats == model.onnx_bytes) != quantization["used"]
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_finer_network_is_measured_and_used_at_its_scale(drawn_data, tmp_path):
+    fine = replace(SMALL, um_per_px=0.25, crop_px=64, seam_weight=2.0)
+    released = train_nuclei(drawn_data, tmp_path, fine, quantize=False)
+    model = NucleiModel.load(NucleiSettings(model=str(released.onnx)), threads=1)
+    assert model.um_per_px == pytest.approx(0.25)
+    (field,) = read_fields(drawn_data, "val", um_per_px=0.25)
+    truth = evaluate_nuclei(drawn_data, "val", model).fields[0].agreement
+    inside = model.probability(field.rgb[None])[0] >= 0.5
+    assert truth.dice == pytest.approx(nuclei_agreement.dice(inside, field.labels > 0), abs=1e-3)
+    with pytest.raises(NucleiModelError, match=r"0\.571 um/px, found one of 0\.250"):
+        model.require_working_scale()
+
+
+@pytest.mark.parametrize("wrong", [{"crop_px": 40}, {"steps": 0}, {"batch_size": 0}])
+def test_settings_that_cannot_train_are_refused(drawn_data, tmp_path, wrong):
+    with pytest.raises(TrainingError, match="correct that option"):
+        fit_nuclei(drawn_data, tmp_path, replace(SMALL, **wrong))
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(drawn_data, tmp_path):

@@ -1,7 +1,7 @@
 """Commands of the nuclei network."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.markup import escape
@@ -17,7 +17,20 @@ app.command(nuclei_app)
 
 
 @nuclei_app.command
-def train(data: Path, *, out: Path) -> int:
+def train(
+    data: Path,
+    *,
+    out: Path,
+    um_per_px: float = 128 / 224,
+    widths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
+    steps: int = 2600,
+    crop_px: int = 192,
+    batch_size: int = 16,
+    dice: Literal["stable", "literal"] = "stable",
+    seam_weight: float = 0.0,
+    seed: int = 0,
+    license: str = "not stated",
+) -> int:
     """Train the nuclei network on images with label images and a split.csv.
 
     Example: jecur nuclei train nuclei-data --out nuclei-model
@@ -28,10 +41,45 @@ def train(data: Path, *, out: Path) -> int:
         Folder with split.csv; see docs/nuclei.md.
     out
         Folder for checkpoints and the ONNX file with its card.
+    um_per_px
+        Scale at which it sees tissue. Runs take 0.571 alone; finer ones are for map and evaluate.
+    widths
+        Channels at 1/2, 1/4, 1/8, ... of the resolution; 32 48 96 128 if left out.
+    steps
+        Weight updates.
+    crop_px
+        Side of a training crop, pixels.
+    batch_size
+        Crops a step.
+    dice
+        Form of the Dice loss: stable, or literal as the paper prints it (Eq. 1).
+    seam_weight
+        Above 0, lines between touching nuclei are learnt as background, this many times stronger.
+    seed
+        Initial weights, crops, colors.
+    license
+        Of the data; goes into the card.
     """
+    from jecur.errors import SettingsError
     from jecur.training.nuclei_release import train_nuclei
+    from jecur.training.nuclei_training import NucleiTrainingSettings
 
-    console.print(str(train_nuclei(data, out).onnx), soft_wrap=True)
+    if not 0.05 <= um_per_px <= 2.0:
+        raise SettingsError(
+            f"expected --um-per-px from 0.05 to 2, found {um_per_px}; 0.571 is usual"
+        )
+    settings = NucleiTrainingSettings(
+        widths=tuple(widths or (32, 48, 96, 128)),
+        um_per_px=um_per_px,
+        steps=steps,
+        crop_px=crop_px,
+        batch_size=batch_size,
+        dice=dice,
+        seam_weight=seam_weight,
+        seed=seed,
+    )
+    released = train_nuclei(data, out, settings, provenance={"license": license})
+    console.print(str(released.onnx), soft_wrap=True)
     return OK
 
 
@@ -54,7 +102,7 @@ def map_(
     image
         Slide, or PNG or JPEG with --mpp.
     out
-        Folder for NAME_nuclei.tiff (uint8, probability x 255, 0.571 um/px) and NAME_overlay.png.
+        Folder for NAME_nuclei.tiff (uint8, probability x 255, at the network's scale) and NAME_overlay.png.
     mpp
         Micrometers per pixel, where the file does not say or is wrong.
     model

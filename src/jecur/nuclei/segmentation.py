@@ -1,8 +1,9 @@
 """The fourth channel: probability that a pixel is nucleus, from a small U-Net.
 
 The network is an ONNX file run by ONNX Runtime; no torch. Its contract, checked at load: one
-input, uint8 (n, h, w, 3) RGB at 0.571 um/px with h and w multiples of 16; one output, float32
-(n, h, w) in [0, 1]. Scaling of the colors is part of the graph.
+input, uint8 (n, h, w, 3) RGB with h and w multiples of 32; one output, float32 (n, h, w) in
+[0, 1]. Scaling of the colors is part of the graph. A run takes networks of the working scale,
+0.571 um/px; maps and agreement can be had at the scale that the network's card states.
 """
 
 import hashlib
@@ -20,12 +21,15 @@ from jecur.arrays import BagArray, NucleiBatch, RGBBatch
 from jecur.errors import NucleiModelError
 from jecur.settings import NucleiSettings
 
-__all__ = ["BUILTIN", "NucleiModel", "add_nuclei_channel"]
+__all__ = ["BUILTIN", "STRIDE", "WORKING_UM_PER_PX", "NucleiModel", "add_nuclei_channel"]
+
+WORKING_UM_PER_PX = 128.0 / 224.0
+"""The scale of a tile: 128 um on 224 px, 0.571 um/px."""
 
 BUILTIN = Path(__file__).parent / "weights" / "nuclei_unet.onnx"
 """The network that comes with Jecur; its card lies beside it."""
 
-STRIDE = 16
+STRIDE = 32
 """Sides given to the network are padded to multiples of this."""
 
 UNUSABLE = (
@@ -109,6 +113,30 @@ class NucleiModel:
         """Open a network that is already in memory, as in a model bundle."""
         return cls(onnx_bytes, card, threads)
 
+    @property
+    def um_per_px(self) -> float:
+        """Scale at which the network sees tissue: its card's, or the working scale."""
+        stated = self.card.get("um_per_px")
+        if not isinstance(stated, int | float) or not 0.05 <= stated <= 2.0:
+            return WORKING_UM_PER_PX
+        return WORKING_UM_PER_PX if abs(stated / WORKING_UM_PER_PX - 1.0) < 0.01 else float(stated)
+
+    def require_working_scale(self) -> None:
+        """Refuse a network of another scale, which would see nuclei of the wrong size.
+
+        Raises
+        ------
+        NucleiModelError
+            If the card states a scale other than 0.571 um/px.
+        """
+        if self.um_per_px != WORKING_UM_PER_PX:
+            raise NucleiModelError(
+                f"expected a nuclei network of {WORKING_UM_PER_PX:.3f} um/px, found one of "
+                f"{self.um_per_px:.3f} um/px by its card; train one without --um-per-px, or use this "
+                "one with nuclei map and nuclei evaluate alone",
+                code="nuclei-model-scale",
+            )
+
     def __reduce__(self) -> tuple[object, ...]:
         """Cross process borders as the file's bytes; the session is opened anew."""
         return (type(self), (self.onnx_bytes, self.card, self._threads))
@@ -122,8 +150,8 @@ class NucleiModel:
         Parameters
         ----------
         rgb
-            (n, h, w, 3) uint8 at 0.571 um/px, any h and w >= 1: sides are continued by
-            reflection to multiples of 16 and cut back.
+            (n, h, w, 3) uint8 at `um_per_px`, any h and w >= 1: sides are continued by
+            reflection to multiples of 32 and cut back.
 
         Raises
         ------

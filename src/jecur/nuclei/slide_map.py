@@ -23,7 +23,7 @@ from jecur.stain.reference import builtin_reference
 
 __all__ = ["NucleiMap", "map_nuclei"]
 
-_TILING = TilingSettings(min_tissue_fraction=0.02)
+_SIDE_UM = 128.0
 _OVERLAY_PX = 2_000
 """Longer side of the overlay."""
 
@@ -33,7 +33,7 @@ class NucleiMap:
     """What was written."""
 
     map: Path
-    """TIFF, uint8, probability x 255, 0.571 um/px; 0 where there is no tissue."""
+    """TIFF, uint8, probability x 255, at the network's scale; 0 where there is no tissue."""
     overlay: Path
     width: int
     height: int
@@ -78,7 +78,12 @@ def map_nuclei(
         If the file cannot be read, does not say its scale, or holds no tissue.
     """
     with open_slide(path, mpp=mpp) as slide:
-        grid = tile_tissue(slide, find_tissue(slide, TissueSettings()), _TILING)
+        tiling = TilingSettings(
+            side_um=_SIDE_UM,
+            output_px=round(_SIDE_UM / model.um_per_px),
+            min_tissue_fraction=0.02,
+        )
+        grid = tile_tissue(slide, find_tissue(slide, TissueSettings()), tiling)
         normalizer, reason = _normalizer(slide, grid) if normalize else (None, "not asked for")
         shape = (grid.n_rows * grid.output_px, grid.n_cols * grid.output_px)
         scale = min(1.0, _OVERLAY_PX / max(shape))

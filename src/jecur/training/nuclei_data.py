@@ -20,13 +20,11 @@ from torch.nn import functional
 
 from jecur.arrays import RGB, LabelImage
 from jecur.errors import TrainingError
+from jecur.nuclei.segmentation import WORKING_UM_PER_PX
 
 T = TypeVar("T", bound=np.generic)
 
-__all__ = ["WORKING_UM_PER_PX", "CropSource", "Field", "perturb_colors", "read_fields"]
-
-WORKING_UM_PER_PX = 128.0 / 224.0
-"""The scale of a tile: 128 um on 224 px, 0.571 um/px."""
+__all__ = ["CropSource", "Field", "perturb_colors", "read_fields"]
 
 SCALE_OF_SPLIT = {"external_20x": 0.5}
 """Micrometers per pixel of splits not scanned at 0.25."""

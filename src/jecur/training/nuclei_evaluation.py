@@ -10,7 +10,7 @@ import numpy as np
 from jecur.artifacts import write_text
 from jecur.nuclei.agreement import Agreement, measure_agreement
 from jecur.nuclei.segmentation import NucleiModel
-from jecur.training.nuclei_data import WORKING_UM_PER_PX, read_fields
+from jecur.training.nuclei_data import read_fields
 
 __all__ = ["Estimate", "FieldAgreement", "NucleiEvaluation", "evaluate_nuclei"]
 
@@ -117,7 +117,7 @@ def evaluate_nuclei(
 ) -> NucleiEvaluation:
     """Run the network on every field of a split and compare with the outlines.
 
-    Colors are used as they are: nothing is normalized. Fields are resampled to 0.571 um/px.
+    Colors are used as they are: nothing is normalized. Fields are resampled to the network's scale.
 
     Parameters
     ----------
@@ -131,10 +131,10 @@ def evaluate_nuclei(
         Probability at and above which a pixel is nucleus.
     """
     found = []
-    for field in read_fields(data, split):
+    for field in read_fields(data, split, um_per_px=model.um_per_px):
         probability = model.map(field.rgb[None])[0]
         agreement = measure_agreement(
-            probability, field.labels, threshold=threshold, um_per_px=WORKING_UM_PER_PX
+            probability, field.labels, threshold=threshold, um_per_px=model.um_per_px
         )
         found.append(FieldAgreement(field.name, _organ(field.name), agreement))
     return NucleiEvaluation(split, threshold, tuple(found))

@@ -46,13 +46,13 @@ def calibration_tiles(
 ) -> RGBBatch:
     """Draw tiles from training fields, (n, side, side, 3) uint8; smaller if a field is.
 
-    The side is cut down to a multiple of 16 that every field holds.
+    The side is cut down to a multiple of 32 that every field holds.
     """
     smallest = min(min(field.cover.shape) for field in fields)
-    side = min(side, smallest // 16 * 16)
+    side = min(side, smallest // 32 * 32)
     if side == 0:
         raise TrainingError(
-            f"expected fields of at least 16 px for calibration, found {smallest} px; "
+            f"expected fields of at least 32 px for calibration, found {smallest} px; "
             "use larger fields or quantize=False"
         )
     tiles = []
@@ -71,7 +71,7 @@ def quantize_nuclei(onnx_bytes: bytes, tiles: RGBBatch) -> bytes:
     onnx_bytes
         What `jecur.training.nuclei_release.export_nuclei` wrote.
     tiles
-        (n, h, w, 3) uint8, sides multiples of 16, from which the range of every activation
+        (n, h, w, 3) uint8, sides multiples of 32, from which the range of every activation
         is taken: training data only.
     """
     with tempfile.TemporaryDirectory() as folder:

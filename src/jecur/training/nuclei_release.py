@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from jecur.errors import TrainingError
-from jecur.nuclei.segmentation import NucleiModel
-from jecur.training.nuclei_data import WORKING_UM_PER_PX, read_fields
+from jecur.nuclei.segmentation import STRIDE, NucleiModel
+from jecur.training.nuclei_data import read_fields
 from jecur.training.nuclei_evaluation import evaluate_nuclei
 from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei
 from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei
@@ -74,7 +74,8 @@ def train_nuclei(
     settings = settings or NucleiTrainingSettings()
     fit = fit_nuclei(data, out, settings)
     floats, difference = export_nuclei(fit.network)
-    model = NucleiModel.from_bytes(floats)
+    scale = {"um_per_px": settings.um_per_px}
+    model = NucleiModel.from_bytes(floats, card=scale)
     quantization: dict[str, object] = {"used": False}
     if quantize:
         model, quantization = _quantized(data, model, settings.seed)
@@ -119,7 +120,9 @@ def export_nuclei(network: NucleiUNet) -> tuple[bytes, float]:
         If that difference exceeds 1e-4.
     """
     exportable = ExportableUNet(network).eval().to(memory_format=torch.contiguous_format)
-    noise = np.random.default_rng(0).integers(256, size=(2, 96, 64, 3), dtype=np.uint8)
+    side = max(STRIDE, network.stride)
+    shape = (2, 3 * side, 2 * side, 3)
+    noise = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     tiles = torch.from_numpy(noise)
     axes = {0: "tiles", 1: "height", 2: "width"}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -150,8 +153,9 @@ def export_nuclei(network: NucleiUNet) -> tuple[bytes, float]:
 
 def _quantized(data: Path, floats: NucleiModel, seed: int) -> tuple[NucleiModel, dict[str, object]]:
     """Return the network to ship, in integers if that costs little, and what was found."""
-    tiles = calibration_tiles(read_fields(data, "train"), rng=np.random.default_rng(seed))
-    integers = NucleiModel.from_bytes(quantize_nuclei(floats.onnx_bytes, tiles))
+    fields = read_fields(data, "train", um_per_px=floats.um_per_px)
+    tiles = calibration_tiles(fields, rng=np.random.default_rng(seed))
+    integers = NucleiModel.from_bytes(quantize_nuclei(floats.onnx_bytes, tiles), card=floats.card)
     before, after = (
         evaluate_nuclei(data, "val", model).estimate("dice").mean for model in (floats, integers)
     )
@@ -171,8 +175,8 @@ def _architecture(network: NucleiUNet, settings: NucleiTrainingSettings) -> dict
         "architecture": "U-Net, stem of stride 2, pixel-shuffle head, added skips",
         "widths": settings.widths,
         "n_parameters": sum(p.numel() for p in network.parameters()),
-        "um_per_px": round(WORKING_UM_PER_PX, 4),
-        "input": "rgb, uint8 (n, h, w, 3), h and w multiples of 16",
+        "um_per_px": round(settings.um_per_px, 4),
+        "input": "rgb, uint8 (n, h, w, 3), h and w multiples of 32",
         "output": "probability, float32 (n, h, w) in [0, 1]",
     }
 

@@ -25,13 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from jecur.errors import TrainingError
-from jecur.training.nuclei_data import (
-    WORKING_UM_PER_PX,
-    CropSource,
-    Field,
-    perturb_colors,
-    read_fields,
-)
+from jecur.nuclei.segmentation import WORKING_UM_PER_PX
+from jecur.training.nuclei_data import CropSource, Field, perturb_colors, read_fields
 from jecur.training.unet import DiceForm, NucleiUNet, segmentation_loss
 
 __all__ = ["NucleiFit", "NucleiTrainingSettings", "fit_nuclei"]
@@ -105,6 +100,13 @@ def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> Nucle
         If data are missing, the loss is not finite, or the checkpoint found in ``out`` was
         made with other settings.
     """
+    stride = 2 ** len(settings.widths)
+    if settings.crop_px % stride or min(settings.steps, settings.batch_size, settings.crop_px) < 1:
+        raise TrainingError(
+            f"expected crops of a multiple of {stride} px for {len(settings.widths)} widths, and steps "
+            f"and crops a step of at least 1; found {settings.crop_px} px, {settings.steps} steps, "
+            f"{settings.batch_size} crops a step; correct that option"
+        )
     torch.manual_seed(settings.seed)
     state = _State(settings, out / CHECKPOINT)
     crops = CropSource(data, "train", side=settings.crop_px, um_per_px=settings.um_per_px)

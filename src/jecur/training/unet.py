@@ -49,15 +49,16 @@ class NucleiUNet(nn.Module):
     Parameters
     ----------
     widths
-        Channels at 1/2, 1/4, 1/8, ... of the input's resolution, two levels or more.
+        Channels at 1/2, 1/4, 1/8, ... of the input's resolution, two to five levels.
     """
 
     def __init__(self, widths: Sequence[int] = (32, 48, 96, 128)) -> None:
         super().__init__()
         first, steps = widths[0], list(pairwise(widths))
-        if not steps:
+        if not 1 <= len(steps) <= 4 or min(widths) < 1:
             raise TrainingError(
-                f"expected widths of two levels or more, found {tuple(widths)}; name more"
+                f"expected widths of two to five levels, 1 or more each, found {tuple(widths)}; "
+                "the usual ones are 32 48 96 128"
             )
         self.stem = nn.Sequential(
             nn.Conv2d(3, first, 6, stride=2, padding=2, bias=False),
