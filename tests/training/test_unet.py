@@ -23,7 +23,11 @@ from jecur.training.nuclei_data import CropSource, perturb_colors, read_fields  
 from jecur.training.nuclei_evaluation import bootstrap_mean, evaluate_nuclei  # noqa: E402
 from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei  # noqa: E402
 from jecur.training.nuclei_release import export_nuclei, train_nuclei  # noqa: E402
-from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei  # noqa: E402
+from jecur.training.nuclei_training import (  # noqa: E402
+    NucleiTrainingSettings,
+    fit_nuclei,
+    settle_threshold,
+)
 from jecur.training.unet import NucleiUNet, dice_loss, segmentation_loss  # noqa: E402
 
 SMALL = NucleiTrainingSettings(
@@ -346,6 +350,36 @@ def test_a_finer_network_is_measured_and_used_at_its_scale(drawn_data, tmp_path)
 def test_settings_that_cannot_train_are_refused(drawn_data, tmp_path, wrong):
     with pytest.raises(TrainingError, match="correct that option"):
         fit_nuclei(drawn_data, tmp_path, replace(SMALL, **wrong))
+
+
+def test_the_threshold_is_settled_where_dice_is_best(drawn_data):
+    fields = read_fields(drawn_data, "val")
+    torch.manual_seed(0)
+    network = NucleiUNet((8, 8)).eval()
+
+    class Blurred(torch.nn.Module):
+        """Logits of a map that is right but for its level: 0.2 inside, -2 outside, less 0.9."""
+
+        stride = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Conv2d(1, 1, 1)
+            torch.nn.init.zeros_(self.head.bias)
+
+        def forward(self, rgb):
+            inside = rgb[:, 0] < 0
+            return torch.where(inside, 0.2, -2.0) - 0.9 + self.head.bias
+
+    blurred = Blurred()
+    before = nuclei_training.mean_dice(blurred, fields)
+    shift = settle_threshold(blurred, fields)
+    assert before < 0.1
+    assert nuclei_training.mean_dice(blurred, fields) > 0.9
+    assert shift == pytest.approx(0.7)  # the smallest that brings the inside to 0 or above
+    again = settle_threshold(blurred, fields)
+    assert again == 0.0
+    assert settle_threshold(network, fields) in nuclei_training.SHIFTS
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(drawn_data, tmp_path):

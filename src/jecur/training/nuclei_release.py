@@ -16,7 +16,11 @@ from jecur.nuclei.segmentation import STRIDE, NucleiModel
 from jecur.training.nuclei_data import read_fields
 from jecur.training.nuclei_evaluation import evaluate_nuclei
 from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei
-from jecur.training.nuclei_training import NucleiTrainingSettings, fit_nuclei
+from jecur.training.nuclei_training import (
+    NucleiTrainingSettings,
+    fit_nuclei,
+    settle_threshold,
+)
 from jecur.training.unet import ExportableUNet, NucleiUNet
 
 __all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
@@ -73,6 +77,7 @@ def train_nuclei(
     """
     settings = settings or NucleiTrainingSettings()
     fit = fit_nuclei(data, out, settings)
+    shift = settle_threshold(fit.network, read_fields(data, "val", um_per_px=settings.um_per_px))
     floats, difference = export_nuclei(fit.network)
     scale = {"um_per_px": settings.um_per_px}
     model = NucleiModel.from_bytes(floats, card=scale)
@@ -87,6 +92,7 @@ def train_nuclei(
         "training": {
             **asdict(settings),
             "chosen_step": fit.step,
+            "shift_of_logits": shift,
             "history": [
                 {"step": step, "loss": round(loss, 4), "validation_dice": round(dice, 4)}
                 for step, loss, dice in fit.history
