@@ -153,3 +153,16 @@ def test_agreement_counts_misses_in_recall_and_strays_in_precision():
     assert agreement.precision == pytest.approx(1 / 3)
     assert agreement.pixel_recall == pytest.approx(1 / 2)
     assert agreement.pixel_precision == pytest.approx(1 / 3)
+
+
+def test_nuclei_that_touch_without_a_waist_part_where_the_map_dips():
+    y, x = np.mgrid[:40, :60]
+    inside = ((y - 20) / 12) ** 2 + ((x - 30) / 20) ** 2 < 1
+    whole = np.where(inside, 0.95, 0.0).astype(np.float32)
+    dipping = np.where(inside & (np.abs(x - 30) < 2), 0.6, whole).astype(np.float32)
+    assert find_nuclei(whole).max() == 1
+    parts = find_nuclei(dipping)
+    assert parts.max() == 2
+    assert set(np.unique(parts[20, 12:26])) == {parts[20, 15]}
+    assert parts[20, 15] != parts[20, 45]
+    assert ((parts > 0) == inside).mean() > 0.99  # nothing is lost by parting
