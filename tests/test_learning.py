@@ -138,6 +138,25 @@ def test_a_whole_run_on_features_ends_in_a_report(tmp_path):
     assert run(["run", str(study), "--out", str(tmp_path / "run"), "-j", "1"]) == OK
     assert (tmp_path / "run" / "report.html").is_file()
     assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == N_UNSEEN
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert f"{WIDTH} numbers a tile" in report
+    assert "A linear function gave each tile one unbounded score" in report
+    for absent in ("convolutional", "Tissue was found", "segmentation network"):
+        assert absent not in report
+    assert "12 patients (good outcome) and 12 (poor outcome)" in report
+
+
+def test_a_cox_study_calls_its_patients_by_their_event(tmp_path, capsys):
+    settings = msgspec.structs.replace(QUICK, pooling="mean", loss="cox", features_hidden=3)
+    study = _study(tmp_path / "study", settings)
+    command = [str(study), "--out", str(tmp_path / "run"), "-j", "1"]
+    assert run(["train", *command]) == OK
+    assert "Learnt from 24 patients, 12 of them with the event" in capsys.readouterr().out
+    assert run(["run", *command]) == OK
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "12 patients (without the event so far) and 12 (with the event)" in report
+    assert "hidden layer of 3 units" in report
+    assert "good outcome" not in report
 
 
 @pytest.mark.parametrize("loss", ["cutoff", "cox"])

@@ -35,8 +35,9 @@ from jecur.report.content import (
     TilePicture,
 )
 from jecur.report.document import write_report_folder
+from jecur.report.methods import methods_paragraphs
 from jecur.scores import ScoredPatient, TopTilePicture, jpeg_bytes
-from jecur.settings import StudySettings
+from jecur.settings import StudySettings, TrainingSettings
 from jecur.survival.evaluation import evaluate
 from jecur.survival.study import EvaluationInput, StudyStatistics
 
@@ -115,10 +116,11 @@ def write_findings(
         created=datetime.now(UTC).date().isoformat(),
         endpoint_name=data.endpoint_name,
         endpoint_definition=data.endpoint_definition,
-        flow=_flow(cohort, learners, excluded, len(scored)),
+        flow=_flow(study, cohort, learners, excluded, len(scored)),
         statistics=statistics,
         settings=study,
-        statements=_statements(trained, len(cohort.unmatched_slides)),
+        methods=methods_paragraphs(study, n_features=_n_features(model)),
+        statements=_statements(study, trained, len(cohort.unmatched_slides)),
         facts=_facts(study, model),
         baseline=describe_patients(
             study.cohort.covariates, patients, data.high_risk, "Validation patients"
@@ -200,8 +202,19 @@ def _trained_counts(learners: Learners, prepared: Mapping[str, PreparedSlide]) -
     }
 
 
+def _outcomes(training: TrainingSettings) -> tuple[str, str]:
+    """Name the two groups that were learnt from."""
+    if training.loss == "cox":
+        return "without the event so far", "with the event"
+    return "good outcome", "poor outcome"
+
+
 def _flow(
-    cohort: Cohort, learners: Learners, excluded: Sequence[Exclusion], n_scored: int
+    study: StudySettings,
+    cohort: Cohort,
+    learners: Learners,
+    excluded: Sequence[Exclusion],
+    n_scored: int,
 ) -> tuple[FlowStep, ...]:
     total = len(cohort.patients) + len(cohort.excluded)
     gone = {e.patient for e in excluded}
@@ -210,9 +223,10 @@ def _flow(
         for e in excluded
         if e.role != "validation"
     )
+    good, poor = _outcomes(study.training)
     for name, group in (
-        ("training role, learnt from: good outcome", learners.training.good),
-        ("training role, learnt from: poor outcome", learners.training.poor),
+        (f"training role, learnt from: {good}", learners.training.good),
+        (f"training role, learnt from: {poor}", learners.training.poor),
         ("tuning role, watched during training", (*learners.tuning.good, *learners.tuning.poor)),
     ):
         apart[name] += sum(p.id not in gone for p in group)
@@ -233,16 +247,24 @@ def _reasons(counts: Mapping[str, int]) -> tuple[Reason, ...]:
     return tuple(Reason(text, n) for text, n in counts.items() if n)
 
 
-def _statements(trained: Mapping[str, int], n_unmatched: int) -> tuple[str, ...]:
+def _statements(
+    study: StudySettings, trained: Mapping[str, int], n_unmatched: int
+) -> tuple[str, ...]:
+    good, poor = _outcomes(study.training)
     said = (
         RESEARCH_USE_ONLY,
-        f"The model learnt from {trained['n_good']} patients with a good and {trained['n_poor']} "
-        "with a poor outcome; cut-off and direction were locked before any validation patient was "
-        "scored.",
+        f"The model learnt from {trained['n_good']} patients ({good}) and {trained['n_poor']} "
+        f"({poor}); cut-off and direction were locked before any validation patient was scored.",
     )
     if not n_unmatched:
         return said
     return (*said, f"{n_unmatched} slide files in the slide folder are named by no patient.")
+
+
+def _n_features(model: Path) -> int:
+    """Numbers a tile of a model that learnt from another network's features; else 0."""
+    taken = read_bundle(model).card["input"]
+    return int(taken["width"]) if taken["kind"] == "features" else 0
 
 
 def _facts(study: StudySettings, model: Path) -> dict[str, dict[str, str]]:

@@ -73,13 +73,14 @@ def train(
     if as_json:
         console.print_json(data=facts)
     else:
-        n = card["cohort"]
-        console.print(
-            f"Learnt from {n['n_good']} patients with good and {n['n_poor']} with poor outcome; "
-            f"{facts['no_distinct_outcome']} without a distinct outcome left out; "
-            f"{ready.n_failed} slides failed.",
-            soft_wrap=True,
+        good, poor = card["cohort"]["n_good"], card["cohort"]["n_poor"]
+        who = (
+            f"{good + poor} patients, {poor} of them with the event"
+            if settings.training.loss == "cox"
+            else f"{good} patients with good and {poor} with poor outcome; "
+            f"{facts['no_distinct_outcome']} without a distinct outcome left out"
         )
+        console.print(f"Learnt from {who}; {ready.n_failed} slides failed.", soft_wrap=True)
         console.print(f"Research use only. Model: {escape(str(model))}", soft_wrap=True)
     return SOME_FAILED if ready.n_failed else OK
 

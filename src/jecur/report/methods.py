@@ -49,27 +49,40 @@ class Paragraph:
     text: str
 
 
-def methods_paragraphs(settings: StudySettings) -> tuple[Paragraph, ...]:
+def methods_paragraphs(settings: StudySettings, *, n_features: int = 0) -> tuple[Paragraph, ...]:
     """Write the methods as they were carried out, from the settings.
 
     Parameters
     ----------
     settings
         Of the study.
+    n_features
+        Numbers a tile, where another network described the tiles; 0 where Jecur cut them.
 
     Returns
     -------
     tuple of Paragraph
         Tissue and tiles; color; nuclei; risk; training; statistics.
     """
+    learning = (
+        Paragraph("Risk", _risk(settings.training, n_features)),
+        Paragraph("Training", _training(settings.training)),
+        Paragraph("Statistics", _statistics(settings.statistics)),
+    )
+    if n_features:
+        return (Paragraph("Tiles", _FEATURES.format(n=f"{n_features:,}")), *learning)
     return (
         Paragraph("Tissue and tiles", _tiles(settings)),
         Paragraph("Color", _color(settings.stain)),
         Paragraph("Nuclei", _nuclei(settings)),
-        Paragraph("Risk", _risk(settings.training)),
-        Paragraph("Training", _training(settings.training)),
-        Paragraph("Statistics", _statistics(settings.statistics)),
+        *learning,
     )
+
+
+_FEATURES = (
+    "Another network had described the tiles of each slide, {n} numbers a tile. How they were cut, "
+    "colored and described is for whoever made them to say."
+)
 
 
 def evaluation_paragraphs(
@@ -151,14 +164,25 @@ def _nuclei(settings: StudySettings) -> str:
     )
 
 
-def _risk(training: TrainingSettings) -> str:
+def _risk(training: TrainingSettings, n_features: int) -> str:
+    hidden = training.features_hidden
+    if n_features:
+        head = f"A network with a hidden layer of {hidden} units" if hidden else "A linear function"
+        scored = f"{head} gave each tile one unbounded score."
+    elif training.encoder_learns:
+        scored = f"A convolutional network ({training.encoder}) gave each tile one unbounded score."
+    else:
+        scored = (
+            f"A convolutional network ({training.encoder}), not trained on these patients, described "
+            "each tile, and a linear function of that gave the tile one unbounded score."
+        )
     cutoff = {
         "cutoff": f"{training.cutoff:g}",
         "cross-entropy": "0.5",
         "cox": "the median risk of the training patients",
     }
     return (
-        f"A convolutional network ({training.encoder}) gave each tile one unbounded score. All "
+        f"{scored} All "
         f"tiles of all slides of a patient were pooled by {_pooling(training)} and "
         "squashed to a risk between 0 and 1; higher means earlier event. Risk above "
         f"{cutoff[training.loss]} is high: the cut-off is part of the model and was not chosen on "

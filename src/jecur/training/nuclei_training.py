@@ -145,8 +145,9 @@ def settle_threshold(network: NucleiUNet, fields: list[Field]) -> float:
     """
     logits = _logits(network, fields)
     shift = max(SHIFTS, key=lambda s: (_mean_dice(logits, fields, s), -abs(s)))
-    with torch.no_grad():
-        network.head.bias.add_(shift)
+    if network.head.bias is not None:
+        with torch.no_grad():
+            network.head.bias.add_(shift)
     return shift
 
 
