@@ -23,12 +23,11 @@ from jecur.evaluation.clinical import (
     write_exclusions,
 )
 from jecur.learning import RESEARCH_USE_ONLY, Learners
+from jecur.patient_account import exclusions, patient_flow, statements, trained_counts
 from jecur.preparation import PreparedSlide
 from jecur.report.content import (
-    FlowStep,
     HeatmapPicture,
     PlantedTruth,
-    Reason,
     ReportContent,
     RiskValues,
     SlideRow,
@@ -37,7 +36,7 @@ from jecur.report.content import (
 from jecur.report.document import write_report_folder
 from jecur.report.methods import methods_paragraphs
 from jecur.scores import ScoredPatient, TopTilePicture, jpeg_bytes
-from jecur.settings import StudySettings, TrainingSettings
+from jecur.settings import StudySettings
 from jecur.survival.evaluation import evaluate
 from jecur.survival.study import EvaluationInput, StudyStatistics
 
@@ -95,10 +94,10 @@ def write_findings(
     prepared, scored, model = done.prepared, done.scored, done.model
     by_id = {patient.id: patient for patient in cohort.of_role("validation")}
     patients = [by_id[score.patient] for score in scored]
-    excluded = _exclusions(cohort, learners, prepared, scored)
+    excluded = exclusions(cohort, learners, prepared, scored)
     data = _evaluation_input(study, patients, scored)
     statistics = evaluate(data, settings=study.statistics)
-    trained = _trained_counts(learners, prepared)
+    trained = trained_counts(learners, prepared)
     write_json(
         run.root / "statistics.json",
         {
@@ -116,11 +115,11 @@ def write_findings(
         created=datetime.now(UTC).date().isoformat(),
         endpoint_name=data.endpoint_name,
         endpoint_definition=data.endpoint_definition,
-        flow=_flow(study, cohort, learners, excluded, len(scored)),
+        flow=patient_flow(study, cohort, learners, excluded, len(scored)),
         statistics=statistics,
         settings=study,
         methods=methods_paragraphs(study, n_features=_n_features(model)),
-        statements=_statements(study, trained, len(cohort.unmatched_slides)),
+        statements=statements(study, trained, len(cohort.unmatched_slides)),
         facts=_facts(study, model),
         baseline=describe_patients(
             study.cohort.covariates, patients, data.high_risk, "Validation patients"
@@ -145,33 +144,6 @@ def write_findings(
     return StudyFindings(statistics, report, model, failed, study.virtual, tuple(excluded))
 
 
-def _usable(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> bool:
-    slides = [prepared[entry.id] for entry in patient.slides if entry.id in prepared]
-    return any(s.usable for s in slides)
-
-
-def _exclusions(
-    cohort: Cohort,
-    learners: Learners,
-    prepared: Mapping[str, PreparedSlide],
-    scored: Sequence[ScoredPatient],
-) -> list[Exclusion]:
-    done = {score.patient for score in scored}
-    unusable = [p for p in learners.patients if not _usable(p, prepared)]
-    unusable += [p for p in cohort.of_role("validation") if p.id not in done]
-    return [
-        *cohort.excluded,
-        *learners.training.excluded,
-        *learners.tuning.excluded,
-        *(Exclusion(p.id, p.role, _slide_reason(p, prepared)) for p in unusable),
-    ]
-
-
-def _slide_reason(patient: Patient, prepared: Mapping[str, PreparedSlide]) -> str:
-    codes = sorted({prepared[entry.id].code or "no-tiles" for entry in patient.slides})
-    return f"no usable slide: {', '.join(codes)}"
-
-
 def _evaluation_input(
     study: StudySettings, patients: Sequence[Patient], scored: Sequence[ScoredPatient]
 ) -> EvaluationInput:
@@ -189,76 +161,6 @@ def _evaluation_input(
         covariates=covariate_columns(study.cohort.covariates, patients),
         competing=competing_of(patients, declared=endpoint.competing_death == "competes"),
     )
-
-
-def _trained_counts(learners: Learners, prepared: Mapping[str, PreparedSlide]) -> dict[str, int]:
-    def usable(patients: Sequence[Patient]) -> int:
-        return sum(_usable(p, prepared) for p in patients)
-
-    return {
-        "n_good": usable(learners.training.good),
-        "n_poor": usable(learners.training.poor),
-        "n_tuning": usable((*learners.tuning.good, *learners.tuning.poor)),
-    }
-
-
-def _outcomes(training: TrainingSettings) -> tuple[str, str]:
-    """Name the two groups that were learnt from."""
-    if training.loss == "cox":
-        return "without the event so far", "with the event"
-    return "good outcome", "poor outcome"
-
-
-def _flow(
-    study: StudySettings,
-    cohort: Cohort,
-    learners: Learners,
-    excluded: Sequence[Exclusion],
-    n_scored: int,
-) -> tuple[FlowStep, ...]:
-    total = len(cohort.patients) + len(cohort.excluded)
-    gone = {e.patient for e in excluded}
-    apart = Counter(
-        e.reason if e.role == "unknown" else f"{e.role} role, {e.reason}"
-        for e in excluded
-        if e.role != "validation"
-    )
-    good, poor = _outcomes(study.training)
-    for name, group in (
-        (f"training role, learnt from: {good}", learners.training.good),
-        (f"training role, learnt from: {poor}", learners.training.poor),
-        ("tuning role, watched during training", (*learners.tuning.good, *learners.tuning.poor)),
-    ):
-        apart[name] += sum(p.id not in gone for p in group)
-    lost = Counter(e.reason for e in excluded if e.role == "validation")
-    n_validation = n_scored + sum(lost.values())
-    return (
-        FlowStep("Patients in the clinical table", total, _reasons(apart)),
-        FlowStep(
-            "Patients with the validation role, never seen in training",
-            n_validation,
-            _reasons(lost),
-        ),
-        FlowStep("Scored and analyzed", n_scored),
-    )
-
-
-def _reasons(counts: Mapping[str, int]) -> tuple[Reason, ...]:
-    return tuple(Reason(text, n) for text, n in counts.items() if n)
-
-
-def _statements(
-    study: StudySettings, trained: Mapping[str, int], n_unmatched: int
-) -> tuple[str, ...]:
-    good, poor = _outcomes(study.training)
-    said = (
-        RESEARCH_USE_ONLY,
-        f"The model learnt from {trained['n_good']} patients ({good}) and {trained['n_poor']} "
-        f"({poor}); cut-off and direction were locked before any validation patient was scored.",
-    )
-    if not n_unmatched:
-        return said
-    return (*said, f"{n_unmatched} slide files in the slide folder are named by no patient.")
 
 
 def _n_features(model: Path) -> int:
