@@ -34,7 +34,7 @@ def train(out: Path, seed: int, preset: str) -> None:
     start = time.monotonic()
     follow: Follow = follow_up(out, seed)
     patients = np.load(out / f"seed{seed}" / "features.npz")["patients"].tolist()
-    run = RunFolder.open(out / f"seed{seed}" / "run")
+    run = RunFolder(out / f"seed{seed}" / "run")  # read alone: two presets at a time
     bags = [open_bag([run.slide_folder(p) / "bag.npy"]) for p in patients]
     settings = TrainingSettings(**PRESETS[preset], preset=preset, seed=seed)
     poor = follow.event & (follow.months < settings.poor_months)

@@ -31,7 +31,13 @@ from jecur.training.nuclei_training import (  # noqa: E402
 from jecur.training.unet import NucleiUNet, dice_loss, segmentation_loss  # noqa: E402
 
 SMALL = NucleiTrainingSettings(
-    widths=(8, 8, 8, 8), steps=4, batch_size=2, crop_px=32, evaluate_every=2, bfloat16=False
+    widths=(8, 8, 8, 8),
+    steps=4,
+    batch_size=2,
+    crop_px=32,
+    evaluate_every=2,
+    bfloat16=False,
+    seam_weight=0.0,
 )
 
 

@@ -23,11 +23,11 @@ def train(
     out: Path,
     um_per_px: float = 128 / 224,
     widths: Annotated[list[int] | None, Parameter(consume_multiple=True)] = None,
-    steps: int = 2600,
+    steps: int = 1800,
     crop_px: int = 192,
     batch_size: int = 16,
     dice: Literal["stable", "literal"] = "stable",
-    seam_weight: float = 0.0,
+    seam_weight: float = 3.0,
     seed: int = 0,
     license: str = "not stated",
 ) -> int:
@@ -54,7 +54,7 @@ def train(
     dice
         Form of the Dice loss: stable, or literal as the paper prints it (Eq. 1).
     seam_weight
-        Above 0, lines between touching nuclei are learnt as background, this many times stronger.
+        Lines between touching nuclei are learnt as background, this many times stronger; 0: not at all.
     seed
         Initial weights, crops, colors.
     license
