@@ -12,7 +12,7 @@ import pytest
 from jecur.bundle import read_bundle
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
-from jecur.learning import learnt_from
+from jecur.model_card import learnt_from
 from jecur.settings import (
     SimulationSettings,
     StatisticsSettings,

@@ -15,6 +15,7 @@ from jecur.errors import SlideError
 from jecur.mil.bag import open_bag
 from jecur.mil.feature_file import write_feature_bag
 from jecur.settings import PRESETS, TrainingSettings, read_study, write_study
+from jecur.survival.concordance import harrell_concordance
 
 h5py = pytest.importorskip("h5py", reason="needs the extra: features")
 WIDTH, N_TRAINING, N_UNSEEN = 12, 24, 12
@@ -72,6 +73,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
 def test_features_of_two_slides_a_patient_one_missing_are_learnt_from(trained, tmp_path, capsys):
     study, model = trained
     card = read_bundle(model).card
+    assert card["metrics"]["note"].startswith("none here")
     assert card["input"] == {"kind": "features", "width": WIDTH}
     assert card["pooling"]["kind"] == "attention"
     assert (card["cohort"]["n_good"], card["cohort"]["n_poor"]) == (12, 12)
@@ -144,6 +146,28 @@ def test_a_whole_run_on_features_ends_in_a_report(tmp_path):
     for absent in ("convolutional", "Tissue was found", "segmentation network"):
         assert absent not in report
     assert "12 patients (good outcome) and 12 (poor outcome)" in report
+
+
+def test_the_card_judges_the_model_on_the_tuning_patients(tmp_path):
+    study = _study(tmp_path / "study", msgspec.structs.replace(QUICK, pooling="mean"))
+    table = pd.read_csv(study.parent / "clinical.csv")
+    watched = table.index < 9
+    table.loc[watched, "role"] = "tuning"
+    table.to_csv(study.parent / "clinical.csv", index=False)
+    assert run(["train", str(study), "--out", str(tmp_path / "run"), "-j", "1"]) == OK
+    model = next((tmp_path / "run" / "models").iterdir())
+    metrics = read_bundle(model).card["metrics"]
+    scores = []
+    for k, row in table[watched].iterrows():
+        files = [str(study.parent / "slides" / name) for name in row["slide"].split(";")]
+        out = tmp_path / f"scored-{k}"
+        command = ["score", *files, "--model", str(model), "--out", str(out)]
+        assert run([*command, "--patient", row["patient_id"], "-j", "1"]) == OK
+        scores.append(pd.read_csv(out / "scores.csv")["risk"][0])
+    expected = harrell_concordance(scores, table["months"][watched], table["recurrence"][watched])
+    assert (metrics["n"], metrics["n_events"]) == (9, int(table["recurrence"][watched].sum()))
+    assert metrics["concordance"]["estimate"] == pytest.approx(expected.estimate)
+    assert metrics["concordance"]["lower"] == pytest.approx(expected.lower)
 
 
 def test_a_cox_study_calls_its_patients_by_their_event(tmp_path, capsys):

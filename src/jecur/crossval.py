@@ -26,7 +26,8 @@ from jecur.cohort.selection import (
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.engine import Progress
 from jecur.errors import SettingsError, TrainingError
-from jecur.learning import RESEARCH_USE_ONLY, Learners, learn, outcomes_of
+from jecur.learning import Learners, learn, outcomes_of
+from jecur.model_card import RESEARCH_USE_ONLY
 from jecur.pipeline import Ready, prepare_study, refuse_seen, usable_slides
 from jecur.scores import score_patients
 from jecur.settings import CrossvalSettings, StudySettings

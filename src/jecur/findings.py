@@ -22,7 +22,8 @@ from jecur.evaluation.clinical import (
     describe_patients,
     write_exclusions,
 )
-from jecur.learning import RESEARCH_USE_ONLY, Learners
+from jecur.learning import Learners
+from jecur.model_card import RESEARCH_USE_ONLY
 from jecur.patient_account import exclusions, patient_flow, statements, trained_counts
 from jecur.preparation import PreparedSlide
 from jecur.report.content import (

@@ -6,18 +6,13 @@ torch is imported here only when there is something to learn.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 import jecur
-from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_file, write_text
+from jecur.artifacts import RunFolder, fingerprint, sha256_file, write_text
 from jecur.bundle import Bundle, read_bundle, write_bundle
 from jecur.cohort.cohort import Patient
-from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
     DistinctOutcome,
     select_distinct_outcome,
@@ -26,6 +21,13 @@ from jecur.cohort.selection import (
 from jecur.engine import Progress
 from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
+from jecur.model_card import (
+    hashed_memory,
+    input_of,
+    selection,
+    study_card,
+    tuning_metrics,
+)
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preparation import PreparedSlide, Recipe
 from jecur.settings import StudySettings, TrainingSettings
@@ -34,19 +36,12 @@ if TYPE_CHECKING:
     from jecur.training.lesson import Example
 
 __all__ = [
-    "RESEARCH_USE_ONLY",
     "Learners",
     "bag_of",
     "learn",
-    "learnt_from",
     "outcomes_of",
     "refuse_shared_tiles",
 ]
-
-RESEARCH_USE_ONLY = (
-    "Research use only. Not a medical device; not validated on patients; "
-    "must not guide the care of anyone."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +133,9 @@ def learn(
         processes=join_processes(),
     )
     used = {example.patient for example in (*lesson.training, *lesson.tuning)}
-    counts = {
+    by_id = {p.id: p for p in learners.patients}
+    watched = [by_id[example.patient] for example in lesson.tuning]
+    counts: dict[str, Any] = {
         "n_good": sum(not bag.recurred for bag in training),
         "n_poor": sum(bag.recurred for bag in training),
         "n_tuning": len(lesson.tuning),
@@ -146,14 +143,16 @@ def learn(
     }
     nuclei = NucleiModel.load(study.nuclei, threads=1)
     pooling = trained.pooling
-    card = _card(study, recipe, counts) | {
+    card = study_card(study, recipe) | {
+        "cohort": counts | {"selection": selection(study.training)},
+        "metrics": tuning_metrics(watched, trained.tuning_scores),
         "cutoff": trained.cutoff,
         "pooling": pooling.plain().to_card(),
-        "input": _input_of(training[0].bag),
+        "input": input_of(training[0].bag),
         "channels": trained.encoder.channels,
         "nuclei": dict(nuclei.card),
         "training_curve": list(trained.state.curve),
-        "learnt_from": _hashed(used, digests, salt=mark),
+        "learnt_from": hashed_memory(used, digests, salt=mark),
     }
     write_bundle(
         Bundle(
@@ -244,73 +243,6 @@ def refuse_shared_tiles(
                     "nothing was learnt from these: correct patients, roles or slides",
                     code="leak",
                 )
-
-
-def learnt_from(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:
-    """Whether the model learnt from this patient, or from these very tiles."""
-    memory = bundle.card.get("learnt_from", {})
-    salt = str(memory.get("salt", ""))
-    return _salted(salt, patient) in memory.get("patients", []) or _salted(
-        salt, bag_sha256
-    ) in memory.get("bags", [])
-
-
-def _card(study: StudySettings, recipe: Recipe, counts: Mapping[str, int]) -> dict[str, Any]:
-    training = study.training
-    endpoint = study.cohort.endpoint
-    return {
-        "name": study.name,
-        "virtual": study.virtual,
-        "intended_use": RESEARCH_USE_ONLY,
-        "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
-        "created": datetime.now(UTC).date().isoformat(),
-        "jecur": jecur.__version__,
-        "versions": library_versions(),
-        "endpoint": {"kind": endpoint.kind, "definition": endpoint_definition(endpoint)},
-        "direction": "higher risk = earlier event; fixed at training",
-        "cutoff_source": _CUTOFF_SOURCES[training.loss],
-        "encoder": training.encoder,
-        "tile": {"side_um": study.tiling.side_um, "px": study.tiling.output_px},
-        "recipe": msgspec.to_builtins(recipe),
-        "training": msgspec.to_builtins(training),
-        "cohort": dict(counts) | {"selection": _selection(training)},
-        "metrics": "none here: a model is judged on patients it has not seen, in the report",
-    }
-
-
-_CUTOFF_SOURCES = {
-    "cutoff": "set in the study file before training; inside the loss (paper, Eq. 3)",
-    "cross-entropy": "1/2: where the loss is indifferent",
-    "cox": "median risk of the training patients",
-}
-
-
-def _selection(training: TrainingSettings) -> str:
-    if training.loss == "cox":
-        return "everybody with follow-up; good is without the event, poor with it"
-    return (
-        f"distinct outcome: event before {training.poor_months:g} months, "
-        f"or free of it for {training.good_months:g}"
-    )
-
-
-def _input_of(bag: Bag) -> dict[str, Any]:
-    if bag.holds_features:
-        return {"kind": "features", "width": bag.tile_shape[0]}
-    return {"kind": "tiles", "shape": list(bag.tile_shape)}
-
-
-def _hashed(patients: set[str], digests: Mapping[str, str], *, salt: str) -> dict[str, Any]:
-    """Remember who was learnt from without naming anybody: salted hashes."""
-    return {
-        "salt": salt,
-        "patients": sorted(_salted(salt, patient) for patient in patients),
-        "bags": sorted(_salted(salt, digest) for digest in digests.values()),
-    }
-
-
-def _salted(salt: str, text: str) -> str:
-    return sha256(f"{salt}:{text}".encode()).hexdigest()[:32] if text else ""
 
 
 def _labels(learners: Learners) -> Sequence[tuple[str, str]]:

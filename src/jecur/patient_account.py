@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
-from jecur.learning import RESEARCH_USE_ONLY, Learners
+from jecur.learning import Learners
+from jecur.model_card import RESEARCH_USE_ONLY
 from jecur.preparation import PreparedSlide
 from jecur.report.content import FlowStep, Reason
 from jecur.scores import ScoredPatient

@@ -23,9 +23,9 @@ from jecur.explain.heatmap import (
 )
 from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
-from jecur.learning import learnt_from
 from jecur.mil.bag import Bag, open_bag
 from jecur.mil.scoring import RiskScore, TileScorer
+from jecur.model_card import learnt_from
 from jecur.preparation import PreparedSlide, png_bytes
 from jecur.settings import ScoringSettings
 

@@ -39,6 +39,8 @@ class Trained:
     pooling: BagPooling
     cutoff: float
     """Risk above which a patient is at high risk, fixed on the training patients."""
+    tuning_scores: tuple[float, ...] = ()
+    """Pooled scores of the tuning patients by the finished model, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,10 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
                 save_checkpoint(checkpoints, state, encoder, optimizer)
                 on_epoch(state)
     encoder.eval()
-    return Trained(encoder, state, objective.pooling, _settle(lesson))
+    cutoff = _settle(lesson)
+    pooling = objective.pooling.plain()
+    scores = tuple(pooling.pool(out.cpu().numpy()) for out in _outputs_of(lesson, tuning))
+    return Trained(encoder, state, objective.pooling, cutoff, scores)
 
 
 def build_model(
