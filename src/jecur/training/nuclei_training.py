@@ -30,6 +30,7 @@ from jecur.arrays import Mask
 from jecur.errors import TrainingError
 from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
+from jecur.training.bag_chunks import training_device
 from jecur.training.nuclei_data import CropSource, Field, perturb_colors, read_fields
 from jecur.training.unet import DiceForm, NucleiUNet, segmentation_loss
 
@@ -74,7 +75,7 @@ class NucleiTrainingSettings:
     evaluate_every: int = 300
     """Steps between looks at the validation fields; a checkpoint is written at each."""
     bfloat16: bool = True
-    """Compute in bfloat16 where the processor can; the weights stay float32."""
+    """Compute in bfloat16; the weights stay float32."""
     seed: int = 0
     """Initial weights, crops, colors."""
 
@@ -161,14 +162,15 @@ def settle_threshold(network: NucleiUNet, fields: list[Field]) -> float:
 
 def _logits(network: NucleiUNet, fields: list[Field]) -> list[NDArray[np.float32]]:
     network.eval()
+    device = next(network.parameters()).device
     found = []
     with torch.inference_mode():
         for field in fields:
-            rgb = torch.from_numpy(field.rgb.copy()).permute(2, 0, 1)[None].float()
+            rgb = torch.from_numpy(field.rgb.copy()).to(device).permute(2, 0, 1)[None].float()
             h, w = field.cover.shape
             sides = (0, -w % network.stride, 0, -h % network.stride)
             padded = functional.pad(rgb, sides, mode="reflect")
-            found.append(network(padded / 127.5 - 1.0)[0, :h, :w].numpy())
+            found.append(network(padded / 127.5 - 1.0)[0, :h, :w].cpu().numpy())
     return found
 
 
@@ -178,7 +180,9 @@ def _mean_dice(inside: Sequence[Mask], truth: Sequence[Mask]) -> float:
 
 def _draw(crops: CropSource, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
     rgb, cover, seam = crops.draw(n, rng)
-    return perturb_colors(rgb, rng) / 127.5 - 1.0, cover, seam
+    device = training_device()
+    colors = perturb_colors(rgb, rng) / 127.5 - 1.0
+    return colors.to(device), cover.to(device), seam.to(device)
 
 
 class _State:
@@ -189,9 +193,11 @@ class _State:
         self.path = path
         self.step = 0
         self.history: list[tuple[int, float, float]] = []
-        layout = {"memory_format": torch.channels_last}
-        self.network = NucleiUNet(settings.widths).to(**layout)
-        self.average = NucleiUNet(settings.widths).to(**layout)
+        self.device = training_device()
+        self.network, self.average = (
+            NucleiUNet(settings.widths).to(self.device).to(memory_format=torch.channels_last)
+            for _ in range(2)
+        )
         self.best = NucleiUNet(settings.widths)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = torch.optim.AdamW(
@@ -207,7 +213,7 @@ class _State:
             group["lr"] = settings.learning_rate * _one_cycle(self.step / settings.steps)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bfloat16):
             logits = self.network(rgb)
         loss = segmentation_loss(
             logits,
@@ -256,13 +262,13 @@ class _State:
 
     def _write(self) -> None:
         tensors = {
-            f"{part}/{name}": tensor.contiguous().clone()
+            f"{part}/{name}": tensor.contiguous().cpu().clone()
             for part in ("network", "average", "best")
             for name, tensor in getattr(self, part).state_dict().items()
         }
         for k, moments in self.optimizer.state_dict()["state"].items():
             for name, tensor in moments.items():
-                tensors[f"optimizer/{k}/{name}"] = tensor.contiguous().clone()
+                tensors[f"optimizer/{k}/{name}"] = tensor.contiguous().cpu().clone()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".tmp")
         save_file(tensors, unfinished, metadata=self._header())
