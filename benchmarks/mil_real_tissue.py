@@ -8,7 +8,11 @@ none of its images. Two things are judged:
   negative if none is, as many of each (does the bag hold tiles of such an image?);
 - each held-out image alone, whose risk should rise with the measure.
 
-    python benchmarks/mil_real_tissue.py --data DATA --seeds 0
+    python benchmarks/mil_real_tissue.py --data DATA --recipe demonstration --seeds 0
+    python benchmarks/mil_real_tissue.py --data DATA --recipe frozen --seeds 0 1 2
+
+Recipes: the demonstration's (whole encoder, four epochs), or the preset `jecur` with labels in place
+of follow-up (frozen encoder; cutoff loss, all bags a step).
 """
 
 import argparse
@@ -28,9 +32,8 @@ from jecur.demo import DEMO_TRAINING
 from jecur.engine import SilentProgress
 from jecur.errors import JecurError
 from jecur.mil.bag import Bag
-from jecur.mil.pooling import pool_scores
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
-from jecur.settings import NucleiSettings, StainSettings
+from jecur.settings import PRESETS, NucleiSettings, StainSettings, TrainingSettings
 from jecur.stain.normalizer import fit_normalizer
 from jecur.stain.reference import builtin_reference
 from jecur.training.loop import LabeledBag, train_encoder
@@ -112,9 +115,18 @@ def draw_bags(pictures: list[Picture], high: np.ndarray, n: int, rng: np.random.
         yield np.concatenate(tiles), positive
 
 
-def one_fold(pictures, measure, held_out: np.ndarray, channels: str, seed: int):
+RECIPES = {
+    "demonstration": msgspec.structs.replace(DEMO_TRAINING, tiles_per_bag=0),
+    "frozen": TrainingSettings(
+        **PRESETS["jecur"] | {"loss": "cutoff", "patients_per_step": N_BAGS_LEARNT}
+    ),
+}
+
+
+def one_fold(pictures, measure, held_out: np.ndarray, settings: TrainingSettings):
     """Learn without the held-out images; risks of bags made of them, and of each alone."""
-    rng = np.random.default_rng([seed, int(held_out.sum()), int(np.flatnonzero(held_out)[0])])
+    place = [settings.seed, int(held_out.sum()), int(np.flatnonzero(held_out)[0])]
+    rng = np.random.default_rng(place)
     high = measure > np.median(measure[~held_out])
     learnt = [p for p, out in zip(pictures, held_out, strict=True) if not out]
     unseen = [p for p, out in zip(pictures, held_out, strict=True) if out]
@@ -125,16 +137,16 @@ def one_fold(pictures, measure, held_out: np.ndarray, channels: str, seed: int):
         )
     ]
     judged = list(draw_bags(unseen, high[held_out], N_BAGS_JUDGED, rng))
-    settings = msgspec.structs.replace(DEMO_TRAINING, tiles_per_bag=0, seed=seed, channels=channels)
     with tempfile.TemporaryDirectory() as folder:
-        encoder = train_encoder(
+        trained = train_encoder(
             bags, [], settings, checkpoints=Path(folder), mark="real", progress=SilentProgress()
-        ).encoder
+        )
+    pooling = trained.pooling.plain()
 
     def risk(tiles: np.ndarray) -> float:
         seen = torch.from_numpy(np.ascontiguousarray(tiles[..., : settings.n_channels]))
         with torch.inference_mode():
-            return float(pool_scores(encoder(seen).numpy()))
+            return pooling.pool(trained.encoder(seen).numpy())
 
     of_bags = np.array([risk(tiles) for tiles, _ in judged])
     label = np.array([positive for _, positive in judged])
@@ -166,6 +178,7 @@ def interval(folds: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", choices=RECIPES, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -182,9 +195,10 @@ def main() -> None:
         for seed in arguments.seeds:
             for channels in ("rgb", "rgb+nuclei"):
                 start = time.monotonic()
-                found = [
-                    one_fold(pictures, measure, fold == k, channels, seed) for k in range(N_FOLDS)
-                ]
+                settings = msgspec.structs.replace(
+                    RECIPES[arguments.recipe], seed=seed, channels=channels
+                )
+                found = [one_fold(pictures, measure, fold == k, settings) for k in range(N_FOLDS)]
                 bags = [f[0] for f in found]
                 ranks = [
                     spearmanr(risk, measure[fold == k]).statistic
