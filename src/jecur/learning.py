@@ -33,7 +33,8 @@ from jecur.preparation import PreparedSlide, Recipe
 from jecur.settings import StudySettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from jecur.training.lesson import Example
+    from jecur.training.lesson import Example, Lesson
+    from jecur.training.loop import LabeledBag, Trained
 
 __all__ = [
     "Learners",
@@ -132,40 +133,45 @@ def learn(
         on_epoch=lambda state: _show_curve(state.curve, run, progress),
         processes=join_processes(),
     )
-    used = {example.patient for example in (*lesson.training, *lesson.tuning)}
-    by_id = {p.id: p for p in learners.patients}
-    watched = [by_id[example.patient] for example in lesson.tuning]
-    counts: dict[str, Any] = {
-        "n_good": sum(not bag.recurred for bag in training),
-        "n_poor": sum(bag.recurred for bag in training),
-        "n_tuning": len(lesson.tuning),
-        "n_tiles": sum(len(bag.bag) for bag in training),
-    }
     nuclei = NucleiModel.load(study.nuclei, threads=1)
-    pooling = trained.pooling
-    card = study_card(study, recipe) | {
-        "cohort": counts | {"selection": selection(study.training)},
-        "metrics": tuning_metrics(watched, trained.tuning_scores),
-        "cutoff": trained.cutoff,
-        "pooling": pooling.plain().to_card(),
-        "input": input_of(training[0].bag),
-        "channels": trained.encoder.channels,
-        "nuclei": dict(nuclei.card),
-        "training_curve": list(trained.state.curve),
-        "learnt_from": hashed_memory(used, digests, salt=mark),
-    }
+    card = study_card(study, recipe) | _card_of_learning(lesson, learners, trained, training)
+    used = {example.patient for example in (*lesson.training, *lesson.tuning)}
+    memory = hashed_memory(used, digests, salt=mark)
     write_bundle(
         Bundle(
-            card=card,
+            card=card | {"nuclei": dict(nuclei.card), "learnt_from": memory},
             encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
             nuclei_onnx=nuclei.onnx_bytes if trained.encoder.channels == 4 else None,
             weights=encoder_weights(trained.encoder),
-            pooling=pooling_weights(pooling),
+            pooling=pooling_weights(trained.pooling),
         ),
         path,
     )
     run.mark_stage("learning", mark)
     return path
+
+
+def _card_of_learning(
+    lesson: "Lesson", learners: Learners, trained: "Trained", training: "Sequence[LabeledBag]"
+) -> dict[str, Any]:
+    """Write down what came of the training."""
+    by_id = {p.id: p for p in learners.patients}
+    watched = [by_id[example.patient] for example in lesson.tuning]
+    return {
+        "cohort": {
+            "n_good": sum(not bag.recurred for bag in training),
+            "n_poor": sum(bag.recurred for bag in training),
+            "n_tuning": len(watched),
+            "n_tiles": sum(len(bag.bag) for bag in training),
+            "selection": selection(lesson.settings),
+        },
+        "metrics": tuning_metrics(watched, trained.tuning_scores),
+        "cutoff": trained.cutoff,
+        "pooling": trained.pooling.plain().to_card(),
+        "input": input_of(training[0].bag),
+        "channels": trained.encoder.channels,
+        "training_curve": list(trained.state.curve),
+    }
 
 
 def _examples(
