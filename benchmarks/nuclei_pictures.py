@@ -10,15 +10,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
+from stain_pictures import sheet
 
 from jecur.nuclei.agreement import dice, find_nuclei
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX, NucleiModel
 from jecur.training.nuclei_data import read_fields
 
-SIDE, GAP, LABEL = 320, 6, 22
+SIDE = 320
 GREEN, YELLOW, BLUE = (0, 255, 60), (255, 235, 0), (90, 170, 255)
 CHOL_UM_PER_PX = 0.506
 """Read from the file names (..._506.jpg); nothing else says it."""
@@ -34,19 +35,6 @@ def outlined(rgb: np.ndarray, labels: np.ndarray, color: tuple[int, int, int]) -
 
 def gray(nuclei: np.ndarray) -> np.ndarray:
     return np.repeat(np.rint(nuclei * 255).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def sheet(rows: list[tuple[str, list[np.ndarray]]]) -> Image.Image:
-    font = ImageFont.load_default(15)
-    width = GAP + len(rows[0][1]) * (SIDE + GAP)
-    picture = Image.new("RGB", (width, len(rows) * (SIDE + LABEL + GAP)), "white")
-    draw = ImageDraw.Draw(picture)
-    for i, (label, images) in enumerate(rows):
-        top = i * (SIDE + LABEL + GAP)
-        draw.text((GAP, top + 2), label, fill="black", font=font)
-        for j, image in enumerate(images):
-            picture.paste(Image.fromarray(image), (GAP + j * (SIDE + GAP), top + LABEL))
-    return picture
 
 
 def best_and_worst(data: Path, model: NucleiModel) -> Image.Image:

@@ -36,15 +36,16 @@ def laboratories(n: int) -> list[np.ndarray]:
 
 
 def sheet(rows: list[tuple[str, list[np.ndarray]]]) -> Image.Image:
-    font = ImageFont.load_default(15)
-    width = GAP + len(rows[0][1]) * (SHOWN + GAP)
-    picture = Image.new("RGB", (width, len(rows) * (SHOWN + LABEL + GAP)), "white")
+    """Rows of square images of one size, each row under its label."""
+    font, side = ImageFont.load_default(15), len(rows[0][1][0])
+    width = GAP + len(rows[0][1]) * (side + GAP)
+    picture = Image.new("RGB", (width, len(rows) * (side + LABEL + GAP)), "white")
     draw = ImageDraw.Draw(picture)
     for i, (label, images) in enumerate(rows):
-        top = i * (SHOWN + LABEL + GAP)
+        top = i * (side + LABEL + GAP)
         draw.text((GAP, top + 2), label, fill="black", font=font)
         for j, image in enumerate(images):
-            picture.paste(Image.fromarray(image), (GAP + j * (SHOWN + GAP), top + LABEL))
+            picture.paste(Image.fromarray(image), (GAP + j * (side + GAP), top + LABEL))
     return picture
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import jecur
 from jecur.artifacts import RunFolder, library_versions, write_json
-from jecur.bundle import read_bundle
+from jecur.bundle import Bundle, read_bundle
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.evaluation.clinical import (
@@ -93,6 +93,7 @@ def write_findings(
     """
     study, cohort, learners = done.study, done.cohort, done.learners
     prepared, scored, model = done.prepared, done.scored, done.model
+    bundle = read_bundle(model)
     by_id = {patient.id: patient for patient in cohort.of_role("validation")}
     patients = [by_id[score.patient] for score in scored]
     excluded = exclusions(cohort, learners, prepared, scored)
@@ -119,13 +120,13 @@ def write_findings(
         flow=patient_flow(study, cohort, learners, excluded, len(scored)),
         statistics=statistics,
         settings=study,
-        methods=methods_paragraphs(study, n_features=_n_features(model)),
+        methods=methods_paragraphs(study, n_features=_n_features(bundle)),
         statements=statements(study, trained, len(cohort.unmatched_slides)),
-        facts=_facts(study, model),
+        facts=_facts(study, model, bundle),
         baseline=describe_patients(
             study.cohort.covariates, patients, data.high_risk, "Validation patients"
         ),
-        risks=RiskValues(data.risk, data.event, read_bundle(model).cutoff),
+        risks=RiskValues(data.risk, data.event, bundle.cutoff),
         slides=_slide_rows(prepared),
         heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
         heatmap_legend="Orange tiles speak for early recurrence, violet ones against it; the colors "
@@ -135,8 +136,8 @@ def write_findings(
             TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low")
             for t in done.tiles
         ),
-        model_card=_shown_card(model),
-        training_curve=_training_curve(model),
+        model_card=_shown_card(bundle),
+        training_curve=_training_curve(bundle),
         banner=_banner(study, planted),
         truth=_truth(planted, statistics),
     )
@@ -164,14 +165,13 @@ def _evaluation_input(
     )
 
 
-def _n_features(model: Path) -> int:
+def _n_features(bundle: Bundle) -> int:
     """Numbers a tile of a model that learnt from another network's features; else 0."""
-    taken = read_bundle(model).card["input"]
+    taken = bundle.card["input"]
     return int(taken["width"]) if taken["kind"] == "features" else 0
 
 
-def _facts(study: StudySettings, model: Path) -> dict[str, dict[str, str]]:
-    bundle = read_bundle(model)
+def _facts(study: StudySettings, model: Path, bundle: Bundle) -> dict[str, dict[str, str]]:
     return {
         "Software": {"jecur": jecur.__version__, **library_versions()},
         "Seeds": {
@@ -220,15 +220,14 @@ def _as_jpeg(path: Path) -> bytes:
         return jpeg_bytes(np.asarray(picture.convert("RGB")))
 
 
-def _shown_card(model: Path) -> dict[str, object]:
-    card = dict(read_bundle(model).card)
+def _shown_card(bundle: Bundle) -> dict[str, object]:
     hidden = ("training_curve", "learnt_from")
-    shown = {key: value for key, value in card.items() if key not in hidden}
+    shown = {key: value for key, value in bundle.card.items() if key not in hidden}
     return dict(msgspec.json.decode(json.dumps(shown)))
 
 
-def _training_curve(model: Path) -> tuple[tuple[float, float], ...]:
-    rows = read_bundle(model).card["training_curve"]
+def _training_curve(bundle: Bundle) -> tuple[tuple[float, float], ...]:
+    rows = bundle.card["training_curve"]
     return tuple((float(row["epoch"]), float(row["training_loss"])) for row in rows)
 
 

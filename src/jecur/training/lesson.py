@@ -51,6 +51,23 @@ def learn_lesson(
     Under a launcher the first process calls this, and the others are told.
     """
     processes.tell(msgspec.json.encode(lesson))
+    return _train(lesson, progress, on_epoch, processes)
+
+
+def assist() -> None:
+    """Learn along with the first process, lesson by lesson, until it dismisses the others."""
+    processes = join_processes()
+    while said := processes.tell():
+        lesson = msgspec.json.decode(said, type=Lesson)
+        _train(lesson, SilentProgress(), lambda _: None, processes)
+
+
+def _train(
+    lesson: Lesson,
+    progress: Progress,
+    on_epoch: Callable[[TrainingState], None],
+    processes: Processes,
+) -> tuple[Trained, list[LabeledBag]]:
     training, tuning = _opened(lesson.training), _opened(lesson.tuning)
     trained = train_encoder(
         training,
@@ -63,22 +80,6 @@ def learn_lesson(
         processes=processes,
     )
     return trained, training
-
-
-def assist() -> None:
-    """Learn along with the first process, lesson by lesson, until it dismisses the others."""
-    processes = join_processes()
-    while said := processes.tell():
-        lesson = msgspec.json.decode(said, type=Lesson)
-        train_encoder(
-            _opened(lesson.training),
-            _opened(lesson.tuning),
-            lesson.settings,
-            checkpoints=Path(lesson.checkpoints),
-            mark=lesson.mark,
-            progress=SilentProgress(),
-            processes=processes,
-        )
 
 
 def dismiss() -> None:
