@@ -25,3 +25,9 @@ def test_data() -> Path:
 def gold() -> Path:
     """Numbers that R computed."""
     return _folder("JECUR_TEST_GOLD", "gold")
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small inputs that once came out wrong, each with what is right."""
+    return _folder("JECUR_TEST_CASES", "cases")
