@@ -39,12 +39,24 @@ def test_a_minimal_study_is_read_and_written_back_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (MINIMAL + "\n[training]\nepoch = 3\n", r"unknown field `epoch`.*\$\.training"),
-        (MINIMAL + '\n[training]\nepochs = "3"\n', r"\$\.training\.epochs"),
-        (MINIMAL + "\n[training]\ncutoff = 1.5\n", r"\$\.training\.cutoff"),
-        (MINIMAL + '\n[stain]\nmethod = "vahadan"\n', r"\$\.stain\.method"),
-        (MINIMAL.replace('unit = "days"\n', ""), r"expected `unit`.*found none.*cohort\.endpoint"),
-        (MINIMAL.replace('"1"', "1"), r"\$\.cohort\.endpoint\.event_values"),
+        (
+            MINIMAL + "\n[training]\nepoch = 3\n",
+            r"training\.epoch: .*; did you mean 'epochs'",
+        ),
+        (
+            MINIMAL + '\n[training]\nepochs = "3"\n',
+            r"training\.epochs: expected a whole number, found '3'",
+        ),
+        (
+            MINIMAL + "\n[training]\ncutoff = 1.5\n",
+            r"training\.cutoff: expected a number < 1.0, found 1.5",
+        ),
+        (
+            MINIMAL + '\n[stain]\nmethod = "vahadan"\n',
+            r"stain\.method: expected one of .*; did you mean 'vahadane'",
+        ),
+        (MINIMAL.replace('unit = "days"\n', ""), r"cohort\.endpoint: expected `unit`.*found none"),
+        (MINIMAL.replace('"1"', "1"), r"cohort\.endpoint\.event_values: expected text, found 1"),
         ("name = ", "expected TOML"),
     ],
 )

@@ -25,7 +25,7 @@ from jecur.cohort.selection import (
 )
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.engine import Progress
-from jecur.errors import SettingsError, TrainingError
+from jecur.errors import TrainingError
 from jecur.learning import Learners, learn, outcomes_of
 from jecur.model_card import RESEARCH_USE_ONLY
 from jecur.pipeline import Ready, prepare_study, refuse_seen, usable_slides
@@ -94,8 +94,6 @@ def crossvalidate(
     TrainingError
         If the patients left to learn from are all of one outcome; the fold is named.
     """
-    if settings.inner_folds == 1:
-        raise SettingsError("expected no inner folds or at least 2, found 1; ask for 3")
     cohort = read_cohort(study.cohort, folder)
     # A study that cannot be divided is refused before hours of slides, not after.
     _divide([p for p in cohort.patients if p.role != "validation"], study, settings)

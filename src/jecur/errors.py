@@ -56,7 +56,7 @@ def _rebuild(kind: type[JecurError], message: str, code: str) -> JecurError:
     return kind(message, code=code)
 
 
-class SettingsError(JecurError):
+class SettingsError(JecurError, ValueError):
     """A setting that does not exist, has the wrong type or lies outside its range."""
 
     default_code = "bad-settings"

@@ -125,12 +125,9 @@ def crossval(
     as_json
         Print one JSON object and nothing else.
     """
-    import msgspec
-
     from jecur.artifacts import RunFolder
     from jecur.crossval import crossvalidate
-    from jecur.errors import SettingsError
-    from jecur.settings import CrossvalSettings, read_study
+    from jecur.settings import CrossvalSettings, make_settings, read_study
     from jecur.survival.study import to_json_dict
 
     values = {
@@ -140,10 +137,7 @@ def crossval(
         "inner_folds": inner_folds,
         "seed": seed,
     }
-    try:
-        division = msgspec.convert(values, CrossvalSettings)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{error}; correct that option") from error
+    division = make_settings(values, CrossvalSettings)
     settings = read_study(study)
     with leading() as leads, RichProgress() as progress:
         if not leads:

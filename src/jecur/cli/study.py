@@ -193,12 +193,9 @@ def simulate(
     workers
         Processes; 0 takes one a core.
     """
-    import msgspec
-
     from jecur.artifacts import write_text
     from jecur.demo import simulate_with_progress, study_of_virtual_cohort
-    from jecur.errors import SimulationError
-    from jecur.settings import SimulationSettings, TrainingSettings, write_study
+    from jecur.settings import SimulationSettings, TrainingSettings, make_settings, write_study
 
     values = {
         "n_training": training,
@@ -208,10 +205,7 @@ def simulate(
         "null": null,
         "workers": workers or cores(),
     }
-    try:
-        settings = msgspec.convert(values, SimulationSettings)
-    except msgspec.ValidationError as error:
-        raise SimulationError(f"{error}; correct that option") from error
+    settings = make_settings(values, SimulationSettings)
     with RichProgress() as progress:
         cohort = simulate_with_progress(settings, out, progress)
     study = study_of_virtual_cohort("Virtual cohort", TrainingSettings(seed=seed))

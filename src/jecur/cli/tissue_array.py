@@ -59,21 +59,17 @@ def map_array(
     as_json
         Print JSON and nothing else.
     """
-    import msgspec
     from PIL import Image
 
     from jecur.artifacts import write_json, write_text
     from jecur.cohort.core_map import core_map_csv, core_map_geojson
-    from jecur.errors import SettingsError, SlideError
-    from jecur.settings import TissueArraySettings, TissueSettings
+    from jecur.errors import SlideError
+    from jecur.settings import TissueArraySettings, TissueSettings, make_settings
     from jecur.slide.reader import open_slide
     from jecur.slide.tissue_array.mapping import draw_map, map_cores
 
     given = {"diameter_um": diameter, "rows": rows, "columns": columns}
-    try:
-        settings = msgspec.convert(given, TissueArraySettings)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{error}; correct the argument") from error
+    settings = make_settings(given, TissueArraySettings)
     try:
         with open_slide(slide, mpp=mpp) as opened:
             found = map_cores(opened, settings, TissueSettings())

@@ -4,7 +4,7 @@ A name that does not exist, a value of the wrong type or out of range is refused
 place in the file named. Every number that can change a result is here, with its unit.
 """
 
-from jecur.settings.base import Stage
+from jecur.settings.base import Stage, make_settings
 from jecur.settings.cohort import (
     CohortSettings,
     ColumnSettings,
@@ -72,6 +72,7 @@ __all__ = [
     "TissueArraySettings",
     "TissueSettings",
     "TrainingSettings",
+    "make_settings",
     "read_study",
     "write_study",
 ]

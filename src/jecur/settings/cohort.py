@@ -1,5 +1,6 @@
 """Settings of the cohort: columns, endpoint, roles, covariates."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from jecur.settings.base import Positive, Stage
@@ -107,16 +108,14 @@ class EndpointSettings(Stage, frozen=True):
     definition: str = ""
     """Printed wherever a number appears; a sentence made from ``kind`` if empty."""
 
-    def __post_init__(self) -> None:
-        """Refuse what contradicts itself; msgspec adds the place in the file."""
+    def contradictions(self) -> Iterator[str]:
+        """Yield what the endpoint lacks, or cannot mean."""
         lacking = [name for name in ("unit", "event_values") if not getattr(self, name)]
         if self.dates is None and lacking:
-            raise ValueError(
-                f"expected `{'` and `'.join(lacking)}`, or [cohort.endpoint.dates], found none"
-            )
+            yield f"expected `{'` and `'.join(lacking)}`, or [cohort.endpoint.dates], found none"
         whole = self.kind in {"recurrence-free survival", "overall survival"}
         if whole and (self.competing_values or self.competing_death == "competes"):
-            raise ValueError(
+            yield (
                 f"expected no competing death for {self.kind}, in which death is an event; "
                 "list its texts under event_values"
             )
@@ -178,6 +177,12 @@ class CohortSettings(Stage, frozen=True):
     covariates: tuple[Covariate, ...] = ()
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in the time, event and role columns."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield factors named twice."""
+        columns = [covariate.column for covariate in self.covariates]
+        for name in sorted({name for name in columns if columns.count(name) > 1}):
+            yield f"expected each column once among the covariates, found {name!r} again"
 
 
 TcgaEndpoint = Literal["dfs", "recurrence", "rfs", "os", "dfi", "pfi"]

@@ -1,5 +1,6 @@
 """Settings of cross-validation."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
@@ -23,3 +24,8 @@ class CrossvalSettings(Stage, frozen=True):
     study file. At least 2 to choose anything."""
     seed: int = 0
     """Of the folds; training has its own."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield inner folds that choose nothing."""
+        if self.inner_folds == 1:
+            yield "expected no inner_folds or at least 2, found 1; ask for 3"

@@ -1,5 +1,6 @@
 """Settings of virtual cohorts."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
@@ -60,6 +61,12 @@ class SimulationSettings(Stage, frozen=True):
     """Administrative end of follow-up, uniform between these, months."""
     loss_per_month: Annotated[float, Meta(ge=0)] = 0.004
     """Rate of random loss to follow-up."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield an end of follow-up before its start."""
+        first, last = self.follow_up_months
+        if last < first:
+            yield f"expected follow_up_months to rise, found {first:g} and {last:g}"
 
 
 class ArraySimulationSettings(Stage, frozen=True):

@@ -1,10 +1,11 @@
 """Settings of slides: tissue, tiles, quality."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Stage
+from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Stage, rising
 
 __all__ = [
     "AnnotationSettings",
@@ -33,6 +34,10 @@ class TissueSettings(Stage, frozen=True):
     ink_margin_um: Annotated[float, Meta(ge=0)] = 24.0
     """Strip around pen marks that is left out, micrometers."""
 
+    def contradictions(self) -> Iterator[str]:
+        """Yield limits that cross."""
+        yield from rising(self, "min_magenta", "max_magenta")
+
 
 class TilingSettings(Stage, frozen=True):
     """Square fields over the tissue. The paper: 512 px at 0.25 um/px, resized to 224 px."""
@@ -51,6 +56,11 @@ class TilingSettings(Stage, frozen=True):
     """Seed of the draw."""
     batch_size: Count = 32
     """Tiles read at a time."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield what leaves no step between tiles."""
+        if self.overlap_um >= self.side_um:
+            yield f"expected overlap_um below side_um ({self.side_um:g}), found {self.overlap_um:g}"
 
 
 class QualitySettings(Stage, frozen=True):
@@ -99,3 +109,7 @@ class TissueArraySettings(Stage, frozen=True):
     """A core with less of its disc covered by tissue is missing."""
     reach: Annotated[float, Meta(gt=0, lt=0.5)] = 0.4
     """How far a core may lie off the place its neighbors predict, in pitches."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield limits that cross."""
+        yield from rising(self, "min_diameter_um", "max_diameter_um")

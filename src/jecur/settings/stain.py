@@ -1,10 +1,11 @@
 """Settings of color normalization."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, Fraction, Positive, Stage
+from jecur.settings.base import Count, Fraction, Positive, Stage, rising
 
 __all__ = ["StainSettings"]
 
@@ -53,3 +54,7 @@ class StainSettings(Stage, frozen=True):
     """Angle to Ruifrok's hematoxylin; more: ``not-hematoxylin-eosin``."""
     max_eosin_degrees: Annotated[float, Meta(ge=0, le=90)] = 40.0
     """Angle to Ruifrok's eosin; more: ``not-hematoxylin-eosin``."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield limits that cross."""
+        yield from rising(self, "min_optical_density", "max_optical_density")

@@ -1,5 +1,6 @@
 """Settings of the statistics."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -42,6 +43,11 @@ class StatisticsSettings(Stage, frozen=True):
     """Replicates of the bootstrap interval of the concordance; 0 leaves it out."""
     seed: int = 0
     """Seed of the bootstrap."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield horizons out of order."""
+        if list(self.horizons_months) != sorted(set(self.horizons_months)):
+            yield f"expected horizons_months to rise, found {list(self.horizons_months)}"
 
 
 class ScoreSettings(Stage, frozen=True):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from jecur.errors import SettingsError
-from jecur.settings.base import Stage
+from jecur.settings.base import Stage, make_settings
 from jecur.settings.cohort import CohortSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
@@ -61,13 +61,15 @@ def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
             code="no-study-file",
         ) from error
     try:
-        return msgspec.convert(_with_preset(tomllib.loads(text), preset), StudySettings)
+        raw = _with_preset(tomllib.loads(text), preset)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path.name}: expected TOML, found: {error}; correct that line"
         ) from error
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{path.name}: {error}; see `jecur init` for every setting") from error
+    try:
+        return make_settings(raw, StudySettings)
+    except SettingsError as error:
+        raise error.within(path.name) from error
 
 
 def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Settings of learning the prognosis, and of scoring with it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, CountOrZero, Positive, Probability, Stage
+from jecur.settings.base import Count, CountOrZero, Positive, Probability, Stage, rising
 
 __all__ = ["PRESETS", "LossName", "PoolingName", "Preset", "ScoringSettings", "TrainingSettings"]
 
@@ -105,12 +106,13 @@ class TrainingSettings(Stage, frozen=True):
     """Of the network while it learns; scores are always float32."""
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be learnt."""
+    def contradictions(self) -> Iterator[str]:
+        """Yield what cannot be trained."""
+        yield from rising(self, "poor_months", "good_months")
         if self.pooling == "tile-labels" and self.loss == "cox":
-            raise ValueError('expected a loss with labels for pooling = "tile-labels", found "cox"')
+            yield 'expected a loss with labels for pooling = "tile-labels", found "cox"'
         if self.loss == "cox" and self.patients_per_step == 1:
-            raise ValueError("expected 0 (all) or at least 2 patients_per_step for Cox, found 1")
+            yield "expected 0 (all) or at least 2 patients_per_step for Cox, found 1"
 
     @property
     def n_channels(self) -> int:
