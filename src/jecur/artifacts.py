@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,7 +17,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 import jecur
-from jecur.errors import RunFolderError
+from jecur.errors import NOBODYS_FAULT, RunFolderError, refusal
 
 __all__ = ["RunFolder", "atomic_path", "fingerprint", "sha256_file", "write_json", "write_text"]
 
@@ -34,18 +34,42 @@ _LIBRARIES = (
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    """Yield a temporary path beside ``path`` that replaces it only if the block ends well.
+
+    Raises
+    ------
+    SystemRefusedError
+        If the folder cannot be written or has vanished, or the disk is full.
+    """
+    with refused_as_said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        _to_disk(temporary)  # a name must not outlive a crash that its bytes do not
-        temporary.replace(path)
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno in NOBODYS_FAULT or not path.parent.is_dir():
+                raise refusal(error, path) from error
+            raise
+        with refused_as_said(path):
+            temporary.chmod(0o644)
+            _to_disk(temporary)  # a name must not outlive a crash that its bytes do not
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def refused_as_said(where: Path) -> Iterator[None]:
+    """Say in one line whatever the system refuses in this block."""
+    try:
+        yield
+    except OSError as error:
+        # The name of a temporary file tells nobody anything.
+        raise refusal(OSError(error.errno, error.strerror or str(error)), where) from error
 
 
 def _to_disk(path: Path) -> None:

@@ -1,20 +1,18 @@
 """Run the same work over many slides, here, in processes; one bad slide never stops the rest."""
 
-import multiprocessing
-import os
+import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from jecur.errors import JecurError, SlideError
+from jecur.errors import NOBODYS_FAULT, JecurError, SlideError, SystemRefusedError, refusal
+from jecur.worker_pool import Lost, work_off
 
-__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "process_pool", "run_all"]
-
-_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "run_all"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,6 +59,8 @@ class Outcome(Generic[Item, Result]):
 
     item: Item
     result: Result | Failure
+    seconds: float = field(default=0.0, compare=False)
+    """What it took, waiting left out."""
 
 
 def run_all(
@@ -70,6 +70,7 @@ def run_all(
     workers: int,
     progress: Progress,
     title: str,
+    limit_s: Callable[[Item], float] | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
     """Apply ``work`` to every item; yield outcomes as they come, in any order.
 
@@ -80,74 +81,81 @@ def run_all(
     items
         Values that can cross a process border.
     workers
-        Processes; 1 works in this one.
+        Processes; 1 without a limit works in this one.
     progress
         Draws a bar named ``title``.
+    limit_s
+        Seconds an item may take, by item; None sets no limit.
 
     Yields
     ------
     Outcome
         The result, or a `Failure`: a user error as raised, our own bug with code
-        ``internal-error``, a dead process with code ``crashed``.
+        ``internal-error``, work that took too long with ``timeout``, a process that died twice
+        over the same item with ``crashed``, or ``killed`` if the system ended it.
+
+    Raises
+    ------
+    SystemRefusedError
+        If the disk is full, or anything else is refused that no item can bring about.
     """
     with progress.task(title, len(items)) as advance:
         outcomes = (
-            (Outcome(item, _guarded(work, item)) for item in items)
-            if workers <= 1 or len(items) <= 1
-            else _in_processes(work, items, workers)
+            _here(work, items)
+            if limit_s is None and (workers <= 1 or len(items) <= 1)
+            else _in_processes(work, items, workers, limit_s)
         )
         for outcome in outcomes:
+            if isinstance(outcome.result, Failure) and isinstance(
+                outcome.result.error, SystemRefusedError
+            ):
+                raise outcome.result.error
             advance()
             yield outcome
 
 
-@contextmanager
-def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Open a pool of fresh processes with one numerical thread each: they share the cores."""
-    context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
-    before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
-    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))  # read by the children when they start
-    try:
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield pool
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Item, Result]]:
+    for item in items:
+        start = time.monotonic()
+        result = _guarded(work, item)
+        yield Outcome(item, result, time.monotonic() - start)
 
 
 def _in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    limit_s: Callable[[Item], float] | None,
 ) -> Iterator[Outcome[Item, Result]]:
-    done: set[int] = set()
-    try:
-        with process_pool(min(workers, len(items))) as pool:
-            futures: dict[Future[Result | Failure], int] = {
-                pool.submit(_guarded, work, item): i for i, item in enumerate(items)
-            }
-            for future in as_completed(futures):
-                result = future.result()
-                done.add(futures[future])
-                yield Outcome(items[futures[future]], result)
-    except BrokenProcessPool:
-        # A native library killed its process. Go on one by one to learn which item did it.
-        for i, item in enumerate(items):
-            if i not in done:
-                yield Outcome(item, _alone(work, item))
+    for done in work_off(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
+        item, answer = items[done.index], done.answer
+        result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
+        yield Outcome(item, result, done.seconds)
 
 
-def _alone(work: Callable[[Item], Result], item: Item) -> Result | Failure:
-    try:
-        with process_pool(1) as pool:
-            return pool.submit(_guarded, work, item).result()
-    except BrokenProcessPool:
-        message = (
-            "expected the slide library to read the file or refuse it, found that it ended its "
-            "process; the file is damaged: scan or export it again"
+def _lost(lost: Lost, seconds: float) -> Failure:
+    """Say why there is no answer."""
+    if lost.why == "timeout":
+        return Failure(
+            SlideError(
+                f"expected an end within the limit, found none after {seconds:.0f} s; the file is "
+                "damaged or on a slow disk: copy it here, or raise slide_minutes under [compute]",
+                code="timeout",
+            )
         )
-        return Failure(SlideError(message, code="crashed"))
+    if lost.exit_code == -signal.Signals.SIGKILL:
+        return Failure(
+            SlideError(
+                "expected enough memory for a slide a worker, found that the system killed its "
+                "process twice; use fewer workers (-j) or close other programs",
+                code="killed",
+            )
+        )
+    message = (
+        "expected the slide library to read the file or refuse it, found that it ended its "
+        "process twice; the file is damaged: scan or export it again"
+    )
+    return Failure(SlideError(message, code="crashed"))
 
 
 def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
@@ -155,6 +163,14 @@ def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
         return work(item)
     except JecurError as error:
         return Failure(error)
+    except MemoryError:
+        message = (
+            "expected enough memory for this slide, found too little; use fewer workers (-j), "
+            "close other programs, or check that the file is whole"
+        )
+        return Failure(SlideError(message, code="out-of-memory"))
     except Exception as error:  # noqa: BLE001 - one slide's bug must not lose the cohort
+        if isinstance(error, OSError) and error.errno in NOBODYS_FAULT:
+            return Failure(refusal(error))
         message = f"internal error ({type(error).__name__}: {error}); please report it"
         return Failure(SlideError(message, code="internal-error"), traceback.format_exc())

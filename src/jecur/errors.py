@@ -5,9 +5,12 @@ kebab-case word that lands in ``slides.csv`` and on the command line; its messag
 line of prose. Callers add context (slide, patient, column, row) with `JecurError.within`.
 """
 
+import errno
+import os
 from typing import Self
 
 __all__ = [
+    "NOBODYS_FAULT",
     "AnnotationError",
     "BagError",
     "BundleError",
@@ -20,8 +23,10 @@ __all__ = [
     "SimulationError",
     "SlideError",
     "StainError",
+    "SystemRefusedError",
     "TableError",
     "TrainingError",
+    "refusal",
 ]
 
 
@@ -132,3 +137,77 @@ class RunFolderError(JecurError):
     """A run folder that belongs to something else or cannot be written."""
 
     default_code = "bad-run-folder"
+
+
+class SystemRefusedError(JecurError):
+    """The system refuses what any work needs: space, memory, a folder that can be written.
+
+    It is no fault of the slide at hand, so it stops the run rather than mark one slide after the
+    other as failed.
+    """
+
+    default_code = "system-refused"
+
+
+_REMEDIES: dict[int, tuple[str, str, str]] = {
+    errno.ENOSPC: ("disk-full", "room on the disk", "free some space"),
+    errno.EDQUOT: ("disk-full", "room within your quota", "free some space or ask for more"),
+    errno.EFBIG: ("file-too-large", "files of any size", "choose another disk, or raise the limit"),
+    errno.EROFS: ("read-only", "a folder that can be written", "choose another --out"),
+    errno.EACCES: (
+        "no-permission",
+        "permission",
+        "change the permissions or choose another folder",
+    ),
+    errno.EPERM: ("no-permission", "permission", "change the permissions or choose another folder"),
+    errno.ENOENT: ("vanished", "a file or folder that stays", "put it back"),
+    errno.ENOTDIR: ("vanished", "a folder that stays", "put it back"),
+    errno.ESTALE: ("vanished", "a drive that stays", "connect it again"),
+    errno.EIO: ("disk-failure", "a disk that reads and writes", "check the disk and its cable"),
+    errno.ENOMEM: (
+        "out-of-memory",
+        "free memory",
+        "close other programs or use fewer workers (-j)",
+    ),
+    errno.EAGAIN: ("too-many-processes", "room for a process", "use fewer workers (-j)"),
+    errno.EMFILE: ("too-many-files", "room for another open file", "raise the limit (ulimit -n)"),
+    errno.ENFILE: ("too-many-files", "room for another open file", "close other programs"),
+    errno.EPIPE: ("closed-pipe", "somebody to read the output", "leave the pipe open"),
+}
+
+NOBODYS_FAULT = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""Numbers of the system that no slide can bring about."""
+
+
+def refusal(error: OSError | MemoryError, where: object = "") -> SystemRefusedError:
+    """Say in one line what the system refused, where, and what to do.
+
+    Parameters
+    ----------
+    error
+        As Python raised it.
+    where
+        The file or folder, if the error does not name one.
+    """
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno
+    code, expected, remedy = _REMEDIES.get(
+        number or 0,
+        (SystemRefusedError.default_code, "the system to do its part", "remove the cause"),
+    )
+    named = getattr(error, "filename", None) or where
+    said = getattr(error, "strerror", None) or str(error) or os.strerror(number or 0)
+    at = f" at {named}" if named else ""
+    return SystemRefusedError(
+        f"expected {expected}, found: {said}{at}; {remedy}, then run the same command again to go on",
+        code=code,
+    )

@@ -8,6 +8,7 @@ from the same input under the same settings, is not done again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ from jecur.preparation import (
     recipe_of_study,
 )
 from jecur.scores import ScoredPatient, score_patients, write_heatmaps, write_top_tiles
-from jecur.settings import ScoringSettings, StudySettings, write_study
+from jecur.settings import ComputeSettings, ScoringSettings, StudySettings, write_study
 
 __all__ = [
     "Ready",
@@ -45,6 +46,8 @@ __all__ = [
     "train_study",
     "usable_slides",
 ]
+
+_USUAL = ComputeSettings()
 
 
 def run_study(
@@ -171,7 +174,9 @@ def prepare_study(
         for patient in needed
         for entry in patient.slides
     ]
-    prepared = prepare_slides(orders, run, workers=workers, progress=progress)
+    prepared = prepare_slides(
+        orders, run, workers=workers, progress=progress, compute=study.compute
+    )
     refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
     return Ready(cohort, learners, prepared, recipe)
 
@@ -198,14 +203,24 @@ def select_learners(cohort: Cohort, study: StudySettings) -> Learners:
 
 
 def prepare_slides(
-    orders: Sequence[SlideOrder], run: RunFolder, *, workers: int, progress: Progress
+    orders: Sequence[SlideOrder],
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    compute: ComputeSettings = _USUAL,
 ) -> dict[str, PreparedSlide]:
     """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
     done = [order for order in orders if run.is_complete(order.slide, order.mark)]
     prepared = {order.slide: prepare_slide(order) for order in done}
     missing = [order for order in orders if order.slide not in prepared]
     for outcome in run_all(
-        prepare_slide, missing, workers=workers, progress=progress, title="Preparing slides"
+        prepare_slide,
+        missing,
+        workers=workers,
+        progress=progress,
+        title="Preparing slides",
+        limit_s=partial(_limit_s, compute),
     ):
         order, result = outcome.item, outcome.result
         if isinstance(result, Failure):
@@ -219,6 +234,13 @@ def prepare_slides(
     table = csv_text(pd.DataFrame(rows))
     write_text(run.root / "slides.csv", table)
     return prepared
+
+
+def _limit_s(compute: ComputeSettings, order: SlideOrder) -> float:
+    try:
+        return compute.limit_s(order.path.stat().st_size)
+    except OSError:  # preparing it will say what is wrong
+        return compute.limit_s(0)
 
 
 def usable_slides(

@@ -4,14 +4,18 @@ Exit codes: 0 all well; 3 some slides failed, the rest is done; 2 a table, setti
 wrong; 1 a bug of ours. Rooms are imported when a command needs them, so that help is quick.
 """
 
+import os
+import signal
 import sys
+from contextlib import suppress
+from types import FrameType
 
 from cyclopts import CycloptsError
 from rich.markup import escape
 
 from jecur.cli import cohort, evaluate, learning, model, nuclei, slides, stain, study, tissue_array
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
-from jecur.errors import JecurError
+from jecur.errors import JecurError, refusal
 
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
@@ -30,7 +34,21 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    for name in ("SIGTERM", "SIGHUP"):  # end as after Ctrl-C: workers ended, and how to go on said
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores one
+            signal.signal(number, _stop)
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _refused(error, "standard output")
+        _leave_output()
+    sys.exit(code)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def run(arguments: list[str]) -> int:
@@ -45,7 +63,28 @@ def run(arguments: list[str]) -> int:
     except JecurError as error:
         errors.print(f"[red]error:[/] {escape(error.message)} \\[{error.code}]", soft_wrap=True)
         return USER_ERROR
-    except KeyboardInterrupt:
-        errors.print("stopped; run the same command again to go on")
-        return 130
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # the terminal itself may be gone
+            errors.print("stopped; run the same command again to go on")
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+    except BrokenPipeError as error:
+        _leave_output()
+        return _refused(error, "standard output")
+    except (OSError, MemoryError) as error:
+        return _refused(error)
     return result if isinstance(result, int) else OK
+
+
+def _refused(error: OSError | MemoryError, where: str = "") -> int:
+    """Say what the system refused; it is no bug of ours."""
+    said = refusal(error, where)
+    with suppress(OSError):  # the errors' own pipe may be the closed one
+        errors.print(f"[red]error:[/] {escape(said.message)} \\[{said.code}]", soft_wrap=True)
+    return USER_ERROR
+
+
+def _leave_output() -> None:
+    """Write to nowhere from now on: Python would try the closed pipe once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())

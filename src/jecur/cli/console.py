@@ -1,5 +1,6 @@
 """What every sub-command shares: the app, two consoles, exit codes, progress bars."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,8 +35,17 @@ app = App(
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
 
-console = Console()
-errors = Console(stderr=True)
+
+class _PlainlyBroken(Console):
+    """A console that says when its pipe was closed, where rich would end with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass the error on to the command line."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+console = _PlainlyBroken()
+errors = _PlainlyBroken(stderr=True)
 
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 

@@ -18,6 +18,7 @@ from jecur.settings.cohort import (
     TcgaSettings,
     TissueArrayMap,
 )
+from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.simulation import ArraySimulationSettings, SimulationSettings
@@ -46,6 +47,7 @@ __all__ = [
     "ArraySimulationSettings",
     "CohortSettings",
     "ColumnSettings",
+    "ComputeSettings",
     "Covariate",
     "CrossvalSettings",
     "DateSettings",

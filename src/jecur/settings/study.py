@@ -9,6 +9,7 @@ import msgspec
 from jecur.errors import SettingsError
 from jecur.settings.base import Stage, make_settings
 from jecur.settings.cohort import CohortSettings
+from jecur.settings.compute import ComputeSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
@@ -35,6 +36,7 @@ class StudySettings(Stage, frozen=True):
     training: TrainingSettings = TrainingSettings()
     scoring: ScoringSettings = ScoringSettings()
     statistics: StatisticsSettings = StatisticsSettings()
+    compute: ComputeSettings = ComputeSettings()
 
 
 def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:

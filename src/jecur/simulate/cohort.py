@@ -15,16 +15,14 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from jecur.engine import process_pool
-from jecur.errors import SimulationError
+from jecur.engine import Failure, SilentProgress, run_all
+from jecur.errors import SimulationError, refusal
 from jecur.settings import SimulationSettings
 from jecur.simulate.patients import VirtualPatients, concordance, draw_cohort
 from jecur.simulate.regions import FEATURES, TissueFeatures
@@ -118,11 +116,6 @@ def simulate_cohort(
             if progress is not None:
                 progress(done, len(orders))
         clinical = _write_clinical(out / "clinical.csv", patients, by_patient)
-    except BrokenProcessPool as error:
-        raise SimulationError(
-            "expected every worker to finish, found one killed, perhaps for memory; run again "
-            "with fewer workers: finished slides are kept"
-        ) from error
     except OSError as error:
         raise SimulationError(
             f"expected a folder that can be written, found {error.strerror or error} at {out}; "
@@ -182,18 +175,20 @@ def _slide_orders(
 
 def _render_all(orders: list[_SlideOrder], workers: int) -> Iterator[str]:
     """Draw slides here or in fresh processes; yield each name when its files are whole."""
-    if workers == 1 or len(orders) < 2:
-        for order in orders:
-            yield _render(order)
-        return
-    with process_pool(min(workers, len(orders))) as pool:
-        waiting = [pool.submit(_render, order) for order in orders]
-        try:
-            for future in as_completed(waiting):
-                yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    for outcome in run_all(
+        _drawn, orders, workers=workers, progress=SilentProgress(), title="Drawing slides"
+    ):
+        if isinstance(outcome.result, Failure):
+            error = outcome.result.error.within(outcome.item.name)
+            raise SimulationError(error.message, code=error.code)
+        yield outcome.result
+
+
+def _drawn(order: _SlideOrder) -> str:
+    try:
+        return _render(order)
+    except OSError as error:
+        raise refusal(error, order.folder) from error
 
 
 def _render(order: _SlideOrder) -> str:

@@ -1,0 +1,249 @@
+"""A few watched processes that take one piece of work each, and what became of every piece.
+
+The parent gives work out piece by piece, so it knows at every moment which process holds what. A
+process that dies costs its piece a second try and nobody else anything; one that takes too long is
+killed; all of them end with their parent, however it dies.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Generic, Literal, TypeVar
+
+__all__ = ["Finished", "Lost", "work_off"]
+
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_TICK_S = 0.5
+"""The parent looks at the clock at least so often."""
+_GRACE_S = 5.0
+"""What a killed process is waited for: one stuck in the kernel (a dead network drive) is left."""
+_TRIES = 2
+_PR_SET_PDEATHSIG = 1
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer: the process died twice over this piece of work, or took too long once."""
+
+    why: Literal["died", "timeout"]
+    exit_code: int = 0
+    """Of the process that died; the negative number of the signal that killed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of one piece of work."""
+
+    index: int
+    """Place among the items."""
+    answer: Any
+    """What the work returned, or `Lost`."""
+    seconds: float
+    """From giving it out to the answer."""
+
+
+def work_off(
+    work: Callable[[Item], Any],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    limit_s: Callable[[Item], float] | None = None,
+) -> Iterator[Finished]:
+    """Apply ``work`` to every item in processes of its own; yield answers as they come.
+
+    Parameters
+    ----------
+    work
+        A module-level function that returns and does not raise.
+    items
+        Values that can cross a process border, as must what ``work`` returns (both small).
+    workers
+        Processes at most.
+    limit_s
+        Seconds an item may take; None sets no limit. Time in which the parent itself was stopped
+        does not count.
+    """
+    with _one_thread_each():
+        yield from _Crew(work, items, workers, limit_s).run()
+
+
+class _Worker:
+    """One process, the pipe to it and the piece of work it holds."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
+        self.pipe, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(
+            target=_serve, args=(theirs, work, os.getpid()), daemon=True
+        )
+        with _without_interrupts():
+            self.process.start()
+        theirs.close()  # or its death would not close the pipe
+        self.holds: int | None = None
+        self.watched_s = 0.0
+        self.since = 0.0
+
+    def give(self, index: int, item: object) -> None:
+        self.holds, self.watched_s, self.since = index, 0.0, time.monotonic()
+        with suppress(OSError):  # it has just died: seen at the next look
+            self.pipe.send(item)
+
+    def end(self) -> int:
+        """Kill the process, stopped or not; return its exit code."""
+        self.process.kill()
+        self.process.join(_GRACE_S)
+        self.pipe.close()
+        return self.process.exitcode or 0
+
+
+class _Crew(Generic[Item]):
+    """The processes of one call of `work_off`."""
+
+    def __init__(
+        self,
+        work: Callable[[Item], Any],
+        items: Sequence[Item],
+        workers: int,
+        limit_s: Callable[[Item], float] | None,
+    ) -> None:
+        self._work, self._items, self._limit_s = work, items, limit_s
+        self._size = max(1, min(workers, len(items)))
+        self._waiting = deque(range(len(items)))
+        self._tries = [0] * len(items)
+        self._crew: list[_Worker] = []
+
+    def run(self) -> Iterator[Finished]:
+        try:
+            last = time.monotonic()
+            while self._waiting or self._busy():
+                self._give_out()
+                wait([worker.pipe for worker, _ in self._busy()], timeout=_TICK_S)
+                # A parent that was stopped (Ctrl-Z) must not find that everybody was too slow.
+                passed, last = min(time.monotonic() - last, 2 * _TICK_S), time.monotonic()
+                for worker, index in self._busy():
+                    worker.watched_s += passed
+                    found = self._look_at(worker, index)
+                    if found is not None:
+                        yield found
+        finally:
+            for worker in self._crew:
+                worker.end()
+
+    def _busy(self) -> list[tuple[_Worker, int]]:
+        """Workers that hold a piece of work, each with its place among the items."""
+        return [(worker, worker.holds) for worker in self._crew if worker.holds is not None]
+
+    def _give_out(self) -> None:
+        idle = [worker for worker in self._crew if worker.holds is None]
+        for worker in [worker for worker in idle if not worker.process.is_alive()]:
+            idle.remove(worker)
+            self._dismiss(worker)
+        while self._waiting and (idle or len(self._crew) < self._size):
+            worker = idle.pop() if idle else self._hire()
+            index = self._waiting.popleft()
+            self._tries[index] += 1
+            worker.give(index, self._items[index])
+
+    def _hire(self) -> _Worker:
+        worker = _Worker(self._work)
+        self._crew.append(worker)
+        return worker
+
+    def _look_at(self, worker: _Worker, index: int) -> Finished | None:
+        """See whether a busy worker has answered, has died or is late."""
+        try:
+            if worker.pipe.poll():
+                answer = worker.pipe.recv()
+                worker.holds = None
+                return self._finished(worker, index, answer)
+        except (EOFError, OSError):
+            return self._bury(worker, index)
+        if self._limit_s is not None and worker.watched_s > self._limit_s(self._items[index]):
+            self._dismiss(worker)
+            return self._finished(worker, index, Lost("timeout"))
+        return None
+
+    def _bury(self, worker: _Worker, index: int) -> Finished | None:
+        worker.process.join(_GRACE_S)  # its own exit code, not that of our kill
+        exit_code = self._dismiss(worker)
+        if self._tries[index] < _TRIES:
+            self._waiting.append(index)
+            return None
+        return self._finished(worker, index, Lost("died", exit_code))
+
+    def _dismiss(self, worker: _Worker) -> int:
+        self._crew.remove(worker)
+        return worker.end()
+
+    def _finished(self, worker: _Worker, index: int, answer: object) -> Finished:
+        return Finished(index, answer, time.monotonic() - worker.since)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that start in this block have one numerical thread: they share the cores."""
+    before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))  # read by the children when they start
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let a process that starts in this block not see Ctrl-C, from its very first moment."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int) -> None:
+    """Work off what the parent gives, in the child, until there is no parent."""
+    _end_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent ends us
+    while True:
+        try:
+            item = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(work(item))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Make this process end when its parent does, even by a signal that nobody can catch."""
+    if sys.platform == "linux":
+        # The kernel's own way also ends a child that is stopped or hangs in native code.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+    threading.Thread(target=_wait_for_the_end, name="parent-watch", daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
