@@ -1,6 +1,6 @@
 """A whole cohort looked over before any long run: table, slides, and whether they fit together."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any, Literal
 
 from jecur.cohort.cohort import Cohort, Patient, Role, SlideEntry
+from jecur.cohort.slide_names import stem_of
 from jecur.engine import Progress
 from jecur.errors import SlideError
 from jecur.slide.reader import open_slide
@@ -165,17 +166,20 @@ def _same_file(group: Sequence[tuple[Patient, SlideEntry]]) -> list[Finding]:
 
 
 def _same_stem(entries: Sequence[SlideEntry]) -> list[Finding]:
-    stems = Counter(path.stem for path in {entry.path for entry in entries})
+    ids: dict[str, set[str]] = defaultdict(set)
+    for path, entry in {entry.path: entry for entry in entries}.items():
+        ids[stem_of(path.name).casefold()].add(entry.id if entry.core is None else path.name)
     return [
         Finding(
             "warning",
             "duplicate-stem",
             stem,
-            f"expected one slide of this name, found {n} (other folders or extensions); they are "
-            "told apart by their folders: make sure each belongs to its patient",
+            f"expected one slide of this name, found {len(names)} (other folders, extensions or "
+            f"case); they are told apart as {', '.join(sorted(names))}: make sure each belongs to "
+            "its patient",
         )
-        for stem, n in stems.items()
-        if n > 1
+        for stem, names in ids.items()
+        if len(names) > 1
     ]
 
 

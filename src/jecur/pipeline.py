@@ -20,7 +20,7 @@ from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
 from jecur.cohort.csv_text import csv_text
 from jecur.cohort.selection import refuse_shared_files
 from jecur.engine import Failure, Progress, run_all
-from jecur.errors import TableError
+from jecur.errors import SettingsError, TableError
 from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
 from jecur.learning import Learners, learn, outcomes_of, refuse_shared_tiles
 from jecur.preparation import (
@@ -272,6 +272,18 @@ def refuse_seen(scored: Sequence[ScoredPatient]) -> None:
         )
 
 
+def _refuse_idle_drawings(slides: Sequence[tuple[str, SlideEntry]], recipe: Recipe) -> None:
+    """Refuse drawings that the model would not look at, rather than score as if they counted."""
+    drawn = [entry.id for _, entry in slides if entry.annotation is not None]
+    classes = recipe.annotations
+    if drawn and not (classes.include or classes.exclude):
+        raise SettingsError(
+            f"expected a model that learnt from drawn regions, as drawings are given for {drawn[0]}, "
+            "found one that names no class; leave the drawings out, or train with [annotations]",
+            code="no-annotation-classes",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What `score_slides` found."""
@@ -314,8 +326,18 @@ def score_slides(
     """
     bundle = read_bundle(model)
     recipe = recipe_of_bundle(bundle)
+    _refuse_idle_drawings(slides, recipe)
     orders = [
-        SlideOrder(entry.id, patient, entry.path, entry.mpp, recipe, run, bundle=model.resolve())
+        SlideOrder(
+            entry.id,
+            patient,
+            entry.path,
+            entry.mpp,
+            recipe,
+            run,
+            bundle=model.resolve(),
+            annotation=entry.annotation,
+        )
         for patient, entry in slides
     ]
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)

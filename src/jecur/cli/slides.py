@@ -46,9 +46,11 @@ def inspect(
     study
         Take the limits from this study file rather than the defaults.
     annotations
-        Drawn regions of the slide (QuPath GeoJSON, ASAP or Aperio XML); the study says which classes
-        count.
+        Drawn regions of the slide (QuPath GeoJSON, ASAP or Aperio XML), or a folder of such files
+        under the slides' names; the study says which classes count.
     """
+    from jecur.cohort.annotation_files import annotations_of
+    from jecur.cohort.slide_names import file_ids
     from jecur.inspection import default_recipe, inspect_slide
     from jecur.preparation import recipe_of_study
     from jecur.settings import read_study
@@ -57,9 +59,10 @@ def inspect(
     if preview is not None and len(paths) > 1:
         preview.mkdir(parents=True, exist_ok=True)
     worst = OK
-    for path in paths:
-        picture = preview / f"{path.stem}.png" if preview and len(paths) > 1 else preview
-        found = inspect_slide(path, recipe, mpp=mpp, preview=picture, annotation=annotations)
+    drawn, names = annotations_of(annotations, paths), file_ids(paths)
+    for path, name, file in zip(paths, names, drawn, strict=True):
+        picture = preview / f"{name}.png" if preview and len(paths) > 1 else preview
+        found = inspect_slide(path, recipe, mpp=mpp, preview=picture, annotation=file)
         if as_json:
             print(json.dumps(found.to_dict()))  # noqa: T201 - the one object asked for
         else:

@@ -90,6 +90,7 @@ def normalize(
     method
         vahadane, macenko, reinhard or iche.
     """
+    from jecur.cohort.slide_names import file_ids
     from jecur.errors import SlideError
     from jecur.recoloring import normalize_image, reference_of
     from jecur.settings import StainSettings
@@ -99,8 +100,8 @@ def normalize(
     single = len(images) == 1 and out.suffix.lower() == ".png"
     (out.parent if single else out).mkdir(parents=True, exist_ok=True)
     worst = OK
-    for path in images:
-        picture = out if single else out / f"{path.stem}.png"
+    for path, name in zip(images, file_ids(images), strict=True):
+        picture = out if single else out / f"{name}.png"
         try:
             normalize_image(path, picture, reference, settings)
             console.print(str(picture), soft_wrap=True)

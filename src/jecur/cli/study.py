@@ -77,6 +77,7 @@ def score(
     out: Path,
     patient: str = "",
     mpp: float | None = None,
+    annotations: Path | None = None,
     workers: Workers = 0,
 ) -> int:
     """Score slides with a model file. Needs no torch.
@@ -97,6 +98,9 @@ def score(
         One patient that all the slides belong to.
     mpp
         Micrometers per pixel, where the files do not say or are wrong; recorded.
+    annotations
+        Drawn regions (QuPath GeoJSON, ASAP or Aperio XML) of the one slide, or a folder of such files
+        under the slides' names; the model says which classes count.
     workers
         Processes; 0 takes one a core.
     """
@@ -105,7 +109,7 @@ def score(
 
     with RichProgress() as progress:
         scored = score_slides(
-            _entries(slides, patient, mpp),
+            _entries(slides, patient, mpp, annotations),
             model,
             RunFolder.open(out),
             workers=workers or cores(),
@@ -115,23 +119,23 @@ def score(
     return SOME_FAILED if scored.n_failed else OK
 
 
-def _entries(slides: list[Path], patient: str, mpp: float | None) -> list[tuple[str, "SlideEntry"]]:
+def _entries(
+    slides: list[Path], patient: str, mpp: float | None, annotations: Path | None
+) -> list[tuple[str, "SlideEntry"]]:
+    from jecur.cohort.annotation_files import annotations_of
     from jecur.cohort.cohort import SlideEntry
+    from jecur.cohort.slide_names import file_ids
     from jecur.errors import SlideError
 
     if mpp is not None and not 0 < mpp < 100:
         raise SlideError(
             f"expected --mpp between 0 and 100 um per pixel, found {mpp}", code="bad-mpp"
         )
-    entries: list[tuple[str, SlideEntry]] = []
-    taken: set[str] = set()
-    for path in slides:
-        name, n = path.stem or path.name, 2
-        while name in taken:
-            name, n = f"{path.stem}-{n}", n + 1
-        taken.add(name)
-        entries.append((patient or name, SlideEntry(name, path, mpp)))
-    return entries
+    drawn = annotations_of(annotations, slides)
+    return [
+        (patient or name, SlideEntry(name, path, mpp, annotation=file))
+        for name, path, file in zip(file_ids(slides), slides, drawn, strict=True)
+    ]
 
 
 @app.command

@@ -3,6 +3,7 @@
 Nobody is lost silently: patients in the table = patients used + patients excluded with a reason.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -11,8 +12,9 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from jecur.cohort.annotation_files import find_annotation, named_annotations
+from jecur.cohort.annotation_files import find_annotations, named_annotations
 from jecur.cohort.endpoint import read_follow_up
+from jecur.cohort.slide_names import slide_ids
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries
 from jecur.errors import TableError
@@ -33,7 +35,7 @@ class SlideEntry:
     Parameters
     ----------
     id
-        Unique in the study: the path under the slide folder, without extension, "/" as "__".
+        Unique in the study: see `jecur.cohort.slide_names.slide_ids`.
     path
         The file; inside the slide folder, whatever the table says.
     mpp
@@ -168,12 +170,12 @@ def _with_cores(
 ) -> list[tuple[SlideEntry, ...]]:
     """Put each patient's cores behind their slides."""
     taken = {entry.id for entries in slides for entry in entries}
+    named = (PurePath(core.slide) for cores in arrays.of_patient.values() for core in cores)
+    drawn = find_annotations(settings, folder, named)
     joined = []
     for patient, entries in zip(ids, slides, strict=True):
         cores = tuple(
-            SlideEntry(
-                c.id, c.path, c.mpp, c.place, find_annotation(settings, folder, PurePath(c.slide))
-            )
+            SlideEntry(c.id, c.path, c.mpp, c.place, drawn.get(PurePath(c.slide)))
             for c in arrays.of_patient.get(patient, ())
         )
         twice = [core.id for core in cores if core.id in taken]
@@ -261,30 +263,32 @@ def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[
     if settings.columns.mpp:
         mpp = table.numbers(settings.columns.mpp, "micrometers per pixel", settings.missing_values)
     root = (folder / settings.slide_folder).resolve()
-    owners: dict[str, int] = {}
-    entries = []
+    owners: dict[Path, int] = {}
+    named: list[tuple[int, PurePath, Path]] = []
     for row, cell in text.items():
         names = [name.strip() for name in cell.split(";") if name.strip()]
-        if cell in settings.missing_values:
-            names = []
-        found: list[SlideEntry] = []
-        for name in names:
-            entry = _entry(table, int(row), root, name, mpp[row])
-            if owners.setdefault(entry.id, int(row)) != row or entry.id in {e.id for e in found}:
+        for name in [] if cell in settings.missing_values else names:
+            path = _inside(table, int(row), root, name)
+            if path in owners:
                 raise TableError(
                     f"{table.name}: expected each slide once in column '{text.name}', found {name!r} in "
-                    f"rows {owners[entry.id]} and {row}; a slide belongs to one patient",
+                    f"rows {owners[path]} and {row}; a slide belongs to one patient",
                     code="duplicate-slide",
                 )
-            found.append(
-                replace(entry, annotation=find_annotation(settings, folder, PurePath(name)))
-            )
-        entries.append(tuple(found))
+            owners[path] = int(row)
+            named.append((int(row), _relative(root, name), path))
+    slides = [slide for _, slide, _ in named]
+    drawn = find_annotations(settings, folder, slides)
+    found: dict[int, list[SlideEntry]] = {int(row): [] for row in text.index}
+    for (row, slide, path), slide_id in zip(named, slide_ids(slides), strict=True):
+        scale = None if pd.isna(mpp[row]) else float(mpp[row])
+        found[row].append(SlideEntry(slide_id, path, scale, annotation=drawn.get(slide)))
+    entries = [tuple(found[int(row)]) for row in text.index]
     if settings.columns.annotation:
         cells = table.column(settings.columns.annotation, "drawn regions")
         entries = [
-            _annotated(found, cell, settings, folder, f"{table.name}, row {row}")
-            for found, (row, cell) in zip(entries, cells.items(), strict=True)
+            _annotated(own, cell, settings, folder, f"{table.name}, row {row}")
+            for own, (row, cell) in zip(entries, cells.items(), strict=True)
         ]
     return entries
 
@@ -296,7 +300,7 @@ def _annotated(
     return tuple(replace(e, annotation=file) for e, file in zip(entries, files, strict=True))
 
 
-def _entry(table: Table, row: int, root: Path, name: str, mpp: float) -> SlideEntry:
+def _inside(table: Table, row: int, root: Path, name: str) -> Path:
     path = (root / name).resolve()
     if PurePath(name).is_absolute() or not path.is_relative_to(root) or path == root:
         raise TableError(
@@ -304,9 +308,13 @@ def _entry(table: Table, row: int, root: Path, name: str, mpp: float) -> SlideEn
             f"{name!r} in row {row}; name slides relative to slide_folder",
             code="path-outside-folder",
         )
-    relative = PurePath(name)
-    slide_id = "__".join((*relative.parts[:-1], relative.stem))
-    return SlideEntry(slide_id, path, None if pd.isna(mpp) else float(mpp))
+    return path
+
+
+def _relative(root: Path, name: str) -> PurePath:
+    """Return the name as written, less its dots."""
+    plain = Path(os.path.normpath(root / name))
+    return plain.relative_to(root) if plain.is_relative_to(root) else PurePath(name)
 
 
 def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:

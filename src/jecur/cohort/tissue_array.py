@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from jecur.cohort.core_map import read_core_map
+from jecur.cohort.slide_names import slide_ids
 from jecur.errors import TableError
 from jecur.geometry import CorePlace
 from jecur.settings import CohortSettings
@@ -67,8 +68,9 @@ def read_core_entries(
     known = set(patients)
     of_patient: dict[str, list[CoreEntry]] = {}
     unmatched: list[str] = []
-    seen: set[str] = set()
-    for array in settings.tissue_arrays:
+    seen: set[Path] = set()
+    ids = slide_ids([PurePath(array.slide) for array in settings.tissue_arrays])
+    for array, slide_id in zip(settings.tissue_arrays, ids, strict=True):
         path = (root / array.slide).resolve()
         if PurePath(array.slide).is_absolute() or not path.is_relative_to(root) or path == root:
             raise TableError(
@@ -76,14 +78,12 @@ def read_core_entries(
                 f"{array.slide!r}; name slides relative to slide_folder",
                 code="path-outside-folder",
             )
-        relative = PurePath(array.slide)
-        slide_id = "__".join((*relative.parts[:-1], relative.stem))
-        if slide_id in seen:
+        if path in seen:
             raise TableError(
                 f"expected each tissue array once, found {array.slide!r} twice; keep one",
                 code="duplicate-slide",
             )
-        seen.add(slide_id)
+        seen.add(path)
         cores = read_core_map(folder / array.map)
         for core in cores.cores:
             if not core.patient:

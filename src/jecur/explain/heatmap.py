@@ -26,6 +26,15 @@ __all__ = [
 
 _COLORS = mpl.colormaps["PuOr_r"]
 _OPACITY = 0.65
+_CLASSES = (
+    "Jecur: far below cut-off",
+    "Jecur: below cut-off",
+    "Jecur: just below cut-off",
+    "Jecur: just above cut-off",
+    "Jecur: above cut-off",
+    "Jecur: far above cut-off",
+)
+"""Equal steps of the color scale; the cut-off lies between the third and the fourth."""
 _MARGIN, _BAR_WIDTH, _LABEL_WIDTH, _TITLE_HEIGHT = 12, 16, 120, 26
 
 
@@ -139,19 +148,31 @@ def qupath_geojson(positions: Positions, scores: Logits, *, side_px: int, scale:
     scale
         Gives the colors.
     """
+    places = scale.place(scores)
     features = [
         {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [_square(int(x), int(y), side_px)]},
             "properties": {
                 "objectType": "tile",
+                "name": f"score {float(score):+.2f}",
+                "classification": _classification(float(place)),
                 "color": [round(float(c)) for c in color],
                 "measurements": {"Jecur tile score": float(score)},
             },
         }
-        for (x, y), score, color in zip(positions, scores, _rgb(scores, scale), strict=True)
+        for (x, y), score, place, color in zip(
+            positions, scores, places, _rgb(scores, scale), strict=True
+        )
     ]
     return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _classification(place: float) -> dict[str, object]:
+    """Class of a tile: QuPath colors tiles by it, one color a class, so each has its own shade."""
+    step = min(int(place * len(_CLASSES)), len(_CLASSES) - 1)
+    color = _COLORS((step + 0.5) / len(_CLASSES))[:3]
+    return {"name": _CLASSES[step], "color": [round(255.0 * c) for c in color]}
 
 
 def _rgb(scores: Logits, scale: ScoreScale) -> NDArray[np.float64]:

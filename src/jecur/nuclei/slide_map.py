@@ -11,6 +11,7 @@ from PIL import Image
 
 from jecur.arrays import RGB
 from jecur.artifacts import atomic_path
+from jecur.cohort.output_names import claim_name
 from jecur.engine import Progress
 from jecur.errors import StainError
 from jecur.nuclei.segmentation import NucleiModel
@@ -55,7 +56,7 @@ def map_nuclei(
     normalize: bool = True,
     progress: Progress,
 ) -> NucleiMap:
-    """Write ``<name>_nuclei.tiff`` and ``<name>_overlay.png``.
+    """Write ``<name>_nuclei.tiff`` and ``<name>_overlay.png``; two slides of one name stay apart.
 
     Parameters
     ----------
@@ -90,7 +91,8 @@ def map_nuclei(
         side = max(1, round(grid.output_px * scale))
         overlay = np.full((grid.n_rows * side, grid.n_cols * side, 3), 255, np.uint8)
         counted = np.zeros(2)
-        target = out / f"{slide.name}_nuclei.tiff"
+        name = claim_name(out, path)
+        target = out / f"{name}_nuclei.tiff"
         with progress.task("Nuclei", len(grid)) as advance, atomic_path(target) as temporary:
 
             def tiles() -> Iterator[NDArray[np.uint8]]:
@@ -126,7 +128,7 @@ def map_nuclei(
                 metadata=None,
                 bigtiff=True,
             )
-        picture = out / f"{slide.name}_overlay.png"
+        picture = out / f"{name}_overlay.png"
         with atomic_path(picture) as temporary:
             Image.fromarray(overlay).save(temporary, "PNG")
     fraction = float(counted[0] / counted[1])

@@ -170,8 +170,8 @@ class CohortSettings(Stage, frozen=True):
     tissue_arrays: tuple[TissueArrayMap, ...] = ()
     """Slides of tissue arrays: each core is a slide of the patient that its map names."""
     annotation_folder: str = ""
-    """Folder of drawn regions, relative to the study file: ``<slide>.geojson``, ``.json`` or
-    ``.xml``, in the same subfolders as the slides. See ``[annotations]``."""
+    """Folder of drawn regions, relative to the study file: ``.geojson``, ``.json`` or ``.xml`` under
+    the slides' names, in the same subfolders as the slides. See ``[annotations]``."""
     columns: ColumnSettings = ColumnSettings()
     roles: RoleValues = RoleValues()
     covariates: tuple[Covariate, ...] = ()

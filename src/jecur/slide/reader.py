@@ -57,6 +57,8 @@ class Slide:
         self.objective: float | None = source.scale.objective
         self.origin: tuple[float, float] = (0.0, 0.0)
         """Where this slide, or window of one, begins in the file, level-0 pixels (x, y)."""
+        self.canvas_offset: tuple[float, float] = source.canvas_offset
+        """Where the readable bounds begin on the scanner's canvas, level-0 pixels (x, y)."""
         self._size = source.levels[0]
 
     @property

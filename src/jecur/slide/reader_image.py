@@ -33,6 +33,7 @@ class ImageSource:
     """
 
     reader = "pillow"
+    canvas_offset = (0.0, 0.0)
     downsamples: tuple[float, ...] = (1.0,)
 
     def __init__(self, path: Path) -> None:

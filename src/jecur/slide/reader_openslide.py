@@ -61,6 +61,11 @@ class OpenSlideSource:
         """Whether the slide is a part of a larger canvas."""
         return self._offset != (0, 0) or self.levels[0] != Size(*self._handle.dimensions)
 
+    @property
+    def canvas_offset(self) -> tuple[float, float]:
+        """Where the readable bounds begin on the scanner's canvas, level-0 pixels (x, y)."""
+        return float(self._offset[0]), float(self._offset[1])
+
     def _open(self) -> openslide.OpenSlide:
         try:
             handle = openslide.OpenSlide(str(self._path))

@@ -68,6 +68,7 @@ class TiffSource:
     """
 
     reader = "tifffile"
+    canvas_offset = (0.0, 0.0)
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -76,6 +76,7 @@ class FileTileSource:
         self.levels = source.levels
         self.downsamples = source.downsamples
         self.scale = source.scale
+        self.canvas_offset = source.canvas_offset
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level, (height, width, 3) uint8; absent tiles are white."""

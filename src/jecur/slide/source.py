@@ -70,6 +70,10 @@ class Source(Protocol):
     def scale(self) -> Scale:
         """What the file says of its scale."""
 
+    @property
+    def canvas_offset(self) -> tuple[float, float]:
+        """Where the readable bounds begin on the scanner's canvas, level-0 pixels (x, y)."""
+
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle that lies inside the level, (height, width, 3) uint8.
 

@@ -41,11 +41,19 @@ class Region:
         Outer ring and holes; a point is inside if it lies inside an odd number of them.
     negative
         Taken out of the regions of the same class (Aperio's negative region).
+    on_canvas
+        Drawn on the scanner's whole canvas (ASAP), of which what was scanned is a part; else on what
+        was scanned (QuPath crops to the bounds).
     """
 
     name: str
     rings: tuple[Ring, ...]
     negative: bool = False
+    on_canvas: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.rings:
+            raise ValueError("a region without a ring")
 
 
 def read_regions(path: Path) -> tuple[Region, ...]:
@@ -131,12 +139,15 @@ def _from_geometry(geometry: dict[str, Any], name: str) -> Iterator[Region]:
     if kind in _NO_AREA:
         return
     if kind == "GeometryCollection":
-        for part in geometry["geometries"]:
-            yield from _from_geometry(part, name)
+        for part in geometry["geometries"] or ():
+            if part is not None:
+                yield from _from_geometry(part, name)
     elif kind in {"Polygon", "MultiPolygon"}:
         coordinates = geometry["coordinates"]
-        for rings in [coordinates] if kind == "Polygon" else coordinates:
-            yield Region(name, tuple(_ring(ring) for ring in rings))
+        for rings in [coordinates] if kind == "Polygon" else coordinates or ():
+            # Empty coordinates are no error (RFC 7946, 3.1): there is nothing there.
+            if rings and rings[0]:
+                yield Region(name, tuple(_ring(ring) for ring in rings if ring))
     else:
         raise ValueError(f"a geometry of type {kind!r}")
 
@@ -186,8 +197,10 @@ def _from_asap(root: Element) -> Iterator[Region]:
             continue
         group = annotation.get("PartOfGroup", "")
         corners = sorted(annotation.iter("Coordinate"), key=lambda c: int(c.attrib["Order"]))
+        if not corners:
+            continue
         ring = _ring([(float(c.attrib["X"]), float(c.attrib["Y"])) for c in corners])
-        yield Region("" if group == "None" else group, (ring,))
+        yield Region("" if group == "None" else group, (ring,), on_canvas=True)
 
 
 def _from_aperio(root: Element) -> Iterator[Region]:
@@ -200,6 +213,8 @@ def _from_aperio(root: Element) -> Iterator[Region]:
             if kind not in {_APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE}:
                 continue
             points = [(float(v.attrib["X"]), float(v.attrib["Y"])) for v in region.iter("Vertex")]
+            if not points:
+                continue
             if kind == _APERIO_ELLIPSE or len(points) == 2:
                 points = _in_box(points, ellipse=kind == _APERIO_ELLIPSE)
             yield Region(name, (_ring(points),), region.get("NegativeROA", "0") == "1")

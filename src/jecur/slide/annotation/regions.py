@@ -35,7 +35,8 @@ def restrict_to_regions(
     Returns
     -------
     tuple
-        The tissue left, and flags: "no-annotation" where a slide has no file.
+        The tissue left, and flags: "no-annotation" where a slide has no file,
+        "drawing-off-tissue" where no region of a named class touches tissue.
 
     Raises
     ------
@@ -53,14 +54,20 @@ def restrict_to_regions(
                 code="missing-annotation",
             )
         return tissue, ("no-annotation",)
-    regions = read_regions(path)
+    regions = [_in_bounds(region, slide.canvas_offset) for region in read_regions(path)]
     scale = tissue.mpp / tissue.um_per_px
     shape = tissue.mask.shape
     mask = tissue.mask
+    include, exclude = _of(regions, settings.include), _of(regions, settings.exclude)
     if settings.include:
-        mask = mask & region_mask(_of(regions, settings.include), shape, scale, slide.origin)
-    if settings.exclude:
-        mask = mask & ~region_mask(_of(regions, settings.exclude), shape, scale, slide.origin)
+        mask = mask & region_mask(include, shape, scale, slide.origin)
+    if exclude:
+        mask = mask & ~region_mask(exclude, shape, scale, slide.origin)
+    named = [_of(regions, (name,)) for name in (*settings.include, *settings.exclude)]
+    masks = (region_mask(group, shape, scale, slide.origin) for group in named if group)
+    # Judged on the whole slide: a core's drawings are those of its array.
+    whole = slide.origin == (0.0, 0.0)
+    astray = whole and any(not (tissue.mask & own).any() for own in masks)
     if not mask.any():
         classes = ", ".join(sorted({repr(region.name) for region in regions})) or "none"
         raise AnnotationError(
@@ -69,7 +76,14 @@ def restrict_to_regions(
             "file belongs to this slide",
             code="no-region",
         )
-    return replace(tissue, mask=mask), ()
+    return replace(tissue, mask=mask), ("drawing-off-tissue",) if astray else ()
+
+
+def _in_bounds(region: Region, offset: tuple[float, float]) -> Region:
+    """Move what was drawn on the whole canvas to what was scanned."""
+    if not region.on_canvas or offset == (0.0, 0.0):
+        return region
+    return replace(region, rings=tuple(ring - offset for ring in region.rings), on_canvas=False)
 
 
 def _of(regions: Iterable[Region], names: tuple[str, ...]) -> list[Region]:
