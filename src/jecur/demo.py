@@ -67,7 +67,9 @@ def study_of_virtual_cohort(name: str, training: TrainingSettings) -> StudySetti
             covariates=(
                 Covariate(column="age", label="Age", unit="years"),
                 Covariate(column="sex", label="Sex", kind="categorical", levels=("female", "male")),
-                Covariate(column="afp_ng_ml", label="AFP", unit="ng/ml", split_at=400.0),
+                Covariate(
+                    column="afp_ng_ml", label="AFP", unit="ng/ml", scale="log2", split_at=400.0
+                ),
                 Covariate(
                     column="stage", label="Stage", kind="categorical", levels=("I", "II", "III")
                 ),

@@ -320,6 +320,7 @@ def _relative(root: Path, name: str) -> PurePath:
 def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
     if covariate.kind == "numeric":
         numbers = table.numbers(covariate.column, "covariate", covariate.missing_values)
+        _check_scale(table, covariate, numbers)
         return [None if pd.isna(value) else float(value) for value in numbers]
     text = table.column(covariate.column, "covariate")
     absent = text.isin(covariate.missing_values)
@@ -331,3 +332,14 @@ def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
             "add it to the covariate's levels or missing_values"
         )
     return [None if gone else str(value) for value, gone in zip(text, absent, strict=True)]
+
+
+def _check_scale(table: Table, covariate: Covariate, numbers: pd.Series) -> None:
+    low = numbers[numbers <= 0]
+    if covariate.scale != "linear" and len(low):
+        raise TableError(
+            f"{table.name}: expected values above 0 in column '{covariate.column}', whose scale is "
+            f"{covariate.scale}, found {low.iloc[0]:g} in {name_rows(low.index)}; if this is below the "
+            "limit of detection enter that limit, else declare it among the covariate's "
+            'missing_values, or take scale = "linear" with a larger unit (per = 100)'
+        )

@@ -29,6 +29,8 @@ def covariate_columns(
             levels=c.levels,
             unit=c.unit or None,
             cut=c.split_at,
+            scale=c.scale,
+            per=c.per,
         )
         for c in covariates
     )

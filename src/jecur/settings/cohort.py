@@ -12,6 +12,7 @@ __all__ = [
     "DateSettings",
     "EndpointKind",
     "EndpointSettings",
+    "FactorScale",
     "RoleValues",
     "TableFormat",
     "TcgaEndpoint",
@@ -129,6 +130,9 @@ class RoleValues(Stage, frozen=True):
     validation: tuple[str, ...] = ("validation", "test", "external validation")
 
 
+FactorScale = Literal["linear", "log2", "log10"]
+
+
 class Covariate(Stage, frozen=True):
     """A clinical factor to set beside the classifier."""
 
@@ -142,9 +146,28 @@ class Covariate(Stage, frozen=True):
     unit: str = ""
     """Numeric: the unit, for axis and table."""
     split_at: float | None = None
-    """Numeric: where stratified analyses cut it; the median if not given."""
+    """Numeric: where subgroup analyses cut it, in the table's own numbers; the median if not given."""
+    scale: FactorScale = "linear"
+    """Numeric: on which scale it enters every model. ``log2`` gives the hazard ratio per doubling,
+    ``log10`` per tenfold; both need values above 0. Subgroups and baseline table stay as measured."""
+    per: Positive | None = None
+    """Numeric, linear: the hazard ratio is that of so many units (``per = 100``: per 100 ng/ml); of
+    one unit if left out."""
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in this column."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a scale or unit of a factor that has none."""
+        for name in ("scale", "per"):
+            value = getattr(self, name)
+            if self.kind == "categorical" and value not in ("linear", None):
+                yield f"expected no {name} for {self.column!r}, which is categorical, found {value!r}"
+        if self.scale != "linear" and self.per is not None:
+            step = {"log2": "doubling", "log10": "tenfold increase"}[self.scale]
+            yield (
+                f"expected `scale` or `per` for {self.column!r}, found both; with {self.scale} the "
+                f"hazard ratio is that of a {step}"
+            )
 
 
 class TissueArrayMap(Stage, frozen=True):

@@ -157,7 +157,7 @@ def _covariates(
     columns: dict[str, object] = {
         "age": np.clip(np.rint(rng.normal(62.0, 10.5, n)), 24, 88).astype(np.int64),
         "sex": np.where(rng.uniform(size=n) < 0.74, "male", "female"),
-        "afp_ng_ml": np.round(np.exp(3.2 + 2.0 * afp_z), 1),
+        "afp_ng_ml": np.maximum(0.1, np.round(np.exp(3.2 + 2.0 * afp_z), 1)),  # limit of detection
         "stage": np.array(_STAGES)[stage],
         "vascular_invasion": np.array(_INVASIONS)[invasion],
         "tumor_size_cm": np.round(np.clip(np.exp(1.4 + 0.55 * size_z), 0.8, 22.0), 1),

@@ -77,10 +77,8 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
         values = numeric_values(covariate)
         if np.unique(values[np.isfinite(values)]).size < 2:
             raise NotEstimableError(f"expected {covariate.name} to vary, found one value only")
-        unit = (
-            f"per {_SINGULAR.get(covariate.unit, covariate.unit)}" if covariate.unit else "per unit"
-        )
-        return Term(covariate.name, covariate.label, values[:, None], (unit,))
+        column = _scaled(covariate, values)[:, None]
+        return Term(covariate.name, covariate.label, column, (_step(covariate),))
     known = ~missing(covariate)
     levels = factor_levels(covariate)
     if len(levels) < 2:
@@ -90,6 +88,31 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
     columns[~known] = np.nan
     contrasts = tuple(f"{level} vs {levels[0]}" for level in levels[1:])
     return Term(covariate.name, covariate.label, columns, contrasts)
+
+
+def _scaled(covariate: CovariateColumn, values: Vector) -> Vector:
+    """(n,) what enters the model: one step of it is what `_step` says."""
+    if covariate.scale == "linear":
+        return values / (covariate.per or 1.0)
+    low = values[values <= 0]
+    if low.size:
+        raise TableError(
+            f"expected values above 0 in {covariate.name}, whose scale is {covariate.scale}, found "
+            f"{low[0]:g} in {low.size} of {values.size} patients; declare these values missing or "
+            'take scale = "linear" with per = 100'
+        )
+    return np.asarray({"log2": np.log2, "log10": np.log10}[covariate.scale](values))
+
+
+def _step(covariate: CovariateColumn) -> str:
+    """Name what a hazard ratio is of: "per year", "per 100 ng/ml", "per doubling"."""
+    if covariate.scale != "linear":
+        return {"log2": "per doubling", "log10": "per tenfold increase"}[covariate.scale]
+    unit = covariate.unit or "unit"
+    if covariate.per in (None, 1.0):
+        return f"per {_SINGULAR.get(unit, unit)}"
+    plural = "units" if unit == "unit" else unit
+    return f"per {covariate.per:g} {plural}"
 
 
 _SINGULAR = {"years": "year", "months": "month", "weeks": "week", "days": "day"}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jecur.arrays import BoolVector, Vector
+from jecur.settings import FactorScale
 from jecur.survival.calibration import BrierScore, CalibrationGroup
 from jecur.survival.competing import CumulativeIncidence
 from jecur.survival.decision import DecisionCurve
@@ -66,6 +67,10 @@ class CovariateColumn:
     """Splits a numeric covariate into subgroups (above it / up to it); its median if left out."""
     levels: tuple[str, ...] = ()
     """Order of levels; as they sort if empty."""
+    scale: FactorScale = "linear"
+    """Numeric: on which it enters the models; ``values`` and ``cut`` stay as measured."""
+    per: float | None = None
+    """Numeric, linear: units of one hazard ratio; one if left out."""
 
 
 @dataclass(frozen=True, slots=True)
