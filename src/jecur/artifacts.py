@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 import jecur
 from jecur.errors import NOBODYS_FAULT, RunFolderError, refusal
+from jecur.printable import printable_json
 
 __all__ = ["RunFolder", "atomic_path", "fingerprint", "sha256_file", "write_json", "write_text"]
 
@@ -86,7 +87,8 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, value: object) -> Path:
     """Write JSON (no NaN: not a number is ``null``, with its reason beside it)."""
-    return write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    return write_text(path, printable_json(text) + "\n")
 
 
 def sha256_file(path: Path) -> str:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from jecur.cli import cohort, evaluate, learning, model, nuclei, slides, stain, study, tissue_array
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError, refusal
+from jecur.printable import printable_line
 
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
@@ -58,10 +59,15 @@ def run(arguments: list[str]) -> int:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}; see jecur --help", soft_wrap=True)
+        errors.print(
+            f"[red]error:[/] {escape(printable_line(str(error)))}; see jecur --help", soft_wrap=True
+        )
         return USER_ERROR
     except JecurError as error:
-        errors.print(f"[red]error:[/] {escape(error.message)} \\[{error.code}]", soft_wrap=True)
+        errors.print(
+            f"[red]error:[/] {escape(printable_line(error.message))} \\[{error.code}]",
+            soft_wrap=True,
+        )
         return USER_ERROR
     except KeyboardInterrupt as stop:
         with suppress(OSError):  # the terminal itself may be gone
@@ -79,7 +85,9 @@ def _refused(error: OSError | MemoryError, where: str = "") -> int:
     """Say what the system refused; it is no bug of ours."""
     said = refusal(error, where)
     with suppress(OSError):  # the errors' own pipe may be the closed one
-        errors.print(f"[red]error:[/] {escape(said.message)} \\[{said.code}]", soft_wrap=True)
+        errors.print(
+            f"[red]error:[/] {escape(printable_line(said.message))} \\[{said.code}]", soft_wrap=True
+        )
     return USER_ERROR
 
 

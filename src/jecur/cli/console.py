@@ -4,13 +4,15 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 import jecur
+from jecur.printable import printable, printable_line
 
 __all__ = [
     "BUG",
@@ -36,16 +38,27 @@ app = App(
 )
 
 
-class _PlainlyBroken(Console):
-    """A console that says when its pipe was closed, where rich would end with exit code 1."""
+class SafeConsole(Console):
+    """A console on which no text acts: escapes and marks of direction are shown, not obeyed.
+
+    It says when its pipe was closed, where rich would end with exit code 1.
+    """
 
     def on_broken_pipe(self) -> None:
         """Pass the error on to the command line."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
+        """Every string that rich draws, alone or in a table, comes through here."""
+        return super().render_str(printable(text), **{**options, "emoji": False})
 
-console = _PlainlyBroken()
-errors = _PlainlyBroken(stderr=True)
+    def print_json(self, json: str | None = None, **options: Any) -> None:  # noqa: ANN401
+        """JSON in ASCII: whatever acts is an escape in it."""
+        super().print_json(json, **{"ensure_ascii": True, **options})
+
+
+console = SafeConsole()
+errors = SafeConsole(stderr=True)
 
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 
@@ -83,11 +96,11 @@ class RichProgress:
     def note(self, text: str) -> None:
         """Show a text beside the newest bar."""
         if self._bars.task_ids:
-            self._bars.update(self._bars.task_ids[-1], note=escape(text))
+            self._bars.update(self._bars.task_ids[-1], note=escape(printable_line(text)))
 
     def say(self, line: str) -> None:
         """Show one line above the bars."""
-        self._bars.console.print(escape(line), soft_wrap=True)
+        self._bars.console.print(escape(printable_line(line)), soft_wrap=True)
 
     def __enter__(self) -> "RichProgress":
         self._bars.start()

@@ -79,7 +79,7 @@ def train(
         seed=seed,
     )
     released = train_nuclei(data, out, settings, provenance={"license": license})
-    console.print(str(released.onnx), soft_wrap=True)
+    console.print(escape(str(released.onnx)), soft_wrap=True)
     return OK
 
 

@@ -144,7 +144,7 @@ def _tell(found: "Inspection") -> None:
     area = "" if found.tissue_mm2 is None else f", tissue {found.tissue_mm2:g} mm2"
     console.print(
         f"[bold]{escape(found.file)}[/]  [{color}]{found.status}[/] {found.code}\n"
-        f"  {found.vendor or 'unknown'} by {found.reader or 'no reader'}, {found.width} x "
+        f"  {escape(found.vendor or 'unknown')} by {escape(found.reader or 'no reader')}, {found.width} x "
         f"{found.height} px, {found.levels} levels, {scale}{area}, {found.n_tiles} tiles to score, "
         f"{found.n_tiles_left_out} left out",
         soft_wrap=True,

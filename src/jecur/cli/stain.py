@@ -104,7 +104,7 @@ def normalize(
         picture = out if single else out / f"{name}.png"
         try:
             normalize_image(path, picture, reference, settings)
-            console.print(str(picture), soft_wrap=True)
+            console.print(escape(str(picture)), soft_wrap=True)
         except SlideError as error:
             errors.print(
                 f"[red]failed:[/] {escape(path.name)}: {escape(error.message)} \\[{error.code}]",
@@ -148,5 +148,5 @@ def preview(
     for row in rows:
         if row.code:
             errors.print(f"[red]refused:[/] {escape(row.name)} \\[{row.code}]", soft_wrap=True)
-    console.print(str(out), soft_wrap=True)
+    console.print(escape(str(out)), soft_wrap=True)
     return SOME_FAILED if any(row.code for row in rows) else OK

@@ -29,7 +29,8 @@ def init(folder: Path) -> int:
     from jecur.template import write_template
 
     path = write_template(folder)
-    console.print(f"Edit {path}, then: jecur run {path} --out {folder / 'run'}", soft_wrap=True)
+    told = f"Edit {path}, then: jecur run {path} --out {folder / 'run'}"
+    console.print(escape(told), soft_wrap=True)
     return OK
 
 
@@ -215,7 +216,8 @@ def simulate(
     study = study_of_virtual_cohort("Virtual cohort", TrainingSettings(seed=seed))
     path = write_text(out / "study.toml", write_study(study))
     console.print(
-        f"{len(cohort.slides)} slides. Study: {path}. Truth, not to be shown to a model: {cohort.truth}",
+        f"{len(cohort.slides)} slides. Study: {escape(str(path))}. "
+        f"Truth, not to be shown to a model: {escape(str(cohort.truth))}",
         soft_wrap=True,
     )
     return OK
@@ -228,15 +230,17 @@ def _tell_findings(findings: "StudyFindings", out: Path) -> None:
     console.print(f"[bold]{escape(verdict.headline)}[/]", soft_wrap=True)
     console.print(escape(verdict.detail), soft_wrap=True)
     if findings.n_failed_slides:
-        console.print(f"{findings.n_failed_slides} slides failed: see {out / 'slides.csv'}")
-    console.print(f"Research use only. Report: {findings.report}", soft_wrap=True)
+        console.print(
+            f"{findings.n_failed_slides} slides failed: see {escape(str(out / 'slides.csv'))}"
+        )
+    console.print(f"Research use only. Report: {escape(str(findings.report))}", soft_wrap=True)
 
 
 def _tell_scores(scored: "Scored", out: Path) -> None:
     from rich.table import Table
 
     flags = {s.slide: s for s in scored.slides}
-    table = Table(title=f"Risk of: {scored.endpoint}", title_justify="left")
+    table = Table(title=escape(f"Risk of: {scored.endpoint}"), title_justify="left")
     for heading in ("Patient", "Risk", f"Group (cut-off {scored.cutoff:g})", "Tiles", "Flags"):
         table.add_column(heading)
     for p in scored.patients:
@@ -259,6 +263,6 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
     failed = [s for s in scored.slides if s.status == "failed"]
     console.print(
         f"{len(scored.slides)} slides in: {len(scored.slides) - len(failed)} scored, "
-        f"{len(failed)} failed. Research use only. Files: {out}",
+        f"{len(failed)} failed. Research use only. Files: {escape(str(out))}",
         soft_wrap=True,
     )

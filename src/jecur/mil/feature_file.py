@@ -15,13 +15,14 @@ import numpy as np
 from jecur.arrays import Positions
 from jecur.artifacts import atomic_path
 from jecur.errors import SlideError
+from jecur.mil.feature_checks import checked_array, tile_positions
 
 __all__ = ["FEATURE_SUFFIXES", "FeatureFacts", "write_feature_bag"]
 
 FEATURE_SUFFIXES = frozenset({".h5", ".hdf5"})
 
-BLOCK = 4096
-"""Tiles copied at once: bounds memory."""
+_BLOCK_BYTES = 32 * 2**20
+"""Copied at once: bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ def write_feature_bag(source: Path, target: Path) -> FeatureFacts:
     Raises
     ------
     SlideError
-        If h5py is absent, or the file is not of this layout, is empty, or holds NaN or infinity.
+        "no-h5py" if h5py is absent; "unsafe-features" if the file points to others or unfolds
+        without measure; "bad-features" if it is not of this layout, is empty, or holds NaN or
+        infinity.
     """
     try:
         h5py: Any = import_module("h5py")  # an optional dependency
@@ -62,36 +65,41 @@ def write_feature_bag(source: Path, target: Path) -> FeatureFacts:
     try:
         with h5py.File(source, "r") as stored:
             return _copy(stored, target)
-    except (OSError, KeyError) as error:
+    except (
+        OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, OverflowError,
+        MemoryError,
+    ) as error:  # fmt: skip
         raise SlideError(
-            f"expected an HDF5 file with features and coords, found: {error}; export it again"
+            f"expected an HDF5 file with features and coords, found: {error}; export it again",
+            code="bad-features",
         ) from error
 
 
 def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has no types
-    features = stored["features"]
+    features = checked_array(stored, "features")
+    coords = checked_array(stored, "coords") if "coords" in stored else None
     batched = features.ndim == 3 and features.shape[0] == 1
     n, width = features.shape[-2:] if features.ndim == 2 or batched else (0, 0)
-    coords = np.asarray(stored["coords"]) if "coords" in stored else None
-    if coords is not None and coords.ndim == 3:
-        coords = coords[0]
-    if not n or not width or (coords is not None and coords.shape != (n, 2)):
+    if not n or not width or (coords is not None and coords.shape not in {(n, 2), (1, n, 2)}):
         found = f"features {features.shape}, coords {None if coords is None else coords.shape}"
-        raise SlideError(f"expected features (n, d) and coords (n, 2), n >= 1, found {found}")
-    with atomic_path(target) as temporary:
+        raise SlideError(
+            f"expected features (n, d) and coords (n, 2), n >= 1, found {found}; export it again",
+            code="bad-features",
+        )
+    positions, side = tile_positions(coords, int(n))
+    rows = max(1, _BLOCK_BYTES // (int(width) * features.dtype.itemsize))
+    with atomic_path(target) as temporary, np.errstate(over="ignore"):
         copy = np.lib.format.open_memmap(temporary, "w+", np.float32, (int(n), int(width)))
-        for start in range(0, n, BLOCK):
-            here = np.s_[start : start + BLOCK]
+        for start in range(0, n, rows):
+            here = np.s_[start : start + rows]
             block = np.asarray(features[0, here] if batched else features[here], np.float32)
             if not np.isfinite(block).all():
                 raise SlideError(
                     f"expected finite features, found NaN or infinity in tiles {start} to "
-                    f"{start + len(block) - 1}; make them again"
+                    f"{start + len(block) - 1}; make them again",
+                    code="bad-features",
                 )
             copy[here] = block
         copy.flush()
         del copy
-    side = int(stored["coords"].attrs.get("patch_size_level0", 0)) if coords is not None else 0
-    if coords is None:
-        coords = np.stack([np.arange(n), np.zeros(n)], axis=1)
-    return FeatureFacts(coords.astype(np.int64), int(width), side)
+    return FeatureFacts(positions, int(width), side)

@@ -17,6 +17,7 @@ from markupsafe import Markup
 import jecur
 from jecur.artifacts import write_text
 from jecur.errors import JecurError
+from jecur.printable import printable
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
@@ -304,12 +305,18 @@ def _data_uri(picture: bytes, owner: str) -> str:
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_resource),
     )
     return environment.get_template(name)
+
+
+def _shown(value: object) -> object:
+    """Let no character of a text act in the page; markup of ours is left alone."""
+    return printable(value) if type(value) is str else value
 
 
 def _resource(name: str) -> str:

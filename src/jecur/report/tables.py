@@ -17,6 +17,7 @@ import numpy as np
 
 from jecur.arrays import BoolVector
 from jecur.artifacts import write_text
+from jecur.cohort.csv_text import safe_text
 from jecur.report.wording import (
     NO_NUMBER,
     format_number,
@@ -54,9 +55,6 @@ Kind = Literal[
     "upper",
     "reason",
 ]
-FORMULA_STARTS = ("=", "+", "-", "@")
-"""A spreadsheet runs a cell that begins so."""
-
 _FORMATS: dict[Kind, Callable[[float], str]] = {
     "ratio": format_ratio,
     "p": format_p,
@@ -256,8 +254,7 @@ def _csv_value(value: Value) -> str:
     if value is None or _unknown(value):
         return ""
     if isinstance(value, str):
-        text = re.sub(r"[\r\n\t\x00]", " ", value)
-        return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
+        return str(safe_text(re.sub(r"[\r\n\t]", " ", value)))
     return _digits(value)
 
 

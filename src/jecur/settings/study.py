@@ -1,6 +1,5 @@
 """The study file: strict TOML in and out."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from jecur.settings.base import Stage, make_settings
 from jecur.settings.cohort import CohortSettings
 from jecur.settings.compute import ComputeSettings
 from jecur.settings.nuclei import NucleiSettings
+from jecur.settings.plain_values import read_plain_toml
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
@@ -54,20 +54,7 @@ def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
     SettingsError
         With the place in the file, what was expected and what was found.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"expected a study file at {path.name}, found none that can be read as UTF-8 text; "
-            "write one with `jecur init DIR`",
-            code="no-study-file",
-        ) from error
-    try:
-        raw = _with_preset(tomllib.loads(text), preset)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"{path.name}: expected TOML, found: {error}; correct that line"
-        ) from error
+    raw = _with_preset(read_plain_toml(path), preset)
     try:
         return make_settings(raw, StudySettings)
     except SettingsError as error:

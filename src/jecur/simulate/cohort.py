@@ -11,7 +11,6 @@ Every random number comes from a stream of its own (table, site, slide), so neit
 of workers nor the order of rendering changes a byte.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from jecur.cohort.csv_text import csv_text
 from jecur.engine import Failure, SilentProgress, run_all
 from jecur.errors import SimulationError, refusal
 from jecur.settings import SimulationSettings
@@ -277,8 +277,7 @@ def _write_clinical(path: Path, patients: VirtualPatients, by_patient: list[list
     """Write the table with the slides' file names, ``;`` between several."""
     table = patients.table.copy()
     table["slide"] = [";".join(f"{name}.tiff" for name in names) for names in by_patient]
-    text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    _write_text(path, text)
+    _write_text(path, csv_text(table))
     return path
 
 

@@ -1,0 +1,53 @@
+r"""Text that can be shown anywhere: no character in it acts on a terminal or turns the order of others.
+
+Control characters (C0, C1), marks of direction, zero-width and format characters, surrogates and
+line separators become their escapes (``\x1b``, ``\u202e``). Everything that prints stays as it is.
+"""
+
+import re
+import unicodedata
+
+__all__ = ["is_printable", "printable", "printable_json", "printable_line"]
+
+_ACTING = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# Whatever `_ACTING` can hold lies outside these; one search spares ordinary text the long way.
+_PERHAPS = re.compile(r"[^\t\n\x20-\x7e\xa1-\xac\xae-\u05ff]")
+
+
+def printable(text: str) -> str:
+    """Return a text in which no character acts; line feeds and tabs stay.
+
+    Parameters
+    ----------
+    text
+        Anything: a file name, a cell, text of a model card.
+    """
+    return _PERHAPS.sub(_escaped, text)
+
+
+def printable_line(text: str) -> str:
+    """Return a text as one line in which no character acts."""
+    return printable(text.replace("\r\n", "\n").replace("\n", "\\n").replace("\t", " "))
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text is one line of characters of which none acts."""
+    return printable_line(text) == text
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON text that means the same, with every acting character as ``\uXXXX``."""
+    return _PERHAPS.sub(_json_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letter = found.group()
+    return ascii(letter)[1:-1] if unicodedata.category(letter) in _ACTING else letter
+
+
+def _json_escaped(found: re.Match[str]) -> str:
+    letter = found.group()
+    if unicodedata.category(letter) not in _ACTING:
+        return letter
+    units = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -1,0 +1,24 @@
+"""What every hostile input must come to: one line, a code of ours, soon."""
+
+import time
+
+import pytest
+
+from jecur.errors import JecurError
+
+SECONDS = 5.0
+
+
+def refused(call, *arguments):
+    """Call, expect an error of ours in one line within the time, and return it."""
+    start = time.monotonic()
+    with pytest.raises(JecurError) as caught:
+        call(*arguments)
+    assert time.monotonic() - start < SECONDS
+    error = caught.value
+    assert error.code != "internal-error"
+    assert "expected" in error.message
+    assert "found" in error.message
+    assert "\n" not in error.message
+    assert len(error.message) < 2000
+    return error
