@@ -21,19 +21,26 @@ __all__ = ["BaselineHazard", "baseline_hazard"]
 
 @dataclass(frozen=True, slots=True)
 class BaselineHazard:
-    """Cumulative hazard of a patient whose covariates are all 0."""
+    """Cumulative hazard over time."""
 
     time: Vector
     """(k,) distinct times, months, rising."""
     cumulative: Vector
-    """(k,)"""
+    """(k,) of a patient whose covariates are all 0."""
     model: CoxModel
+    center: Vector
+    """(p,) covariates of a patient of the middle of the cohort."""
+    cumulative_at_center: Vector
+    """(k,) that patient's; a covariate far from 0 leaves it a number."""
 
     def survival(self, covariates: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted survival of (m, p) covariates at (t,) times, (m, t)."""
         row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="right")
-        hazard = np.concatenate([[0.0], self.cumulative])[row]
-        return np.asarray(np.exp(-np.outer(np.exp(self.model.risk(covariates)), hazard)))
+        hazard = np.concatenate([[0.0], self.cumulative_at_center])[row]
+        with np.errstate(over="ignore", invalid="ignore"):
+            risk = np.exp(self.model.risk(np.asarray(covariates, dtype=np.float64) - self.center))
+            product = np.outer(risk, hazard)
+        return np.asarray(np.exp(-np.where(hazard == 0.0, 0.0, product)))
 
 
 def baseline_hazard(
@@ -47,7 +54,11 @@ def baseline_hazard(
     months, seen = check_follow_up(time, event)
     x = check_covariates(covariates, months.size, model.names)
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), model.ties)
-    at = evaluate_likelihood(model.coefficients, x[sets.order], sets)
-    steps = np.bincount(sets.slot_row, weights=1.0 / at.slot_denominator, minlength=sets.first.size)
-    scaled = np.cumsum(steps) * np.exp(-at.log_scale)
-    return BaselineHazard(months[sets.order][sets.first], scaled, model)
+    center = x.mean(axis=0)
+    at = evaluate_likelihood(model.coefficients, (x - center)[sets.order], sets)
+    with np.errstate(over="ignore"):
+        hazard = np.exp(-at.slot_base) / at.slot_denominator
+        steps = np.bincount(sets.slot_row, weights=hazard, minlength=sets.first.size)
+        central = np.asarray(np.cumsum(steps), dtype=np.float64)
+        cumulative = central * np.exp(-float(center @ model.coefficients))
+    return BaselineHazard(months[sets.order][sets.first], cumulative, model, center, central)

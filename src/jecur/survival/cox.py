@@ -25,11 +25,11 @@ from scipy.linalg import qr
 from scipy.special import ndtr, ndtri
 from scipy.stats import chi2 as chi2_distribution
 
-from jecur.arrays import Matrix, Vector
+from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
-from jecur.survival.newton import maximize_likelihood
-from jecur.survival.partial_likelihood import Ties, risk_sets, score_residuals
+from jecur.survival.newton import inverse, maximize_likelihood
+from jecur.survival.partial_likelihood import CoxLikelihood, Ties, risk_sets, score_residuals
 
 __all__ = [
     "CoxModel",
@@ -40,6 +40,8 @@ __all__ = [
     "likelihood_ratio_test",
 ]
 
+ROUNDING = 1e-15
+"""Spread relative to the largest value that is nothing but rounding."""
 COLLINEAR = 1e-9
 """Smallest part of a covariate, relative to its spread, that the others may leave unexplained."""
 
@@ -153,6 +155,7 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     names: tuple[str, ...],
     ties: Ties = "efron",
     strata: Labels | None = None,
+    weights: ArrayLike | None = None,
     robust_cluster: Labels | None = None,
 ) -> CoxModel:
     """Fit by maximum partial likelihood [1]_.
@@ -160,8 +163,9 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     Parameters
     ----------
     covariates
-        (n, p) float64, no missing values; standardized inside, so shifting a covariate
-        changes nothing and rescaling it changes only its own ratio.
+        (n, p) float64, no missing values; standardized inside each stratum, so shifting a
+        covariate, of everybody or of one stratum, changes nothing and rescaling it changes only
+        its own ratio.
     time, event
         Follow-up of the same n patients: months, and whether the event was seen.
     names
@@ -170,6 +174,10 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         "efron" [2]_ unless reproducing a result that used "breslow".
     strata
         (n,) labels; each stratum has its own baseline hazard.
+    weights
+        (n,) case weights above 0, as R's ``weights``: a patient of weight 2 counts as two in
+        every sum. The variance takes them as counts of patients; with sampling weights ask for
+        the robust one.
     robust_cluster
         (n,) labels; rows of one label are not independent and the covariance becomes the
         grouped sandwich [3]_.
@@ -195,10 +203,11 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
             f"expected at least one event, found none among {months.size} patients; "
             "no hazard ratio can be estimated"
         )
-    sets = risk_sets(months, seen, stratum, ties)
-    centered, scale = standardize(x[sets.order], names)
-    beta, at, null, iterations = maximize_likelihood(centered, sets, names)
-    covariance = np.linalg.inv(at.information) / np.outer(scale, scale)
+    sets = risk_sets(months, seen, stratum, ties, _check_weights(weights, months.size))
+    centered, scale = standardize(x[sets.order], names, sets.counted, sets.stratum)
+    found = maximize_likelihood(CoxLikelihood(centered, sets), names)
+    at, null = found.at, found.null
+    covariance = inverse(at.information) / np.outer(scale, scale)
     robust = covariance
     if robust_cluster is not None:
         _, cluster = label_codes(robust_cluster, months.size)
@@ -208,17 +217,18 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         robust = sums.T @ sums
     return CoxModel(
         names,
-        beta / scale,
+        found.beta / scale,
         robust,
         covariance,
         at.log_likelihood,
         null.log_likelihood,
-        float(null.gradient @ np.linalg.solve(null.information, null.gradient)),
+        float(null.gradient @ inverse(null.information) @ null.gradient),
         months.size,
         int(seen.sum()),
-        iterations,
+        found.iterations,
         ties,
         f"{'stratified ' if strata is not None else ''}Cox, {ties} ties, Wald"
+        + (", case weights" if weights is not None else "")
         + (", cluster-robust variance" if robust_cluster is not None else ""),
     )
 
@@ -267,15 +277,56 @@ def check_covariates(covariates: ArrayLike, n: int, names: tuple[str, ...]) -> M
     return x
 
 
-def standardize(x: Matrix, names: tuple[str, ...]) -> tuple[Matrix, Vector]:
-    """Center and scale; refuse what no model can tell apart."""
-    centered = x - x.mean(axis=0)
-    scale = centered.std(axis=0)
-    constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(x).max(axis=0))
-    if constant.any():
+def _check_weights(weights: ArrayLike | None, n: int) -> Vector | None:
+    if weights is None:
+        return None
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape != (n,) or not np.all(np.isfinite(w) & (w > 0)):
+        raise TableError(
+            f"expected {n} case weights above 0, found shape {w.shape} or other values; "
+            "leave out patients of weight 0"
+        )
+    return w
+
+
+def standardize(
+    x: Matrix, names: tuple[str, ...], counted: BoolVector, stratum: IntVector | None = None
+) -> tuple[Matrix, Vector]:
+    """Center in each stratum and scale over all; refuse what no model can tell apart.
+
+    Parameters
+    ----------
+    x
+        (n, p) covariates.
+    names
+        (p,) for messages.
+    counted
+        (n,) who is in a risk set at all; nobody else has a say, and their rows become 0.
+    stratum
+        (n,) 0, 1, ...; None for one.
+
+    Returns
+    -------
+    tuple of Matrix and Vector
+        (n, p) standardized covariates, and (p,) what they were divided by.
+    """
+    _refuse_constant(np.ptp(x, axis=0) == 0, names)
+    largest = np.abs(x).max(axis=0)
+    held = x / largest  # squares of numbers up to the end of float64 stay inside it
+    if stratum is None:
+        centered = held - held[counted].mean(axis=0)
+    else:
+        n = np.maximum(np.bincount(stratum, weights=counted), 1.0)
+        sums = [np.bincount(stratum, weights=np.where(counted, column, 0.0)) for column in held.T]
+        centered = held - (np.stack(sums, axis=1) / n[:, None])[stratum]
+    centered[~counted] = 0.0
+    scale = np.sqrt((centered**2).sum(axis=0) / counted.sum())
+    flat = scale <= ROUNDING
+    if flat.any():
         raise NotEstimableError(
-            f"expected covariates that vary, found one value only in "
-            f"{', '.join(names[k] for k in np.flatnonzero(constant))}; leave it out"
+            f"expected covariates that vary among the patients at risk when events happened, "
+            f"found none for {', '.join(names[k] for k in np.flatnonzero(flat))}; leave it out or "
+            "out of the strata"
         )
     z = centered / scale
     if len(names) > 1:
@@ -287,4 +338,12 @@ def standardize(x: Matrix, names: tuple[str, ...]) -> tuple[Matrix, Vector]:
                 f"expected independent covariates, found that {named} follows from the others; "
                 "leave one out"
             )
-    return z, cast("Vector", scale)
+    return z, cast("Vector", scale * largest)
+
+
+def _refuse_constant(constant: BoolVector, names: tuple[str, ...]) -> None:
+    if constant.any():
+        raise NotEstimableError(
+            f"expected covariates that vary, found one value only in "
+            f"{', '.join(names[k] for k in np.flatnonzero(constant))}; leave it out"
+        )

@@ -1,110 +1,210 @@
-"""Newton-Raphson on the partial likelihood, and the refusal of a maximum that is not there.
+"""Newton-Raphson on a partial likelihood, and the refusal of a maximum that is not there.
 
-Where a covariate separates events from the rest, the likelihood rises towards a limit as its
-coefficient runs off to infinity. The steps then stay near one standard deviation while the
-likelihood hardly moves, so convergence is judged by the step, not by the likelihood.
+Cox's and Fine and Gray's models are fitted by the same steps. A step is taken only if the
+likelihood rises by a fair share of what the step promises. The end is judged on three things at
+once: the likelihood no longer changes, the score is nil in its own metric (score' information^-1
+score), and no patient's linear predictor moves. One skewed covariate can bring the information
+down by many orders of magnitude on the way, so little information is no sign that there is no
+maximum; that is asked of the data (`jecur.survival.separation`).
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from scipy.linalg import eigh
 
 from jecur.arrays import Matrix, Vector
 from jecur.errors import NotEstimableError
-from jecur.survival.partial_likelihood import Evaluation, RiskSets, evaluate_likelihood
+from jecur.survival.separation import RiskSetLeaders, separating_direction
 
-__all__ = ["maximize_likelihood"]
+__all__ = ["Curve", "Likelihood", "Maximum", "inverse", "maximize_likelihood"]
 
 TOLERANCE = 1e-9
-"""Largest Newton step left at the maximum, in standard deviations of a covariate."""
-MAX_ITERATIONS = 40
-FLAT = 1e-8
-"""Share of the information at 0 below which the likelihood counts as flat."""
+"""Largest relative change of a linear predictor in the last step, and of the likelihood."""
+SCORE_NIL = 1e-10
+"""Largest chi-squared that the score may leave."""
+SUSPECT = 12
+"""Steps after which the existence of a maximum is looked into."""
+MAX_ITERATIONS = 500
+FAIR = 1e-4
+"""Share of the promised rise that a step must bring."""
+NOISE = 1e-13
+"""Relative rounding of a likelihood."""
+SINGULAR = 1e-13
+"""Share of the largest eigenvalue below which covariates cannot be told apart."""
 
 
-def maximize_likelihood(
-    x: Matrix, sets: RiskSets, names: tuple[str, ...]
-) -> tuple[Vector, Evaluation, Evaluation, int]:
-    """Maximize from 0, each Newton step halved until the likelihood rises.
+class Curve(Protocol):
+    """A likelihood at one point."""
+
+    @property
+    def log_likelihood(self) -> float: ...  # noqa: D102
+    @property
+    def gradient(self) -> Vector: ...  # noqa: D102
+    @property
+    def information(self) -> Matrix: ...  # noqa: D102
+
+
+C = TypeVar("C", bound=Curve)
+E_co = TypeVar("E_co", bound=Curve, covariant=True)
+
+
+class Likelihood(RiskSetLeaders, Protocol[E_co]):
+    """A concave function of beta."""
+
+    def at(self, beta: Vector) -> E_co:
+        """Value, gradient and minus the second derivative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum(Generic[C]):
+    """Where a likelihood is largest."""
+
+    beta: Vector
+    at: C
+    null: C
+    """At beta = 0."""
+    iterations: int
+
+
+def maximize_likelihood(likelihood: Likelihood[C], names: tuple[str, ...]) -> Maximum[C]:
+    """Maximize from 0.
 
     Parameters
     ----------
-    x
-        (n, p) standardized covariates in the order of ``sets``.
-    sets
-        Risk sets of the same patients.
+    likelihood
+        Of (n, p) standardized covariates.
     names
         (p,) for messages.
-
-    Returns
-    -------
-    beta, at, null, iterations
-        Coefficients per standard deviation, the likelihood there and at 0, steps taken.
 
     Raises
     ------
     NotEstimableError
-        If a covariate never varies within a risk set, or the likelihood rises for ever.
+        If covariates do not vary, or not apart, within the risk sets; if the likelihood rises for
+        ever (code "separation"); if no maximum is reached.
     """
+    x = likelihood.x
     beta = np.zeros(x.shape[1])
-    null = at = evaluate_likelihood(beta, x, sets)
+    null = at = likelihood.at(beta)
     _require_information(null, names)
-    step = beta
     for iteration in range(1, MAX_ITERATIONS + 1):
-        step = _newton_step(at, null, names)
-        factor, trial = 1.0, at
-        for _ in range(30):
-            trial = _try(beta + factor * step, x, sets)
-            slack = 1e-12 * abs(at.log_likelihood)
-            if trial.log_likelihood >= at.log_likelihood - slack:
-                break
-            factor /= 2
+        if iteration == SUSPECT:
+            _refuse_separation(likelihood, names)
+        step, promise = _newton_step(at, null)
+        factor, trial = _line_search(likelihood, beta, at, step, promise, iteration > SUSPECT)
+        if trial is None:
+            if promise <= SCORE_NIL * (1.0 + abs(at.log_likelihood)) and iteration < SUSPECT:
+                return Maximum(beta, at, null, iteration)
+            break
+        rise = trial.log_likelihood - at.log_likelihood
         beta, at = beta + factor * step, trial
-        if np.max(np.abs(factor * step) / (1.0 + np.abs(beta))) <= TOLERANCE:
-            return beta, at, null, iteration
-    stuck = np.flatnonzero(np.abs(step) > TOLERANCE * (1 + np.abs(beta)))
-    raise _separated([names[k] for k in stuck])
+        moved = float(np.abs(x @ step).max()) * factor
+        still = moved <= TOLERANCE * max(1.0, float(np.abs(x @ beta).max()))
+        level = abs(rise) <= TOLERANCE * (1.0 + abs(at.log_likelihood))
+        if still and level and promise <= SCORE_NIL:
+            return Maximum(beta, at, null, iteration)
+    _refuse_separation(likelihood, names)
+    raise NotEstimableError(
+        f"expected a maximum of the likelihood, reached none for {', '.join(names)}: the data "
+        "hardly determine it; take a logarithm of a skewed covariate or leave one out",
+        code="no-convergence",
+    )
 
 
-def _try(beta: Vector, x: Matrix, sets: RiskSets) -> Evaluation:
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        at = evaluate_likelihood(beta, x, sets)
-    if np.isfinite(at.log_likelihood) and np.all(np.isfinite(at.information)):
-        return at
-    return replace(at, log_likelihood=-np.inf)
+def inverse(information: Matrix) -> Matrix:
+    """Invert an information matrix whose covariates may differ by many orders of magnitude.
+
+    Raises
+    ------
+    NotEstimableError
+        If it is singular.
+    """
+    diagonal = np.diag(information)
+    if np.all(np.isfinite(information)) and np.all(diagonal > 0):
+        scale = 1.0 / np.sqrt(diagonal)
+        scaled = information * np.outer(scale, scale)
+        if float(np.linalg.eigvalsh(scaled)[0]) > SINGULAR:
+            return np.asarray(np.linalg.inv(scaled) * np.outer(scale, scale))
+    raise NotEstimableError(
+        "expected an information matrix that can be inverted, found a singular one: the data do "
+        "not tell the covariates apart; leave one out"
+    )
 
 
-def _require_information(null: Evaluation, names: tuple[str, ...]) -> None:
-    """Refuse a covariate that does not vary among the patients at risk at any event."""
-    values, vectors = np.linalg.eigh(null.information)
-    flat = values <= 1e-12 * max(float(values[-1]), 1.0)
+def _line_search(
+    likelihood: Likelihood[C], beta: Vector, at: C, step: Vector, promise: float, slow: bool
+) -> tuple[float, C | None]:
+    """Halve a step until it rises enough; where progress is slow, double it while it rises more."""
+    slack = NOISE * (1.0 + abs(at.log_likelihood))
+    factor = 1.0
+    for _ in range(60):
+        trial = _try(likelihood, beta + factor * step)
+        if trial is not None:
+            needed = FAIR * factor * promise
+            rise = trial.log_likelihood - at.log_likelihood
+            if rise >= needed or (needed <= slack and rise >= -slack):
+                break
+        factor /= 2
+    else:
+        return 0.0, None
+    while slow and promise > 1e-4:
+        further = _try(likelihood, beta + 2 * factor * step)
+        if further is None or further.log_likelihood <= trial.log_likelihood:
+            break
+        factor, trial = 2 * factor, further
+    return factor, trial
+
+
+def _try(likelihood: Likelihood[C], beta: Vector) -> C | None:
+    """Evaluate where it can be."""
+    with np.errstate(all="ignore"):
+        if not np.all(np.isfinite(likelihood.x @ beta)):
+            return None
+        at = likelihood.at(beta)
+    whole = np.isfinite(at.log_likelihood) and np.all(np.isfinite(at.information))
+    return at if whole and np.all(np.isfinite(at.gradient)) else None
+
+
+def _require_information(null: Curve, names: tuple[str, ...]) -> None:
+    """Refuse covariates that do not vary, or not apart, among the patients at risk at any event."""
+    diagonal = np.diag(null.information)
+    flat = diagonal <= 1e-12 * max(float(diagonal.max()), 1.0)
+    if not flat.any():
+        scale = 1.0 / np.sqrt(diagonal)
+        values, vectors = np.linalg.eigh(null.information * np.outer(scale, scale))
+        alike = values <= SINGULAR * float(values[-1])
+        flat = np.abs(vectors[:, alike]).max(axis=1, initial=0.0) > 0.1
     if flat.any():
-        involved = np.abs(vectors[:, flat]).max(axis=1) > 0.1
-        named = ", ".join(names[k] for k in np.flatnonzero(involved))
+        named = ", ".join(names[k] for k in np.flatnonzero(flat))
         raise NotEstimableError(
             f"expected covariates that vary among the patients at risk when events happened, "
             f"found none for {named}; leave it out or out of the strata"
         )
 
 
-def _newton_step(at: Evaluation, null: Evaluation, names: tuple[str, ...]) -> Vector:
-    """Solve information x step = gradient.
+def _newton_step(at: Curve, null: Curve) -> tuple[Vector, float]:
+    """Solve information x step = gradient; also gradient x step, twice the rise it promises.
 
-    A direction in which next to nothing is left of the information at 0 means no maximum.
+    Directions of next to no information are given a little of that at 0: the step stays finite
+    and points uphill.
     """
-    values, vectors = eigh(at.information, null.information)
-    flat = values <= FLAT
-    if flat.any():
-        directions = np.abs(vectors[:, flat])
-        involved = (directions / directions.max(axis=0)).max(axis=1) > 0.1
-        raise _separated([names[k] for k in np.flatnonzero(involved)])
-    return np.asarray(vectors @ ((vectors.T @ at.gradient) / values))
+    scale = 1.0 / np.sqrt(np.diag(null.information))
+    outer = np.outer(scale, scale)
+    values, vectors = eigh(at.information * outer, null.information * outer)
+    along = vectors.T @ (at.gradient * scale)
+    step = vectors @ (along / np.maximum(values, 1e-14 * max(1.0, float(values[-1]))))
+    return np.asarray(step * scale), float(step @ (at.gradient * scale))
 
 
-def _separated(names: list[str]) -> NotEstimableError:
-    return NotEstimableError(
-        f"expected a finite maximum of the likelihood, found none for {', '.join(names)}: "
+def _refuse_separation(likelihood: Likelihood[C], names: tuple[str, ...]) -> None:
+    direction = separating_direction(likelihood)
+    if direction is None:
+        return
+    involved = np.abs(direction) * np.ptp(likelihood.x, axis=0)
+    named = [names[k] for k in np.flatnonzero(involved > 0.01 * involved.max())]
+    raise NotEstimableError(
+        f"expected a finite maximum of the likelihood, found none for {', '.join(named)}: "
         "the covariate separates events from the rest; merge sparse levels or leave it out",
         code="separation",
     )

@@ -1,14 +1,18 @@
 """Cox's partial likelihood over one pass of the risk sets, with Efron's or Breslow's ties.
 
-Every event gets a slot. With d events tied at one time and r_i = exp(x_i . beta), slot
+Every event gets a slot. With d events tied at one time and r_i = w_i exp(x_i . beta), slot
 l = 0 .. d - 1 has
 
     denominator  S0 - (l / d) D0        S0 = sum of r over the patients at risk
     mean         (S1 - (l / d) D1) / denominator       D0 = sum of r over the d events
 
 (S1, D1: the same sums of r x). Breslow's approximation drops the l / d. Log-likelihood,
-gradient and information are sums over slots; the information needs no (n, p, p) array, since
-the sum over slots of S2 / denominator is X' diag(r a) X with a(i) accumulated over time.
+gradient and information are sums over slots, each with the mean case weight w of its d events;
+the information needs no (n, p, p) array, since the sum over slots of S2 / denominator is
+X' diag(r a) X with a(i) accumulated over time.
+
+Every sum is scaled by what is at risk in it (`jecur.survival.running`), never by the largest of
+all patients, and sums of one stratum never meet those of another.
 """
 
 from dataclasses import dataclass
@@ -18,10 +22,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
+from jecur.survival.running import Layer, layers_of, running, running_from_end
 
-__all__ = ["Evaluation", "RiskSets", "Ties", "evaluate_likelihood", "risk_sets", "score_residuals"]
+__all__ = [
+    "CoxLikelihood",
+    "Evaluation",
+    "Lingering",
+    "RiskSets",
+    "Ties",
+    "evaluate_likelihood",
+    "risk_sets",
+    "score_residuals",
+]
 
 Ties = Literal["efron", "breslow"]
+CANCELLED = 0.01
+"""Share of a second moment below which a variance has lost digits worth having."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lingering:
+    """Patients who stay in later risk sets with a falling weight, in one stratum (Fine-Gray)."""
+
+    stay: Vector
+    """(n,) sorted; 1 / G(T-) of patients who had the competing event, else 0."""
+    follow: Vector
+    """(e,) G(t-) at each slot: such a patient's weight there is stay x follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +66,39 @@ class RiskSets:
     """(n,) time row of each sorted patient, non-decreasing."""
     first: IntVector
     """(k,) first sorted patient of each time row."""
-    stratum_end: IntVector
-    """(k,) one past the last sorted patient of the row's stratum."""
-    stratum_start_row: IntVector
-    """(k,) first time row of the row's stratum."""
+    edges: IntVector
+    """(strata + 1,) where the sorted patients of each stratum start; 0 and n included."""
+    row_edges: IntVector
+    """(strata + 1,) the same of time rows; 0 and k included."""
     slot_row: IntVector
     """(e,) time row of each event slot."""
     slot_fraction: Vector
     """(e,) l / d, or 0 with Breslow."""
     slot_time: Vector
     """(e,) months."""
+    weight: Vector | None
+    """(n,) case weights in sorted order, > 0; None where all are 1."""
+    slot_weight: Vector
+    """(e,) mean case weight of the events at the slot's time."""
+    lingering: Lingering | None = None
+
+    @property
+    def stratum(self) -> IntVector | None:
+        """(n,) stratum of each sorted patient; None where there is one only."""
+        if self.edges.size == 2:
+            return None
+        return np.repeat(np.arange(self.edges.size - 1), np.diff(self.edges))
+
+    @property
+    def counted(self) -> BoolVector:
+        """(n,) whether the sorted patient is at risk at any event at all."""
+        last = np.zeros(self.first.size)
+        last[self.slot_row] = 1.0
+        counted = running(last, self.row_edges)[self.time_row] > 0
+        if self.lingering is not None:
+            later = running_from_end(last, self.row_edges)
+            counted |= (self.lingering.stay > 0) & (np.append(later, 0.0)[self.time_row + 1] > 0)
+        return np.asarray(counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +113,82 @@ class Evaluation:
     slot_mean: Matrix
     """(e, p)"""
     slot_denominator: Vector
+    """(e,) divided by exp(slot_base)."""
+    slot_base: Vector
     """(e,)"""
-    relative_risk: Vector
-    """(n,) exp(x . beta), sorted, scaled by a constant."""
-    log_scale: float
-    """Logarithm of that constant."""
+    layers: tuple[Layer, ...]
 
 
-def risk_sets(time: Vector, event: BoolVector, stratum: IntVector, ties: Ties) -> RiskSets:
-    """Sort patients and lay out the event slots."""
+@dataclass(frozen=True, slots=True)
+class CoxLikelihood:
+    """The likelihood of given patients as a function of beta, for `maximize_likelihood`."""
+
+    x: Matrix
+    """(n, p) in sorted order, centered, scaled."""
+    sets: RiskSets
+
+    def at(self, beta: Vector) -> Evaluation:
+        """Evaluate."""
+        return evaluate_likelihood(beta, self.x, self.sets)
+
+    @property
+    def events(self) -> IntVector:
+        """(e,) row of each slot's own event."""
+        return np.flatnonzero(self.sets.event)
+
+    def leaders(self, eta: Vector) -> IntVector:
+        """(e,) row of a patient with the largest eta in each slot's risk set."""
+        sets = self.sets
+        start = sets.first[sets.slot_row]
+        rank = np.empty(eta.size)  # one leader a rank, so that the largest is found by its rank
+        rank[np.argsort(eta, kind="stable")] = np.arange(eta.size)
+        top = running_from_end(rank, sets.edges, np.maximum)[start]
+        if sets.lingering is not None:
+            gone = np.where(sets.lingering.stay > 0, rank, -1.0)
+            top = np.maximum(top, _before(np.maximum.accumulate(gone), start, -1.0))
+        patient = np.empty(eta.size, dtype=np.int64)
+        patient[rank.astype(np.int64)] = np.arange(eta.size)
+        return np.asarray(patient[top.astype(np.int64)])
+
+
+def risk_sets(
+    time: Vector,
+    event: BoolVector,
+    stratum: IntVector,
+    ties: Ties,
+    weight: Vector | None = None,
+) -> RiskSets:
+    """Sort patients and lay out the event slots; ``weight`` is (n,), in the order given."""
     order = np.lexsort((time, stratum))
     t, s, d = time[order], stratum[order], event[order]
+    new_stratum = s[1:] != s[:-1]
     new = np.ones(t.size, dtype=bool)
-    new[1:] = (t[1:] != t[:-1]) | (s[1:] != s[:-1])
+    new[1:] = (t[1:] != t[:-1]) | new_stratum
     first = np.flatnonzero(new)
     row = np.cumsum(new) - 1
-    last_of_stratum = np.append(np.flatnonzero(s[1:] != s[:-1]) + 1, t.size)
-    row_stratum = np.searchsorted(last_of_stratum, first, side="right")
-    start_row = np.searchsorted(row_stratum, row_stratum, side="left")
+    edges = np.concatenate([[0], np.flatnonzero(new_stratum) + 1, [t.size]])
     slot_row = row[d]
     count = np.bincount(slot_row, minlength=first.size)
     offset = np.cumsum(count) - count
     rank = np.arange(slot_row.size) - offset[slot_row]
     fraction = rank / count[slot_row] if ties == "efron" else np.zeros(slot_row.size)
+    w = None if weight is None else weight[order]
+    slot_weight = np.ones(slot_row.size)
+    if w is not None:
+        total = np.bincount(slot_row, weights=w[d], minlength=first.size)
+        slot_weight = total[slot_row] / count[slot_row]
     return RiskSets(
         order.astype(np.int64),
         d,
         row.astype(np.int64),
         first.astype(np.int64),
-        last_of_stratum[row_stratum].astype(np.int64),
-        start_row.astype(np.int64),
+        edges.astype(np.int64),
+        np.searchsorted(first, edges).astype(np.int64),
         slot_row.astype(np.int64),
         fraction.astype(np.float64),
         t[d],
+        w,
+        slot_weight,
     )
 
 
@@ -114,71 +206,144 @@ def evaluate_likelihood(
     sets
         Risk sets of the same patients.
     slot_weight
-        (e,) multiplies each slot's part of gradient and information (not the likelihood);
-        the score test of proportional hazards weights slots by a function of time.
+        (e,) multiplies each slot's part of gradient and information (not the likelihood), and is
+        the same at all slots of a time; the score test of proportional hazards weights slots by
+        a function of time.
     """
     eta = x @ beta
-    scale = float(eta.max())
-    r = np.exp(eta - scale)
-    weighted = r[:, None] * x
-    event_risk = np.where(sets.event, r, 0.0)
-    s0 = _at_risk_sum(r, sets)
-    s1 = _at_risk_sum(weighted, sets)
-    d0 = np.bincount(sets.time_row, weights=event_risk, minlength=sets.first.size)
-    d1 = np.add.reduceat(event_risk[:, None] * x, sets.first, axis=0)
-    row, fraction = sets.slot_row, sets.slot_fraction
-    denominator = s0[row] - fraction * d0[row]
-    mean = (s1[row] - fraction[:, None] * d1[row]) / denominator[:, None]
-    weight = np.ones(row.size) if slot_weight is None else slot_weight
-    per_patient = r * _accumulated(weight / denominator, sets)
-    information = (x * per_patient[:, None]).T @ x - (mean * weight[:, None]).T @ mean
+    layers, base = _layers(eta, sets)
+    denominator, mean = _slots(x, sets, layers)
+    weight = sets.slot_weight if slot_weight is None else sets.slot_weight * slot_weight
+    own = np.ones(base.size) if sets.weight is None else sets.weight[sets.event]
+    log_likelihood = own @ (eta[sets.event] - base) - sets.slot_weight @ np.log(denominator)
+    of_event = np.zeros(eta.size)
+    of_event[sets.event] = own if slot_weight is None else own * slot_weight
+    per_patient = _per_patient(weight / denominator, layers, sets)
     return Evaluation(
-        float((eta[sets.event] - scale).sum() - np.log(denominator).sum()),
-        weight @ (x[sets.event] - mean),
-        (information + information.T) / 2,
+        float(log_likelihood),
+        of_event @ x - weight @ mean,
+        _information(x, per_patient, mean, weight, sets),
         mean,
         denominator,
-        r,
-        scale,
+        base,
+        layers,
     )
 
 
 def score_residuals(x: Matrix, sets: RiskSets, at: Evaluation) -> Matrix:
-    """Each patient's part of the gradient, (n, p), sorted order; they sum to it."""
-    own = np.zeros_like(x)
+    """Each patient's part of the gradient, weight included, (n, p), sorted order; sums to it."""
+    part = np.zeros_like(x)
     row = sets.slot_row
     n_rows = sets.first.size
     count = np.bincount(row, minlength=n_rows).astype(np.float64)
     mean_sum = _by_row(at.slot_mean, row, n_rows)
     events = sets.event
-    own[events] = x[events] - (mean_sum / np.maximum(count, 1)[:, None])[sets.time_row[events]]
-    hazard = _accumulated(1.0 / at.slot_denominator, sets)
-    mean_hazard = _accumulated(at.slot_mean / at.slot_denominator[:, None], sets)
-    return own - at.relative_risk[:, None] * (x * hazard[:, None] - mean_hazard)
+    own = x[events] - (mean_sum / np.maximum(count, 1)[:, None])[sets.time_row[events]]
+    part[events] = own if sets.weight is None else own * sets.weight[events, None]
+    for layer in at.layers:
+        rate = np.where(layer.slots, sets.slot_weight / at.slot_denominator, 0.0)
+        hazard = _accumulated(rate, sets)
+        mean_hazard = _accumulated(at.slot_mean * rate[:, None], sets)
+        part -= layer.risk[:, None] * (x * hazard[:, None] - mean_hazard)
+    return part
 
 
-def _at_risk_sum(values: NDArray[np.float64], sets: RiskSets) -> NDArray[np.float64]:
-    """Sum over the patients at risk at every time row, (k, ...)."""
-    n = values.shape[0]
-    tail = np.zeros((n + 1, *values.shape[1:]))
-    tail[:n] = np.cumsum(values[::-1], axis=0)[::-1]
-    return np.asarray(tail[sets.first] - tail[sets.stratum_end])
+def _layers(eta: Vector, sets: RiskSets) -> tuple[tuple[Layer, ...], Vector]:
+    weighted = eta if sets.weight is None else eta + np.log(sets.weight)
+    start = sets.first[sets.slot_row]
+    top = running_from_end(weighted, sets.edges, np.maximum)[start]
+    if sets.lingering is not None:
+        gone = np.where(sets.lingering.stay > 0, weighted, -np.inf)
+        top = np.maximum(top, _before(np.maximum.accumulate(gone), start, -np.inf))
+    stratum = sets.stratum
+    return layers_of(
+        weighted, top, stratum, None if stratum is None else stratum[sets.first][sets.slot_row]
+    )
+
+
+def _slots(x: Matrix, sets: RiskSets, layers: tuple[Layer, ...]) -> tuple[Vector, Matrix]:
+    """Denominator (e,) and mean (e, p) of every slot."""
+    e, p = sets.slot_row.size, x.shape[1]
+    denominator, mean = np.ones(e), np.zeros((e, p))
+    tied = bool(sets.slot_fraction.any())
+    for layer in layers:
+        stacked = np.empty((x.shape[0], p + 1))
+        stacked[:, 0] = layer.risk
+        np.multiply(x, layer.risk[:, None], out=stacked[:, 1:])
+        slots = layer.slots if len(layers) > 1 else slice(None)
+        row = sets.slot_row[slots]
+        sums = running_from_end(stacked, sets.edges)[sets.first[row]]
+        if sets.lingering is not None:
+            left = np.cumsum(stacked * sets.lingering.stay[:, None], axis=0)
+            sums += sets.lingering.follow[slots, None] * _before(left, sets.first[row], 0.0)
+        if tied:
+            stacked[~sets.event] = 0.0
+            gone = np.add.reduceat(stacked, sets.first, axis=0)[row]
+            gone *= sets.slot_fraction[slots, None]
+            sums -= gone
+        denominator[slots] = sums[:, 0]
+        mean[slots] = sums[:, 1:] / sums[:, :1]
+    return denominator, mean
+
+
+def _per_patient(rate: Vector, layers: tuple[Layer, ...], sets: RiskSets) -> Vector:
+    """Sum of each patient's share of the slots they are at risk in, (n,)."""
+    if len(layers) == 1:
+        return np.asarray(layers[0].risk * _accumulated(rate, sets))
+    parts = (la.risk * _accumulated(np.where(la.slots, rate, 0.0), sets) for la in layers)
+    return np.asarray(np.sum(list(parts), axis=0))
+
+
+def _information(
+    x: Matrix, per_patient: Vector, mean: Matrix, weight: Vector, sets: RiskSets
+) -> Matrix:
+    """Second moments less squared means, (p, p), symmetric.
+
+    Where little is left of the difference, it is taken again about the middle of the slots' means.
+    """
+    second = (x * per_patient[:, None]).T @ x
+    information = second - (mean * weight[:, None]).T @ mean
+    if np.any(np.abs(np.diag(information)) < CANCELLED * np.abs(np.diag(second))):
+        of_slot, of_patient = _middle(mean, sets)
+        x, mean = x - of_patient, mean - of_slot
+        information = (x * per_patient[:, None]).T @ x - (mean * weight[:, None]).T @ mean
+    return np.asarray((information + information.T) / 2)
+
+
+def _middle(mean: Matrix, sets: RiskSets) -> tuple[Matrix, Matrix]:
+    """Mean of the slots' means in their stratum: of each slot (e, p), of each patient (n, p)."""
+    stratum = sets.stratum
+    if stratum is None:
+        middle = mean.mean(axis=0)[None]
+        return middle, middle
+    slot_stratum = stratum[sets.first][sets.slot_row]
+    count = np.bincount(slot_stratum, minlength=sets.edges.size - 1)
+    middle = _by_row(mean, slot_stratum, count.size) / np.maximum(count, 1)[:, None]
+    return middle[slot_stratum], middle[stratum]
 
 
 def _accumulated(per_slot: NDArray[np.float64], sets: RiskSets) -> NDArray[np.float64]:
     """Sum the slots up to each patient's own time, (n, ...).
 
-    An event takes part in slot l of its own time with weight 1 - l / d.
+    An event takes part in slot l of its own time with weight 1 - l / d; who lingers, in later ones.
     """
     k = sets.first.size
-    total = _by_row(per_slot, sets.slot_row, k)
     shape = (-1,) + (1,) * (per_slot.ndim - 1)
-    removed = _by_row(per_slot * sets.slot_fraction.reshape(shape), sets.slot_row, k)
-    running = np.zeros((k + 1, *total.shape[1:]))
-    running[1:] = np.cumsum(total, axis=0)
-    within = running[1:] - running[sets.stratum_start_row]
-    taken = np.where(sets.event.reshape(shape), removed[sets.time_row], 0.0)
-    return np.asarray(within[sets.time_row] - taken)
+    total = running(_by_row(per_slot, sets.slot_row, k), sets.row_edges)[sets.time_row]
+    if sets.slot_fraction.any():
+        removed = _by_row(per_slot * sets.slot_fraction.reshape(shape), sets.slot_row, k)
+        total -= np.where(sets.event.reshape(shape), removed[sets.time_row], 0.0)
+    if sets.lingering is not None:
+        later = _by_row(per_slot * sets.lingering.follow.reshape(shape), sets.slot_row, k)
+        after = np.concatenate([running_from_end(later, sets.row_edges), later[:1] * 0.0])
+        total += sets.lingering.stay.reshape(shape) * after[sets.time_row + 1]
+    return np.asarray(total)
+
+
+def _before(values: NDArray[np.float64], row: IntVector, nothing: float) -> NDArray[np.float64]:
+    """Values of the patient before ``row``, ``nothing`` before the first."""
+    head = np.full((1, *values.shape[1:]), nothing)
+    return np.asarray(np.concatenate([head, values])[row])
 
 
 def _by_row(values: NDArray[np.float64], row: IntVector, k: int) -> NDArray[np.float64]:

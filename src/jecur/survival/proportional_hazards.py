@@ -25,8 +25,9 @@ from scipy.stats import rankdata
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
-from jecur.survival.cox import CoxModel, ModelTest, check_covariates
+from jecur.survival.cox import CoxModel, ModelTest, check_covariates, standardize
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, life_table
+from jecur.survival.newton import inverse
 from jecur.survival.partial_likelihood import RiskSets, evaluate_likelihood, risk_sets
 
 __all__ = ["ProportionalHazards", "TimeTransform", "proportional_hazards_test"]
@@ -83,8 +84,7 @@ def proportional_hazards_test(  # noqa: PLR0913 -- a model and the data it was f
     x = check_covariates(covariates, months.size, model.names)
     _, stratum = label_codes(strata, months.size)
     sets = risk_sets(months, seen, stratum, model.ties)
-    scale = x.std(axis=0)
-    z = ((x - x.mean(axis=0)) / scale)[sets.order]
+    z, scale = standardize(x[sets.order], model.names, sets.counted, sets.stratum)
     g = _transformed(months, seen, sets, transform)
     score, information = _enlarged(z, model.coefficients * scale, sets, g - g.mean())
     groups = terms or {name: (k,) for k, name in enumerate(model.names)}
@@ -130,14 +130,15 @@ def _score_test(
 ) -> ModelTest:
     kept = np.array([*range(p), *(p + c for c in columns)])
     matrix = information[np.ix_(kept, kept)]
-    values = np.linalg.eigvalsh(matrix)
-    if values[0] <= 1e-14 * values[-1]:
+    try:
+        inverted = inverse(matrix)
+    except NotEstimableError as error:
         raise NotEstimableError(
             "expected several event times with patients left at risk, found too few; "
             "proportional hazards cannot be tested"
-        )
+        ) from error
     u = score[kept]
-    chi2 = float(u @ np.linalg.solve(matrix, u))
+    chi2 = float(u @ inverted @ u)
     df = len(columns)
     return ModelTest(
         chi2,
