@@ -10,8 +10,9 @@ from jecur.survival.baseline import baseline_hazard
 from jecur.survival.concordance import concordance
 from jecur.survival.cox import fit_cox, likelihood_ratio_test
 from jecur.survival.logrank import logrank
-from jecur.survival.partial_likelihood import evaluate_likelihood, risk_sets, score_residuals
+from jecur.survival.partial_likelihood import evaluate_likelihood, score_residuals
 from jecur.survival.proportional_hazards import proportional_hazards_test
+from jecur.survival.risk_sets import risk_sets
 
 R_FITS_TO = 1e-7
 """R stops when the likelihood changes by less than 1e-9; its coefficients are that good."""

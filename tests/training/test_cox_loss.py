@@ -7,7 +7,8 @@ from torch import nn
 
 from jecur.errors import TrainingError
 from jecur.settings import TrainingSettings
-from jecur.survival.partial_likelihood import evaluate_likelihood, risk_sets
+from jecur.survival.partial_likelihood import evaluate_likelihood
+from jecur.survival.risk_sets import risk_sets
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
 from jecur.training.losses import cox_loss
 from jecur.training.pooling import BagPooling

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import Matrix, Vector
-from jecur.survival.cox import CoxModel, check_covariates
+from jecur.survival.covariates import check_covariates
+from jecur.survival.cox import CoxModel
 from jecur.survival.follow_up import check_follow_up
-from jecur.survival.partial_likelihood import evaluate_likelihood, risk_sets
+from jecur.survival.partial_likelihood import evaluate_likelihood
+from jecur.survival.risk_sets import risk_sets
 
 __all__ = ["BaselineHazard", "baseline_hazard"]
 

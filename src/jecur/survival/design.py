@@ -1,5 +1,6 @@
 """Covariates as columns of a model: indicators of a factor's levels, numbers as they are."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -171,13 +172,21 @@ def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
 
 
 def attempt(compute: Callable[[], T]) -> tuple[T | None, str | None]:
-    """Return (value, None), or (None, why not) where the data do not determine it."""
+    """Return (value, None), or (None, why not) where the data do not determine it.
+
+    A fault of our own must neither take the whole report with it nor pass for something the data
+    did: the reason names it, and Python's warnings tell it where the command runs.
+    """
     try:
         return compute(), None
     except JecurError as error:
         return None, error.message
-    except np.linalg.LinAlgError:
-        return None, "expected an invertible information matrix, found a singular one"
+    except Exception as fault:  # noqa: BLE001 -- one number's fault must not lose the others
+        what = f"{type(fault).__name__}: {fault}"
+        warnings.warn(f"a statistic failed with {what}", RuntimeWarning, stacklevel=2)
+        return None, (
+            f"a fault of Jecur and not of the data ({what}); please report it with the table"
+        )
 
 
 def report_ratio(

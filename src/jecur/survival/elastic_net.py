@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jecur.arrays import Matrix, Vector
+from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.follow_up import check_follow_up
-from jecur.survival.partial_likelihood import RiskSets, evaluate_likelihood, risk_sets
+from jecur.survival.partial_likelihood import evaluate_likelihood
+from jecur.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
 
@@ -71,11 +72,9 @@ def fit_elastic_net(
         If no event was seen.
     """
     months, seen = check_follow_up(time, event)
-    if not seen.any():
-        raise NotEstimableError("expected an event, found none; a Cox model cannot be fitted")
+    _require_event(seen)
     x = np.asarray(covariates, dtype=np.float64)
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
+    mean, spread = x.mean(axis=0), _spread(x)
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), "efron")
     beta = _minimize((x - mean)[sets.order] / spread, sets, strength, mix)
     return ElasticNetCox(beta, mean, spread, strength)
@@ -96,6 +95,7 @@ def fit_elastic_net_by_folds(  # noqa: PLR0913 -- the response has two parts
     ``n_strengths`` are tried from the one that leaves no covariate down to a hundredth of it.
     """
     months, seen = check_follow_up(time, event)
+    _require_event(seen)
     x = np.asarray(covariates, dtype=np.float64)
     highest = _highest_strength(x, months, seen, mix)
     strengths = highest * np.geomspace(1.0, 0.01, n_strengths)
@@ -114,15 +114,24 @@ def fit_elastic_net_by_folds(  # noqa: PLR0913 -- the response has two parts
     return fit_elastic_net(x, months, seen, strength=best, mix=mix)
 
 
-def _log_likelihood(eta: Vector, months: Vector, seen: np.ndarray) -> float:
+def _require_event(seen: BoolVector) -> None:
+    if not seen.any():
+        raise NotEstimableError("expected an event, found none; a Cox model cannot be fitted")
+
+
+def _spread(x: Matrix) -> Vector:
+    """(p,) standard deviations; 1 where nothing varies, whatever rounding makes of it."""
+    return np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+
+
+def _log_likelihood(eta: Vector, months: Vector, seen: BoolVector) -> float:
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), "efron")
     return evaluate_likelihood(np.ones(1), eta[sets.order][:, None], sets).log_likelihood
 
 
-def _highest_strength(x: Matrix, months: Vector, seen: np.ndarray, mix: float) -> float:
-    spread = x.std(axis=0)
+def _highest_strength(x: Matrix, months: Vector, seen: BoolVector, mix: float) -> float:
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), "efron")
-    scaled = ((x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0))[sets.order]
+    scaled = ((x - x.mean(axis=0)) / _spread(x))[sets.order]
     slope = evaluate_likelihood(np.zeros(x.shape[1]), scaled, sets).gradient
     return float(np.abs(slope).max() / months.size / mix)
 

@@ -3,6 +3,8 @@
 Nothing raises because the data are too few: what cannot be estimated is None beside a reason.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from jecur.arrays import Vector
@@ -13,6 +15,7 @@ from jecur.survival.competing import check_competing
 from jecur.survival.concordance import Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
 from jecur.survival.design import attempt, nothing, report_ratio, report_test
+from jecur.survival.follow_up import tied_times
 from jecur.survival.forestalled import competing_risks
 from jecur.survival.kaplan_meier import median_follow_up
 from jecur.survival.markers import (
@@ -55,6 +58,7 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         Columns of different lengths, risks or months that are missing.
     """
     _check(patients)
+    patients = replace(patients, months=tied_times(patients.months))
     everybody = np.ones(patients.months.size, dtype=np.bool_)
     counts = int(everybody.size), int(patients.event.sum())
     ratio, test = compare_groups(everybody, patients, settings)

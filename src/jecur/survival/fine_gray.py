@@ -24,18 +24,12 @@ from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.competing import check_competing
-from jecur.survival.cox import HazardRatio, check_covariates, standardize
+from jecur.survival.covariates import check_covariates, standardize
+from jecur.survival.cox import HazardRatio
 from jecur.survival.follow_up import check_follow_up, check_level
 from jecur.survival.newton import inverse, maximize_likelihood
-from jecur.survival.partial_likelihood import (
-    CoxLikelihood,
-    Evaluation,
-    Lingering,
-    RiskSets,
-    Ties,
-    risk_sets,
-    score_residuals,
-)
+from jecur.survival.partial_likelihood import CoxLikelihood, Evaluation, score_residuals
+from jecur.survival.risk_sets import Lingering, RiskSets, Ties, risk_sets
 
 __all__ = ["FineGray", "fit_fine_gray"]
 

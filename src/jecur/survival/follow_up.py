@@ -23,7 +23,11 @@ __all__ = [
     "label_codes",
     "life_table",
     "rows_by_code",
+    "tied_times",
 ]
+
+ROUNDING = float(np.sqrt(np.finfo(np.float64).eps))
+"""R's tolerance for times that are one."""
 
 Labels = Sequence[Hashable] | NDArray[np.generic]
 """(n,) names of groups, strata or clusters."""
@@ -46,7 +50,7 @@ class LifeTable:
 
 
 def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVector]:
-    """Return follow-up as float64 months and bool, both (n,).
+    """Return follow-up as float64 months, equal but for rounding made equal, and bool, both (n,).
 
     Raises
     ------
@@ -74,7 +78,23 @@ def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVect
         if not np.all((seen == 0) | (seen == 1)):
             raise EndpointError("expected events coded 0 or 1, found other values; recode them")
         seen = seen.astype(np.bool_)
-    return months, seen
+    return tied_times(months), seen
+
+
+def tied_times(months: Vector) -> Vector:
+    """Make times equal that differ by rounding only, (n,), as R's ``timefix`` does.
+
+    A spreadsheet's 62.3 - 61 and 1.3 are two numbers; taken as two times they break a tie, and
+    every estimator that ranks times changes. Times whose distance is at most 1.5e-8, or at most
+    that share of the mean of the distinct times, become the smallest of them.
+    """
+    distinct = np.unique(months)
+    apart = np.diff(distinct)
+    tied = (apart <= ROUNDING) | (apart <= ROUNDING * np.abs(distinct).mean())
+    if not tied.any():
+        return months
+    kept = distinct[np.concatenate([[True], ~tied])]
+    return np.asarray(kept[np.searchsorted(kept, months, side="right") - 1])
 
 
 def check_marker(marker: ArrayLike, n: int) -> Vector:

@@ -25,10 +25,12 @@ from scipy.stats import rankdata
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
-from jecur.survival.cox import CoxModel, ModelTest, check_covariates, standardize
+from jecur.survival.covariates import check_covariates, standardize
+from jecur.survival.cox import CoxModel, ModelTest
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, life_table
 from jecur.survival.newton import inverse
-from jecur.survival.partial_likelihood import RiskSets, evaluate_likelihood, risk_sets
+from jecur.survival.partial_likelihood import evaluate_likelihood
+from jecur.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = ["ProportionalHazards", "TimeTransform", "proportional_hazards_test"]
 

@@ -54,7 +54,7 @@ def layers_of(
         The layers, and (e,) the base that was subtracted from eta at each slot.
     """
     if slot_segment is None or patient_segment is None:
-        floor = top.min()
+        floor = top.min(initial=float(eta.max()))  # where no slot is, too
         slot_floor = np.full(top.size, floor)
         above = eta - floor
     else:

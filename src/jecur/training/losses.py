@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import TrainingError
+from jecur.survival.follow_up import tied_times
 
 __all__ = ["cox_loss", "cutoff_cross_entropy", "l2_penalty"]
 
@@ -78,10 +79,12 @@ def cox_loss(scores: Tensor, months: Vector, event: BoolVector) -> Tensor:
             "expected patients with an event, found none; a Cox model is not estimable from these",
             code="labels-all-alike",
         )
+    months = tied_times(months)
     order = np.lexsort((~event, -months))  # latest first; within a time, events first
     eta = scores[torch.from_numpy(order).to(scores.device)]
     time, seen = months[order], event[order]
-    at_risk = torch.logcumsumexp(eta, 0)  # log of the sum over everybody at least as late
+    # log of the sum over everybody at least as late: it follows the risk set and cannot vanish
+    at_risk = torch.logcumsumexp(eta, 0)
     terms = []
     edges = [0, *(np.flatnonzero(np.diff(time)) + 1).tolist(), len(time)]
     for start, stop in itertools.pairwise(edges):
@@ -89,7 +92,8 @@ def cox_loss(scores: Tensor, months: Vector, event: BoolVector) -> Tensor:
         if d:
             dying, share = eta[start : start + d], torch.arange(d).to(eta) / d
             gone = torch.exp(torch.logsumexp(dying, 0) - at_risk[stop - 1])  # in (0, 1]
-            terms.append(d * at_risk[stop - 1] + torch.log1p(-share * gone).sum() - dying.sum())
+            own = (at_risk[stop - 1] - dying).sum()  # differences: of like numbers, not large ones
+            terms.append(own + torch.log1p(-share * gone).sum())
     return torch.stack(terms).sum() / int(event.sum())
 
 
