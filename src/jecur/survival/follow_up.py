@@ -90,7 +90,9 @@ def tied_times(months: Vector) -> Vector:
     """
     distinct = np.unique(months)
     apart = np.diff(distinct)
-    tied = (apart <= ROUNDING) | (apart <= ROUNDING * np.abs(distinct).mean())
+    tied = (apart <= ROUNDING) | (
+        apart <= ROUNDING * np.abs(distinct).sum() / max(distinct.size, 1)
+    )
     if not tied.any():
         return months
     kept = distinct[np.concatenate([[True], ~tied])]
