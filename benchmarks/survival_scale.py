@@ -46,6 +46,7 @@ class Cohort:
 def own(c: Cohort) -> dict[str, Callable[[], float]]:
     from jecur.survival import (
         auc,
+        brier,
         calibration,
         competing,
         concordance,
@@ -103,7 +104,7 @@ def own(c: Cohort) -> dict[str, Callable[[], float]]:
         "AUC at 5 horizons": lambda: auc.time_dependent_auc(x[:, 0], t, e, HORIZONS).estimate[2],
         "two AUCs compared": lambda: auc.compare_auc(x[:, 0], x[:, 1], t, e, 36).estimate,
         "calibration": lambda: calibration.calibration_groups(c.risk, t, e, 36)[0].observed,
-        "Brier score": lambda: calibration.brier_score(c.risk, t, e, 36).estimate,
+        "Brier score": lambda: brier.brier_score(c.risk, t, e, 36).estimate,
         "decision curve": lambda: decision_curve(
             c.risk, t, e, 36, thresholds=np.linspace(0.05, 0.95, 19)
         ).net_benefit[3],

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jecur.errors import NotEstimableError, TableError
-from jecur.survival.calibration import brier_score, calibration_groups
+from jecur.survival.brier import brier_score
+from jecur.survival.calibration import calibration_groups
 from jecur.survival.kaplan_meier import kaplan_meier
 
 

@@ -5,10 +5,11 @@ The chance that a patient who recurs by t had a higher marker than one who does 
     AUC(t) = sum over cases i of w_i * mean over controls j of [m_i > m_j] + [m_i = m_j] / 2
              / sum of w_i,     w_i = 1 / G(T_i -)
 
-Controls are followed beyond t. Cases had the event at T <= t ("score", as R's
-riskRegression::Score) or T < t ("timeroc", as R's timeROC): with times in whole months the two
-differ wherever t itself is an event time. Both are written here, because the libraries that
-are at hand weight by 1 / G^2 or take G at T, and then agree with neither.
+Controls are followed beyond t; where another event competes, those who had it by t are controls
+too, weighted likewise, as in riskRegression (timeROC's second definition). Cases had the
+event at T <= t ("score", as R's riskRegression::Score) or T < t ("timeroc", as R's timeROC): with
+times in whole months the two differ wherever t itself is an event time. Both are written here,
+because the libraries that are at hand weight by 1 / G^2 or take G at T, and then agree with neither.
 
 The standard error is that of the estimator's influence function, the part through the estimate
 of G included.
@@ -37,7 +38,8 @@ from jecur.survival.concordance import (
     paired_difference,
     proportion_interval,
 )
-from jecur.survival.follow_up import check_follow_up, check_marker
+from jecur.survival.follow_up import check_marker
+from jecur.survival.outcome_at import check_outcome
 
 __all__ = [
     "AucRecipe",
@@ -68,7 +70,7 @@ class TimeDependentAuc:
     n_cases: Vector
     """(h,) events by the horizon."""
     n_controls: Vector
-    """(h,) followed beyond it, without an event."""
+    """(h,) followed beyond it, without an event; or with the competing event by then."""
     n_at_risk: Vector
     """(h,) follow-up of at least the horizon."""
     influence: Vector
@@ -99,6 +101,7 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     event: ArrayLike,
     horizons: ArrayLike,
     *,
+    competing: ArrayLike | None = None,
     recipe: AucRecipe = "score",
     interval: ProportionInterval = "logit",
     level: float = 0.95,
@@ -113,6 +116,8 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
         Follow-up of the same n patients: months, and whether the event was seen.
     horizons
         (h,) months.
+    competing
+        (n,) whether follow-up ended by an event after which the other cannot happen.
     recipe
         Whether an event at the horizon itself is a case ("score") or not ("timeroc").
     interval
@@ -125,15 +130,12 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     TimeDependentAuc
         A horizon without cases or controls is NaN and says why.
     """
-    months, seen = check_follow_up(time, event)
+    data = _outcomes(time, event, competing, recipe)
+    months = data.months
     values = check_marker(marker, months.size)
     at = np.atleast_1d(np.asarray(horizons, dtype=np.float64))
-    curve = censoring_curve(months, seen)
     code = np.unique(values, return_inverse=True)[1]  # sorted once for all horizons
-    weight = 1.0 / np.maximum(curve.before(months), 1e-300)
-    rows = [
-        _at_horizon(code, weight, months, seen, float(t), recipe=recipe, curve=curve) for t in at
-    ]
+    rows = [_at_horizon(code, data, float(t)) for t in at]
     estimate = np.array([r[0] for r in rows])
     influence = np.stack([r[1] for r in rows])
     error = _error(influence)
@@ -149,15 +151,16 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
         limits[:, 0],
         limits[:, 1],
         error,
-        np.array([np.sum(_cases(months, seen, t, recipe)) for t in at]),
-        np.array([np.sum(months > t) for t in at]),
+        np.array([np.sum(data.cases(t)) for t in at]),
+        np.array([np.sum(data.controls(t)) for t in at]),
         np.array([np.sum(months >= t) for t in at]),
         influence,
         tuple(r[2] for r in rows),
         level,
         months.size,
-        int(seen.sum()),
-        f"cumulative/dynamic AUC, marginal IPCW, cases T {'<=' if recipe == 'score' else '<'} t",
+        int(data.seen.sum()),
+        f"cumulative/dynamic AUC, marginal IPCW, cases T {'<=' if recipe == 'score' else '<'} t"
+        + ("" if competing is None else ", competing events are controls"),
     )
 
 
@@ -168,6 +171,7 @@ def compare_auc(  # noqa: PLR0913 -- two markers, response in two parts, options
     event: ArrayLike,
     horizon: float,
     *,
+    competing: ArrayLike | None = None,
     recipe: AucRecipe = "score",
     level: float = 0.95,
 ) -> PairedDifference:
@@ -178,8 +182,12 @@ def compare_auc(  # noqa: PLR0913 -- two markers, response in two parts, options
     NotEstimableError
         Without cases or controls at the horizon.
     """
-    a = time_dependent_auc(first, time, event, [horizon], recipe=recipe, level=level)
-    b = time_dependent_auc(second, time, event, [horizon], recipe=recipe, level=level)
+    a, b = (
+        time_dependent_auc(
+            marker, time, event, [horizon], competing=competing, recipe=recipe, level=level
+        )
+        for marker in (first, second)
+    )
     if a.reasons[0] is not None:
         raise NotEstimableError(a.reasons[0])
     error = float(_error(a.influence[:1] - b.influence[:1])[0])
@@ -194,6 +202,7 @@ def roc_curve(
     event: ArrayLike,
     horizon: float,
     *,
+    competing: ArrayLike | None = None,
     recipe: AucRecipe = "score",
 ) -> RocCurve:
     """Trace the curve whose area is AUC(horizon).
@@ -203,16 +212,16 @@ def roc_curve(
     NotEstimableError
         Without cases or controls at the horizon.
     """
-    months, seen = check_follow_up(time, event)
-    values = check_marker(marker, months.size)
-    case, control = _cases(months, seen, horizon, recipe), months > horizon
+    data = _outcomes(time, event, competing, recipe)
+    values = check_marker(marker, data.months.size)
+    case, control = data.cases(horizon), data.controls(horizon)
     reason = _reason(case, control, horizon)
     if reason is not None:
         raise NotEstimableError(reason)
-    weight = np.where(case, 1.0 / censoring_curve(months, seen).before(months), 0.0)
+    weight = data.weight(horizon)
     cut, position = np.unique(-values, return_inverse=True)
-    true = np.cumsum(np.bincount(position, weights=weight, minlength=cut.size))
-    false = np.cumsum(np.bincount(position, weights=control, minlength=cut.size))
+    true = np.cumsum(np.bincount(position, weights=weight * case, minlength=cut.size))
+    false = np.cumsum(np.bincount(position, weights=weight * control, minlength=cut.size))
     start = np.zeros(1)
     return RocCurve(
         np.concatenate([start, false / false[-1]]),
@@ -222,8 +231,36 @@ def roc_curve(
     )
 
 
-def _cases(time: Vector, event: BoolVector, t: float, recipe: AucRecipe) -> BoolVector:
-    return event & (time <= t if recipe == "score" else time < t)
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """Follow-up of n patients, and who is a case and who a control at a horizon."""
+
+    months: Vector
+    seen: BoolVector
+    other: BoolVector
+    recipe: AucRecipe
+    censoring: CensoringCurve
+
+    def by(self, t: float) -> BoolVector:
+        return np.asarray(self.months <= t if self.recipe == "score" else self.months < t)
+
+    def cases(self, t: float) -> BoolVector:
+        return np.asarray(self.seen & self.by(t))
+
+    def controls(self, t: float) -> BoolVector:
+        return np.asarray((self.months > t) | (self.other & self.by(t)))
+
+    def weight(self, t: float) -> Vector:
+        """1 / G, just before a patient's own time or at the horizon, (n,)."""
+        g = np.where(self.months > t, self.censoring.at(t), self.censoring.before(self.months))
+        return np.asarray(1.0 / np.maximum(g, 1e-300))
+
+
+def _outcomes(
+    time: ArrayLike, event: ArrayLike, competing: ArrayLike | None, recipe: AucRecipe
+) -> _Outcomes:
+    months, seen, other = check_outcome(time, event, competing)
+    return _Outcomes(months, seen, other, recipe, censoring_curve(months, seen | other))
 
 
 def _reason(case: BoolVector, control: BoolVector, t: float) -> str | None:
@@ -234,31 +271,24 @@ def _reason(case: BoolVector, control: BoolVector, t: float) -> str | None:
     return None
 
 
-def _at_horizon(  # noqa: PLR0913 -- what all horizons share, and one of them
-    code: IntVector,
-    inverse_g: Vector,
-    time: Vector,
-    event: BoolVector,
-    t: float,
-    *,
-    recipe: AucRecipe,
-    curve: CensoringCurve,
-) -> tuple[float, Vector, str | None]:
+def _at_horizon(code: IntVector, data: _Outcomes, t: float) -> tuple[float, Vector, str | None]:
     """AUC(t), each patient's influence (n,), and why not; ``code`` ranks the marker densely."""
-    n = time.size
-    case, control = _cases(time, event, t, recipe), time > t
+    n = data.months.size
+    case, control = data.cases(t), data.controls(t)
     reason = _reason(case, control, t)
     if reason is not None:
         return float("nan"), np.full(n, np.nan), reason
-    weight = np.where(case, inverse_g, 0.0)
-    total, n_controls = float(weight.sum()), float(control.sum())
-    beaten = _below_or_half(code, control.astype(np.float64)) / n_controls  # (n,) of a case
-    estimate = float(weight @ beaten / total)
-    above = 1.0 - _below_or_half(code, weight) / total  # (n,) of a control
-    as_case = weight * (beaten - estimate) / total
-    as_control = np.where(control, (above - estimate) / n_controls, 0.0)
-    through_g = censoring_part(curve, as_case, event) / n
-    return estimate, as_case + as_control + through_g, None
+    weight = data.weight(t)
+    of_case, of_control = np.where(case, weight, 0.0), np.where(control, weight, 0.0)
+    cases, controls = float(of_case.sum()), float(of_control.sum())
+    beaten = _below_or_half(code, of_control) / controls  # (n,) of a case
+    estimate = float(of_case @ beaten / cases)
+    above = 1.0 - _below_or_half(code, of_case) / cases  # (n,) of a control
+    part = of_case * (beaten - estimate) / cases + of_control * (above - estimate) / controls
+    last = np.searchsorted(data.censoring.table.time, t, side="right")
+    row = np.where(data.months > t, last, data.censoring.table.position).astype(np.int64)
+    through_g = censoring_part(data.censoring, part, data.seen | data.other, row) / n
+    return estimate, part + through_g, None
 
 
 def _error(influence: Matrix) -> Vector:

@@ -1,55 +1,61 @@
-"""Calibration at a horizon: predicted against observed recurrence, and the Brier score.
+"""Calibration at a horizon: predicted probability of the event against what was observed.
 
-Observed recurrence of a group is 1 - Kaplan-Meier. The Brier score is the mean squared
-difference between the predicted probability and the outcome at the horizon, patients with a known
-outcome weighted for those censored before it.
+Observed in a group is 1 - Kaplan-Meier or, where another event competes, the cumulative incidence.
+Slope and intercept are on the scale of the complementary log-log, on which proportional hazards are
+a straight line:
+
+    log(-log(1 - observed)) = intercept + slope * log(-log(1 - predicted))
+
+so a perfect model has intercept 0 and slope 1 [1]_, [2]_. The slope is the coefficient of a Cox
+model (Fine and Gray's where another event competes); the intercept, given slope 1, and the smooth
+curve come from regressing pseudo-values [3]_.
 
 References
 ----------
-.. [1] E. Graf et al. Assessment and comparison of prognostic classification schemes for survival
-   data. Stat. Med. 18(17-18), 2529-2545, 1999.
-.. [2] T. A. Gerds, M. W. Kattan. Medical risk prediction models. CRC Press, 2021.
+.. [1] P. Royston, D. G. Altman. External validation of a Cox prognostic model: principles and
+   methods. BMC Med. Res. Methodol. 13, 33, 2013.
+.. [2] C. S. Crowson, E. J. Atkinson, T. M. Therneau. Assessing calibration of prognostic risk
+   scores. Stat. Methods Med. Res. 25(4), 1692-1706, 2016.
+.. [3] N. van Geloven et al. Validation of prediction models in the presence of competing risks: a
+   guide through modern methods. BMJ 377, e069249, 2022.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
-from jecur.arrays import Vector
-from jecur.errors import NotEstimableError, TableError
-from jecur.survival.censoring import censoring_curve, censoring_part
-from jecur.survival.follow_up import check_follow_up, check_level, check_marker
+from jecur.arrays import Matrix, Vector
+from jecur.errors import NotEstimableError
+from jecur.survival.brier import check_probabilities
+from jecur.survival.competing import cumulative_incidence
+from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.fine_gray import fit_fine_gray
+from jecur.survival.follow_up import check_level
 from jecur.survival.kaplan_meier import IntervalKind, kaplan_meier
+from jecur.survival.outcome_at import OutcomeAt, check_outcome, outcome_at
+from jecur.survival.partial_likelihood import Ties
+from jecur.survival.pseudo_regression import fit_cloglog, spline_columns
 
 __all__ = [
-    "BrierScore",
+    "CalibrationCurve",
     "CalibrationGroup",
-    "brier_score",
+    "CalibrationIntercept",
+    "ObservedExpected",
+    "calibration_curve",
     "calibration_groups",
-    "check_probabilities",
-    "integrated_brier_score",
+    "calibration_intercept",
+    "calibration_slope",
+    "cloglog",
+    "observed_expected",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class BrierScore:
-    """Mean squared error of predicted probabilities at a horizon; 0 is perfect."""
-
-    estimate: float
-    lower: float
-    upper: float
-    standard_error: float
-    null: float
-    """Score of the Kaplan-Meier probability given to everybody."""
-    skill: float
-    """1 - estimate / null; above 0 the prediction beats giving everybody the average."""
-    horizon: float
-    level: float
-    n: int
-    events: int
-    method: str
+MIN_DISTINCT = 10
+"""Different predictions that a smooth curve asks for."""
+CURVE_POINTS = 200
+KNOTS = (0.1, 0.5, 0.9)
+"""Quantiles of the predictions at which the spline bends, Harrell's for three knots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,122 +65,75 @@ class CalibrationGroup:
     predicted: float
     """Mean predicted probability of the event by the horizon."""
     observed: float
-    """1 - Kaplan-Meier at the horizon."""
+    """1 - Kaplan-Meier, or cumulative incidence, at the horizon; NaN where nobody was followed so
+    long."""
     lower: float
     upper: float
     n: int
     events: int
+    """Seen by the horizon."""
     n_at_risk: int
     """Followed to the horizon."""
 
 
-def brier_score(
+@dataclass(frozen=True, slots=True)
+class ObservedExpected:
+    """Observed over mean predicted probability at the horizon; 1 is perfect in the large."""
+
+    ratio: float
+    lower: float
+    upper: float
+    observed: float
+    expected: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationIntercept:
+    """Shift on the complementary log-log scale at slope 1; 0 is perfect, above: more events."""
+
+    estimate: float
+    lower: float
+    upper: float
+    standard_error: float
+    z: float
+    p: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCurve:
+    """Smooth observed probability along the predicted one; all vectors are (g,)."""
+
+    predicted: Vector
+    """Rising, from the first to the last percentile of the predictions."""
+    observed: Vector
+    lower: Vector
+    """Pointwise."""
+    upper: Vector
+    level: float
+    method: str
+
+
+def cloglog(probability: Vector) -> Vector:
+    """log(-log(1 - p)) of (n,) probabilities in (0, 1)."""
+    return np.asarray(np.log(-np.log1p(-np.clip(probability, 1e-12, 1 - 1e-12))))
+
+
+def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts, options
     predicted: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
     horizon: float,
     *,
-    level: float = 0.95,
-) -> BrierScore:
-    """Inverse-probability-of-censoring weighted Brier score [1]_, [2]_.
-
-    Parameters
-    ----------
-    predicted
-        (n,) probability of the event by ``horizon``, in [0, 1].
-    time, event
-        Follow-up of the same n patients: months, and whether the event was seen.
-    horizon
-        Months.
-    level
-        Coverage of the interval.
-
-    Raises
-    ------
-    NotEstimableError
-        If nobody is followed to the horizon.
-    TableError
-        If a prediction is no probability.
-    """
-    months, seen = check_follow_up(time, event)
-    p = check_probabilities(predicted, months.size)
-    if not np.any(months > horizon):
-        raise NotEstimableError(
-            f"expected patients followed beyond {horizon:g} months, found none; "
-            "take an earlier horizon"
-        )
-    happened, beyond = (months <= horizon) & seen, months > horizon
-    censoring = censoring_curve(months, seen)
-    g = np.where(beyond, censoring.at(horizon), censoring.before(months))
-    weight = np.where(happened | beyond, 1.0 / np.maximum(g, 1e-300), 0.0)
-    squared = weight * (happened - p) ** 2
-    estimate = float(squared.mean())
-    last = np.searchsorted(censoring.table.time, horizon, side="right")
-    row = np.where(beyond, last, censoring.table.position).astype(np.int64)
-    influence = squared - estimate + censoring_part(censoring, squared, seen, row) / months.size
-    n = months.size
-    error = float(np.sqrt(np.sum(influence**2) / (n * max(n - 1, 1))))
-    half = float(ndtri(0.5 + check_level(level) / 2)) * error
-    average = 1.0 - float(kaplan_meier(months, seen).at(horizon)[0])
-    null = float((weight * (happened - average) ** 2).mean())
-    return BrierScore(
-        estimate,
-        max(0.0, estimate - half),
-        estimate + half,
-        error,
-        null,
-        1.0 - estimate / null if null > 0 else float("nan"),
-        horizon,
-        level,
-        n,
-        int(seen.sum()),
-        f"Brier score at {horizon:g} months, marginal IPCW",
-    )
-
-
-def integrated_brier_score(
-    predicted: ArrayLike, time: ArrayLike, event: ArrayLike, horizons: ArrayLike
-) -> float:
-    """Brier score averaged over a span of time, by the trapezoid rule [1]_.
-
-    Parameters
-    ----------
-    predicted
-        (n, h) probability of the event by each horizon, in [0, 1].
-    time, event
-        Follow-up of the same n patients: months, and whether the event was seen.
-    horizons
-        (h,) months, rising, two or more.
-
-    Raises
-    ------
-    NotEstimableError
-        If nobody is followed to the last horizon.
-    TableError
-        If shapes do not fit or the horizons do not rise.
-    """
-    p = np.asarray(predicted, dtype=np.float64)
-    at = np.asarray(horizons, dtype=np.float64)
-    if at.ndim != 1 or at.size < 2 or np.any(np.diff(at) <= 0) or p.shape[1:] != at.shape:
-        raise TableError(
-            f"expected rising horizons and one prediction a patient for each, found shapes {at.shape} "
-            f"and {p.shape}; give two horizons or more"
-        )
-    scores = [brier_score(p[:, k], time, event, float(t)).estimate for k, t in enumerate(at)]
-    return float(np.trapezoid(scores, at) / (at[-1] - at[0]))
-
-
-def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, options
-    predicted: ArrayLike,
-    time: ArrayLike,
-    event: ArrayLike,
-    horizon: float,
-    *,
+    competing: ArrayLike | None = None,
     n_groups: int = 5,
     interval: IntervalKind = "log",
     level: float = 0.95,
 ) -> tuple[CalibrationGroup, ...]:
-    """Compare predicted with observed recurrence in groups of rising prediction.
+    """Compare predicted with observed probability in groups of rising prediction.
 
     Equal predictions are never split; fewer distinct predictions give fewer groups.
 
@@ -183,35 +142,182 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in two parts, o
     TableError
         If a prediction is no probability.
     """
-    months, seen = check_follow_up(time, event)
+    months, seen, other = check_outcome(time, event, competing)
     p = check_probabilities(predicted, months.size)
     edges = np.unique(np.quantile(p, np.linspace(0, 1, n_groups + 1)[1:-1]))
     group = np.searchsorted(edges, p, side="left")
     out = []
     for g in np.unique(group):
         inside = group == g
-        curve = kaplan_meier(months[inside], seen[inside], interval=interval, level=level)
-        low, high = curve.interval_at(horizon)
+        at = outcome_at(months[inside], seen[inside], horizon, competing=other[inside])
+        options = {"interval": interval, "level": level}
+        part = months[inside], seen[inside]
+        if competing is None:
+            limits = kaplan_meier(*part, **options).interval_at(horizon)  # type: ignore[arg-type]
+            low, high = (1.0 - float(v[0]) for v in reversed(limits))
+        else:
+            curve = cumulative_incidence(*part, other[inside], **options)  # type: ignore[arg-type]
+            low, high = (float(v[0]) for v in curve.interval_at(horizon))
+        values = (at.estimate, low, high) if at.known else (float("nan"),) * 3
         out.append(
-            CalibrationGroup(
-                float(p[inside].mean()),
-                1.0 - float(curve.at(horizon)[0]),
-                1.0 - float(high[0]),
-                1.0 - float(low[0]),
-                curve.n,
-                curve.events,
-                int(curve.n_at_risk(horizon)[0]),
-            )
+            CalibrationGroup(float(p[inside].mean()), *values, at.n, at.events, at.n_at_risk)
         )
     return tuple(out)
 
 
-def check_probabilities(predicted: ArrayLike, n: int) -> Vector:
-    """Return (n,) finite probabilities, or raise ``TableError``."""
-    p = check_marker(predicted, n)
-    if np.any((p < 0) | (p > 1)):
-        raise TableError(
-            f"expected probabilities in [0, 1], found {p.min():g} to {p.max():g}; "
-            "give the probability of the event by the horizon"
+def observed_expected(
+    predicted: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    horizon: float,
+    *,
+    competing: ArrayLike | None = None,
+    level: float = 0.95,
+) -> ObservedExpected:
+    """Ratio of the observed to the mean predicted probability, interval on the log scale [3]_.
+
+    Raises
+    ------
+    NotEstimableError
+        If nobody is followed to the horizon, or no event was seen by then.
+    TableError
+        If a prediction is no probability.
+    """
+    p, at = _observed(predicted, time, event, horizon, competing)
+    expected = float(p.mean())
+    ratio = at.estimate / expected
+    half = float(ndtri(0.5 + check_level(level) / 2)) * at.standard_error / at.estimate
+    method = f"observed/expected at {horizon:g} months, log interval"
+    limits = ratio * np.exp(-half), ratio * np.exp(half)
+    return ObservedExpected(
+        ratio, float(limits[0]), float(limits[1]), at.estimate, expected, level, method
+    )
+
+
+def calibration_slope(
+    predicted: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    *,
+    competing: ArrayLike | None = None,
+    ties: Ties = "efron",
+    level: float = 0.95,
+) -> HazardRatio:
+    """Coefficient of log(-log(1 - p)) in a Cox or Fine-Gray model; ``coefficient`` is the slope.
+
+    Raises
+    ------
+    NotEstimableError
+        No event, or predictions that do not vary.
+    TableError
+        If a prediction is no probability.
+    """
+    months, seen, other = check_outcome(time, event, competing)
+    x = cloglog(check_probabilities(predicted, months.size))[:, None]
+    names = ("log(-log(1 - predicted))",)
+    if competing is None:
+        model = fit_cox(x, months, seen, names=names, ties=ties)
+        return model.hazard_ratios(level=level)[0]
+    weighted = fit_fine_gray(x, months, seen, other, names=names, ties=ties)
+    return weighted.hazard_ratios(level=level)[0]
+
+
+def calibration_intercept(
+    predicted: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    horizon: float,
+    *,
+    competing: ArrayLike | None = None,
+    level: float = 0.95,
+) -> CalibrationIntercept:
+    """Shift of the observed from the predicted probability, slope 1, by pseudo-values [3]_.
+
+    Raises
+    ------
+    NotEstimableError
+        If nobody is followed to the horizon, or no event was seen by then.
+    TableError
+        If a prediction is no probability.
+    """
+    p, at = _observed(predicted, time, event, horizon, competing)
+    ones = np.ones((p.size, 1))
+    fit = fit_cloglog(at.pseudo_values, ones, offset=cloglog(p), start=np.zeros(1))
+    value, error = float(fit.coefficients[0]), float(np.sqrt(fit.covariance[0, 0]))
+    half = float(ndtri(0.5 + check_level(level) / 2)) * error
+    z = value / error
+    method = f"pseudo-values at {horizon:g} months, complementary log-log, sandwich variance"
+    return CalibrationIntercept(
+        value, value - half, value + half, error, z, float(2 * ndtr(-abs(z))), level, method
+    )
+
+
+def calibration_curve(
+    predicted: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    horizon: float,
+    *,
+    competing: ArrayLike | None = None,
+    level: float = 0.95,
+) -> CalibrationCurve:
+    """Smooth observed against predicted probability: a restricted cubic spline of three knots [3]_.
+
+    Raises
+    ------
+    NotEstimableError
+        If nobody is followed to the horizon, no event was seen by then, or fewer than ten
+        predictions differ.
+    TableError
+        If a prediction is no probability.
+    """
+    p, at = _observed(predicted, time, event, horizon, competing)
+    x = cloglog(p)
+    knots = np.unique(np.quantile(x, KNOTS))
+    if np.unique(p).size < MIN_DISTINCT or knots.size < len(KNOTS):
+        raise NotEstimableError(
+            f"expected {MIN_DISTINCT} or more different predictions for a smooth curve, found "
+            f"{np.unique(p).size} or most of them equal; the groups show the same"
         )
-    return p
+    start = np.zeros(len(KNOTS))
+    start[1] = 1.0
+    fit = fit_cloglog(at.pseudo_values, _design(x, knots), offset=np.zeros(x.size), start=start)
+    low, high = np.quantile(p, [0.01, 0.99])
+    grid = np.linspace(low, high, CURVE_POINTS)
+    rows = _design(cloglog(grid), knots)
+    eta = rows @ fit.coefficients
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, fit.covariance, rows), 0.0))
+    half = float(ndtri(0.5 + check_level(level) / 2)) * error
+    smooth, lower, upper = (-np.expm1(-np.exp(v)) for v in (eta, eta - half, eta + half))
+    method = (
+        f"pseudo-values at {horizon:g} months, complementary log-log, restricted cubic spline of "
+        "three knots, sandwich interval"
+    )
+    return CalibrationCurve(grid, smooth, lower, upper, level, method)
+
+
+def _design(x: Vector, knots: Vector) -> Matrix:
+    return np.column_stack([np.ones(x.size), spline_columns(x, knots)])
+
+
+def _observed(
+    predicted: ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    horizon: float,
+    competing: ArrayLike | None,
+) -> tuple[Vector, OutcomeAt]:
+    """Predictions and the observed outcome in everybody, where there is one."""
+    months, seen, other = check_outcome(time, event, competing)
+    p = check_probabilities(predicted, months.size)
+    at = outcome_at(months, seen, horizon, competing=other)
+    if not at.known:
+        raise NotEstimableError(
+            f"expected patients followed to {horizon:g} months, found none; take an earlier horizon"
+        )
+    if not 0 < at.estimate < 1:
+        raise NotEstimableError(
+            f"expected some patients with the event by {horizon:g} months and some without, found "
+            f"{at.events} of {at.n} with it"
+        )
+    return p, at

@@ -1,6 +1,6 @@
 """Cumulative incidence where another event can come first, and Gray's test between groups.
 
-A patient who dies before recurrence will not recur: to censor him is to ask for the recurrences of
+A patient who dies before recurrence will not recur: to censor them is to ask for the recurrences of
 a world without death. The cumulative incidence of Aalen and Johansen asks for those of this world:
 
     F(t) = sum over event times u <= t of S(u-) d(u) / Y(u)
@@ -25,6 +25,7 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
+from jecur.survival.kaplan_meier import IntervalKind, confidence_limits
 
 __all__ = [
     "CumulativeIncidence",
@@ -50,8 +51,10 @@ class CumulativeIncidence:
     standard_error: Vector
     """(k,) of ``incidence``, infinitesimal jackknife, as R's ``survfit``."""
     lower: Vector
-    """(k,) on the log-minus-log scale, which stays in [0, 1]."""
+    """(k,) NaN where there is none: incidence 0, as R."""
     upper: Vector
+    lower_competing: Vector
+    upper_competing: Vector
     level: float
     n: int
     events: int
@@ -65,6 +68,12 @@ class CumulativeIncidence:
     def interval_at(self, times: ArrayLike) -> tuple[Vector, Vector]:
         """Lower and upper limits at ``times``, two (m,)."""
         return self._at(self.lower, times), self._at(self.upper, times)
+
+    def competing_at(self, times: ArrayLike) -> tuple[Vector, Vector, Vector]:
+        """Incidence of the competing event by ``times`` and its limits, three (m,)."""
+        values = self.incidence_competing, self.lower_competing, self.upper_competing
+        low, middle, high = (self._at(v, times) for v in (values[1], values[0], values[2]))
+        return middle, low, high
 
     def n_at_risk(self, times: ArrayLike) -> Vector:
         """Patients with follow-up of at least ``times``, (m,)."""
@@ -113,7 +122,12 @@ def check_competing(competing: ArrayLike, event: BoolVector) -> BoolVector:
 
 
 def cumulative_incidence(
-    time: ArrayLike, event: ArrayLike, competing: ArrayLike, *, level: float = 0.95
+    time: ArrayLike,
+    event: ArrayLike,
+    competing: ArrayLike,
+    *,
+    interval: IntervalKind = "log",
+    level: float = 0.95,
 ) -> CumulativeIncidence:
     """Estimate cumulative incidence [1]_.
 
@@ -123,6 +137,9 @@ def cumulative_incidence(
         Follow-up of n patients: months, and whether the event of interest was seen.
     competing
         (n,) whether follow-up ended by the competing event; nobody has both.
+    interval
+        Scale of the incidence on which its interval is symmetric; "log" is the default of R's
+        ``survfit`` for several states.
     level
         Coverage of the pointwise interval.
 
@@ -145,26 +162,33 @@ def cumulative_incidence(
     incidence = np.cumsum(before * wanted / at_risk)
     rival = np.cumsum(before * (both - wanted) / at_risk)
     error = _standard_error(at_risk, wanted, both, before, incidence)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.log1p(-incidence)
-        spread = z * error / ((1 - incidence) * np.abs(scale))
-        lower = 1 - np.exp(scale * np.exp(-spread))
-        upper = 1 - np.exp(scale * np.exp(spread))
-    known = (incidence > 0) & (incidence < 1) & (error > 0)
+    error_rival = _standard_error(at_risk, both - wanted, both, before, rival)
+    lower, upper = _limits(incidence, error, z, interval)
+    lower_rival, upper_rival = _limits(rival, error_rival, z, interval)
     return CumulativeIncidence(
         times,
         at_risk,
         incidence,
         rival,
         error,
-        np.where(known, lower, np.nan),
-        np.where(known, upper, np.nan),
+        lower,
+        upper,
+        lower_rival,
+        upper_rival,
         level,
         months.size,
         int(seen.sum()),
         int(other.sum()),
-        "Aalen-Johansen, infinitesimal jackknife, log-log interval",
+        f"Aalen-Johansen, infinitesimal jackknife, {interval} interval, as R's survfit",
     )
+
+
+def _limits(
+    incidence: Vector, error: Vector, z: float, interval: IntervalKind
+) -> tuple[Vector, Vector]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(incidence > 0, error / incidence, 0.0)
+        return confidence_limits(incidence, relative, z, interval)
 
 
 def _standard_error(

@@ -3,9 +3,10 @@
 At threshold p a patient is treated whose predicted probability of the event by the horizon is above
 p; a needless treatment is held to cost p / (1 - p) of what a needed one gains. The net benefit is
 
-    NB(p) = share treated * ( F - (1 - F) p / (1 - p) ),   F = 1 - Kaplan-Meier of those treated
+    NB(p) = share treated * ( F - (1 - F) p / (1 - p) )
 
-beside treating everybody, and nobody (0).
+F is the probability of the event by the horizon in those treated: 1 - Kaplan-Meier or, where another
+event competes, the cumulative incidence. Beside it stand treating everybody, and nobody (0).
 
 References
 ----------
@@ -21,10 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from jecur.arrays import BoolVector, Vector
-from jecur.errors import NotEstimableError, SettingsError
-from jecur.survival.calibration import check_probabilities
-from jecur.survival.follow_up import check_follow_up, check_level
+from jecur.arrays import Vector
+from jecur.errors import SettingsError
+from jecur.survival.brier import check_probabilities
+from jecur.survival.follow_up import check_level
+from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
 
 __all__ = ["DecisionCurve", "decision_curve"]
 
@@ -48,16 +50,17 @@ class DecisionCurve:
     method: str
 
 
-def decision_curve(
+def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, options
     predicted: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
     horizon: float,
     *,
     thresholds: Sequence[float] | Vector,
+    competing: ArrayLike | None = None,
     level: float = 0.95,
 ) -> DecisionCurve:
-    """Net benefit at each threshold, censoring accounted for by Kaplan-Meier [1]_.
+    """Net benefit at each threshold, censoring and competing events accounted for [1]_.
 
     Parameters
     ----------
@@ -69,8 +72,10 @@ def decision_curve(
         Months.
     thresholds
         (t,) in (0, 1).
+    competing
+        (n,) whether follow-up ended by a competing event.
     level
-        Coverage of the pointwise interval (share treated and Greenwood).
+        Coverage of the pointwise interval (share treated, and the probability among them).
 
     Raises
     ------
@@ -79,63 +84,43 @@ def decision_curve(
     TableError, SettingsError
         If a prediction is no probability, or a threshold is outside (0, 1).
     """
-    months, seen = check_follow_up(time, event)
+    months, seen, other = check_outcome(time, event, competing)
     p = check_probabilities(predicted, months.size)
     at = np.asarray(thresholds, dtype=np.float64)
     if at.ndim != 1 or at.size == 0 or np.any((at <= 0) | (at >= 1)):
         raise SettingsError(f"expected thresholds between 0 and 1, found {at.tolist()}")
-    if not np.any(months > horizon):
-        raise NotEstimableError(
-            f"expected patients followed beyond {horizon:g} months, found none; "
-            "take an earlier horizon"
-        )
-    times, position = np.unique(months, return_inverse=True)
-    rows = int(np.searchsorted(times, horizon, side="right"))
-
-    def free(inside: BoolVector) -> tuple[float, float]:
-        """Kaplan-Meier of a part at the horizon, and its variance (Greenwood)."""
-        total = np.bincount(position[inside], minlength=times.size)
-        if total[rows:].sum() == 0 and total.sum() > 0 and not _complete(months, seen, inside):
-            return float("nan"), float("nan")
-        risk = np.cumsum(total[::-1])[::-1][:rows]
-        died = np.bincount(position[inside & seen], minlength=times.size)[:rows]
-        used = died > 0
-        d, y = died[used], risk[used]
-        survival = float(np.prod(1.0 - d / y))
-        greenwood = float(np.sum(d[d < y] / (y[d < y] * (y[d < y] - d[d < y]))))
-        return survival, survival**2 * greenwood
-
+    require_beyond(months, horizon)
     z = float(ndtri(0.5 + check_level(level) / 2))
-    everybody, _ = free(np.ones(months.size, dtype=np.bool_))
+    everybody = outcome_at(months, seen, horizon, competing=other).estimate
     odds = at / (1 - at)
     net, error, treated = np.zeros(at.size), np.zeros(at.size), np.zeros(at.size)
+    before = -1
     for k, threshold in enumerate(at.tolist()):
         inside = p > threshold
-        share = float(inside.mean())
         treated[k] = inside.sum()
+        share = float(inside.mean())
         if share == 0:
             continue
-        survival, variance = free(inside)
-        gain = 1 - survival * (1 + odds[k])
+        if treated[k] != before:  # thresholds between two predictions treat the same patients
+            group = outcome_at(months[inside], seen[inside], horizon, competing=other[inside])
+            before = treated[k]
+        had = group.estimate if group.known else float("nan")
+        gain = had - (1 - had) * odds[k]
         net[k] = share * gain
         spread = gain**2 * share * (1 - share) / months.size
-        error[k] = np.sqrt(spread + (share * (1 + odds[k])) ** 2 * variance)
+        error[k] = np.sqrt(spread + (share * (1 + odds[k]) * group.standard_error) ** 2)
     return DecisionCurve(
         at,
         net,
         net - z * error,
         net + z * error,
-        1 - everybody * (1 + odds),
+        everybody - (1 - everybody) * odds,
         treated,
         horizon,
         level,
         months.size,
         int(seen.sum()),
-        f"net benefit at {horizon:g} months, Kaplan-Meier among those treated",
+        f"net benefit at {horizon:g} months, "
+        + ("Kaplan-Meier" if competing is None else "cumulative incidence")
+        + " among those treated",
     )
-
-
-def _complete(time: Vector, event: BoolVector, inside: BoolVector) -> bool:
-    """Whether the last one of a part ended by an event: the curve is then 0 for good."""
-    last = time[inside].max()
-    return bool(event[inside & (time == last)].all())

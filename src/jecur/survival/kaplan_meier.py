@@ -25,7 +25,14 @@ from scipy.special import ndtri
 from jecur.arrays import IntVector, Vector
 from jecur.survival.follow_up import check_follow_up, check_level, life_table
 
-__all__ = ["IntervalKind", "KaplanMeier", "Quantile", "kaplan_meier", "median_follow_up"]
+__all__ = [
+    "IntervalKind",
+    "KaplanMeier",
+    "Quantile",
+    "confidence_limits",
+    "kaplan_meier",
+    "median_follow_up",
+]
 
 IntervalKind = Literal["log", "log-log", "plain"]
 FLAT = 1e-12
@@ -149,7 +156,7 @@ def kaplan_meier(
             table.n_event / (table.n_risk * (table.n_risk - table.n_event))
         )
         log_error = np.sqrt(variance)
-        lower, upper = _limits(survival, log_error, z, interval)
+        lower, upper = confidence_limits(survival, log_error, z, interval)
         error = np.where(survival > 0, survival * log_error, np.nan)
     return KaplanMeier(
         table.time,
@@ -188,9 +195,22 @@ def median_follow_up(
     )
 
 
-def _limits(
+def confidence_limits(
     survival: Vector, log_error: Vector, z: float, interval: IntervalKind
 ) -> tuple[Vector, Vector]:
+    """Limits of (k,) probabilities, as R's ``survfit``; NaN where there are none.
+
+    Parameters
+    ----------
+    survival
+        Probabilities: survival, or the cumulative incidence.
+    log_error
+        (k,) standard errors of their logarithms.
+    z
+        Quantile of the normal distribution.
+    interval
+        Scale on which the interval is symmetric.
+    """
     if interval == "plain":
         half = z * survival * log_error
         return np.maximum(survival - half, 0.0), np.minimum(survival + half, 1.0)

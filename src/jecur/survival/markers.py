@@ -7,7 +7,8 @@ import numpy as np
 from jecur.arrays import BoolVector, Vector
 from jecur.settings import StatisticsSettings
 from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
-from jecur.survival.calibration import brier_score, calibration_groups
+from jecur.survival.brier import brier_score
+from jecur.survival.calibration import calibration_groups
 from jecur.survival.concordance import PairWeight, compare_concordance, concordance
 from jecur.survival.cox import HazardRatio, fit_cox
 from jecur.survival.decision import decision_curve

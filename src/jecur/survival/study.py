@@ -11,7 +11,8 @@ import numpy as np
 
 from jecur.arrays import BoolVector, Vector
 from jecur.settings import FactorScale
-from jecur.survival.calibration import BrierScore, CalibrationGroup
+from jecur.survival.brier import BrierScore
+from jecur.survival.calibration import CalibrationGroup
 from jecur.survival.competing import CumulativeIncidence
 from jecur.survival.decision import DecisionCurve
 from jecur.survival.kaplan_meier import KaplanMeier
