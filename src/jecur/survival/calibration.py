@@ -35,8 +35,8 @@ from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.follow_up import check_level
 from jecur.survival.kaplan_meier import IntervalKind, kaplan_meier
 from jecur.survival.outcome_at import OutcomeAt, check_outcome, outcome_at
-from jecur.survival.partial_likelihood import Ties
 from jecur.survival.pseudo_regression import fit_cloglog, spline_columns
+from jecur.survival.risk_sets import Ties
 
 __all__ = [
     "CalibrationCurve",
