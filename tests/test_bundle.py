@@ -4,16 +4,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from tests.model_files import toy_bundle
 
 from jecur.bundle import Bundle, read_bundle, write_bundle
 from jecur.errors import BundleError
+from jecur.nuclei.segmentation import BUILTIN
 
-BUNDLE = Bundle(
-    card={"cutoff": 0.4457, "channels": 4, "name": "test"},
-    encoder_onnx=b"encoder" * 50,
-    nuclei_onnx=b"nuclei" * 50,
-    weights=b"weights" * 50,
-)
+BUNDLE = toy_bundle(nuclei_onnx=BUILTIN.read_bytes(), weights=b"weights" * 50)
 
 
 def test_round_trip_and_identical_bytes(tmp_path):

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jecur.bundle import read_bundle
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
-from jecur.model_card import learnt_from
 from jecur.settings import (
     SimulationSettings,
     StatisticsSettings,
@@ -22,6 +20,7 @@ from jecur.settings import (
     write_study,
 )
 from jecur.simulate.cohort import simulate_cohort
+from jecur.study_memory import memory_beside
 from jecur.survival.concordance import concordance
 from jecur.survival.held_out import held_out_statistics
 
@@ -82,10 +81,10 @@ def test_no_model_learnt_from_a_patient_or_site_that_it_scored(finished):
     scores = pd.read_csv(out / "scores.csv")
     assert scores["model"].nunique() == 2
     for model, rows in scores.groupby("model"):
-        bundle = read_bundle(out / model)
-        assert not any(learnt_from(bundle, patient=p) for p in rows["patient_id"])
+        memory = memory_beside(out / model)
+        assert not any(memory.saw(p) for p in rows["patient_id"])
         others = scores[scores["model"] != model]
-        assert any(learnt_from(bundle, patient=p) for p in others["patient_id"])
+        assert any(memory.saw(p) for p in others["patient_id"])
         assert not set(rows["site"]) & set(others["site"])
 
 
@@ -215,8 +214,9 @@ def test_inner_folds_choose_the_epochs_without_the_outer_fold(study, finished, t
         inner = sorted((part / "parts").glob("inner-*/models/*.jecur"))
         assert len(inner) == 2
         for path in inner:
-            bundle = read_bundle(path)
-            assert not any(learnt_from(bundle, patient=p) for p in rows["patient_id"])
+            memory = memory_beside(path)
+            assert memory.patients
+            assert not any(memory.saw(p) for p in rows["patient_id"])
 
 
 def _rows(n_repeats, seed=3, n=60):

@@ -73,11 +73,12 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
 def test_features_of_two_slides_a_patient_one_missing_are_learnt_from(trained, tmp_path, capsys):
     study, model = trained
     card = read_bundle(model).card
-    assert card["metrics"]["note"].startswith("none here")
-    assert card["input"] == {"kind": "features", "width": WIDTH}
-    assert card["pooling"]["kind"] == "attention"
-    assert (card["cohort"]["n_good"], card["cohort"]["n_poor"]) == (12, 12)
-    assert card["learnt_from"]["patients"]
+    assert card.metrics.note.startswith("none here")
+    assert (card.input.kind, card.input.width) == ("features", WIDTH)
+    assert card.pooling.kind == "attention"
+    assert (card.cohort.n_good, card.cohort.n_poor) == (12, 12)
+    assert card.learnt_from.bags
+    assert not card.learnt_from.patients
     unseen = [f"P{k}" for k in range(N_TRAINING, N_TRAINING + N_UNSEEN)]
     risks = []
     for patient in unseen[:4]:
@@ -131,7 +132,7 @@ def test_cox_and_top_bottom_are_cross_validated_by_site(tmp_path):
     assert found["estimate"] > 0.7  # chance is 0.5; the best that can be expected 0.85
     bundle = read_bundle(next((out / "parts").rglob("*.jecur")))
     assert bundle.pooling is not None
-    assert bundle.card["cutoff_source"].startswith("median")
+    assert bundle.card.cutoff_source.startswith("median")
     assert 0.0 < bundle.cutoff < 1.0
 
 
@@ -156,7 +157,7 @@ def test_the_card_judges_the_model_on_the_tuning_patients(tmp_path):
     table.to_csv(study.parent / "clinical.csv", index=False)
     assert run(["train", str(study), "--out", str(tmp_path / "run"), "-j", "1"]) == OK
     model = next((tmp_path / "run" / "models").iterdir())
-    metrics = read_bundle(model).card["metrics"]
+    metrics = read_bundle(model).card.metrics
     scores = []
     for k, row in table[watched].iterrows():
         files = [str(study.parent / "slides" / name) for name in row["slide"].split(";")]
@@ -165,9 +166,9 @@ def test_the_card_judges_the_model_on_the_tuning_patients(tmp_path):
         assert run([*command, "--patient", row["patient_id"], "-j", "1"]) == OK
         scores.append(pd.read_csv(out / "scores.csv")["risk"][0])
     expected = harrell_concordance(scores, table["months"][watched], table["recurrence"][watched])
-    assert (metrics["n"], metrics["n_events"]) == (9, int(table["recurrence"][watched].sum()))
-    assert metrics["concordance"]["estimate"] == pytest.approx(expected.estimate)
-    assert metrics["concordance"]["lower"] == pytest.approx(expected.lower)
+    assert (metrics.n, metrics.n_events) == (9, int(table["recurrence"][watched].sum()))
+    assert metrics.concordance.estimate == pytest.approx(expected.estimate)
+    assert metrics.concordance.lower == pytest.approx(expected.lower)
 
 
 def test_a_cox_study_calls_its_patients_by_their_event(tmp_path, capsys):
@@ -215,7 +216,7 @@ def test_the_command_line_takes_a_preset(tmp_path, capsys):
     arguments = ["train", str(study), "--out", str(tmp_path / "run"), "-j", "1", "--json"]
     assert run([*arguments, "--preset", "jecur"]) == OK
     card = read_bundle(Path(json.loads(capsys.readouterr().out)["model"])).card
-    told = {name: card["training"][name] for name in ("preset", "loss", "l2", "epochs")}
+    told = {name: getattr(card.training, name) for name in ("preset", "loss", "l2", "epochs")}
     assert told == {"preset": "jecur", "loss": "cox", "l2": 0.5, "epochs": 5}
 
 

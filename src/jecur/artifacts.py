@@ -238,7 +238,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _is_result(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
+    hidden = any(part.startswith(".") or part == "private" for part in path.parts)
     bulky = path.suffix == ".npy" or path.parts[0] in {"checkpoints", "stages", "cohort"}
     return not hidden and not bulky and path.name not in {"manifest.json", "log.jsonl", "complete"}
 

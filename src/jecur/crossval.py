@@ -249,10 +249,8 @@ def _choose_epochs(
         learners = Learners(_distinct(learnt, study), _distinct(watched, study))
         name = f"inner-{fold + 1}"
         model = _learn(bench, study, learners, part.part(name), f"{part.root.name}, {name}")
-        curve = read_bundle(model).card["training_curve"]
-        curves.append(
-            [float(row["tuning_loss"]) for row in curve if row["tuning_loss"] is not None]
-        )
+        curve = read_bundle(model).card.training_curve
+        curves.append([row.tuning_loss for row in curve if row.tuning_loss is not None])
     usable = [curve for curve in curves if len(curve) == study.training.epochs]
     if not usable:
         raise TrainingError(

@@ -15,6 +15,7 @@ __all__ = [
     "BagError",
     "BundleError",
     "EndpointError",
+    "GroupError",
     "JecurError",
     "NotEstimableError",
     "NucleiModelError",
@@ -113,6 +114,12 @@ class BundleError(JecurError):
     """A model file that is not one, is damaged or was changed."""
 
     default_code = "bad-model-file"
+
+
+class GroupError(JecurError):
+    """A risk or a cut-off that is not finite: no group can come of it."""
+
+    default_code = "not-finite"
 
 
 class TrainingError(JecurError):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from PIL import Image
 
@@ -24,6 +23,7 @@ from jecur.evaluation.clinical import (
 )
 from jecur.learning import Learners
 from jecur.model_card import RESEARCH_USE_ONLY
+from jecur.model_file.card import write_card
 from jecur.patient_account import exclusions, patient_flow, statements, trained_counts
 from jecur.preparation import PreparedSlide
 from jecur.report.content import (
@@ -167,8 +167,7 @@ def _evaluation_input(
 
 def _n_features(bundle: Bundle) -> int:
     """Numbers a tile of a model that learnt from another network's features; else 0."""
-    taken = bundle.card["input"]
-    return int(taken["width"]) if taken["kind"] == "features" else 0
+    return bundle.card.input.width or 0
 
 
 def _facts(study: StudySettings, model: Path, bundle: Bundle) -> dict[str, dict[str, str]]:
@@ -179,7 +178,7 @@ def _facts(study: StudySettings, model: Path, bundle: Bundle) -> dict[str, dict[
             "tiles": str(study.tiling.seed),
             "stain sample": str(study.stain.seed),
         },
-        "Model": {"file": model.name, "encoder SHA-256": bundle.sha256},
+        "Model": {"file": model.name, "SHA-256": bundle.sha256},
     }
 
 
@@ -222,13 +221,12 @@ def _as_jpeg(path: Path) -> bytes:
 
 def _shown_card(bundle: Bundle) -> dict[str, object]:
     hidden = ("training_curve", "learnt_from")
-    shown = {key: value for key, value in bundle.card.items() if key not in hidden}
-    return dict(msgspec.json.decode(json.dumps(shown)))
+    card = json.loads(write_card(bundle.card))
+    return {key: value for key, value in card.items() if key not in hidden}
 
 
 def _training_curve(bundle: Bundle) -> tuple[tuple[float, float], ...]:
-    rows = bundle.card["training_curve"]
-    return tuple((float(row["epoch"]), float(row["training_loss"])) for row in rows)
+    return tuple((float(row.epoch), row.training_loss) for row in bundle.card.training_curve)
 
 
 def _banner(study: StudySettings, planted: PlantedCohort | None) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import convert
+
 import jecur
 from jecur.artifacts import RunFolder, fingerprint, sha256_file, write_text
 from jecur.bundle import Bundle, read_bundle, write_bundle
@@ -22,15 +24,17 @@ from jecur.engine import Progress
 from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
 from jecur.model_card import (
-    hashed_memory,
     input_of,
     selection,
     study_card,
+    tile_memory,
     tuning_metrics,
 )
+from jecur.model_file.card import CohortFacts, ModelCard, PoolingFacts, TrainingEpoch
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preparation import PreparedSlide, Recipe
 from jecur.settings import StudySettings, TrainingSettings
+from jecur.study_memory import remember_patients
 
 if TYPE_CHECKING:
     from jecur.training.lesson import Example, Lesson
@@ -136,19 +140,24 @@ def learn(
     nuclei = NucleiModel.load(study.nuclei, threads=1)
     card = study_card(study, recipe) | _card_of_learning(lesson, learners, trained, training)
     used = {example.patient for example in (*lesson.training, *lesson.tuning)}
-    memory = hashed_memory(used, digests, salt=mark)
     write_bundle(
         Bundle(
-            card=card | {"nuclei": dict(nuclei.card), "learnt_from": memory},
+            card=ModelCard(**card, nuclei=dict(nuclei.card), learnt_from=tile_memory(digests)),
             encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
-            nuclei_onnx=nuclei.onnx_bytes if trained.encoder.channels == 4 else None,
+            nuclei_onnx=nuclei.onnx_bytes if _needs_nuclei(study, trained) else None,
             weights=encoder_weights(trained.encoder),
             pooling=pooling_weights(trained.pooling),
         ),
         path,
     )
+    remember_patients(used, path, run)
     run.mark_stage("learning", mark)
     return path
+
+
+def _needs_nuclei(study: StudySettings, trained: "Trained") -> bool:
+    """Whether the nuclei network goes into the model file: it is used, and not everywhere at hand."""
+    return trained.encoder.channels == 4 or study.nuclei.model != "builtin"
 
 
 def _card_of_learning(
@@ -158,19 +167,19 @@ def _card_of_learning(
     by_id = {p.id: p for p in learners.patients}
     watched = [by_id[example.patient] for example in lesson.tuning]
     return {
-        "cohort": {
-            "n_good": sum(not bag.recurred for bag in training),
-            "n_poor": sum(bag.recurred for bag in training),
-            "n_tuning": len(watched),
-            "n_tiles": sum(len(bag.bag) for bag in training),
-            "selection": selection(lesson.settings),
-        },
+        "cohort": CohortFacts(
+            n_good=sum(not bag.recurred for bag in training),
+            n_poor=sum(bag.recurred for bag in training),
+            n_tuning=len(watched),
+            n_tiles=sum(len(bag.bag) for bag in training),
+            selection=selection(lesson.settings),
+        ),
         "metrics": tuning_metrics(watched, trained.tuning_scores),
         "cutoff": trained.cutoff,
-        "pooling": trained.pooling.plain().to_card(),
-        "input": input_of(training[0].bag),
+        "pooling": PoolingFacts(**trained.pooling.plain().to_card()),
+        "input": input_of(training[0].bag, trained.encoder.channels),
         "channels": trained.encoder.channels,
-        "training_curve": list(trained.state.curve),
+        "training_curve": convert(trained.state.curve, tuple[TrainingEpoch, ...]),
     }
 
 

@@ -1,12 +1,13 @@
 """What a model file says about itself: recipe, cohort, cut-off, direction, and who was learnt from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 import jecur
 from jecur.artifacts import library_versions
@@ -15,17 +16,24 @@ from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.errors import NotEstimableError
 from jecur.mil.bag import Bag
-from jecur.preparation import Recipe
-from jecur.settings import StudySettings, TrainingSettings
+from jecur.model_file.card import (
+    EndpointText,
+    Interval,
+    LearntFrom,
+    NetworkInput,
+    TileFacts,
+    TuningMetrics,
+)
+from jecur.settings import Recipe, StudySettings, TrainingSettings
 from jecur.survival.concordance import harrell_concordance
 
 __all__ = [
     "RESEARCH_USE_ONLY",
-    "hashed_memory",
     "input_of",
     "learnt_from",
     "selection",
     "study_card",
+    "tile_memory",
     "tuning_metrics",
 ]
 
@@ -36,24 +44,28 @@ RESEARCH_USE_ONLY = (
 
 
 def study_card(study: StudySettings, recipe: Recipe) -> dict[str, Any]:
-    """Write down what the study file decides of a model."""
+    """Write down what the study file decides of a model; of files on this disk, the name alone."""
     training = study.training
     endpoint = study.cohort.endpoint
     return {
-        "name": study.name,
+        "name": study.name[:500],
         "virtual": study.virtual,
         "intended_use": RESEARCH_USE_ONLY,
         "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
         "created": datetime.now(UTC).date().isoformat(),
         "jecur": jecur.__version__,
         "versions": library_versions(),
-        "endpoint": {"kind": endpoint.kind, "definition": endpoint_definition(endpoint)},
+        "endpoint": EndpointText(
+            kind=endpoint.kind, definition=endpoint_definition(endpoint)[:4000]
+        ),
         "direction": "higher risk = earlier event; fixed at training",
         "cutoff_source": _CUTOFF_SOURCES[training.loss],
-        "encoder": training.encoder,
-        "tile": {"side_um": study.tiling.side_um, "px": study.tiling.output_px},
-        "recipe": msgspec.to_builtins(recipe),
-        "training": msgspec.to_builtins(training),
+        "encoder": training.encoder[:500],
+        "tile": TileFacts(side_um=study.tiling.side_um, px=study.tiling.output_px),
+        "recipe": replace(
+            recipe, nuclei=replace(recipe.nuclei, model=_name_alone(recipe.nuclei.model))
+        ),
+        "training": replace(training, start=_name_alone(training.start)),
     }
 
 
@@ -74,14 +86,20 @@ def selection(training: TrainingSettings) -> str:
     )
 
 
-def input_of(bag: Bag) -> dict[str, Any]:
+def _name_alone(path: str) -> str:
+    """Name of a file without its folders: where it lies says who works where."""
+    return re.split(r"[/\\\\]", path)[-1] or path
+
+
+def input_of(bag: Bag, channels: int) -> NetworkInput:
     """Say what the network takes: tiles of a shape, or features of a length."""
     if bag.holds_features:
-        return {"kind": "features", "width": bag.tile_shape[0]}
-    return {"kind": "tiles", "shape": list(bag.tile_shape)}
+        return NetworkInput(kind="features", width=bag.tile_shape[0])
+    height, width = bag.tile_shape[:2]
+    return NetworkInput(kind="tiles", shape=(height, width, channels))
 
 
-def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> dict[str, Any]:
+def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> TuningMetrics:
     """Judge the finished model on the tuning patients, whom it has not learnt from.
 
     Parameters
@@ -93,17 +111,17 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> dict
 
     Returns
     -------
-    dict
+    TuningMetrics
         Harrell's concordance with its 95 % interval, or why there is none.
     """
     told = "a model is judged on validation patients, in the report"
     if not patients:
-        return {"note": f"none here: {told}"}
-    found: dict[str, Any] = {
-        "note": f"tuning patients, watched but not learnt from, selected as those learnt from; {told}",
-        "n": len(patients),
-        "n_events": sum(p.event for p in patients),
-    }
+        return TuningMetrics(note=f"none here: {told}")
+    found = TuningMetrics(
+        note=f"tuning patients, watched but not learnt from, selected as those learnt from; {told}",
+        n=len(patients),
+        n_events=sum(p.event for p in patients),
+    )
     try:
         c = harrell_concordance(
             np.asarray(scores, float),
@@ -111,26 +129,23 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> dict
             np.array([p.event for p in patients]),
         )
     except NotEstimableError as error:
-        return found | {"concordance": None, "why": error.message}
-    return found | {"concordance": {"estimate": c.estimate, "lower": c.lower, "upper": c.upper}}
+        return replace(found, why=error.message)
+    return replace(found, concordance=Interval(estimate=c.estimate, lower=c.lower, upper=c.upper))
 
 
 def learnt_from(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:
-    """Whether the model learnt from this patient, or from these very tiles."""
-    memory = bundle.card.get("learnt_from", {})
-    salt = str(memory.get("salt", ""))
-    return _salted(salt, patient) in memory.get("patients", []) or _salted(
-        salt, bag_sha256
-    ) in memory.get("bags", [])
+    """Whether the model file itself knows these tiles, or, in files of version 0.1, this patient."""
+    memory = bundle.card.learnt_from
+    if not memory.salt:
+        return bag_sha256 in memory.bags
+    return _salted(memory.salt, patient) in memory.patients or (
+        _salted(memory.salt, bag_sha256) in memory.bags
+    )
 
 
-def hashed_memory(patients: set[str], digests: Mapping[str, str], *, salt: str) -> dict[str, Any]:
-    """Remember who was learnt from without naming anybody: salted hashes."""
-    return {
-        "salt": salt,
-        "patients": sorted(_salted(salt, patient) for patient in patients),
-        "bags": sorted(_salted(salt, digest) for digest in digests.values()),
-    }
+def tile_memory(digests: Mapping[str, str]) -> LearntFrom:
+    """Remember tiles by digest; who they are of stays with the study (`jecur.study_memory`)."""
+    return LearntFrom(bags=tuple(sorted(set(digests.values()))))
 
 
 def _salted(salt: str, text: str) -> str:

@@ -23,6 +23,7 @@ from jecur.engine import Failure, Progress, run_all
 from jecur.errors import SettingsError, TableError
 from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
 from jecur.learning import Learners, learn, outcomes_of, refuse_shared_tiles
+from jecur.mil.passport import admit_model
 from jecur.preparation import (
     PreparedSlide,
     Recipe,
@@ -324,7 +325,7 @@ def score_slides(
     progress
         Draws bars and speaks.
     """
-    bundle = read_bundle(model)
+    bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)
     _refuse_idle_drawings(slides, recipe)
     orders = [
@@ -359,6 +360,6 @@ def score_slides(
         patients=tuple(scored),
         slides=tuple(prepared.values()),
         cutoff=bundle.cutoff,
-        endpoint=str(bundle.card["endpoint"]["definition"]),
-        virtual=bool(bundle.card.get("virtual", False)),
+        endpoint=bundle.card.endpoint.definition,
+        virtual=bundle.card.virtual,
     )

@@ -26,20 +26,12 @@ from jecur.artifacts import (
     write_text,
 )
 from jecur.bundle import Bundle, read_bundle
-from jecur.errors import BundleError, SlideError
+from jecur.errors import SlideError
 from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
-from jecur.settings import (
-    AnnotationSettings,
-    NucleiSettings,
-    QualitySettings,
-    StainSettings,
-    StudySettings,
-    TilingSettings,
-    TissueSettings,
-)
+from jecur.settings import NucleiSettings, Recipe, StudySettings
 from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.quality import SlideQuality, TileQuality, is_enlarged, judge_slide, measure_tiles
 from jecur.slide.reader import Slide, open_slide
@@ -65,19 +57,6 @@ Status = Literal["ok", "flagged", "failed"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that decides the pixels of a bag."""
-
-    tissue: TissueSettings
-    tiling: TilingSettings
-    quality: QualitySettings
-    stain: StainSettings
-    stain_reference: dict[str, Any]
-    nuclei: NucleiSettings
-    nuclei_sha256: str
-    annotations: AnnotationSettings = AnnotationSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +158,8 @@ def recipe_of_study(study: StudySettings) -> Recipe:
 
 
 def recipe_of_bundle(bundle: Bundle) -> Recipe:
-    """Recipe that a model file demands.
-
-    Raises
-    ------
-    BundleError
-        If the card's recipe is of another version.
-    """
-    try:
-        return msgspec.convert(bundle.card["recipe"], Recipe)
-    except (KeyError, msgspec.ValidationError) as error:
-        raise BundleError(
-            f"expected a model file of this version, found a recipe it cannot follow: {error}; "
-            "use the version of Jecur named on the card"
-        ) from error
+    """Recipe that a model file demands."""
+    return bundle.card.recipe
 
 
 def prepare_slide(order: SlideOrder) -> PreparedSlide:
@@ -358,7 +325,7 @@ def png_bytes(image: RGB) -> bytes:
 
 
 def _nuclei_network(order: SlideOrder) -> NucleiModel:
-    network = _cached_network(order.recipe.nuclei, order.bundle)
+    network = _cached_network(order.recipe.nuclei, order.bundle, order.recipe.nuclei_sha256)
     if network.sha256 != order.recipe.nuclei_sha256:
         raise SlideError(
             "expected the nuclei network that the model was trained with, found another; "
@@ -369,13 +336,13 @@ def _nuclei_network(order: SlideOrder) -> NucleiModel:
 
 
 @cache
-def _cached_network(settings: NucleiSettings, bundle: Path | None) -> NucleiModel:
+def _cached_network(settings: NucleiSettings, bundle: Path | None, tried: str) -> NucleiModel:
     # One thread a process: the processes share the cores.
     if bundle is None:
-        return NucleiModel.load(settings, threads=1)
+        return NucleiModel.load(settings, threads=1, tried=tried)
     held = read_bundle(bundle).nuclei_onnx
     return (
-        NucleiModel.load(settings, threads=1)
+        NucleiModel.load(settings, threads=1, tried=tried)
         if held is None
         else NucleiModel.from_bytes(held, threads=1)
     )

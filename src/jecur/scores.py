@@ -11,7 +11,6 @@ from PIL import Image
 
 from jecur.arrays import RGB, Logits
 from jecur.artifacts import RunFolder, atomic_path, fingerprint, sha256_file, write_text
-from jecur.bundle import read_bundle
 from jecur.cohort.csv_text import csv_text
 from jecur.engine import Progress
 from jecur.explain.heatmap import (
@@ -24,10 +23,12 @@ from jecur.explain.heatmap import (
 from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.mil.bag import Bag, open_bag
+from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.model_card import learnt_from
 from jecur.preparation import PreparedSlide, png_bytes
 from jecur.settings import ScoringSettings
+from jecur.study_memory import memory_beside
 
 __all__ = [
     "ScoredPatient",
@@ -88,22 +89,25 @@ def score_patients(
     progress
         Draws a bar.
     """
-    bundle = read_bundle(model)
+    bundle = admit_model(model)
     digests = {
         slide: sha256_file(run.slide_folder(slide) / "bag.npy")
         for slides in slides_of.values()
         for slide in slides
     }
-    mark = fingerprint(bundle.sha256, bundle.card["pooling"], bundle.cutoff, slides_of, digests)
+    mark = fingerprint(bundle.sha256, slides_of, digests)
     before = _earlier_scores(run) if run.stage_mark("scores") == mark else None
+    memory = memory_beside(model)
     scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
     patients, tables = [], []
     with progress.task("Scoring patients", len(slides_of)) as advance:
         for patient, slides in slides_of.items():
             bag = open_bag([run.slide_folder(slide) / "bag.npy" for slide in slides])
             score = scorer.score_bag(bag) if before is None else scorer.pool(before[patient])
-            seen = learnt_from(bundle, patient=patient) or any(
-                learnt_from(bundle, bag_sha256=digests[slide]) for slide in slides
+            seen = (
+                memory.saw(patient)
+                or learnt_from(bundle, patient=patient)
+                or any(learnt_from(bundle, bag_sha256=digests[slide]) for slide in slides)
             )
             patients.append(ScoredPatient(patient, tuple(slides), score, seen))
             tables.append(_tile_table(patient, slides, score, run))

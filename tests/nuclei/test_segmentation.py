@@ -152,7 +152,7 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x07" * 50])
 def test_bytes_that_are_no_network_are_refused(content):
-    with pytest.raises(NucleiModelError, match="expected an ONNX network"):
+    with pytest.raises(NucleiModelError, match="to be an ONNX graph"):
         NucleiModel.from_bytes(content)
 
 

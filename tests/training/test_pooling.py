@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load
+from tests.model_files import toy_bundle, toy_card
 
-from jecur.bundle import Bundle
-from jecur.errors import BundleError
+from jecur.mil.pooling import pooling_from_card
 from jecur.mil.scoring import pooling_of_bundle
+from jecur.model_file.card import PoolingFacts
 from jecur.settings import PoolingName, TrainingSettings
 from jecur.training.export import pooling_weights
 from jecur.training.pooling import BagPooling
@@ -88,7 +89,9 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
     stored = pooling_weights(pooling)
     assert (stored is None) == (not list(pooling.parameters()))
     assert stored is None or set(load(stored)) == set(pooling.learnt())
-    bundle = Bundle({"pooling": pooling.plain().to_card()}, b"", None, b"", stored)
+    training = TrainingSettings(pooling=name)
+    facts = PoolingFacts(**pooling.plain().to_card())
+    bundle = toy_bundle(card=toy_card(pooling=facts, training=training), pooling=stored)
     outputs = _outputs(name, 12, 8)
     with torch.no_grad():
         expected = float(pooling(torch.from_numpy(outputs)))
@@ -96,5 +99,5 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
 
 
 def test_a_card_that_names_no_pooling_of_ours_is_refused():
-    with pytest.raises(BundleError, match="median"):
-        pooling_of_bundle(Bundle({"pooling": {"kind": "median"}}, b"", None, b""))
+    with pytest.raises(ValueError, match="median"):
+        pooling_from_card({"kind": "median"}, {})

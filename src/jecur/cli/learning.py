@@ -45,6 +45,8 @@ def train(
     as_json
         Print one JSON object and nothing else.
     """
+    from msgspec import to_builtins
+
     from jecur.artifacts import RunFolder
     from jecur.bundle import read_bundle
     from jecur.pipeline import train_study
@@ -65,15 +67,15 @@ def train(
     sides = (ready.learners.training, ready.learners.tuning)
     facts = {
         "model": str(model),
-        "cohort": card["cohort"],
-        "cutoff": card["cutoff"],
+        "cohort": to_builtins(card.cohort),
+        "cutoff": card.cutoff,
         "no_distinct_outcome": sum(len(side.excluded) for side in sides),
         "failed_slides": ready.n_failed,
     }
     if as_json:
         console.print_json(data=facts)
     else:
-        good, poor = card["cohort"]["n_good"], card["cohort"]["n_poor"]
+        good, poor = card.cohort.n_good, card.cohort.n_poor
         who = (
             f"{good + poor} patients, {poor} of them with the event"
             if settings.training.loss == "cox"

@@ -1,5 +1,6 @@
 """Commands on model files."""
 
+import json
 from pathlib import Path
 
 from cyclopts import App
@@ -24,8 +25,9 @@ def show(file: Path) -> int:
         A .jecur file.
     """
     from jecur.bundle import read_bundle
+    from jecur.model_file.card import write_card
 
-    card = dict(read_bundle(file).card)
+    card = json.loads(write_card(read_bundle(file).card))
     for bulky in ("training_curve", "learnt_from"):
         card.pop(bulky, None)
     console.print_json(data=card)

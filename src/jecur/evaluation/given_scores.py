@@ -9,6 +9,7 @@ import pandas as pd
 from jecur.arrays import BoolVector, Vector
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.errors import TableError
+from jecur.grouping import is_high_risk
 from jecur.settings import ScoreSettings
 from jecur.survival.study import RiskMeaning
 
@@ -118,19 +119,26 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
         sign = -1.0 if given.turned else 1.0
         side = "below" if given.turned else "above"
         rule = f"High risk: {settings.column} {side} {cutoff:g}, given with the scores."
-        return Groups(risk > sign * cutoff, meaning, sign * cutoff, rule, locked=True)
+        high = is_high_risk(risk, sign * cutoff)
+        return Groups(high, meaning, sign * cutoff, rule, locked=True)
     if values.size <= 2:
         names = given.texts or tuple(f"{-v if given.turned else v:g}" for v in values)
         rule = f"High risk: {settings.column} is {names[-1]}; there are two groups."
-        high = risk > (values[0] if values.size == 2 else 0.0 if given.texts else np.inf)
-        return Groups(high, "group", None, rule, locked=True)
+        return Groups(_upper_of_two(risk, values, given), "group", None, rule, locked=True)
     middle = float(np.median(risk))
     shown = -middle if given.turned else middle
     rule = (
         f"No cut-off was given: high risk is the half beyond the median of these patients' "
         f"{settings.column} ({shown:g}). This is no locked cut-off; another cohort's median differs."
     )
-    return Groups(risk > middle, meaning, middle, rule, locked=False)
+    return Groups(is_high_risk(risk, middle), meaning, middle, rule, locked=False)
+
+
+def _upper_of_two(risk: Vector, values: Vector, given: GivenScores) -> BoolVector:
+    """Say who has the higher of at most two values; nobody where there is one number alone."""
+    if values.size < 2 and not given.texts:
+        return np.zeros(risk.shape, dtype=np.bool_)
+    return is_high_risk(risk, float(values[0]) if values.size == 2 else 0.0)
 
 
 def _refuse_repeats(table: Table, ids: pd.Series) -> None:

@@ -29,6 +29,7 @@ References
    histopathology images using deep learning. Nat. Med. 24, 2018.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -67,6 +68,14 @@ _NUMBERS: Mapping[str, Mapping[str, type]] = {
 }
 """Numbers that a pooling uses."""
 
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "exponent": (0.01, 100.0),
+    "sharpness": (1e-6, 1e4),
+    "steepness": (1e-6, 1e4),
+    "ends": (1, 100_000),
+}
+"""Where a pooling still is one in double precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
@@ -91,7 +100,8 @@ class Pooling:
     Raises
     ------
     BundleError
-        If a parameter is missing or has another shape.
+        If a number lies outside its range, or a parameter is missing, not finite or of another
+        shape.
     """
 
     kind: PoolingName = "generalized-mean"
@@ -103,13 +113,8 @@ class Pooling:
     parameters: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        missing = set(PARAMETERS.get(self.kind, ())) - set(self.parameters)
-        wide = self.parameters.get("hidden.weight")
-        if missing or (wide is not None and wide.shape[1] != 2 * self.ends):
-            raise BundleError(
-                f"expected the learnt parameters of the pooling {self.kind}, found "
-                f"{', '.join(sorted(self.parameters)) or 'none'} or another width; train again"
-            )
+        _refuse_numbers(self)
+        _refuse_parameters(self)
 
     def to_card(self) -> dict[str, Any]:
         """Name and the numbers that this pooling uses; learnt parameters are kept apart."""
@@ -202,8 +207,14 @@ def pooling_from_card(
     kinds = get_args(PoolingName)
     if card["kind"] not in kinds:
         raise ValueError(f"pooling {card['kind']!r}, not one of {', '.join(kinds)}")
-    numbers = {name: kind(card[name]) for name, kind in _NUMBERS.get(card["kind"], {}).items()}
-    return Pooling(kind=card["kind"], parameters=parameters, **numbers)
+    wanted = set(_NUMBERS.get(card["kind"], ()))
+    given = {name: value for name, value in card.items() if name != "kind"}
+    if set(given) != wanted:
+        raise ValueError(
+            f"pooling {card['kind']} with {', '.join(sorted(given)) or 'no numbers'}, "
+            f"not with {', '.join(sorted(wanted)) or 'none'}"
+        )
+    return Pooling(kind=card["kind"], parameters=parameters, **given)
 
 
 def pool_scores(logits: Logits, *, exponent: float = 3.0, reduction: Reduction = "mean") -> float:
@@ -212,8 +223,69 @@ def pool_scores(logits: Logits, *, exponent: float = 3.0, reduction: Reduction =
 
 
 def risk_from_score(score: float) -> float:
-    """Sigmoid of a bag's score: risk in (0, 1), higher = earlier recurrence."""
+    """Sigmoid of a bag's score: risk in [0, 1], higher = earlier recurrence.
+
+    Raises
+    ------
+    BagError
+        If the score is not finite: the pooling ran over, or the model file is damaged.
+    """
+    if not math.isfinite(score):
+        raise BagError(
+            f"expected a finite score of the bag, found {score}; the model file is damaged, or its "
+            "pooling does not fit its tile scores: get the model file again"
+        )
     return float(np.exp(-np.logaddexp(0.0, -score)))
+
+
+def _refuse_numbers(pooling: Pooling) -> None:
+    """Refuse a number outside its range; nothing that is not a number passes a comparison here."""
+    wrong = [
+        f"{name} {value!r}"
+        for name, (low, high) in _RANGES.items()
+        for value in (getattr(pooling, name),)
+        if isinstance(value, bool)
+        or not isinstance(value, int if name == "ends" else int | float)
+        or not low <= value <= high
+    ]
+    if pooling.kind not in get_args(PoolingName):
+        wrong.append(f"kind {pooling.kind!r}")
+    if pooling.reduction not in get_args(Reduction):
+        wrong.append(f"reduction {pooling.reduction!r}")
+    if wrong:
+        ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in _RANGES.items())
+        raise BundleError(
+            f"expected a known pooling with {ranges}, found {', '.join(wrong)}; "
+            "correct the settings, or get the model file again"
+        )
+
+
+def _refuse_parameters(pooling: Pooling) -> None:
+    """Refuse learnt parameters that are absent, of another shape, or not finite."""
+    found = {name: np.asarray(value) for name, value in pooling.parameters.items()}
+    wide = found.get("hidden.weight", np.empty((0, 0)))
+    hidden = wide.shape[0] if wide.ndim == 2 else 0
+    shapes: Mapping[str, tuple[int, ...]] = {
+        "threshold": (1,),
+        "hidden.weight": (hidden, 2 * pooling.ends),
+        "hidden.bias": (hidden,),
+        "out.weight": (1, hidden),
+        "out.bias": (1,),
+    }
+    names = PARAMETERS.get(pooling.kind, ())
+    good = set(found) == set(names) and all(
+        found[name].shape == shapes[name]
+        and found[name].size > 0
+        and found[name].dtype.kind == "f"
+        and np.isfinite(found[name]).all()
+        for name in names
+    )
+    if not good:
+        told = ", ".join(f"{name} {value.shape}" for name, value in sorted(found.items()))
+        raise BundleError(
+            f"expected the learnt parameters of the pooling {pooling.kind}, finite and of its shapes, "
+            f"found {told or 'none'} or numbers that are not finite; train again"
+        )
 
 
 def _checked(outputs: Logits) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 
 from jecur.arrays import BagArray, FeatureArray, Logits, Vector
 from jecur.bundle import Bundle
-from jecur.errors import BagError, BundleError
+from jecur.errors import BagError, BundleError, GroupError
+from jecur.grouping import is_high_risk
 from jecur.mil.bag import Bag
 from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
 
@@ -24,8 +25,8 @@ class RiskScore:
     ----------
     risk
         In (0, 1); higher = earlier recurrence.
-    high_risk
-        Whether the risk is above the model's locked cut-off.
+    cutoff
+        The model's locked cut-off.
     tile_scores
         (n,) logits of the bag's tiles, in the bag's order.
     contributions
@@ -33,13 +34,43 @@ class RiskScore:
         `jecur.mil.pooling.Pooling.contributions`.
     gates
         (n,) of attention, before its softmax; None for the other poolings.
+
+    Raises
+    ------
+    GroupError
+        If the risk or the cut-off is not finite or no probability.
+    BagError
+        If tile scores, contributions or gates are not finite or not one a tile.
     """
 
     risk: float
-    high_risk: bool
+    cutoff: float
     tile_scores: Logits
     contributions: Vector
     gates: Logits | None = None
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.risk <= 1.0 and 0.0 < self.cutoff < 1.0):
+            raise GroupError(
+                f"expected a risk and a cut-off between 0 and 1, found {self.risk} and "
+                f"{self.cutoff}; no group is made of them: get the model file again"
+            )
+        shape = self.tile_scores.shape
+        for name, values in (
+            ("tile scores", self.tile_scores),
+            ("contributions", self.contributions),
+            ("gates", self.tile_scores if self.gates is None else self.gates),
+        ):
+            if values.shape != shape or len(shape) != 1 or not np.isfinite(values).all():
+                raise BagError(
+                    f"expected finite {name}, one a tile {shape}, found {values.shape} or numbers "
+                    "that are not finite; the model file is damaged: get it again"
+                )
+
+    @property
+    def high_risk(self) -> bool:
+        """Whether the risk is above the model's locked cut-off."""
+        return is_high_risk(self.risk, self.cutoff)
 
     @property
     def group(self) -> str:
@@ -53,7 +84,7 @@ class TileScorer:
     Parameters
     ----------
     bundle
-        A verified model.
+        A model that `jecur.mil.passport.require_sound` let pass.
     threads
         Threads of ONNX Runtime; 0 lets it choose.
     batch_size
@@ -64,13 +95,18 @@ class TileScorer:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         try:
             self._session = ort.InferenceSession(
                 bundle.encoder_onnx, options, providers=_providers()
             )
-            self._channels = int(bundle.card["channels"])
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise BundleError(f"expected a model file of this version, found: {error}") from error
+        except Exception as error:  # ONNX Runtime's errors have no common class of their own
+            raise BundleError(
+                f"expected encoder.onnx to be a graph that ONNX Runtime takes, found: {error}; "
+                "get the model file again",
+                code="bad-graph",
+            ) from error
+        self._channels = bundle.card.channels
         self._pooling = pooling_of_bundle(bundle)
         self._input = self._session.get_inputs()[0].name
         self._width = self._session.get_inputs()[0].shape[-1]
@@ -86,8 +122,22 @@ class TileScorer:
             (n, h, w, 4) uint8, of which an RGB model ignores the fourth; or (n, d) features.
         """
         seen = tiles[..., : self._channels] if self._channels else tiles
-        logits = self._session.run(None, {self._input: seen})[0]
-        return np.asarray(logits, dtype=np.float32).reshape(logits.shape)
+        try:
+            outputs = np.asarray(self._session.run(None, {self._input: seen})[0])
+        except Exception as error:
+            raise BagError(
+                f"expected the model to score {len(seen)} tiles, found that ONNX Runtime cannot: "
+                f"{error}; get the model file again",
+                code="bad-graph",
+            ) from error
+        wanted = (len(seen), 2) if self._pooling.n_outputs == 2 else (len(seen),)
+        if outputs.dtype != np.float32 or outputs.shape != wanted:
+            raise BagError(
+                f"expected float32 {wanted} from the model, found {outputs.dtype} {outputs.shape}; "
+                "the model file is damaged: get it again",
+                code="bad-graph",
+            )
+        return outputs
 
     def score_bag(self, bag: Bag) -> RiskScore:
         """Score every tile of a bag and pool them into the patient's risk.
@@ -110,7 +160,7 @@ class TileScorer:
         columns = outputs.reshape(len(outputs), -1)
         return RiskScore(
             risk=risk,
-            high_risk=risk > self._cutoff,
+            cutoff=self._cutoff,
             tile_scores=columns[:, 0],
             contributions=self._pooling.contributions(outputs),
             gates=columns[:, 1] if self._pooling.n_outputs == 2 else None,
@@ -137,9 +187,12 @@ def pooling_of_bundle(bundle: Bundle) -> Pooling:
     """
     try:
         learnt = safetensors.numpy.load(bundle.pooling) if bundle.pooling else {}
-        return pooling_from_card(bundle.card["pooling"], learnt)
+        return pooling_from_card(bundle.card.pooling.numbers(), learnt)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise BundleError(f"expected a model file of this version, found: {error}") from error
+        raise BundleError(
+            f"expected the pooling of a model of this version, found: {error}; use the version that "
+            "wrote the file, or get it again"
+        ) from error
 
 
 def _providers() -> list[str]:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from jecur.arrays import BagArray, NucleiBatch, RGBBatch
-from jecur.errors import NucleiModelError
+from jecur.errors import BundleError, NucleiModelError
+from jecur.model_file.graph import look_over
+from jecur.model_file.trial import Contract, try_graph
 from jecur.settings import NucleiSettings
 
 __all__ = ["BUILTIN", "STRIDE", "WORKING_UM_PER_PX", "NucleiModel", "add_nuclei_channel"]
@@ -28,6 +30,9 @@ WORKING_UM_PER_PX = 128.0 / 224.0
 
 BUILTIN = Path(__file__).parent / "weights" / "nuclei_unet.onnx"
 """The network that comes with Jecur; its card lies beside it."""
+
+MAX_BYTES = 100 * 2**20
+"""Of a network's file."""
 
 STRIDE = 32
 """Sides given to the network are padded to multiples of this."""
@@ -74,15 +79,26 @@ class NucleiModel:
         self.sha256 = hashlib.sha256(onnx_bytes).hexdigest()
         self.card: Mapping[str, object] = dict(card or {})
         self._threads = threads
+        try:
+            look_over(onnx_bytes, "the nuclei network")
+        except BundleError as error:
+            raise NucleiModelError(error.message, code=error.code) from error
         self._session = _open(onnx_bytes, threads)
         self._require_contract()
 
     @classmethod
-    def load(cls, settings: NucleiSettings | None = None, *, threads: int | None = None) -> Self:
+    def load(
+        cls,
+        settings: NucleiSettings | None = None,
+        *,
+        threads: int | None = None,
+        tried: str = "",
+    ) -> Self:
         """Open the network that the settings name; the built-in one by default.
 
         A card ``<name>.json`` beside the ONNX file is read, and its ``sha256``, if it states
-        one, must be that of the file.
+        one, must be that of the file. Another network than the built-in one is first tried in a
+        process of its own, but for the one that was before: its digest is ``tried``.
         """
         name = "builtin" if settings is None else settings.model
         path = BUILTIN if name == "builtin" else Path(name)
@@ -92,7 +108,10 @@ class NucleiModel:
                 'set nuclei.model to "builtin" or to an existing file'
             )
         card = _read_card(path.with_suffix(".json"))
-        model = cls(path.read_bytes(), card, threads)
+        onnx = _read_network(path)
+        if name != "builtin" and hashlib.sha256(onnx).hexdigest() != tried:
+            _try_network(onnx)
+        model = cls(onnx, card, threads)
         stated = card.get("sha256", model.sha256)
         if stated != model.sha256:
             raise NucleiModelError(
@@ -225,9 +244,32 @@ def add_nuclei_channel(model: NucleiModel, rgb: RGBBatch) -> BagArray:
     return np.concatenate([rgb, model.map(rgb)[..., None]], axis=3)
 
 
+def _read_network(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise NucleiModelError(
+            f"expected a nuclei network of at most {MAX_BYTES // 2**20} MiB, found {size // 2**20} at "
+            f"{path}; use a smaller one"
+        )
+    return path.read_bytes()
+
+
+def _try_network(onnx: bytes) -> None:
+    """Look a network over and run it once in a child process."""
+    side = 7 * STRIDE
+    try:
+        look_over(onnx, "the nuclei network")
+        try_graph(
+            onnx, Contract("uint8", (side, side, 3), (side, side), 0.0, 1.0), "the nuclei network"
+        )
+    except BundleError as error:
+        raise NucleiModelError(error.message, code=error.code) from error
+
+
 def _open(onnx_bytes: bytes, threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

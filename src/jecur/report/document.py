@@ -17,6 +17,7 @@ from markupsafe import Markup
 import jecur
 from jecur.artifacts import write_text
 from jecur.errors import JecurError
+from jecur.grouping import is_high_risk
 from jecur.printable import printable
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
@@ -173,7 +174,7 @@ def _risk_section(content: ReportContent) -> Section | None:
         return None
     lead = f"Scores of {risks.risk.size} patients, higher speaking for an earlier event."
     if risks.cutoff is not None:
-        above = int((risks.risk > risks.cutoff).sum())
+        above = int(is_high_risk(risks.risk, risks.cutoff).sum())
         lead = (
             f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4g} and "
             "are called high risk."

@@ -22,6 +22,7 @@ from jecur.settings.cohort import (
 from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
+from jecur.settings.recipe import Recipe
 from jecur.settings.simulation import ArraySimulationSettings, SimulationSettings
 from jecur.settings.slide import (
     AnnotationSettings,
@@ -60,6 +61,7 @@ __all__ = [
     "PoolingName",
     "Preset",
     "QualitySettings",
+    "Recipe",
     "RoleValues",
     "ScoreSettings",
     "ScoringSettings",

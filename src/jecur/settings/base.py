@@ -22,6 +22,7 @@ __all__ = [
     "Fraction",
     "Positive",
     "Probability",
+    "Seed",
     "Stage",
     "make_settings",
     "rising",
@@ -32,6 +33,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Probability = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrZero = Annotated[int, Meta(ge=0)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,6 +1,10 @@
 """Settings of the nuclei channel."""
 
-from jecur.settings.base import Count, Stage
+from typing import Annotated
+
+from msgspec import Meta
+
+from jecur.settings.base import Stage
 
 __all__ = ["NucleiSettings"]
 
@@ -10,5 +14,5 @@ class NucleiSettings(Stage, frozen=True):
 
     model: str = "builtin"
     """"builtin", or the path of an ONNX file that keeps the same contract."""
-    batch_size: Count = 16
+    batch_size: Annotated[int, Meta(ge=1, le=4096)] = 16
     """Tiles a call."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Stage, rising
+from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Seed, Stage, rising
 
 __all__ = [
     "AnnotationSettings",
@@ -19,7 +19,7 @@ __all__ = [
 class TissueSettings(Stage, frozen=True):
     """Where tissue is, on an overview of the slide."""
 
-    overview_um_per_px: Positive = 8.0
+    overview_um_per_px: Annotated[float, Meta(ge=0.5, le=200)] = 8.0
     """Scale of the overview, micrometers per pixel."""
     min_area_mm2: Annotated[float, Meta(ge=0)] = 0.01
     """Specks smaller than this are glass."""
@@ -42,9 +42,9 @@ class TissueSettings(Stage, frozen=True):
 class TilingSettings(Stage, frozen=True):
     """Square fields over the tissue. The paper: 512 px at 0.25 um/px, resized to 224 px."""
 
-    side_um: Positive = 128.0
+    side_um: Annotated[float, Meta(ge=1, le=10_000)] = 128.0
     """Side of a tile, micrometers."""
-    output_px: Count = 224
+    output_px: Annotated[int, Meta(ge=32, le=2048)] = 224
     """Side of a tile given to the networks, pixels."""
     min_tissue_fraction: Fraction = 0.5
     """Tiles with less tissue are not made."""
@@ -52,9 +52,9 @@ class TilingSettings(Stage, frozen=True):
     """Overlap of neighbors, micrometers."""
     max_tiles: CountOrZero = 0
     """At most this many tiles a slide, drawn with ``seed``; 0 keeps all."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the draw."""
-    batch_size: Count = 32
+    batch_size: Annotated[int, Meta(ge=1, le=4096)] = 32
     """Tiles read at a time."""
 
     def contradictions(self) -> Iterator[str]:

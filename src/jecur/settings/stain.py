@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, Fraction, Positive, Stage, rising
+from jecur.settings.base import Fraction, Positive, Seed, Stage, rising
 
 __all__ = ["StainSettings"]
 
@@ -20,11 +20,11 @@ class StainSettings(Stage, frozen=True):
     draw the stains together where few pixels are pure (benchmarks/results/stain.md)."""
     separation_sparsity: Annotated[float, Meta(ge=0)] = 0.02
     """L1 penalty when concentrations are read with fitted stains. StainTools: 0.01."""
-    n_pixels: Count = 200_000
+    n_pixels: Annotated[int, Meta(ge=1, le=20_000_000)] = 200_000
     """Tissue pixels sampled over the slide to fit its stains."""
     percentile: Annotated[float, Meta(gt=50, le=100)] = 99.0
     """Concentration percentile that is matched to the reference."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the sample."""
     on_refusal: Literal["fail", "reference"] = "fail"
     """A slide whose stains cannot be fitted: fail it, or use the reference's stains and flag it."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jecur.settings.base import Count, CountOrZero, Positive, Probability, Stage, rising
+from jecur.settings.base import Count, CountOrZero, Positive, Probability, Seed, Stage, rising
 
 __all__ = ["PRESETS", "LossName", "PoolingName", "Preset", "ScoringSettings", "TrainingSettings"]
 
@@ -46,15 +46,15 @@ class TrainingSettings(Stage, frozen=True):
     pooling: PoolingName = "generalized-mean"
     """From tile scores to the patient's, see docs/training.md. "tile-labels": every tile learns the
     patient's label, and the patient is the mean of their probabilities."""
-    pooling_exponent: Positive = 3.0
+    pooling_exponent: Annotated[float, Meta(ge=0.01, le=100)] = 3.0
     """p of the paper's Eq. 2."""
     pooling_reduction: Literal["mean", "sum"] = "mean"
     """Eq. 2 as printed is a sum and grows with the bag; the mean does not."""
-    pooling_sharpness: Positive = 1.0
+    pooling_sharpness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 1.0
     """r of log-sum-exp: towards 0 the mean, towards infinity the maximum."""
-    pooling_steepness: Positive = 10.0
+    pooling_steepness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 10.0
     """a of noisy-and (Kraus 2016)."""
-    pooling_ends: Count = 25
+    pooling_ends: Annotated[int, Meta(ge=1, le=100_000)] = 25
     """Highest and lowest tile scores that top-bottom sees (Saillard 2020)."""
     pooling_hidden: Count = 64
     """Units of the hidden layer of top-bottom and of gated attention."""
@@ -104,7 +104,7 @@ class TrainingSettings(Stage, frozen=True):
     """Poor outcome: the event before this (1.6 years, exclusive)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network while it learns; scores are always float32."""
-    seed: int = 0
+    seed: Seed = 0
 
     def contradictions(self) -> Iterator[str]:
         """Yield what cannot be trained."""
@@ -139,7 +139,7 @@ training patients of virtual cohorts, see benchmarks/results/mil.md."""
 class ScoringSettings(Stage, frozen=True):
     """Score tiles and show what drove the risk."""
 
-    batch_size: Count = 32
+    batch_size: Annotated[int, Meta(ge=1, le=4096)] = 32
     """Tiles a call of the network."""
     n_top_tiles: Count = 24
     """Tiles shown of each end."""
