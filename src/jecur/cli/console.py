@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.text import Text
 
 import jecur
 from jecur.printable import printable, printable_line
+
+if TYPE_CHECKING:
+    from jecur.survival.study import StudyStatistics
 
 __all__ = [
     "BUG",
@@ -26,6 +29,7 @@ __all__ = [
     "cores",
     "errors",
     "leading",
+    "tell_cautions",
 ]
 
 OK, BUG, USER_ERROR, SOME_FAILED = 0, 1, 2, 3
@@ -108,6 +112,13 @@ class RichProgress:
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
+
+
+def tell_cautions(statistics: "StudyStatistics | None") -> None:
+    """Say what to be careful about; what concerns the headline stands beside it already."""
+    for caution in statistics.cautions if statistics else ():
+        if caution.place != "headline":
+            console.print(escape(caution.text), soft_wrap=True)
 
 
 def cores() -> int:

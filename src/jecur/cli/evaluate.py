@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, app, console, tell_cautions
 
 __all__ = ["evaluate"]
 
@@ -99,6 +99,7 @@ def evaluate(
         return OK
     console.print(f"[bold]{escape(found.verdict.headline)}[/]", soft_wrap=True)
     console.print(escape(found.verdict.detail), soft_wrap=True)
+    tell_cautions(found.statistics)
     console.print(
         f"{found.n_in_table} patients in the table: {found.n_in_table - len(found.excluded)} analyzed, "
         f"{len(found.excluded)} left out (exclusions.csv says why). {escape(found.groups.rule)}",

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, leading
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    RichProgress,
+    Workers,
+    app,
+    console,
+    cores,
+    leading,
+    tell_cautions,
+)
 
 if TYPE_CHECKING:
     from jecur.cohort.cohort import SlideEntry
@@ -229,6 +239,7 @@ def _tell_findings(findings: "StudyFindings", out: Path) -> None:
     verdict = give_verdict(findings.statistics, "", virtual=findings.virtual)
     console.print(f"[bold]{escape(verdict.headline)}[/]", soft_wrap=True)
     console.print(escape(verdict.detail), soft_wrap=True)
+    tell_cautions(findings.statistics)
     if findings.n_failed_slides:
         console.print(
             f"{findings.n_failed_slides} slides failed: see {escape(str(out / 'slides.csv'))}"

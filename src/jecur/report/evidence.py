@@ -68,6 +68,10 @@ def weigh_evidence(content: ReportContent) -> Evidence:
     return Evidence(verdict, key_numbers(statistics), tuple(s for s in sections if s is not None))
 
 
+def _cautions(statistics: StudyStatistics, place: str) -> tuple[str, ...]:
+    return tuple(c.text for c in statistics.cautions if c.place == place)
+
+
 def _view(name: str, draw: Callable[..., str], label: str, caption: str) -> FigureView:
     """Draw a figure for the page, and again for one column of a journal."""
     return FigureView(name, draw(), label, caption, draw(width=COLUMN_INCHES))
@@ -113,7 +117,8 @@ def _stratified_section(statistics: StudyStatistics) -> Section | None:
         "factors are cut in two."
     )
     table = stratified_table(statistics.stratified, statistics.level)
-    return Section("stratified", "Within clinical factors", lead, (), panels, (table,))
+    notes = _cautions(statistics, "stratified")
+    return Section("stratified", "Within clinical factors", lead, (), panels, (table,), notes)
 
 
 def _univariable_section(statistics: StudyStatistics) -> Section | None:
@@ -121,7 +126,8 @@ def _univariable_section(statistics: StudyStatistics) -> Section | None:
         return None
     table = univariable_table(statistics.univariable, statistics.level)
     lead = "Each factor alone: a ratio above 1 means earlier events."
-    return Section("univariable", "Factors one at a time", lead, tables=(table,))
+    notes = _cautions(statistics, "univariable")
+    return Section("univariable", "Factors one at a time", lead, tables=(table,), notes=notes)
 
 
 def _multivariable_section(statistics: StudyStatistics) -> Section:
@@ -146,6 +152,7 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     ]
     if model.reason:
         notes.insert(0, f"The model is not estimable: {model.reason}.")
+    notes += _cautions(statistics, "multivariable")
     if model.left_out:
         notes.append(f"Factors that did not enter: {'; '.join(model.left_out)}.")
     table = multivariable_table(model, statistics.level)

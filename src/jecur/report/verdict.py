@@ -43,7 +43,10 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
         f"{format_ratio(ratio.estimate)} ({percent} "
         f"{format_ratio(ratio.lower)}–{format_ratio(ratio.upper)})"
     )
-    detail = f"{_log_rank(statistics)}{_counts(statistics)}{_hazards_warning(statistics)}"
+    detail = (
+        f"{_log_rank(statistics)}{_counts(statistics)}{_hazards_warning(statistics)}"
+        f"{_few_events(statistics)}"
+    )
     if ratio.lower > 1:
         digits = 1 if ratio.lower >= 1.15 else 2
         times, low, high = (
@@ -129,6 +132,10 @@ def _hazards_warning(statistics: StudyStatistics) -> str:
         f" The ratio changes over time (proportional hazards {p_sentence(p)}): read it as an "
         "average."
     )
+
+
+def _few_events(statistics: StudyStatistics) -> str:
+    return "".join(f" {c.text}" for c in statistics.cautions if c.place == "headline")
 
 
 def interval_words(reported: Reported) -> str:

@@ -11,6 +11,7 @@ from jecur.arrays import Vector
 from jecur.errors import EndpointError, TableError
 from jecur.settings import StatisticsSettings
 from jecur.survival.bootstrap import bootstrap_interval
+from jecur.survival.cautions import find_cautions
 from jecur.survival.competing import check_competing
 from jecur.survival.concordance import Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
@@ -63,6 +64,8 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
     counts = int(everybody.size), int(patients.event.sum())
     ratio, test = compare_groups(everybody, patients, settings)
     univariable = univariable_table(patients, settings)
+    multivariable = multivariable_model(patients, univariable, settings)
+    stratified = tuple(stratified_factor(c, patients, settings) for c in patients.covariates)
     return StudyStatistics(
         n=counts[0],
         events=counts[1],
@@ -86,13 +89,14 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         concordance_groups=_concordance(patients.high_risk.astype(float), patients, "n", settings),
         concordance_bootstrap=_bootstrap(patients, counts, settings),
         univariable=univariable,
-        multivariable=multivariable_model(patients, univariable, settings),
-        stratified=tuple(stratified_factor(c, patients, settings) for c in patients.covariates),
+        multivariable=multivariable,
+        stratified=stratified,
         auc=auc_curves(patients, settings),
         concordances=marker_concordances(patients, settings),
         calibration=calibration_of_risk(patients, settings),
         decision=decision_of_risk(patients, settings),
         competing=competing_risks(patients, settings),
+        cautions=find_cautions(patients, univariable, multivariable, stratified),
         label=patients.label,
         meaning=patients.meaning,
     )

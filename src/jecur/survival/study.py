@@ -21,6 +21,7 @@ __all__ = [
     "AucCurve",
     "AucPoint",
     "Calibration",
+    "Caution",
     "CompetingRisks",
     "CovariateColumn",
     "Decision",
@@ -305,6 +306,17 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """What a reader must know before believing a number."""
+
+    code: str
+    """"few-events", "few-events-per-parameter" or "unit-too-small"."""
+    place: Literal["headline", "stratified", "univariable", "multivariable", "added_value"]
+    """What it is about."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudyStatistics:
     """Everything a report prints."""
 
@@ -342,6 +354,7 @@ class StudyStatistics:
     decision: Decision
     competing: CompetingRisks | None
     """None where nothing competes."""
+    cautions: tuple[Caution, ...] = ()
     label: str = "Classifier"
     meaning: RiskMeaning = "probability"
 
