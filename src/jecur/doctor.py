@@ -104,6 +104,8 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
     findings += [found for group in digests.values() for found in _same_file(group)]
     findings += _same_stem([entry for _, entry in entries])
     findings += _unmatched(cohort)
+    findings += [Finding("warning", d.code, d.column, d.message) for d in cohort.doubts]
+    findings += [Finding("warning", "table-note", cohort.source, note) for note in cohort.notes]
     findings += _few_events(cohort)
     findings.sort(key=lambda f: (f.severity, f.code, f.subject))
     return Checkup(

@@ -107,6 +107,7 @@ def write_findings(
             "intended_use": RESEARCH_USE_ONLY,
             "endpoint": {"kind": data.endpoint_name, "definition": data.endpoint_definition},
             "training": trained,
+            "remarks": list(cohort.remarks),
             "excluded": dict(Counter(f"{e.role}: {e.reason}" for e in excluded)),
             "validation": statistics.to_json_dict(),
         },
@@ -121,7 +122,10 @@ def write_findings(
         statistics=statistics,
         settings=study,
         methods=methods_paragraphs(study, n_features=_n_features(bundle)),
-        statements=statements(study, trained, len(cohort.unmatched_slides)),
+        statements=(
+            *statements(study, trained, len(cohort.unmatched_slides)),
+            *cohort.remarks,
+        ),
         facts=_facts(study, model, bundle),
         baseline=describe_patients(
             study.cohort.covariates, patients, data.high_risk, "Validation patients"

@@ -148,8 +148,8 @@ def prepare_study(
     run.log("study", name=study.name)
     write_text(run.root / "study.toml", write_study(study))
     cohort = read_cohort(study.cohort, folder)
-    run.log("table", source=cohort.source, notes=list(cohort.notes))
-    for note in cohort.notes:
+    run.log("table", source=cohort.source, notes=list(cohort.remarks))
+    for note in cohort.remarks:
         progress.say(note)
     for name in cohort.unmatched_slides:
         run.log("unmatched-slide", file=name)

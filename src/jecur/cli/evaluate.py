@@ -91,12 +91,15 @@ def evaluate(
             data={
                 "n_in_table": found.n_in_table,
                 "n_excluded": len(found.excluded),
+                "remarks": list(found.remarks),
                 "rule": found.groups.rule,
                 **found.statistics.to_json_dict(),
                 "report": str(found.report),
             }
         )
         return OK
+    for remark in found.remarks:
+        console.print(f"[yellow]warning[/] {escape(remark)}", soft_wrap=True)
     console.print(f"[bold]{escape(found.verdict.headline)}[/]", soft_wrap=True)
     console.print(escape(found.verdict.detail), soft_wrap=True)
     tell_cautions(found.statistics)

@@ -13,7 +13,9 @@ import msgspec
 import pandas as pd
 
 from jecur.cohort.annotation_files import find_annotations, named_annotations
+from jecur.cohort.doubts import Doubt
 from jecur.cohort.endpoint import read_follow_up
+from jecur.cohort.plausibility import judge_table
 from jecur.cohort.slide_names import slide_ids
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries
@@ -89,6 +91,13 @@ class Cohort:
     """How the table was read: file, encoding, separator, sheet."""
     notes: tuple[str, ...] = ()
     """What a reader of the table should know: it is not wrong, but it was not declared."""
+    doubts: tuple[Doubt, ...] = ()
+    """What is not plausible in the table, but can be true."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything that whoever reads a result should know about the table."""
+        return (*self.notes, *(f"Check {d.message}." for d in self.doubts))
 
     def of_role(self, role: Role) -> tuple[Patient, ...]:
         """Patients of one role, in the table's order."""
@@ -119,6 +128,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     arrays = read_core_entries(settings, folder, list(ids))
     slides = _with_cores(_slides(table, settings, folder), ids, arrays, settings, folder)
     factors = {c.column: _covariate(table, c) for c in settings.covariates}
+    doubts = judge_table(table, settings, follow_up.months, factors)
     sites = table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
     patients, excluded = [], []
     for i, row in enumerate(ids.index):
@@ -143,6 +153,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
         _notes(table, columns.patient),
+        doubts,
     )
 
 

@@ -4,7 +4,7 @@ The clock starts at surgery. It stops at the endpoint's event, else (time to rec
 else at the last contact. An order of dates that cannot be true is refused with its rows.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from jecur.cohort.table import Table, name_rows
 from jecur.errors import EndpointError
 from jecur.settings import DateSettings, EndpointSettings
 
-__all__ = ["follow_up_from_dates"]
+__all__ = ["dates_by_column", "follow_up_from_dates"]
 
 _ISO = "%Y-%m-%d"
 
@@ -69,6 +69,20 @@ def follow_up_from_dates(
     return close_follow_up(months, np.array(event), np.array(competing), reasons, settings)
 
 
+def dates_by_column(
+    table: Table, settings: EndpointSettings, dates: DateSettings, missing: tuple[str, ...]
+) -> dict[str, dict[int, date | None]]:
+    """Column -> row -> date, of every declared column of dates; None where there is none."""
+    never = {dates.recurrence: dates.never_values, dates.death: dates.never_values}
+    recurrence = "" if settings.kind == "overall survival" else dates.recurrence
+    named = (dates.surgery, recurrence, dates.death, dates.last_contact)
+    return {
+        column: _Dates(table, column, dates.format, missing, never.get(column, ())).value
+        for column in named
+        if column
+    }
+
+
 class _Dates:
     """One column: row -> date, or None where it did not happen or is unknown."""
 
@@ -93,15 +107,24 @@ class _Dates:
                 if cell not in never:
                     self.unknown.add(row)
                 continue
-            parsed = _parse(cell, _ISO if kinds.get(row) == "date" else form)
+            # a date cell may hold the time of day too: the day counts
+            parsed = _parse(cell[:10], _ISO) if kinds.get(row) == "date" else _parse(cell, form)
             if parsed is None:
                 bad.append(row)
             self.value[row] = parsed
         if bad:
             raise EndpointError(
                 f"{table.name}: expected dates as {form} in column '{column}', found "
-                f"{text[bad[0]]!r} in {name_rows(bad)}; correct them or declare their format"
+                f"{text[bad[0]]!r} in {name_rows(bad)}; {_date_remedy(text[bad[0]])}"
             )
+
+
+def _date_remedy(cell: str) -> str:
+    """Say what to do with a cell that is no date."""
+    if cell.isdigit() and len(cell) == 5:
+        day = date(1899, 12, 30) + timedelta(int(cell))
+        return f"a spreadsheet's number for {day}? format the column as dates and save it again"
+    return "correct them or declare their format"
 
 
 def _parse(cell: str, form: str) -> date | None:

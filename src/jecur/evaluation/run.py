@@ -61,6 +61,8 @@ class Evaluation:
     excluded: tuple[Exclusion, ...]
     n_in_table: int
     verdict: Verdict
+    remarks: tuple[str, ...] = ()
+    """What to know about the clinical table: what is doubtful in it, and how it was read."""
 
 
 def evaluate_scores(
@@ -103,6 +105,7 @@ def evaluate_scores(
             "intended_use": RESEARCH_USE_ONLY,
             "endpoint": {"kind": data.endpoint_name, "definition": data.endpoint_definition},
             "score": {**msgspec.to_builtins(score), "rule": groups.rule, "meaning": groups.meaning},
+            "remarks": list(cohort.remarks),
             "excluded": dict(Counter(f"{e.role}: {e.reason}" for e in everybody_out)),
             "validation": statistics.to_json_dict(),
             "tile_features": to_json_dict(features),
@@ -139,7 +142,9 @@ def evaluate_scores(
     facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
     run.write_manifest({**facts, "command": "evaluate"})
     verdict = give_verdict(statistics, "", virtual=study.virtual)
-    return Evaluation(statistics, features, report, groups, everybody_out, n_in_table, verdict)
+    return Evaluation(
+        statistics, features, report, groups, everybody_out, n_in_table, verdict, cohort.remarks
+    )
 
 
 def _read_cohort(
@@ -235,7 +240,7 @@ def _statements(
         groups.rule,
         turned,
         lost,
-        *cohort.notes,
+        *cohort.remarks,
     )
     return tuple(text for text in said if text)
 

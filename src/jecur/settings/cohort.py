@@ -200,6 +200,9 @@ class CohortSettings(Stage, frozen=True):
     covariates: tuple[Covariate, ...] = ()
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in the time, event and role columns."""
+    implausible: Literal["refuse", "warn"] = "refuse"
+    """Values that nobody can have (an age of 999, a last contact in the future, AFP of -1): refused,
+    or, where they are true after all, told and kept."""
 
     def contradictions(self) -> Iterator[str]:
         """Yield factors named twice."""
