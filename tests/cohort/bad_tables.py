@@ -93,6 +93,7 @@ class Case:
         column = self.column
         declared = self.layout[4] if self.layout[:4] == (".tsv", "utf-8-sig", "", "\t") else ""
         return CohortSettings(
+            implausible="warn",  # times are in any unit here, whatever the column is named
             table=f"clinical{self.layout[0]}",
             endpoint=EndpointSettings(
                 kind="recurrence-free survival",

@@ -7,12 +7,13 @@ an empty cell in its place would be a silent loss.
 
 import re
 import warnings
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from jecur.cohort.excel_safety import MOST_CELLS, MOST_ROW, check_workbook
 from jecur.errors import TableError
 
 __all__ = ["ExcelRows", "read_excel_rows"]
@@ -55,46 +56,82 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
     TableError
         If it is no Excel file, has no such sheet, or a formula has no stored value.
     """
-    values, formulas = _open(path, data_only=True), _open(path, data_only=False)
-    names = values.sheetnames
-    if sheet and sheet not in names:
+    measured = check_workbook(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
+            return _read(path, sheet, formulas=measured.formulas)
+    except (TableError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # openpyxl lets every kind through for a file that is none
         raise TableError(
-            f"{path.name}: expected a sheet {sheet!r}, found {', '.join(map(repr, names))}; "
+            f"{path.name}: expected an Excel table, found: {error or type(error).__name__}; save it "
+            "again as .xlsx or CSV"
+        ) from error
+
+
+def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:
+    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - only Excel needs it
+
+    book = openpyxl.load_workbook(path, data_only=True, read_only=True, keep_links=False)
+    names = [one.title for one in book.worksheets]
+    if not names or (sheet and sheet not in names):
+        listed = ", ".join(map(repr, names)) or "no sheet with cells"
+        raise TableError(
+            f"{path.name}: expected a sheet {sheet!r}, found {listed}; "
             "correct sheet under [cohort.format]"
         )
     picked = sheet or names[0]
     rows: list[tuple[int, list[str]]] = []
     kinds: dict[tuple[int, int], str] = {}
-    for number, (row, written) in enumerate(
-        zip(values[picked].iter_rows(), formulas[picked].iter_rows(), strict=True), 1
-    ):
+    for number, row in _cells(path, book[picked]):
         cells = []
-        for column, (cell, source) in enumerate(zip(row, written, strict=True)):
-            if source.data_type == "f" and cell.value is None:
-                raise TableError(
-                    f"{path.name}: expected a value in cell {source.coordinate} (row {number}), "
-                    "found a formula that was never calculated; open and save it in a spreadsheet"
-                )
-            text, kind = _text(cell.value, str(cell.number_format))
+        for column, cell in enumerate(row):
+            form = str(cell.number_format) if isinstance(cell.value, int | float) else ""
+            text, kind = _text(cell.value, form)
             cells.append(text)
             if kind:
                 kinds[number, column] = kind
-        rows.append((number, cells))
+        if any(cells):
+            rows.append((number, cells))
+    if formulas:
+        written = openpyxl.load_workbook(path, data_only=False, read_only=True, keep_links=False)
+        _refuse_uncalculated(path, written[picked], dict(rows))
+    width = max((len(cells) for _, cells in rows), default=0)
     others = f" of {len(names)}" if len(names) > 1 else ""
-    return ExcelRows(rows, kinds, f"{path.name}: Excel, sheet {picked!r}{others}")
+    return ExcelRows(
+        [(number, cells + [""] * (width - len(cells))) for number, cells in rows],
+        kinds,
+        f"{path.name}: Excel, sheet {picked!r}{others}",
+    )
 
 
-def _open(path: Path, *, data_only: bool) -> Any:  # noqa: ANN401 - openpyxl is untyped
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - only Excel needs it
+def _cells(path: Path, sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:  # noqa: ANN401 - untyped
+    """Row numbers and cells of a sheet, as far as a sheet can reach."""
+    sheet.reset_dimensions()  # what a file says of its size is not what it holds
+    n_cells = 0
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        n_cells += len(row)
+        if number > MOST_ROW or n_cells > MOST_CELLS:
+            raise TableError(
+                f"{path.name}: expected a table of at most {MOST_CELLS} cells in sheet "
+                f"{sheet.title!r}, found more (a cell far out?); delete the empty rows and columns, "
+                "or save the table as CSV",
+                code="large-table",
+            )
+        yield number, row
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
-            return openpyxl.load_workbook(path, data_only=data_only)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile, TypeError) as error:
-        raise TableError(
-            f"{path.name}: expected an Excel table, found: {error}; save it again as .xlsx or CSV"
-        ) from error
+
+def _refuse_uncalculated(path: Path, sheet: Any, values: dict[int, list[str]]) -> None:  # noqa: ANN401
+    """Refuse a formula without a stored value."""
+    for number, row in _cells(path, sheet):
+        known = values.get(number, [])
+        for column, cell in enumerate(row):
+            if cell.data_type == "f" and not (column < len(known) and known[column]):
+                raise TableError(
+                    f"{path.name}: expected a value in cell {cell.coordinate} (row {number}), "
+                    "found a formula that was never calculated; open and save it in a spreadsheet"
+                )
 
 
 def _text(value: object, number_format: str) -> tuple[str, str]:
