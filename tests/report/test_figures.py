@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from jecur.report.figures_accuracy import (
     AucSeries,
-    CalibrationPoints,
     auc_figure,
-    calibration_figure,
 )
 from jecur.report.figures_effects import ForestRow, forest_figure
 from jecur.report.figures_model import risk_figure, training_figure
+from jecur.report.figures_probability import CalibrationPoints, calibration_figure
 from jecur.report.figures_survival import km_figure, km_panel
 from jecur.report.style import (
     Canvas,

@@ -1,14 +1,16 @@
-"""Discrimination, accuracy over time and calibration as tables; none computed here."""
+"""Discrimination and time-dependent AUC as tables; none computed here."""
+
+from typing import Literal
 
 from jecur.report.statistics_tables import COUNTS, REASON, estimate_columns, percent, three
 from jecur.report.tables import Column, Table
-from jecur.survival.study import AucCurve, Calibration, StudyStatistics
+from jecur.survival.study import AucCurve, StudyStatistics
 
 __all__ = [
     "auc_by_horizon_table",
     "auc_difference_table",
     "auc_table",
-    "calibration_table",
+    "concordance_table",
     "discrimination_table",
 ]
 
@@ -117,18 +119,32 @@ def auc_difference_table(curves: tuple[AucCurve, ...], level: float) -> Table:
     return Table("auc_difference", f"The risk beside each factor, {months} months", columns, body)
 
 
-def calibration_table(calibration: Calibration, level: float) -> Table:
-    """Predicted and observed probability of the event in groups of rising risk."""
+def concordance_table(
+    statistics: StudyStatistics, weight: Literal["harrell", "uno"] = "harrell"
+) -> Table:
+    """Concordance of the risk and of every clinical factor, and how far the risk is ahead."""
+    ci = f"({percent(statistics)} CI)"
+    harrell = weight == "harrell"
     columns = (
-        Column("group", "Group", "count"),
+        Column("marker", "Marker", "text"),
         *COUNTS,
-        Column("n_at_risk", "Followed to the horizon", "count"),
-        Column("predicted", "Predicted", "percent"),
-        *estimate_columns("observed", f"Observed ({100 * level:g} % CI)", "percent"),
+        Column("n_missing", "Missing", "count"),
+        *estimate_columns(weight, f"{weight.capitalize()}’s C {ci}", "score"),
+        *estimate_columns("difference", f"Risk minus marker {ci}", "score"),
+        Column("p", "p", "p"),
+        REASON,
     )
-    body = tuple(
-        (i, g.n, g.events, g.n_at_risk, g.predicted, g.observed, g.lower, g.upper)
-        for i, g in enumerate(calibration.groups, 1)
+    body = []
+    for row in statistics.concordances:
+        value = row.harrell if harrell else row.uno
+        ahead = row.difference if harrell else row.difference_uno
+        # the risk is not ahead of itself: a dash, and no reason
+        reason = value.reason or (None if row.marker == "risk" else ahead.reason)
+        counts = value.n, value.events, row.n_missing
+        body.append((row.label, *counts, *three(value), *three(ahead), ahead.p, reason))
+    note = (
+        "Differences in the same patients, paired. A clinical factor is the linear predictor of its "
+        "own Cox model on these patients, which flatters it a little. Uno’s C is in concordance_uno.csv."
     )
-    name = f"Event by month {calibration.months:g}, groups of rising risk"
-    return Table("calibration", name, columns, body)
+    name = "concordance" if harrell else "concordance_uno"
+    return Table(name, "Concordance of the risk and of each factor", columns, tuple(body), note)

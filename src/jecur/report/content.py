@@ -41,6 +41,8 @@ class FlowStep:
     label: str
     n: int
     left: tuple[Reason, ...] = ()
+    outcomes: tuple[Reason, ...] = ()
+    """What became of those analyzed: events, competing events, free of both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePi
 from jecur.report.evidence import weigh_evidence
 from jecur.report.feature_table import feature_table
 from jecur.report.figures_model import risk_figure, training_figure
+from jecur.report.flow import flow_with_outcomes
 from jecur.report.methods import Paragraph, methods_paragraphs
 from jecur.report.tables import Column, Table, page_headings, page_reasons, page_rows, write_tables
 from jecur.report.views import Evidence, FigureView, Section
@@ -118,6 +119,7 @@ def make_report(content: ReportContent) -> Report:
     html = _template("report.html.j2").render(
         evidence=evidence,
         sections=sections,
+        flow=flow_with_outcomes(content.flow, statistics),
         heatmaps=[_heatmap(h) for h in content.heatmaps],
         tiles=_tiles(content.tiles),
         methods=_methods(content),

@@ -1,6 +1,5 @@
 """From the statistics to the sections that show them."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,16 +8,19 @@ from jecur.report.accuracy_tables import (
     auc_by_horizon_table,
     auc_difference_table,
     auc_table,
-    calibration_table,
+    concordance_table,
     discrimination_table,
 )
 from jecur.report.content import ReportContent
-from jecur.report.figures_accuracy import (
-    AucSeries,
-    CalibrationPoints,
-    auc_figure,
-    calibration_figure,
+from jecur.report.evidence_probability import (
+    calibration_section,
+    decision_section,
+    fine_gray_section,
+    incidence_section,
+    subgroup_incidence,
+    view,
 )
+from jecur.report.figures_accuracy import AucSeries, auc_figure
 from jecur.report.figures_effects import ForestRow, forest_figure
 from jecur.report.figures_survival import km_figure, km_panel
 from jecur.report.statistics_tables import (
@@ -28,10 +30,9 @@ from jecur.report.statistics_tables import (
     survival_table,
     univariable_table,
 )
-from jecur.report.style import COLUMN_INCHES
 from jecur.report.verdict import give_verdict, interval_words, key_numbers
 from jecur.report.views import Evidence, FigureView, Section
-from jecur.report.wording import event_words, format_number, p_sentence
+from jecur.report.wording import competing_words, event_words, p_sentence
 from jecur.survival.kaplan_meier import KaplanMeier
 from jecur.survival.study import (
     AucCurve,
@@ -56,25 +57,23 @@ def weigh_evidence(content: ReportContent) -> Evidence:
     )
     if statistics is None:
         return Evidence(verdict)
+    competing = statistics.competing
     sections = (
-        _survival_section(statistics),
+        incidence_section(statistics, competing) if competing else _survival_section(statistics),
         _stratified_section(statistics),
         _univariable_section(statistics),
         _multivariable_section(statistics),
+        fine_gray_section(statistics, competing) if competing else None,
         _auc_section(statistics),
         _discrimination_section(statistics),
-        _calibration_section(statistics),
+        calibration_section(statistics),
+        decision_section(statistics),
     )
     return Evidence(verdict, key_numbers(statistics), tuple(s for s in sections if s is not None))
 
 
 def _cautions(statistics: StudyStatistics, place: str) -> tuple[str, ...]:
     return tuple(c.text for c in statistics.cautions if c.place == place)
-
-
-def _view(name: str, draw: Callable[..., str], label: str, caption: str) -> FigureView:
-    """Draw a figure for the page, and again for one column of a journal."""
-    return FigureView(name, draw(), label, caption, draw(width=COLUMN_INCHES))
 
 
 def _survival_section(statistics: StudyStatistics) -> Section:
@@ -91,7 +90,7 @@ def _survival_section(statistics: StudyStatistics) -> Section:
             "ticks mark patients whose follow-up ended."
         )
         label = f"{outcome} by risk group. {fact}."
-        figures = (_view("kaplan_meier", draw, label, caption),)
+        figures = (view("kaplan_meier", draw, label, caption),)
     tables = (median_table(statistics), survival_table(statistics))
     notes = (
         f"Hazard ratio, high against low risk: {ratio}. Log-rank test: "
@@ -137,7 +136,7 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     if any(np.isfinite(row.ratio) for row in rows):
         draw = partial(forest_figure, rows, level=statistics.level)
         label = "Hazard ratios of the multivariable model; numbers in the table below."
-        figures = (_view("multivariable", draw, label, "On a logarithmic axis."),)
+        figures = (view("multivariable", draw, label, "On a logarithmic axis."),)
     first = model.rows[0].hazard_ratio if model.rows else None
     lead = (
         f"With the clinical factors held equal, the classifier’s hazard ratio is "
@@ -171,9 +170,10 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
         label = "AUC of the risk and of clinical factors over time; numbers in the table below."
         caption = (
             "The chance that a patient with the event by then had the higher marker than one "
-            "still free of it; 0.5 (dashed) is a coin. Late horizons rest on few controls."
+            f"still free of it{_or_competing(statistics)}; 0.5 (dashed) is a coin. Late "
+            "horizons rest on few controls."
         )
-        figures = (_view("auc", draw, label, caption),)
+        figures = (view("auc", draw, label, caption),)
     tables = [auc_by_horizon_table(curves, statistics.level)]
     if len(curves) > 1:
         tables.append(auc_difference_table(curves, statistics.level))
@@ -183,50 +183,17 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
 
 def _discrimination_section(statistics: StudyStatistics) -> Section:
     lead = f"How often the risk puts two patients in the order in which {_events(statistics)} came."
-    table = discrimination_table(statistics)
-    return Section("discrimination", "Discrimination", lead, tables=(table,))
-
-
-def _calibration_section(statistics: StudyStatistics) -> Section:
-    found = statistics.calibration
-    if found.reason or not found.groups:
-        lead = f"Not estimable: {found.reason or 'no groups'}."
-        return Section("calibration", "Calibration", lead)
-    columns = ("predicted", "observed", "lower", "upper", "n")
-    points = CalibrationPoints(
-        *(np.array([getattr(g, name) for g in found.groups], dtype=np.float64) for name in columns)
-    )
-    svg = calibration_figure(points, month=found.months, level=statistics.level)
-    lead = (
-        f"Read as the probability of the event by month {found.months:g}, does the risk agree "
-        "with what happened? On the dashed line it does."
-    )
-    slope = found.slope
-    notes = [
-        "Slope (log hazard per unit of logit risk): "
-        + (
-            f"{format_number(slope.estimate)} ({format_number(slope.lower or NAN)} to "
-            f"{format_number(slope.upper or NAN)})."
-            if slope.estimate is not None
-            else f"not estimable: {slope.reason}."
-        )
-    ]
-    if found.brier is not None:
-        notes.append(
-            f"Brier score {found.brier.estimate:.3f} ({found.brier.lower:.3f}–"
-            f"{found.brier.upper:.3f}); the same average given to everybody: "
-            f"{found.brier.null:.3f}."
-        )
-    label = "Observed against predicted probability; numbers in the table below."
-    figure = FigureView("calibration", svg, label)
-    table = calibration_table(found, statistics.level)
-    return Section("calibration", "Calibration", lead, (figure,), (), (table,), tuple(notes))
+    tables = (discrimination_table(statistics), concordance_table(statistics))
+    files = (concordance_table(statistics, "uno"),)
+    return Section("discrimination", "Discrimination", lead, tables=tables, files=files)
 
 
 def _panel(factor: StratifiedFactor, level: Subgroup, name: str, last: float | None) -> FigureView:
     ratio = interval_words(level.hazard_ratio)
     who = f"{level.level.replace('<=', '≤')}: {level.n} patients, {level.events} events"
     facts = (who, f"HR {_short(ratio)}, log-rank {_short(_p(level.logrank))}")
+    if level.high.incidence is not None or level.low.incidence is not None:
+        return subgroup_incidence(factor.label, level, facts, name, last)
     curves = _curves((level.high, level.low))
     svg = km_panel(curves, title=factor.label, facts=facts, last_month=last)
     return FigureView(name, svg, f"{factor.label}, {who}. HR {ratio}.")
@@ -262,6 +229,13 @@ def _p(test: ReportedTest) -> str:
 def _short(words: str) -> str:
     """Shorten: reasons stand below the tables; a figure has room for the fact alone."""
     return "not estimable" if words.startswith("not estimable") else words
+
+
+def _or_competing(statistics: StudyStatistics) -> str:
+    """Who else is a control where another event competes."""
+    if statistics.competing is None:
+        return ""
+    return f" or ended by {competing_words(statistics.endpoint_name)} (competing risks)"
 
 
 def _events(statistics: StudyStatistics) -> str:

@@ -1,4 +1,4 @@
-"""How well risk ranks patients and how well it agrees with what happened."""
+"""How well risk ranks patients, over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from jecur.report.style import (
     DASHES,
     GRAY,
     HIGH,
-    LOW,
     PAGE_INCHES,
     SERIES,
     Canvas,
@@ -20,7 +19,7 @@ from jecur.report.style import (
     legend_height,
 )
 
-__all__ = ["AucSeries", "CalibrationPoints", "auc_figure", "calibration_figure"]
+__all__ = ["AucSeries", "auc_figure"]
 
 MARKERS = "osD^vPX"
 
@@ -37,20 +36,6 @@ class AucSeries:
     cases: Vector
     controls: Vector
     n_at_risk: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationPoints:
-    """Groups of rising predicted probability of the event. All vectors are (g,)."""
-
-    predicted: Vector
-    """Mean predicted probability of the event by the horizon, in [0, 1]."""
-    observed: Vector
-    """1 - Kaplan-Meier at the horizon."""
-    lower: Vector
-    upper: Vector
-    n: Vector
-    """Patients."""
 
 
 def auc_figure(
@@ -96,44 +81,6 @@ def auc_figure(
         for month, n in zip(first.months, values, strict=True):
             x = left + (width - left - right) * (month - start) / span
             canvas.text(x, y, f"{n:g}" if np.isfinite(n) else "–", align="center")
-    return canvas.svg()
-
-
-def calibration_figure(points: CalibrationPoints, *, month: float, level: float = 0.95) -> str:
-    """Draw observed against predicted probability of the event by ``month``.
-
-    Returns
-    -------
-    str
-        SVG.
-    """
-    side, left, head = 3.3, 0.95, 0.15
-    canvas = Canvas(left + side + 0.3, head + side + 0.6)
-    ax = canvas.axes(left, head, side, side)
-    ax.grid(color="#e4e7eb", linewidth=0.7)
-    ax.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=DASHES[1])
-    gaps = np.clip(
-        np.vstack([points.observed - points.lower, points.upper - points.observed]), 0, None
-    )
-    ax.errorbar(
-        points.predicted,
-        points.observed,
-        yerr=np.nan_to_num(gaps),
-        fmt="o-",
-        color=LOW,
-        markersize=6,
-        linewidth=1.4,
-        elinewidth=1.2,
-        capsize=3,
-    )
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
-    levels = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    names = [f"{100 * v:g} %" for v in levels]
-    ax.set_xticks(levels, names)
-    ax.set_yticks(levels, names)
-    ax.set_xlabel(f"Predicted event by month {month:g}")
-    ax.set_ylabel(f"Observed ({100 * level:g} % interval)")
     return canvas.svg()
 
 

@@ -253,7 +253,27 @@ def _statistics(statistics: StatisticsSettings) -> str:
         "hazards were tested by scaled Schoenfeld residuals. Time-dependent AUC at "
         f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
         "Concordance is Harrell's and Uno's with intervals by the infinitesimal jackknife; two markers "
-        "are compared in the same patients. Where a competing event is declared, cumulative incidence "
-        "(Aalen and Johansen), Gray's test and Fine and Gray's model are added; the other models "
-        f"take such patients as censored. The {statistics.alpha:g} level was used throughout."
+        "are compared in the same patients. "
+        f"{_PREDICTION} {_COMPETING.format(interval=statistics.interval)} "
+        f"The {statistics.alpha:g} level was used throughout."
     )
+
+
+_PREDICTION = (
+    "Where the risk is a probability of the event by the landmark, calibration is shown in groups, by a "
+    "smooth curve (pseudo-values, complementary log-log, restricted cubic spline of three knots), by "
+    "the slope (coefficient of log(-log(1 - p)) in a Cox model, 1 for a perfect model), the intercept at "
+    "slope 1 (pseudo-values) and the observed/expected ratio at the landmark (log interval). Brier "
+    "scores are weighted for censoring; the integrated one is that of a Cox model of the risk, fitted to "
+    "these patients, from 0 to the landmark. The decision curve takes the probability of the event among "
+    "those above each threshold from follow-up."
+)
+_COMPETING = (
+    "Where a competing event is declared, every probability accounts for it: cumulative incidence by "
+    "Aalen and Johansen with intervals on the {interval} scale of the incidence (infinitesimal "
+    "jackknife, as R's survfit), compared by Gray's test; patients who had the competing event are "
+    "controls of the AUC and without the event in the Brier score, as in R's "
+    "riskRegression::Score(cause = 1); calibration and decision curve use the cumulative incidence; "
+    "Fine and Gray's model stands beside Cox's. Hazard ratios, log-rank tests and concordance are "
+    "cause-specific: they count such patients as censored."
+)

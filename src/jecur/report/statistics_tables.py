@@ -1,6 +1,7 @@
 """The statistics of a study as tables; each number as it was computed, none computed here."""
 
 from jecur.report.tables import Column, Kind, Table, Value
+from jecur.report.wording import competing_words, event_words
 from jecur.survival.study import (
     GroupStatistics,
     HorizonSurvival,
@@ -13,8 +14,10 @@ from jecur.survival.study import (
 
 __all__ = [
     "COUNTS",
+    "FACTOR",
     "REASON",
     "estimate_columns",
+    "group_name",
     "median_table",
     "multivariable_table",
     "percent",
@@ -31,17 +34,28 @@ FACTOR = (Column("factor", "Factor", "text", once=True), Column("contrast", "Con
 
 def median_table(statistics: StudyStatistics) -> Table:
     """Patients, events and median survival: everybody, high risk and low risk."""
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("group", "Group", "text"),
         *COUNTS,
         *estimate_columns("median_months", f"Median, months ({percent(statistics)} CI)", "months"),
         REASON,
     )
-    rows = tuple(
-        (_group_name(g), g.n, g.events, *three(g.median), g.median.reason)
-        for g in (statistics.overall, *statistics.groups)
+    groups = (statistics.overall, *statistics.groups)
+    if statistics.competing is None:
+        rows = tuple(
+            (group_name(g), g.n, g.events, *three(g.median), g.median.reason) for g in groups
+        )
+        return Table("median", f"Median, {statistics.endpoint_name}", columns, rows)
+    other = competing_words(statistics.endpoint_name)
+    beside = Column("n_competing", other.capitalize(), "count")
+    columns = (*columns[:3], beside, *columns[3:])
+    competing = tuple(
+        (group_name(g), g.n, g.events, g.n_competing, *three(g.median), g.median.reason)
+        for g in groups
     )
-    return Table("median", f"Median, {statistics.endpoint_name}", columns, rows)
+    event = event_words(statistics.endpoint_name)[0]
+    caption = f"Median time free of {event} and {other}"
+    return Table("median", caption, columns, competing)
 
 
 def survival_table(statistics: StudyStatistics) -> Table:
@@ -53,7 +67,7 @@ def survival_table(statistics: StudyStatistics) -> Table:
             column
             for g in groups
             for column in (
-                *estimate_columns(f"survival_{g.name}", _group_name(g), "percent"),
+                *estimate_columns(f"survival_{g.name}", group_name(g), "percent"),
                 Column(f"n_at_risk_{g.name}", "at risk", "count"),
             )
         ),
@@ -172,7 +186,8 @@ def _followed(point: HorizonSurvival) -> tuple[float | None, float | None, float
     return point.survival, point.lower, point.upper
 
 
-def _group_name(group: GroupStatistics) -> str:
+def group_name(group: GroupStatistics) -> str:
+    """Heading of a group."""
     return {"all": "All", "high": "High risk", "low": "Low risk"}.get(group.name, group.name)
 
 

@@ -243,7 +243,8 @@ def _ends(kind: Kind, limits: Sequence[Value]) -> str:
     low, high = (gap if _unknown(v) else _show(kind, v) for v in limits)
     if kind == "percent":
         low, high = low.rstrip("%\u00a0"), high.rstrip("%\u00a0")
-    return f"({low}–{high})"
+    between = " to " if "−" in low + high else "–"
+    return f"({low}{between}{high})"
 
 
 def _unknown(value: Value) -> bool:

@@ -2,6 +2,7 @@
 
 from jecur.report.views import KeyNumber, Verdict
 from jecur.report.wording import (
+    competing_words,
     event_words,
     format_interval,
     format_number,
@@ -44,7 +45,8 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
         f"{format_ratio(ratio.lower)}–{format_ratio(ratio.upper)})"
     )
     detail = (
-        f"{_log_rank(statistics)}{_counts(statistics)}{_hazards_warning(statistics)}"
+        f"{_log_rank(statistics)}{_counts(statistics)}{_competing(statistics)}"
+        f"{_hazards_warning(statistics)}"
         f"{_few_events(statistics)}"
     )
     if ratio.lower > 1:
@@ -73,8 +75,12 @@ def key_numbers(statistics: StudyStatistics | None) -> tuple[KeyNumber, ...]:
         return ()
     event = event_words(statistics.endpoint_name)[0]
     auc = next((c.landmark for c in statistics.auc), None)
+    counts = f"{statistics.events} with {event}"
+    if statistics.competing is not None:
+        other = competing_words(statistics.endpoint_name)
+        counts += f", {statistics.competing.n_competing} with {other}"
     numbers = [
-        KeyNumber("Patients", str(statistics.n), f"{statistics.events} with {event}"),
+        KeyNumber("Patients", str(statistics.n), counts),
         _number("Hazard ratio", statistics.hazard_ratio, "high against low risk"),
         _number("Harrell’s C", statistics.concordance, "of the continuous risk"),
         _number("Median follow-up", statistics.median_follow_up, "months, reverse Kaplan–Meier"),
@@ -122,6 +128,39 @@ def _counts(statistics: StudyStatistics) -> str:
         if group.n
     ]
     return f"{event.capitalize()} was seen in {' and '.join(parts)}." if parts else ""
+
+
+def _competing(statistics: StudyStatistics) -> str:
+    """Competing deaths, and the probabilities that take them into account."""
+    if statistics.competing is None:
+        return ""
+    event, other = (
+        event_words(statistics.endpoint_name)[0],
+        competing_words(statistics.endpoint_name),
+    )
+    k = _landmark(statistics)
+    shown = [
+        f"{format_percent(found.incidence)} at {group.name} risk"
+        for group in statistics.groups
+        for found in group.incidence_at[k : k + 1]
+        if found.incidence is not None
+    ]
+    by = (
+        f" Cumulative incidence of {event} by month {statistics.horizons_months[k]:g}: "
+        f"{' and '.join(shown)}."
+        if shown
+        else ""
+    )
+    return (
+        f" {other.capitalize()}, a competing event, ended the follow-up of "
+        f"{statistics.competing.n_competing} patients; the hazard ratio is cause-specific.{by}"
+    )
+
+
+def _landmark(statistics: StudyStatistics) -> int:
+    """Index of the horizon nearest to the landmark."""
+    gaps = [abs(h - statistics.landmark_months) for h in statistics.horizons_months]
+    return gaps.index(min(gaps))
 
 
 def _hazards_warning(statistics: StudyStatistics) -> str:

@@ -6,6 +6,7 @@ A number that is not there is never printed as a number: NaN becomes words.
 import math
 
 __all__ = [
+    "competing_words",
     "event_words",
     "format_interval",
     "format_number",
@@ -80,3 +81,18 @@ def event_words(endpoint: str) -> tuple[str, str]:
         "disease-specific survival": ("death of the disease", "died of the disease"),
     }
     return known.get(endpoint.strip().lower(), ("event", "had the event"))
+
+
+def competing_words(endpoint: str) -> str:
+    """Return what competes with an endpoint: "death without recurrence".
+
+    Parameters
+    ----------
+    endpoint
+        One of the endpoint kinds of the settings; with anything else it is a competing event.
+    """
+    known = {
+        "time to recurrence": "death without recurrence",
+        "disease-specific survival": "death of another cause",
+    }
+    return known.get(endpoint.strip().lower(), "competing event")

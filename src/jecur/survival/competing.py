@@ -75,6 +75,11 @@ class CumulativeIncidence:
         low, middle, high = (self._at(v, times) for v in (values[1], values[0], values[2]))
         return middle, low, high
 
+    def known_at(self, months: float) -> bool:
+        """Whether somebody was followed to ``months``, or nobody was left free of both events."""
+        left = 1.0 - float(self.incidence[-1] + self.incidence_competing[-1])
+        return bool(self.time[-1] >= months or left < 1e-12)
+
     def n_at_risk(self, times: ArrayLike) -> Vector:
         """Patients with follow-up of at least ``times``, (m,)."""
         row = np.searchsorted(self.time, np.asarray(times, dtype=np.float64), side="left")

@@ -19,13 +19,13 @@ from jecur.survival.design import attempt, nothing, report_ratio, report_test
 from jecur.survival.follow_up import tied_times
 from jecur.survival.forestalled import competing_risks
 from jecur.survival.kaplan_meier import median_follow_up
-from jecur.survival.markers import (
-    auc_curves,
+from jecur.survival.markers import auc_curves, marker_concordances
+from jecur.survival.models import multivariable_model, univariable_table
+from jecur.survival.prediction import (
     calibration_of_risk,
     decision_of_risk,
-    marker_concordances,
+    integrated_brier_of_risk,
 )
-from jecur.survival.models import multivariable_model, univariable_table
 from jecur.survival.proportional_hazards import proportional_hazards_test
 from jecur.survival.study import EvaluationInput, Reported, ReportedTest, StudyStatistics
 from jecur.survival.subgroups import (
@@ -94,6 +94,7 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         auc=auc_curves(patients, settings),
         concordances=marker_concordances(patients, settings),
         calibration=calibration_of_risk(patients, settings),
+        integrated_brier=integrated_brier_of_risk(patients, settings),
         decision=decision_of_risk(patients, settings),
         competing=competing_risks(patients, settings),
         cautions=find_cautions(patients, univariable, multivariable, stratified),
@@ -129,9 +130,11 @@ def _check(patients: EvaluationInput) -> None:
 def _follow_up(
     patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
 ) -> Reported:
+    # whoever died first was not lost: only what ended follow-up by censoring counts
+    ended = patients.event if patients.competing is None else patients.event | patients.competing
     median, reason = attempt(
         lambda: median_follow_up(
-            patients.months, patients.event, interval=settings.interval, level=settings.level
+            patients.months, ended, interval=settings.interval, level=settings.level
         )
     )
     if median is None:

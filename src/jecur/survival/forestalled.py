@@ -45,7 +45,11 @@ def _curve(
 ) -> CumulativeIncidence | None:
     value, _ = attempt(
         lambda: cumulative_incidence(
-            patients.months[rows], patients.event[rows], other[rows], level=settings.level
+            patients.months[rows],
+            patients.event[rows],
+            other[rows],
+            interval=settings.interval,
+            level=settings.level,
         )
     )
     return value

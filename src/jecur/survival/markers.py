@@ -1,4 +1,4 @@
-"""How well the risk and each clinical factor tell recurrence, at horizons, and calibration."""
+"""How well the risk and each clinical factor tell recurrence: concordance, and AUC at horizons."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,7 @@ import numpy as np
 from jecur.arrays import BoolVector, Vector
 from jecur.settings import StatisticsSettings
 from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
-from jecur.survival.brier import brier_score
-from jecur.survival.calibration import calibration_groups
 from jecur.survival.concordance import PairWeight, compare_concordance, concordance
-from jecur.survival.cox import HazardRatio, fit_cox
-from jecur.survival.decision import decision_curve
 from jecur.survival.design import attempt, make_term, nothing
 from jecur.survival.models import fit_terms
 from jecur.survival.study import (
@@ -19,9 +15,7 @@ from jecur.survival.study import (
     SCORE,
     AucCurve,
     AucPoint,
-    Calibration,
     CovariateColumn,
-    Decision,
     EvaluationInput,
     MarkerConcordance,
     Reported,
@@ -29,16 +23,9 @@ from jecur.survival.study import (
 
 __all__ = [
     "auc_curves",
-    "calibration_of_risk",
-    "decision_of_risk",
     "marker_concordances",
     "marker_labels",
 ]
-
-NO_PROBABILITY = (
-    "the score is not declared a probability of the event, so there is nothing to compare with "
-    "what happened"
-)
 
 
 def auc_curves(patients: EvaluationInput, settings: StatisticsSettings) -> tuple[AucCurve, ...]:
@@ -151,6 +138,7 @@ def _auc_curve(
     settings: StatisticsSettings,
 ) -> AucCurve:
     months, event = patients.months[rows], patients.event[rows]
+    other = None if patients.competing is None else patients.competing[rows]
     horizons = [*settings.horizons_months, settings.landmark_months]
     value, reason = attempt(
         lambda: time_dependent_auc(
@@ -158,6 +146,7 @@ def _auc_curve(
             months,
             event,
             horizons,
+            competing=other,
             recipe=settings.auc_recipe,
             level=settings.level,
         )
@@ -175,6 +164,7 @@ def _auc_curve(
                 months,
                 event,
                 settings.landmark_months,
+                competing=other,
                 recipe=settings.auc_recipe,
                 level=settings.level,
             )
@@ -233,74 +223,3 @@ def _no_auc(
     points = tuple(AucPoint(t, None, None, None, 0, 0, 0, reason) for t in horizons)
     difference = nothing(counts, settings.level, "paired difference", reason)
     return AucCurve(*name, points[:-1], points[-1], difference, *counts, 0, "AUC")
-
-
-def calibration_of_risk(patients: EvaluationInput, settings: StatisticsSettings) -> Calibration:
-    """Read the risk as the probability of the event by the landmark, which it need not be."""
-    counts = patients.months.size, int(patients.event.sum())
-    response = patients.months, patients.event
-    horizon = settings.landmark_months
-    if patients.meaning != "probability":
-        slope = nothing(counts, settings.level, "Cox on logit(risk)", NO_PROBABILITY)
-        return Calibration(horizon, (), None, slope, NO_PROBABILITY)
-    groups, reason = attempt(
-        lambda: calibration_groups(
-            patients.risk,
-            *response,
-            horizon,
-            n_groups=settings.n_calibration_groups,
-            interval=settings.interval,
-            level=settings.level,
-        )
-    )
-    brier, brier_reason = attempt(
-        lambda: brier_score(patients.risk, *response, horizon, level=settings.level)
-    )
-    return Calibration(
-        horizon, groups or (), brier, _slope(patients, counts, settings), reason or brier_reason
-    )
-
-
-def _slope(
-    patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
-) -> Reported:
-    logit = np.log(patients.risk / (1 - patients.risk))
-
-    def fit() -> HazardRatio:
-        names = ("logit(risk)",)
-        model = fit_cox(
-            logit[:, None], patients.months, patients.event, names=names, ties=settings.ties
-        )
-        return model.hazard_ratios(level=settings.level)[0]
-
-    ratio, reason = attempt(fit)
-    if ratio is None:
-        return nothing(counts, settings.level, "Cox on logit(risk)", reason)
-    return Reported(
-        ratio.coefficient,
-        float(np.log(ratio.lower)),
-        float(np.log(ratio.upper)),
-        ratio.p,
-        ratio.z,
-        *counts,
-        settings.level,
-        f"coefficient of logit(risk); {ratio.method}",
-    )
-
-
-def decision_of_risk(patients: EvaluationInput, settings: StatisticsSettings) -> Decision:
-    """Net benefit of acting on the risk, read as the probability of the event by the landmark."""
-    horizon = settings.landmark_months
-    if patients.meaning != "probability":
-        return Decision(horizon, None, NO_PROBABILITY)
-    curve, reason = attempt(
-        lambda: decision_curve(
-            patients.risk,
-            patients.months,
-            patients.event,
-            horizon,
-            thresholds=np.arange(1, 100) / 100,
-            level=settings.level,
-        )
-    )
-    return Decision(horizon, curve, reason)

@@ -11,15 +11,15 @@ import numpy as np
 
 from jecur.arrays import BoolVector, Vector
 from jecur.settings import FactorScale
-from jecur.survival.brier import BrierScore
-from jecur.survival.calibration import CalibrationGroup
 from jecur.survival.competing import CumulativeIncidence
-from jecur.survival.decision import DecisionCurve
 from jecur.survival.kaplan_meier import KaplanMeier
+from jecur.survival.probabilities import BrierOverTime, Calibration, Decision, HorizonIncidence
+from jecur.survival.reported import Reported, ReportedTest
 
 __all__ = [
     "AucCurve",
     "AucPoint",
+    "BrierOverTime",
     "Calibration",
     "Caution",
     "CompetingRisks",
@@ -27,6 +27,7 @@ __all__ = [
     "Decision",
     "EvaluationInput",
     "GroupStatistics",
+    "HorizonIncidence",
     "HorizonSurvival",
     "MarkerConcordance",
     "ModelRow",
@@ -96,41 +97,12 @@ class EvaluationInput:
     """The classifier as printed."""
     competing: BoolVector | None = None
     """(n,) follow-up ended by an event after which the endpoint cannot happen: death before
-    recurrence. Everywhere else such a patient counts as censored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A number with its interval, or the reason why there is none."""
-
-    estimate: float | None
-    lower: float | None
-    upper: float | None
-    p: float | None
-    z: float | None
-    n: int
-    events: int
-    level: float
-    method: str
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedTest:
-    """A chi-squared test, or the reason why there is none."""
-
-    chi2: float | None
-    df: int | None
-    p: float | None
-    n: int
-    events: int
-    method: str
-    reason: str | None = None
+    recurrence. Hazard ratios and concordance count such a patient as censored, probabilities do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class HorizonSurvival:
-    """Survival of a group at one horizon."""
+    """Event-free survival of a group at one horizon."""
 
     months: float
     survival: float | None
@@ -141,7 +113,7 @@ class HorizonSurvival:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatistics:
-    """One group's survival."""
+    """One group's event-free survival; where another event competes, free of both events."""
 
     name: str
     """"all", "high" or "low"."""
@@ -152,6 +124,10 @@ class GroupStatistics:
     survival: tuple[HorizonSurvival, ...]
     curve: KaplanMeier | None
     reason: str | None = None
+    n_competing: int = 0
+    incidence: CumulativeIncidence | None = None
+    """None where nothing competes."""
+    incidence_at: tuple[HorizonIncidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,15 +248,6 @@ class MarkerConcordance:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Net benefit of treating those whose predicted probability is above a threshold."""
-
-    months: float
-    curve: DecisionCurve | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CompetingRisks:
     """The endpoint where another event can forestall it."""
 
@@ -291,18 +258,6 @@ class CompetingRisks:
     """Gray's test that both groups have one cumulative incidence."""
     subdistribution: tuple[UnivariableRow, ...]
     """Fine-Gray ratios, high against low risk and each covariate alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Risk read as the probability of the event by the landmark."""
-
-    months: float
-    groups: tuple[CalibrationGroup, ...]
-    brier: BrierScore | None
-    slope: Reported
-    """Cox coefficient of logit(risk); the log hazard ratio per unit, not exponentiated."""
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +306,7 @@ class StudyStatistics:
     concordances: tuple[MarkerConcordance, ...]
     """The group and every covariate beside the continuous risk."""
     calibration: Calibration
+    integrated_brier: BrierOverTime
     decision: Decision
     competing: CompetingRisks | None
     """None where nothing competes."""

@@ -5,6 +5,7 @@ import numpy as np
 from jecur.arrays import BoolVector, IntVector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
+from jecur.survival.competing import CumulativeIncidence, cumulative_incidence
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox, likelihood_ratio_test
 from jecur.survival.design import (
     attempt,
@@ -20,6 +21,7 @@ from jecur.survival.study import (
     CovariateColumn,
     EvaluationInput,
     GroupStatistics,
+    HorizonIncidence,
     HorizonSurvival,
     Reported,
     ReportedTest,
@@ -35,24 +37,52 @@ def describe_group(
 ) -> GroupStatistics:
     """Survival of the patients ``rows`` picks; an empty group says so."""
     counts = int(rows.sum()), int(patients.event[rows].sum())
+    ended = patients.event if patients.competing is None else patients.event | patients.competing
     curve, reason = attempt(
         lambda: kaplan_meier(
-            patients.months[rows],
-            patients.event[rows],
-            interval=settings.interval,
-            level=settings.level,
+            patients.months[rows], ended[rows], interval=settings.interval, level=settings.level
         )
     )
     if curve is None:
         median = Reported(None, None, None, None, None, *counts, settings.level, "", reason)
         return GroupStatistics(name, *counts, median, (), None, reason)
+    incidence = _incidence(rows, patients, settings)
     return GroupStatistics(
         name,
         *counts,
         report_quantile(curve.median(), "the curve stays above one half"),
         tuple(_at(curve, t) for t in settings.horizons_months),
         curve,
+        n_competing=incidence.n_competing if incidence else 0,
+        incidence=incidence,
+        incidence_at=tuple(_incidence_at(incidence, t) for t in settings.horizons_months)
+        if incidence
+        else (),
     )
+
+
+def _incidence(
+    rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> CumulativeIncidence | None:
+    if patients.competing is None:
+        return None
+    return cumulative_incidence(
+        patients.months[rows],
+        patients.event[rows],
+        patients.competing[rows],
+        interval=settings.interval,
+        level=settings.level,
+    )
+
+
+def _incidence_at(curve: CumulativeIncidence, months: float) -> HorizonIncidence:
+    at_risk = int(curve.n_at_risk([months])[0])
+    if not curve.known_at(months):
+        return HorizonIncidence(months, None, None, None, None, None, None, at_risk)
+    wanted = (curve.at(months), *curve.interval_at(months))
+    own, low, high = (_or_none(float(v[0])) for v in wanted)
+    other, other_low, other_high = (_or_none(float(v[0])) for v in curve.competing_at(months))
+    return HorizonIncidence(months, own, low, high, other, other_low, other_high, at_risk)
 
 
 def report_quantile(quantile: Quantile, if_none: str) -> Reported:
