@@ -89,7 +89,7 @@ def test_a_tile_that_claims_a_vast_size_takes_no_memory(slide, tmp_path):
         ours._source.read(0, 0, 0, 10, 10)
 
 
-def test_other_colors_than_openslides_leave_the_level_to_openslide(image, tmp_path):
+def test_streams_that_contradict_the_tag_are_refused_and_not_called_damage(image, tmp_path):
     path = tmp_path / "wrong-tag.svs"
     height, width = image.shape[:2]
     text = APERIO.format(w=width, h=height, codec="JPEG")
@@ -101,8 +101,37 @@ def test_other_colors_than_openslides_leave_the_level_to_openslide(image, tmp_pa
     content = bytearray(path.read_bytes())
     content[place] = 2  # says R, G, B; the streams hold Y, Cb, Cr and no marker that says so
     path.write_bytes(content)
+    with pytest.raises(SlideError, match="Y, Cb, Cr under a tag that says R, G, B") as caught:
+        open_slide(path)
+    assert "damage" not in caught.value.message
+
+
+def test_one_tile_of_another_kind_inside_is_openslides(image, tmp_path):
+    """The guard cannot try every tile: a tile whose header differs is held against OpenSlide."""
+    big = np.tile(image, (3, 3, 1))
+    path = tmp_path / "mixed.svs"
+    text = APERIO.format(w=big.shape[1], h=big.shape[0], codec="JPEG")
+    kind = KINDS["jpeg-ycbcr"]
+    tifffile.imwrite(path, big, tile=(256, 256), description=text, metadata=None, **kind)
+    offset, count = _tile_bytes(path, 10)
+    content = bytearray(path.read_bytes())
+    stream = bytes(content[offset : offset + count])
+    # Adobe's marker, transform 0: the stream now says R, G, B
+    marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+    at = len(content)
+    content += stream[:2] + marker + stream[2:]
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        offsets, counts = tags["TileOffsets"].valueoffset, tags["TileByteCounts"].valueoffset
+        wide = tags["TileByteCounts"].dtype == tifffile.DATATYPE.LONG
+    content[offsets + 40 : offsets + 44] = at.to_bytes(4, "little")
+    size = 4 if wide else 2
+    content[counts + 10 * size : counts + 11 * size] = (count + 16).to_bytes(size, "little")
+    path.write_bytes(content)
+    columns = -(-big.shape[1] // 256)
+    x, y = 10 % columns * 256, 10 // columns * 256
     handle = openslide.OpenSlide(str(path))
-    plain = np.asarray(handle.read_region((30, 40), 0, (300, 200)))[..., :3]
+    plain = np.asarray(handle.read_region((x, y), 0, (256, 256)))[..., :3]
     handle.close()
     with open_slide(path) as ours:
-        np.testing.assert_array_equal(ours._source.read(0, 30, 40, 300, 200), plain)
+        np.testing.assert_array_equal(ours._source.read(0, x, y, 256, 256), plain)

@@ -4,9 +4,11 @@ import stat
 from pathlib import Path
 
 from jecur.errors import SlideError
+from jecur.slide.dicom_series import read_dicom_header
 from jecur.slide.reader_tifffile import missing_bytes
+from jecur.slide.source import several_scans
 
-__all__ = ["refuse_truncated_tiff", "require_slide_file"]
+__all__ = ["dicom_scans", "refuse_concatenation", "refuse_truncated_tiff", "require_slide_file"]
 
 
 def require_slide_file(path: Path) -> Path:
@@ -16,7 +18,8 @@ def require_slide_file(path: Path) -> Path:
     ------
     SlideError
         "missing-file" if nothing is there, "not-a-slide" for other folders, pipes, devices and
-        link loops, "truncated" for an empty file, "unreadable" if permission is refused.
+        link loops, "truncated" for an empty file, "unreadable" if permission is refused,
+        "several-scans" for a DICOM folder of more than one series.
     """
     try:
         status = path.stat()
@@ -71,7 +74,36 @@ def refuse_truncated_tiff(path: Path) -> None:
         )
 
 
+def refuse_concatenation(path: Path) -> None:
+    """Refuse a DICOM file that is a part of a concatenation: OpenSlide would show only that part.
+
+    Raises
+    ------
+    SlideError
+        With code "unreadable".
+    """
+    header = read_dicom_header(path)
+    if header is not None and header.parts > 1:
+        raise SlideError(
+            f"{path.name}: expected a whole DICOM instance, found one part of {header.parts} "
+            "(a concatenation), which is not supported; join the parts or convert the slide",
+            code="unreadable",
+        )
+
+
+def dicom_scans(folder: Path) -> dict[str, list[Path]]:
+    """Files of each series in a folder that holds a level of a slide, by the series' identifier."""
+    scans: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() == ".dcm" and file.is_file():
+            header = read_dicom_header(file)
+            if header is not None and header.is_volume and header.series:
+                scans.setdefault(header.series, []).append(file)
+    return scans
+
+
 def _largest_dicom(folder: Path) -> Path:
+    """Largest file of the one slide in a DICOM folder."""
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".dcm" and file.is_file()]
     if not files:
         raise SlideError(
@@ -79,4 +111,8 @@ def _largest_dicom(folder: Path) -> Path:
             "without any; name the file itself",
             code="not-a-slide",
         )
-    return max(files, key=lambda file: (file.stat().st_size, file.name))
+    scans = dicom_scans(folder)
+    if len(scans) > 1:
+        raise several_scans(folder.name, [f"series of {group[0].name}" for group in scans.values()])
+    ours = [file for group in scans.values() for file in group] or files
+    return max(ours, key=lambda file: (file.stat().st_size, file.name))

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from jecur.errors import SlideError
-from jecur.slide.files import refuse_truncated_tiff
+from jecur.slide.files import refuse_concatenation, refuse_truncated_tiff
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
-from jecur.slide.reader_tifffile import TiffSource, count_rgb_levels
+from jecur.slide.reader_tifffile import TiffSource
 from jecur.slide.reader_tiles import with_file_tiles
 from jecur.slide.source import Source
+from jecur.slide.tiff_choice import has_missing_tiles, openslide_reads, refuse_aperio
 from jecur.slide.tiff_layout import is_tiff
 
 __all__ = ["LARGEST_COARSEST_LEVEL_BYTES", "open_source", "refuse_bomb"]
@@ -26,14 +27,16 @@ def open_source(path: Path) -> Source:
     Raises
     ------
     SlideError
-        "not-a-slide", "missing-file", "truncated", "unreadable" or "too-large".
+        "not-a-slide", "missing-file", "truncated", "unreadable", "several-scans" or "too-large".
     """
     tiff = is_tiff(path)
-    if OpenSlideSource.detects(path):
-        return _open_with_openslide(path, tiff=tiff)
-    if tiff:
+    vendor = OpenSlideSource.detects(path)
+    if tiff and vendor in {None, "generic-tiff"}:
         refuse_truncated_tiff(path)
-        return TiffSource(path)
+        if vendor is None or not openslide_reads(path):
+            return TiffSource(path)
+    if vendor is not None:
+        return _open_with_openslide(path, vendor, tiff=tiff)
     if path.suffix.lower() == ".mrxs":
         raise SlideError(
             f"{path.name}: expected a folder {path.stem}/ with Slidedat.ini beside it, found none; "
@@ -45,29 +48,19 @@ def open_source(path: Path) -> Source:
     raise refuse_unknown(path)
 
 
-def _open_with_openslide(path: Path, *, tiff: bool) -> Source:
+def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
+    if tiff and vendor not in _SELF_CHECKED_VENDORS:
+        refuse_truncated_tiff(path)
+    if vendor == "dicom":
+        refuse_concatenation(path)
+    if vendor == "aperio":
+        refuse_aperio(path)
     try:
         source = OpenSlideSource(path)
     except SlideError:
-        if tiff:
-            refuse_truncated_tiff(path)
+        if vendor == "aperio" and not has_missing_tiles(path):
+            return TiffSource(path)  # a codec that OpenSlide lacks, or damage, told there
         raise
-    checked = tiff and source.vendor not in _SELF_CHECKED_VENDORS
-    try:
-        if checked:
-            refuse_truncated_tiff(path)
-        more_levels = (
-            tiff
-            and source.vendor == "generic-tiff"
-            and len(source.levels) == 1
-            and count_rgb_levels(path) > 1
-        )
-    except SlideError:
-        source.close()
-        raise
-    if more_levels:
-        source.close()
-        return TiffSource(path)
     return with_file_tiles(source, path) if tiff else source
 
 

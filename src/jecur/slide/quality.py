@@ -221,7 +221,7 @@ def _warnings(
     loss: TileLoss,
     settings: QualitySettings,
 ) -> list[tuple[str, str]]:
-    found = []
+    found = list(slide.notes)
     if 0 < loss.fraction(grid) <= settings.max_corrupt_fraction:
         found.append(("some-tiles-lost", f"{len(loss)} of {len(grid)} tiles could not be decoded"))
     blurred = _share(tiles.blurred(settings))

@@ -17,8 +17,8 @@ from jecur.geometry import Size
 from jecur.slide.files import require_slide_file
 from jecur.slide.formats import open_source, refuse_bomb
 from jecur.slide.resample import best_level, level_box, resize_box
-from jecur.slide.resolution import resolve_mpp
-from jecur.slide.source import MppSource, Source
+from jecur.slide.resolution import contradiction, resolve_mpp
+from jecur.slide.source import MppSource, Note, Source
 
 __all__ = ["Slide", "open_slide"]
 
@@ -41,13 +41,24 @@ class Slide:
         Micrometers per level-0 pixel.
     mpp_source
         Where ``mpp`` comes from.
+    notes
+        What was found while opening, as flags with a phrase each.
     """
 
-    def __init__(self, source: Source, path: Path, mpp: float, mpp_source: MppSource) -> None:
+    def __init__(
+        self,
+        source: Source,
+        path: Path,
+        mpp: float,
+        mpp_source: MppSource,
+        notes: tuple[Note, ...] = (),
+    ) -> None:
         self._source = source
         self.path = path
         self.mpp = mpp
         self.mpp_source = mpp_source
+        self.notes = notes
+        """Flags that the file itself earns, for example ("focal-planes", "plane 2 of 3 is read")."""
         self.name: str = _slide_name(path)
         self.reader: str = source.reader
         self.vendor: str = source.vendor
@@ -71,7 +82,7 @@ class Slide:
 
         The file is shared; closing either closes both.
         """
-        part = Slide(self._source, self.path, self.mpp, self.mpp_source)
+        part = Slide(self._source, self.path, self.mpp, self.mpp_source, self.notes)
         part.origin = (self.origin[0] + x, self.origin[1] + y)
         part._size = size
         return part
@@ -270,7 +281,7 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
     ------
     SlideError
         With one of the codes "missing-file", "not-a-slide", "truncated", "unreadable",
-        "too-large", "no-mpp", "implausible-mpp".
+        "too-large", "several-scans", "no-mpp", "implausible-mpp", "scale-contradiction".
     """
     named = Path(path)
     file = require_slide_file(named)
@@ -278,10 +289,11 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
     try:
         refuse_bomb(source, named.name)
         value, origin = resolve_mpp(source.scale, source.vendor, override=mpp, name=named.name)
+        notes = source.notes + contradiction(source.scale, override=mpp, name=named.name)
     except SlideError:
         source.close()
         raise
-    return Slide(source, named, value, origin)
+    return Slide(source, named, value, origin, notes)
 
 
 def _slide_name(path: Path) -> str:

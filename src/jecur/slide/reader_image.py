@@ -4,12 +4,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.source import Scale, channels_to_rgb, damaged
+from jecur.slide.source import Note, Scale, channels_to_rgb, damaged
 
 __all__ = ["ImageSource", "is_plain_image"]
 
@@ -42,6 +42,7 @@ class ImageSource:
         height, width, _ = self._pixels.shape
         self.levels: tuple[Size, ...] = (Size(width, height),)
         self.scale = Scale()
+        self.notes: tuple[Note, ...] = ()
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:  # noqa: ARG002
         """Copy a rectangle, (height, width, 3) uint8."""
@@ -68,13 +69,13 @@ def _load(path: Path) -> tuple[RGB, str, bool]:
         with image:
             kind = (image.format or "image").lower()
             if image.mode not in _COLOR_MODES:
-                raise SlideError(
-                    f"{path.name}: expected an 8-bit RGB image, found mode {image.mode}; "
-                    "export the bright-field image as 8-bit RGB",
-                    code="not-a-slide",
-                )
-            colors = image if image.mode == "RGB" else image.convert("RGBA")
+                raise _not_rgb(path, f"mode {image.mode}")
+            if kind == "png" and _png_depth(path) == 16:  # Pillow would drop the lower byte
+                raise _not_rgb(path, "16-bit samples")
             profile = "icc_profile" in image.info
+            upright = ImageOps.exif_transpose(image)
+            transparent = upright.mode != "RGB" or "transparency" in upright.info
+            colors = upright.convert("RGBA") if transparent else upright
             return channels_to_rgb(np.asarray(colors)), kind, profile
     except Image.DecompressionBombError as error:
         raise SlideError(
@@ -91,3 +92,17 @@ def _load(path: Path) -> tuple[RGB, str, bool]:
         fault = damaged(path, error)
         fault.code = "truncated" if "truncated" in str(error) else fault.code
         raise fault from error
+
+
+def _not_rgb(path: Path, found: str) -> SlideError:
+    return SlideError(
+        f"{path.name}: expected an 8-bit RGB image, found {found}; "
+        "export the bright-field image as 8-bit RGB",
+        code="not-a-slide",
+    )
+
+
+def _png_depth(path: Path) -> int:
+    """Bits of a sample, from the header (IHDR) that every PNG begins with."""
+    with path.open("rb") as file:
+        return file.read(25)[24]

@@ -13,7 +13,7 @@ import openslide
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.source import Scale, channels_to_rgb, damaged
+from jecur.slide.source import Note, Scale, channels_to_rgb, damaged
 
 __all__ = ["OpenSlideSource"]
 
@@ -55,6 +55,7 @@ class OpenSlideSource:
             )
         )
         self.scale = _scale(properties, self.vendor)
+        self.notes: tuple[Note, ...] = ()
 
     @property
     def has_bounds(self) -> bool:
@@ -97,9 +98,10 @@ class OpenSlideSource:
         self._handle.close()
 
     @staticmethod
-    def detects(path: Path) -> bool:
-        """Whether OpenSlide knows the kind of file."""
-        return openslide.OpenSlide.detect_format(str(path)) is not None
+    def detects(path: Path) -> str | None:
+        """Vendor that OpenSlide takes the file for; None if it does not know the kind."""
+        vendor: str | None = openslide.OpenSlide.detect_format(str(path))
+        return vendor
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:

@@ -5,9 +5,9 @@ follows. Nothing is guessed without a name: the source of the number travels wit
 """
 
 from jecur.errors import SlideError
-from jecur.slide.source import MppSource, Scale
+from jecur.slide.source import MppSource, Note, Scale
 
-__all__ = ["LARGEST_MPP", "SMALLEST_MPP", "resolve_mpp"]
+__all__ = ["LARGEST_MPP", "SMALLEST_MPP", "contradiction", "resolve_mpp"]
 
 SMALLEST_MPP = 0.1
 """Below this, um/px, no bright-field slide scanner works (100x oil is about 0.1)."""
@@ -20,6 +20,9 @@ _MPP_TIMES_OBJECTIVE = 10.0
 _CONVENTIONAL_VENDORS = frozenset({"aperio", "hamamatsu", "leica", "philips", "ventana"})
 """Scanners that keep the convention. 3DHISTECH does not: a camera adapter behind a 20x lens
 gives 0.24 um/px, and its files say 20x."""
+_LARGEST_DISAGREEMENT = 1.05
+_ROUNDING = 1.005
+"""Two fields of one file that differ by less were rounded differently."""
 _OBJECTIVES = (5.0, 100.0)
 _REMEDY = "give the true value with --mpp or an mpp column in the slide table"
 
@@ -69,6 +72,45 @@ def resolve_mpp(
         f"{name}: expected micrometers per pixel in the file, found none; {_REMEDY}",
         code="no-mpp",
     )
+
+
+def contradiction(scale: Scale, *, override: float | None, name: str) -> tuple[Note, ...]:
+    """Hold the file's own scale against the resolution tags that stand beside it.
+
+    Tags that cannot be a scanner's scale (72 dpi) say nothing of it. With the user's own value
+    the difference is told and not refused.
+
+    Parameters
+    ----------
+    scale
+        What the file says.
+    override
+        The user's value, or None.
+    name
+        Base name of the file, for messages.
+
+    Returns
+    -------
+    tuple of tuple of str
+        The flag "scale-contradiction" with a phrase, or nothing.
+
+    Raises
+    ------
+    SlideError
+        With code "scale-contradiction" where they differ by more than 5 %.
+    """
+    tag, own = scale.tag_mpp, scale.mpp_x
+    if tag is None or own is None or not SMALLEST_MPP <= tag <= LARGEST_MPP or not own > 0.0:
+        return ()
+    ratio = max(tag / own, own / tag)
+    if ratio <= _ROUNDING:
+        return ()
+    told = f"{own:.4g} um/px in the metadata, {tag:.4g} in the resolution tags"
+    if ratio > _LARGEST_DISAGREEMENT and override is None:
+        raise SlideError(
+            f"{name}: expected one scale, found {told}; {_REMEDY}", code="scale-contradiction"
+        )
+    return (("scale-contradiction", told),)
 
 
 def _agreed(mpp_x: float, mpp_y: float, name: str) -> float:

@@ -1,5 +1,7 @@
 """What every reader gives: pixels of one level inside the slide's readable bounds."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,12 +13,30 @@ from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
 
-__all__ = ["MppSource", "Scale", "Source", "channels_to_rgb", "damaged", "one_line"]
+__all__ = [
+    "MppSource",
+    "Note",
+    "Scale",
+    "Source",
+    "channels_to_rgb",
+    "damaged",
+    "one_line",
+    "several_scans",
+]
 
 MppSource = Literal["file", "objective", "override", "resolution-tag"]
 """Where a slide's micrometers per pixel come from, best first: the user or the scanner."""
 
+Note = tuple[str, str]
+"""A flag of the slide and one phrase on it, for example ("focal-planes", "plane 2 of 3 is read")."""
+
 _LONGEST_REASON = 160
+_SCANS_SHOWN = 6
+_UNSUPPORTED = re.compile(
+    r"not supported|unsupported|not implemented|cannot decode|does not support|not say",
+    re.IGNORECASE,
+)
+"""How libraries tell that a sound file is beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +51,15 @@ class Scale:
         "file" for a scanner's own field, "resolution-tag" for TIFF resolution tags.
     objective
         Nominal magnification, for example 20 or 40, or None.
+    tag_mpp
+        Micrometers per pixel by the resolution tags, where they stand beside another source.
     """
 
     mpp_x: float | None = None
     mpp_y: float | None = None
     source: MppSource = "file"
     objective: float | None = None
+    tag_mpp: float | None = None
 
 
 class Source(Protocol):
@@ -69,6 +92,10 @@ class Source(Protocol):
     @property
     def scale(self) -> Scale:
         """What the file says of its scale."""
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the reader tells of the slide, as flags with a phrase each."""
 
     @property
     def canvas_offset(self) -> tuple[float, float]:
@@ -114,9 +141,37 @@ def one_line(error: BaseException, path: Path) -> str:
 
 
 def damaged(path: Path, error: BaseException) -> SlideError:
-    """Error for pixels or metadata that a library could not decode."""
+    """Error for pixels or metadata that a library could not decode.
+
+    Damage is only said of files that can be damaged: what a library does not support is told so.
+    """
+    quoted = one_line(error, path)
+    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(quoted):
+        return SlideError(
+            f"{path.name}: expected a kind of file that can be decoded, found: {quoted}; "
+            "convert it to a tiled TIFF with JPEG, JPEG 2000 or Deflate compression",
+            code="unreadable",
+        )
     return SlideError(
-        f"{path.name}: expected a readable slide, found damage ({one_line(error, path)}); "
+        f"{path.name}: expected a readable slide, found damage ({quoted}); "
         "copy the file again from the scanner or archive",
         code="unreadable",
+    )
+
+
+def several_scans(name: str, scans: Sequence[str]) -> SlideError:
+    """Error for a file or folder that holds more than one scan: each may be another patient's.
+
+    Parameters
+    ----------
+    name
+        Of the file or folder.
+    scans
+        What to call each scan.
+    """
+    shown = ", ".join(scans[:_SCANS_SHOWN]) + (" ..." if len(scans) > _SCANS_SHOWN else "")
+    return SlideError(
+        f"{name}: expected one scan, found {len(scans)} ({shown}); "
+        "export each as a file or folder of its own",
+        code="several-scans",
     )

@@ -2,9 +2,13 @@
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
-__all__ = ["directories_leave_file", "is_tiff"]
+__all__ = ["Page", "directories_leave_file", "is_tiff"]
+
+Page: TypeAlias = Any
+"""A page of a TIFF as tifffile gives it: a TiffPage, or a TiffFrame that looks the same."""
+
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}

@@ -1,0 +1,237 @@
+"""What an OME-XML text says of each image in its file.
+
+Parsed as XML, whoever decodes the pixels: entities, either kind of quote and any prefix of the
+namespace are as good as another. A text that defines entities of its own is refused.
+
+Source: the OME schema, 2016-06 (https://www.openmicroscopy.org/Schemas/OME/2016-06/).
+"""
+
+import re
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from jecur.errors import SlideError
+from jecur.geometry import Size
+from jecur.slide.resolution import LARGEST_MPP
+
+__all__ = ["OmeImage", "holds_ome", "image_of", "other_scans", "parse_ome"]
+
+_MICROMETERS = (
+    dict.fromkeys(("", "µm", "μm", "um", "micron", "microns"), 1.0)
+    | dict.fromkeys(("micrometer", "micrometers", "micrometre", "micrometres"), 1.0)
+    | {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3}
+    | {"mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "m": 1e6, "in": 25_400.0}
+)
+"""Micrometers in a unit, lower case; a unit that is no length ("pixel") is not here."""
+_BESIDE_THE_SCAN = re.compile(r"label|macro|overview|thumb|barcode|preview|mask", re.IGNORECASE)
+_SAME_SCALE = 1.5
+_SAME_EXTENT = 0.1
+_DEEPEST = 64
+_COLORS = (("", "", ""), ("r", "g", "b"), ("red", "green", "blue"))
+
+
+@dataclass(frozen=True, slots=True)
+class OmeImage:
+    """One ``Image`` element with its ``Pixels``.
+
+    Parameters
+    ----------
+    name
+        As the file has it; "" if it has none.
+    size
+        Pixels in x and y.
+    mpp_x, mpp_y
+        Micrometers per pixel; None where the file is silent or the unit is no length.
+    objective
+        Nominal magnification, or None.
+    first_ifd
+        Lowest directory of the TIFF that holds a plane of it; None if not told.
+    n_channels, n_planes
+        ``SizeC`` and ``SizeZ`` x ``SizeT``.
+    channel_names
+        Of its ``Channel`` elements, in order; "" for one without.
+    fluorescent
+        Whether a channel names a dye or a wavelength.
+    """
+
+    name: str
+    size: Size
+    mpp_x: float | None
+    mpp_y: float | None
+    objective: float | None
+    first_ifd: int | None
+    n_channels: int
+    n_planes: int
+    channel_names: tuple[str, ...]
+    fluorescent: bool
+
+    @property
+    def channels_are_rgb(self) -> bool:
+        """Whether three separate channels can be red, green and blue, by what is said of them."""
+        names = tuple(name.strip().lower() for name in self.channel_names) or ("", "", "")
+        return self.n_channels == 3 and not self.fluorescent and names in _COLORS
+
+    @property
+    def has_color(self) -> bool:
+        """Whether it has the three or four channels of a color image."""
+        return self.n_channels in {3, 4} and not self.fluorescent
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Attributes of an ``Image`` and of what lies in it, while it is being read."""
+
+    image: dict[str, str]
+    objective: str = ""
+    pixels: dict[str, str] = field(default_factory=dict)
+    channels: list[dict[str, str]] = field(default_factory=list)
+    ifds: list[int] = field(default_factory=list)
+
+
+def holds_ome(text: str) -> bool:
+    """Whether a text is meant as OME-XML."""
+    return re.search(r"<(\w+:)?OME[\s>]", text) is not None
+
+
+def parse_ome(text: str, name: str) -> tuple[OmeImage, ...]:
+    """Read the images of an OME-XML text, in its order; none if it is no well-formed XML.
+
+    Parameters
+    ----------
+    text
+        The TIFF's first description.
+    name
+        Base name of the file, for messages.
+
+    Raises
+    ------
+    SlideError
+        "unreadable" if the text has a document type or defines entities.
+    """
+    objectives: dict[str, float | None] = {}
+    drafts: list[_Draft] = []
+    depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        kind = tag.rsplit(" ", 1)[-1]
+        if kind == "Objective":
+            objectives[attributes.get("ID", "")] = _number(attributes, "NominalMagnification")
+        elif kind == "Image":
+            drafts.append(_Draft(attributes))
+        elif drafts:
+            _add(drafts[-1], kind, attributes)
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def refuse(*_: object) -> None:
+        raise SlideError(
+            f"{name}: expected plain OME-XML, found a document type or an entity of its own; "
+            "export the file again",
+            code="unreadable",
+        )
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(text.strip("\0 \r\n\t\ufeff"), True)
+        return tuple(_finished(draft, objectives) for draft in drafts if draft.pixels)
+    except (expat.ExpatError, ValueError):
+        return ()
+
+
+def image_of(images: tuple[OmeImage, ...], size: Size, ifd: int) -> OmeImage | None:
+    """Image whose pixels are read: of this size, and if several are, the one at this directory.
+
+    Parameters
+    ----------
+    images
+        As `parse_ome` gives them.
+    size
+        Of level 0.
+    ifd
+        Number of the directory that is read.
+    """
+    alike = [image for image in images if image.size == size]
+    scales = {(image.mpp_x, image.mpp_y) for image in alike}
+    if len(scales) == 1:
+        return next((image for image in alike if image.first_ifd == ifd), alike[0])
+    return next((image for image in alike if image.first_ifd == ifd), None)
+
+
+def other_scans(images: tuple[OmeImage, ...], read: OmeImage) -> list[OmeImage]:
+    """Images that show other tissue than the one that is read.
+
+    Left out: what is named as a label, macro or overview, gray images, images too coarse to be a
+    scan, and the same field at another scale.
+    """
+    return [
+        image
+        for image in images
+        if image is not read
+        and image.has_color
+        and not _BESIDE_THE_SCAN.search(image.name)
+        and not _beside(image, read)
+    ]
+
+
+def _beside(image: OmeImage, read: OmeImage) -> bool:
+    if image.mpp_x is None or read.mpp_x is None:
+        return 4 * image.size.width * image.size.height < read.size.width * read.size.height
+    if image.mpp_x > LARGEST_MPP:
+        return True
+    ratio = image.mpp_x / read.mpp_x if read.mpp_x > 0 else 1.0
+    extents = (
+        ratio * image.size.width / read.size.width - 1.0,
+        ratio * image.size.height / read.size.height - 1.0,
+    )
+    return ratio > _SAME_SCALE and max(abs(extent) for extent in extents) < _SAME_EXTENT
+
+
+def _add(draft: _Draft, kind: str, attributes: dict[str, str]) -> None:
+    if kind == "Pixels":
+        draft.pixels = attributes
+    elif kind == "ObjectiveSettings":
+        draft.objective = attributes.get("ID", "")
+    elif kind == "Channel":
+        draft.channels.append(attributes)
+    elif kind == "TiffData":
+        draft.ifds.append(int(attributes.get("IFD", "0")))
+
+
+def _finished(draft: _Draft, objectives: dict[str, float | None]) -> OmeImage:
+    pixels = draft.pixels
+    dyes = {"Fluor", "ExcitationWavelength", "EmissionWavelength"}
+    only = next(iter(objectives.values())) if len(objectives) == 1 else None
+    return OmeImage(
+        name=draft.image.get("Name", ""),
+        size=Size(int(pixels["SizeX"]), int(pixels["SizeY"])) if "SizeX" in pixels else Size(0, 0),
+        mpp_x=_micrometers(pixels, "X"),
+        mpp_y=_micrometers(pixels, "Y"),
+        objective=objectives.get(draft.objective, only),
+        first_ifd=min(draft.ifds, default=None),
+        n_channels=int(pixels.get("SizeC", "1")),
+        n_planes=int(pixels.get("SizeZ", "1")) * int(pixels.get("SizeT", "1")),
+        channel_names=tuple(channel.get("Name", "") for channel in draft.channels),
+        fluorescent=any(dyes & channel.keys() for channel in draft.channels),
+    )
+
+
+def _number(attributes: dict[str, str], name: str) -> float | None:
+    try:
+        return float(attributes[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def _micrometers(pixels: dict[str, str], axis: str) -> float | None:
+    value = _number(pixels, f"PhysicalSize{axis}")
+    unit = pixels.get(f"PhysicalSize{axis}Unit", "").strip().lower()
+    factor = _MICROMETERS.get(unit)
+    return None if value is None or factor is None else value * factor
