@@ -159,7 +159,7 @@ def toy_card(**changes: object) -> ModelCard:
         tissue=TissueSettings(),
         tiling=TilingSettings(max_tiles=4),
         quality=QualitySettings(),
-        stain=StainSettings(n_pixels=20_000),
+        stain=StainSettings(method="macenko", n_pixels=20_000),
         stain_reference=builtin_reference().to_dict(),
         nuclei=NucleiSettings(),
         nuclei_sha256=hashlib.sha256(BUILTIN.read_bytes()).hexdigest(),
