@@ -73,7 +73,7 @@ numbers <- function(d, compete) {
            else { e <- coxph(Surv(months, cause) ~ x, data = d, control = tight)
              list(efron = unname(coef(e)), se = sqrt(vcov(e)[1])) }
   thresholds <- c(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-  benefit <- sapply(thresholds, function(t) { rows <- d$prob > t; if (!any(rows)) return(0)
+  benefit <- sapply(thresholds, function(t) { rows <- d$prob >= t; if (!any(rows)) return(0)
     F <- at_h(rows)[1]; mean(rows) * (F - (1 - F) * t / (1 - t)) })
   treat_all <- all[1] - (1 - all[1]) * thresholds / (1 - thresholds)
   # integrated Brier score of a model of prob, its own patients

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jecur.errors import NotEstimableError
@@ -239,3 +240,30 @@ def test_what_follow_up_does_not_reach_is_not_estimable():
     assert all(np.isnan(g.observed) for g in calibration_groups(p, *response, 36.0))
     ended = calibration_groups(p, response[0], np.ones(20, dtype=bool), 36.0)
     assert all(g.observed == 1.0 for g in ended)  # everybody had the event: known for good
+
+
+def test_nothing_is_said_of_a_time_that_nobody_was_followed_beyond():
+    """Deaths alone as controls would give a number for any horizon however late."""
+    months, cause = np.arange(1.0, 31.0), np.arange(30) % 3
+    have = time_dependent_auc(-months, months, cause == 1, [15.0, 40.0], competing=cause == 2)
+    assert np.isfinite(have.estimate[0])
+    assert np.isnan(have.estimate[1])
+    assert "followed beyond" in have.reasons[1]
+
+
+def test_decision_curve_is_that_of_the_package_dcurves():
+    dcurves = pytest.importorskip("dcurves")
+    frame = pd.DataFrame(GOLD["censored"]["data"])
+    at = [0.12, 0.26, 0.37, 0.48, 0.63]  # some are the prediction of somebody
+    table = dcurves.dca(
+        data=frame.assign(cause=frame["cause"].astype(int)),
+        outcome="cause",
+        modelnames=["prob"],
+        thresholds=np.array(at),
+        time=36,
+        time_to_outcome_col="months",
+    )
+    have = decision_curve(frame["prob"], frame["months"], frame["cause"] == 1, 36.0, thresholds=at)
+    for name, values in (("prob", have.net_benefit), ("all", have.treat_all)):
+        want = table[table["model"] == name].set_index("threshold")["net_benefit"]
+        np.testing.assert_allclose(values, [want[t] for t in at], rtol=1e-6, err_msg=name)

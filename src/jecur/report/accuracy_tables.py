@@ -87,7 +87,8 @@ def auc_by_horizon_table(curves: tuple[AucCurve, ...], level: float) -> Table:
         )
         for curve in curves
     )
-    caption = f"Time-dependent AUC ({100 * level:g} % CI)"
+    kind = ", competing risks" if "competing" in curves[0].method else ""
+    caption = f"Time-dependent AUC{kind} ({100 * level:g} % CI)"
     note = (
         f"Above each column: cases/controls of {curves[0].label}. A factor with missing values has fewer; "
         "its own counts are in auc.csv."

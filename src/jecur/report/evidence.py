@@ -115,6 +115,9 @@ def _stratified_section(statistics: StudyStatistics) -> Section | None:
         "Does the risk still separate patients who are alike in one clinical factor? Numeric "
         "factors are cut in two."
     )
+    if statistics.competing is not None:
+        event = event_words(statistics.endpoint_name)[0]
+        lead += f" Curves: cumulative incidence of {event}. Hazard ratios are cause-specific."
     table = stratified_table(statistics.stratified, statistics.level)
     notes = _cautions(statistics, "stratified")
     return Section("stratified", "Within clinical factors", lead, (), panels, (table,), notes)

@@ -138,7 +138,7 @@ def decision_section(statistics: StudyStatistics) -> Section | None:
     event = event_words(statistics.endpoint_name)[0]
     how = "cumulative incidence" if statistics.competing else "Kaplan–Meier"
     lead = (
-        f"If patients whose risk of {event} by month {found.months:g} is above a threshold were "
+        f"If patients whose risk of {event} by month {found.months:g} reaches a threshold were "
         "treated, would they gain more than if everybody or nobody were? The threshold says how many "
         "needless treatments one needed treatment is worth."
     )
@@ -146,7 +146,7 @@ def decision_section(statistics: StudyStatistics) -> Section | None:
     draw = partial(decision_figure, found.curve, label=f"Treat by {label}")
     caption = (
         f"Net benefit with pointwise {100 * found.curve.level:g} % interval; censoring by {how} "
-        "among those above the threshold."
+        "among those at or above the threshold."
     )
     figure = view(
         "decision_curve", draw, "Net benefit by threshold; numbers in the table below.", caption

@@ -81,14 +81,26 @@ def calibration_figure(
         capsize=3,
         zorder=5,
     )
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
-    names = [f"{100 * v:g} %" for v in PERCENT]
-    ax.set_xticks(PERCENT, names)
-    ax.set_yticks(PERCENT, names)
+    end = _axis_end(points, curve)
+    ax.set_xlim(0, end)
+    ax.set_ylim(0, end)
+    ticks = [v * end for v in PERCENT]
+    names = [f"{100 * v:g} %" for v in ticks]
+    ax.set_xticks(ticks, names)
+    ax.set_yticks(ticks, names)
     ax.set_xlabel(f"Predicted event by month {month:g}")
     ax.set_ylabel(f"Observed ({100 * level:g} % interval)")
     return canvas.svg()
+
+
+def _axis_end(points: CalibrationPoints, curve: CalibrationCurve | None) -> float:
+    """End of both axes: rare events need not hide in a corner."""
+    shown = [points.predicted, points.observed, points.upper]
+    if curve is not None:
+        shown += [curve.predicted, curve.observed]
+    values = np.concatenate(shown)
+    highest = float(values[np.isfinite(values)].max(initial=0.0))
+    return next((v for v in (0.1, 0.2, 0.5) if highest <= v), 1.0)
 
 
 def decision_figure(curve: DecisionCurve, *, label: str, width: float = PAGE_INCHES) -> str:

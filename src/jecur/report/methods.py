@@ -266,7 +266,7 @@ _PREDICTION = (
     "slope 1 (pseudo-values) and the observed/expected ratio at the landmark (log interval). Brier "
     "scores are weighted for censoring; the integrated one is that of a Cox model of the risk, fitted to "
     "these patients, from 0 to the landmark. The decision curve takes the probability of the event among "
-    "those above each threshold from follow-up."
+    "those at or above each threshold from follow-up."
 )
 _COMPETING = (
     "Where a competing event is declared, every probability accounts for it: cumulative incidence by "

@@ -171,8 +171,8 @@ def accuracy_summary_table(
 def decision_table(curve: DecisionCurve) -> Table:
     """Net benefit at every tenth per cent."""
     note = (
-        "Net benefit: true positives a 100 patients, less false positives weighed by the odds of the "
-        "threshold. Treating nobody: 0. Every per cent is in decision_curve.csv."
+        "Net benefit per patient: share of true positives, less that of false positives weighed by the "
+        "odds of the threshold. Treating nobody: 0. Every per cent is in decision_curve.csv."
     )
     every = slice(SHOWN_EVERY - 1, None, SHOWN_EVERY)
     return _decision(curve, np.arange(curve.thresholds.size)[every], "decision", note)
@@ -188,7 +188,7 @@ def _decision(
 ) -> Table:
     columns = (
         Column("threshold", "Threshold", "percent"),
-        Column("n_treated", "Above it", "count"),
+        Column("n_treated", "At or above", "count"),
         *estimate_columns(
             "net_benefit", f"Net benefit of the risk ({100 * curve.level:g} % CI)", "score"
         ),

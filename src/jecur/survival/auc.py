@@ -215,7 +215,7 @@ def roc_curve(
     data = _outcomes(time, event, competing, recipe)
     values = check_marker(marker, data.months.size)
     case, control = data.cases(horizon), data.controls(horizon)
-    reason = _reason(case, control, horizon)
+    reason = _reason(case, data.months > horizon, horizon)
     if reason is not None:
         raise NotEstimableError(reason)
     weight = data.weight(horizon)
@@ -263,10 +263,10 @@ def _outcomes(
     return _Outcomes(months, seen, other, recipe, censoring_curve(months, seen | other))
 
 
-def _reason(case: BoolVector, control: BoolVector, t: float) -> str | None:
+def _reason(case: BoolVector, beyond: BoolVector, t: float) -> str | None:
     if not case.any():
         return f"expected events by {t:g} months, found none"
-    if not control.any():
+    if not beyond.any():  # with competing events as the only controls nothing is known of t itself
         return f"expected patients followed beyond {t:g} months, found none"
     return None
 
@@ -275,7 +275,7 @@ def _at_horizon(code: IntVector, data: _Outcomes, t: float) -> tuple[float, Vect
     """AUC(t), each patient's influence (n,), and why not; ``code`` ranks the marker densely."""
     n = data.months.size
     case, control = data.cases(t), data.controls(t)
-    reason = _reason(case, control, t)
+    reason = _reason(case, data.months > t, t)
     if reason is not None:
         return float("nan"), np.full(n, np.nan), reason
     weight = data.weight(t)

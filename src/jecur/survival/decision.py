@@ -1,7 +1,7 @@
 """Decision curves: the net benefit of acting on predicted probabilities.
 
-At threshold p a patient is treated whose predicted probability of the event by the horizon is above
-p; a needless treatment is held to cost p / (1 - p) of what a needed one gains. The net benefit is
+At threshold p a patient is treated whose predicted probability of the event by the horizon is p or
+more (as in the package dcurves); a needless treatment is held to cost p / (1 - p) of what a needed one gains. The net benefit is
 
     NB(p) = share treated * ( F - (1 - F) p / (1 - p) )
 
@@ -96,7 +96,7 @@ def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, opt
     net, error, treated = np.zeros(at.size), np.zeros(at.size), np.zeros(at.size)
     before = -1
     for k, threshold in enumerate(at.tolist()):
-        inside = p > threshold
+        inside = p >= threshold
         treated[k] = inside.sum()
         share = float(inside.mean())
         if share == 0:

@@ -61,7 +61,7 @@ class BrierOverTime:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Net benefit of treating those whose predicted probability is above a threshold."""
+    """Net benefit of treating those whose predicted probability reaches a threshold."""
 
     months: float
     curve: DecisionCurve | None
