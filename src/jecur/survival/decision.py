@@ -1,7 +1,8 @@
 """Decision curves: the net benefit of acting on predicted probabilities.
 
 At threshold p a patient is treated whose predicted probability of the event by the horizon is p or
-more (as in the package dcurves); a needless treatment is held to cost p / (1 - p) of what a needed one gains. The net benefit is
+more (as in the package dcurves); a needless treatment is held to cost p / (1 - p) of what a needed
+one gains. The net benefit is
 
     NB(p) = share treated * ( F - (1 - F) p / (1 - p) )
 
