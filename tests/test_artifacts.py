@@ -33,12 +33,18 @@ def test_fingerprint_follows_every_setting():
     assert same != fingerprint(TilingSettings(), "other model")
 
 
-def test_a_slide_is_complete_only_under_its_mark(tmp_path):
+def test_a_slide_is_complete_only_under_its_mark_and_with_every_byte(tmp_path):
     run = RunFolder.open(tmp_path / "run")
+    bag = write_text(run.slide_folder("s") / "bag.npy", "tiles")
     assert not run.is_complete("s", "a")
-    run.mark_complete("s", "a")
+    run.mark_complete("s", "a", ["bag.npy"])
     assert run.is_complete("s", "a")
     assert not run.is_complete("s", "b")
+    for damaged in ("Tiles", "tile", ""):
+        bag.write_text(damaged)
+        assert not run.is_complete("s", "a")
+    bag.unlink()
+    assert not run.is_complete("s", "a")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

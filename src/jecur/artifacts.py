@@ -1,26 +1,50 @@
-"""The run folder: every file written whole or not at all, and a manifest of how it was made."""
+"""The run folder: every file written whole or not at all, and a manifest of how it was made.
 
-import hashlib
+Two runs of the same study end in the same bytes, however often one of them was stopped and gone on
+with. Times, dates and durations go into one file alone, ``log.jsonl``.
+"""
+
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from filelock import FileLock, Timeout
 
 import jecur
-from jecur.errors import NOBODYS_FAULT, RunFolderError, refusal
-from jecur.printable import printable_json
+from jecur.errors import RunFolderError, SystemRefusedError
+from jecur.finished import Finished, damage, read_marker, write_marker
+from jecur.run_log import append_event, read_events
+from jecur.whole_files import (
+    atomic_path,
+    fingerprint,
+    refused_as_said,
+    sha256_file,
+    write_json,
+    write_text,
+)
 
-__all__ = ["RunFolder", "atomic_path", "fingerprint", "sha256_file", "write_json", "write_text"]
+__all__ = [
+    "LOG",
+    "MANIFEST",
+    "RunFolder",
+    "atomic_path",
+    "fingerprint",
+    "library_versions",
+    "result_files",
+    "sha256_file",
+    "write_json",
+    "write_text",
+]
+
+LOG = "log.jsonl"
+MANIFEST = "manifest.json"
+_COMPLETE = "complete"
 
 _LIBRARIES = (
     "numpy",
@@ -31,81 +55,6 @@ _LIBRARIES = (
     "openslide-bin",
     "torch",
 )
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it only if the block ends well.
-
-    Raises
-    ------
-    SystemRefusedError
-        If the folder cannot be written or has vanished, or the disk is full.
-    """
-    with refused_as_said(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        try:
-            yield temporary
-        except OSError as error:
-            if error.errno in NOBODYS_FAULT or not path.parent.is_dir():
-                raise refusal(error, path) from error
-            raise
-        with refused_as_said(path):
-            temporary.chmod(0o644)
-            _to_disk(temporary)  # a name must not outlive a crash that its bytes do not
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def refused_as_said(where: Path) -> Iterator[None]:
-    """Say in one line whatever the system refuses in this block."""
-    try:
-        yield
-    except OSError as error:
-        # The name of a temporary file tells nobody anything.
-        raise refusal(OSError(error.errno, error.strerror or str(error)), where) from error
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write UTF-8 text whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
-
-
-def write_json(path: Path, value: object) -> Path:
-    """Write JSON (no NaN: not a number is ``null``, with its reason beside it)."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    return write_text(path, printable_json(text) + "\n")
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def fingerprint(*parts: object) -> str:
-    """Short digest of settings and hashes: equal if and only if the work would be the same.
-
-    Parameters
-    ----------
-    parts
-        Anything msgspec can write as JSON: settings, text, numbers.
-    """
-    return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +74,14 @@ class RunFolder:
     root: Path
     slides: Path | None = None
     lock: FileLock | None = field(default=None, compare=False, repr=False)
+    whole: Path | None = None
+    """Root of the run that this is a part of; None if it is the whole."""
+    identity: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """Device and number of the root when it was opened."""
 
-    def __reduce__(self) -> tuple[type["RunFolder"], tuple[Path, Path | None]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process border without the lock: workers write for the run that started them."""
-        return RunFolder, (self.root, self.slides)
+        return RunFolder, (self.root, self.slides, None, self.whole, self.identity)
 
     @classmethod
     def open(cls, root: Path) -> "RunFolder":
@@ -142,20 +95,27 @@ class RunFolder:
         """
         if root.exists() and not root.is_dir():
             raise RunFolderError(f"expected a folder at {root}, found a file; name another --out")
-        marker = root / "manifest.json"
+        marker = root / MANIFEST
         if root.is_dir() and any(root.iterdir()) and not marker.exists():
             raise RunFolderError(
                 f"expected an empty folder or an earlier run at {root}, found other files; "
                 "name another --out"
             )
-        root.mkdir(parents=True, exist_ok=True)
+        with refused_as_said(root):
+            root.mkdir(parents=True, exist_ok=True)
         if not marker.exists():
-            write_json(marker, {"jecur": jecur.__version__, "started": _now()})
+            write_json(marker, {"jecur": jecur.__version__})
         lock = _locked(root)
+        run = cls(root, lock=lock, identity=_identity(root))
         if lock and lock.lock_counter == 1:  # nobody else writes: a killed run left these
-            for left in root.rglob(".part-*"):
-                left.unlink(missing_ok=True)
-        return cls(root, lock=lock)
+            run.sweep()
+        return run
+
+    def sweep(self) -> None:
+        """Take away what killed processes left half written."""
+        for left in self.root.rglob(".part-*"):
+            with suppress(OSError):
+                left.unlink()
 
     def slide_folder(self, slide: str) -> Path:
         """Folder of one slide's files."""
@@ -164,50 +124,124 @@ class RunFolder:
     def part(self, name: str) -> "RunFolder":
         """Return the folder of one part of this run (a fold), with the slides of the whole."""
         root = self.root / "parts" / name
-        root.mkdir(parents=True, exist_ok=True)
-        return RunFolder(root, self.slides or self.root / "slides", self.lock)
+        with refused_as_said(root):
+            root.mkdir(parents=True, exist_ok=True)
+        slides, whole = self.slides or self.root / "slides", self.whole or self.root
+        return RunFolder(root, slides, self.lock, whole, self.identity)
+
+    def finished_slide(self, slide: str, mark: str) -> Finished | None:
+        """Return what was finished of a slide under the same settings, unproved; else None."""
+        finished = read_marker(self.slide_folder(slide) / _COMPLETE)
+        return finished if finished is not None and finished.mark == mark else None
 
     def is_complete(self, slide: str, mark: str) -> bool:
-        """Whether this slide was prepared under the same settings."""
-        marker = self.slide_folder(slide) / "complete"
-        return marker.is_file() and marker.read_text(encoding="utf-8") == mark
+        """Whether this slide was prepared under the same settings and every byte is as it was."""
+        finished = self.finished_slide(slide, mark)
+        return finished is not None and not damage(self.slide_folder(slide), finished)
 
-    def mark_complete(self, slide: str, mark: str) -> None:
-        """Say that every file of this slide is there; written last."""
-        write_text(self.slide_folder(slide) / "complete", mark)
+    def mark_complete(self, slide: str, mark: str, names: Sequence[str] = ()) -> None:
+        """Say that these files of the slide are there; written last."""
+        self._require_there()
+        folder = self.slide_folder(slide)
+        write_marker(folder / _COMPLETE, folder, mark, names)
 
-    def stage_mark(self, stage: str) -> str:
-        """Fingerprint under which a stage was last finished; empty if never."""
-        marker = self.root / "stages" / stage
-        return marker.read_text(encoding="utf-8") if marker.is_file() else ""
+    def bag_sha256(self, slide: str) -> str:
+        """Digest of a slide's bag as it was written; measured now if nobody wrote it down."""
+        folder = self.slide_folder(slide)
+        finished = read_marker(folder / _COMPLETE)
+        known = finished.files.get("bag.npy") if finished is not None else None
+        return known.sha256 if known is not None else sha256_file(folder / "bag.npy")
 
-    def mark_stage(self, stage: str, mark: str) -> None:
-        """Say that every file of this stage is there; written last."""
-        write_text(self.root / "stages" / stage, mark)
+    def is_finished(self, stage: str, mark: str) -> bool:
+        """Whether a stage was finished under this mark and its files are as they were."""
+        finished = read_marker(self.root / "stages" / stage)
+        return finished is not None and finished.mark == mark and not damage(self.root, finished)
+
+    def mark_stage(self, stage: str, mark: str, files: Sequence[Path]) -> None:
+        """Say that these files of a stage are there; written last."""
+        self._require_there()
+        names = [path.relative_to(self.root).as_posix() for path in files]
+        write_marker(self.root / "stages" / stage, self.root, mark, names)
 
     def log(self, event: str, **facts: object) -> None:
-        """Append one line to ``log.jsonl``."""
-        line = json.dumps({"at": _now(), "event": event, **facts}, default=str)
-        with (self.root / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        """Append one line to the log of the whole run."""
+        self._require_there()
+        append_event((self.whole or self.root) / LOG, event, **facts)
+
+    def day_begun(self, stage: str, mark: str) -> str:
+        """Day (UTC, ISO 8601) on which this very work was first begun; today if it was not yet.
+
+        A run that was stopped and gone on with keeps the day of its start.
+        """
+        for line in read_events((self.whole or self.root) / LOG, "begun"):
+            if (line.get("stage"), line.get("mark")) == (stage, mark):
+                return str(line["day"])
+        day = datetime.now(UTC).date().isoformat()
+        self.log("begun", stage=stage, mark=mark, day=day)
+        return day
 
     def write_manifest(self, facts: Mapping[str, Any]) -> Path:
-        """Write how the run was made: settings, seeds, versions, and the hash of each result."""
-        results = {
-            str(path.relative_to(self.root)): sha256_file(path)
-            for path in sorted(self.root.rglob("*"))
-            if path.is_file() and _is_result(path.relative_to(self.root))
-        }
-        return write_json(
-            self.root / "manifest.json",
+        """Write how the run was made: settings, seeds, versions, and the hash of each file."""
+        self._require_there()
+        self.sweep()
+        path = write_json(
+            self.root / MANIFEST,
             {
                 "jecur": jecur.__version__,
-                "finished": _now(),
                 "versions": library_versions(),
                 **facts,
-                "sha256": results,
+                "sha256": self._digests(),
             },
         )
+        self.log("finished", manifest_sha256=sha256_file(path))
+        return path
+
+    def renew_manifest(self) -> None:
+        """Take up files that a later command has added to a finished run."""
+        facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        if "sha256" in facts:
+            known = ("jecur", "versions", "sha256")
+            self.write_manifest({key: facts[key] for key in facts if key not in known})
+
+    def _digests(self) -> dict[str, str]:
+        """Digest of every file; that of a bag as it was when written, for it may be huge."""
+        return {
+            name: self.bag_sha256(Path(name).parent.relative_to("slides").as_posix())
+            if name.startswith("slides/") and path.name == "bag.npy"
+            else sha256_file(path)
+            for name, path in result_files(self.root)
+        }
+
+    def _require_there(self) -> None:
+        """Refuse to go on in a folder that is not the one that was opened."""
+        root = self.whole or self.root
+        if self.identity is not None and _identity(root) != self.identity:
+            raise SystemRefusedError(
+                f"expected the run folder at {root} to stay, found that it was deleted or replaced "
+                "meanwhile; run the same command again to start anew",
+                code="vanished",
+            )
+
+
+def result_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every file of a run folder that the manifest answers for: (relative name, path), sorted.
+
+    Left out are hidden files, the study's own secrets (``private``, never to be shared), the
+    manifest itself and the log, which has a chain of its own.
+    """
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        hidden = any(part.startswith(".") or part == "private" for part in name.parts)
+        if path.is_file() and not hidden and name.as_posix() not in {MANIFEST, LOG}:
+            yield name.as_posix(), path
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        stat = root.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _locked(root: Path) -> FileLock | None:
@@ -235,13 +269,3 @@ def library_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[name] = "absent"
     return versions
-
-
-def _is_result(path: Path) -> bool:
-    hidden = any(part.startswith(".") or part == "private" for part in path.parts)
-    bulky = path.suffix == ".npy" or path.parts[0] in {"checkpoints", "stages", "cohort"}
-    return not hidden and not bulky and path.name not in {"manifest.json", "log.jsonl", "complete"}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,14 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import jecur
-from jecur.artifacts import RunFolder, library_versions, write_json
+from jecur.artifacts import RunFolder, fingerprint, library_versions, write_json
 from jecur.bundle import Bundle, read_bundle
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.cohort.endpoint import endpoint_definition
@@ -115,7 +114,7 @@ def write_findings(
     write_exclusions(excluded, run)
     content = ReportContent(
         title=study.name,
-        created=datetime.now(UTC).date().isoformat(),
+        created=run.day_begun("report", fingerprint(study, bundle.sha256, data.patient_ids)),
         endpoint_name=data.endpoint_name,
         endpoint_definition=data.endpoint_definition,
         flow=patient_flow(study, cohort, learners, excluded, len(scored)),

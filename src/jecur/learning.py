@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import convert
 
 import jecur
-from jecur.artifacts import RunFolder, fingerprint, sha256_file, write_text
+from jecur.artifacts import RunFolder, fingerprint, write_text
 from jecur.bundle import Bundle, read_bundle, write_bundle
 from jecur.cohort.cohort import Patient
 from jecur.cohort.selection import (
@@ -107,8 +107,9 @@ def learn(
     digests = _bag_digests(learners, prepared, run)
     mark = fingerprint(study.training, recipe, digests, _labels(learners), jecur.__version__)
     path = run.root / "models" / f"{_slug(study.name)}.jecur"
-    if run.stage_mark("learning") == mark and _is_whole(path):
+    if run.is_finished("learning", mark) and _is_whole(path):
         return path
+    day = run.day_begun("learning", mark)
     try:
         from jecur.training.export import (  # noqa: PLC0415
             encoder_to_onnx,
@@ -138,7 +139,9 @@ def learn(
         processes=join_processes(),
     )
     nuclei = NucleiModel.load(study.nuclei, threads=1)
-    card = study_card(study, recipe) | _card_of_learning(lesson, learners, trained, training)
+    card = study_card(study, recipe, created=day) | _card_of_learning(
+        lesson, learners, trained, training
+    )
     used = {example.patient for example in (*lesson.training, *lesson.tuning)}
     write_bundle(
         Bundle(
@@ -151,7 +154,7 @@ def learn(
         path,
     )
     remember_patients(used, path, run)
-    run.mark_stage("learning", mark)
+    run.mark_stage("learning", mark, [path])
     return path
 
 
@@ -214,7 +217,7 @@ def _bag_digests(
 ) -> dict[str, str]:
     """Slide -> hash of its bag, of everybody who is learnt from."""
     return {
-        entry.id: sha256_file(run.slide_folder(entry.id) / "bag.npy")
+        entry.id: run.bag_sha256(entry.id)
         for patient in learners.patients
         for entry in patient.slides
         if entry.id in prepared and prepared[entry.id].n_tiles > 0
@@ -249,7 +252,7 @@ def refuse_shared_tiles(
         for entry in patient.slides:
             if entry.id not in prepared or not prepared[entry.id].usable:
                 continue
-            digest = sha256_file(run.slide_folder(entry.id) / "bag.npy")
+            digest = run.bag_sha256(entry.id)
             other, slide = first.setdefault(digest, (patient, entry.id))
             if other.id != patient.id and (not across_roles or other.role != patient.role):
                 raise TableError(

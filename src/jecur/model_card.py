@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -43,8 +42,11 @@ RESEARCH_USE_ONLY = (
 )
 
 
-def study_card(study: StudySettings, recipe: Recipe) -> dict[str, Any]:
-    """Write down what the study file decides of a model; of files on this disk, the name alone."""
+def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[str, Any]:
+    """Write down what the study file decides of a model; of files on this disk, the name alone.
+
+    ``created`` is the day on which learning began.
+    """
     training = study.training
     endpoint = study.cohort.endpoint
     return {
@@ -52,7 +54,7 @@ def study_card(study: StudySettings, recipe: Recipe) -> dict[str, Any]:
         "virtual": study.virtual,
         "intended_use": RESEARCH_USE_ONLY,
         "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
-        "created": datetime.now(UTC).date().isoformat(),
+        "created": created,
         "jecur": jecur.__version__,
         "versions": library_versions(),
         "endpoint": EndpointText(

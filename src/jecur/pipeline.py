@@ -7,6 +7,7 @@ from the same input under the same settings, is not done again.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from jecur.preparation import (
     PreparedSlide,
     Recipe,
     SlideOrder,
+    finished_slide,
     prepare_slide,
     recipe_of_bundle,
     recipe_of_study,
@@ -212,8 +214,7 @@ def prepare_slides(
     compute: ComputeSettings = _USUAL,
 ) -> dict[str, PreparedSlide]:
     """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
-    done = [order for order in orders if run.is_complete(order.slide, order.mark)]
-    prepared = {order.slide: prepare_slide(order) for order in done}
+    prepared = _finished(orders, run, threads=workers, progress=progress)
     missing = [order for order in orders if order.slide not in prepared]
     for outcome in run_all(
         prepare_slide,
@@ -230,10 +231,29 @@ def prepare_slides(
             result = PreparedSlide.failed(order, result.error, result.error.code)
         elif result.status == "failed":
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
+        run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
     rows = [prepared[order.slide].row() for order in orders]
     table = csv_text(pd.DataFrame(rows))
     write_text(run.root / "slides.csv", table)
+    return prepared
+
+
+def _finished(
+    orders: Sequence[SlideOrder], run: RunFolder, *, threads: int, progress: Progress
+) -> dict[str, PreparedSlide]:
+    """Slides that were prepared before and whose files are as they were written, to the last byte."""
+    prepared = {}
+    with ThreadPoolExecutor(max(1, threads)) as pool:  # hashing runs outside of Python's lock
+        for order, (slide, damaged) in zip(orders, pool.map(finished_slide, orders), strict=True):
+            if slide is not None:
+                prepared[order.slide] = slide
+            if damaged:
+                run.log("slide-damaged", slide=order.slide, files=damaged)
+                progress.say(
+                    f"{order.slide}: expected the files that were written, found "
+                    f"{', '.join(damaged)} changed or gone; the slide is prepared anew [damaged]"
+                )
     return prepared
 
 

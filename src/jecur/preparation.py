@@ -5,8 +5,7 @@ file, so that a slide is prepared for scoring exactly as those the model learnt 
 """
 
 import io
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from jecur.artifacts import (
 )
 from jecur.bundle import Bundle, read_bundle
 from jecur.errors import SlideError
+from jecur.finished import damage
 from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
@@ -47,6 +47,7 @@ __all__ = [
     "Recipe",
     "SlideOrder",
     "final_status",
+    "finished_slide",
     "png_bytes",
     "prepare_slide",
     "recipe_of_bundle",
@@ -57,6 +58,13 @@ Status = Literal["ok", "flagged", "failed"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
+
+
+FEATURE_FILES = ("bag.npy", "quality.json", "tiles.parquet")
+"""What is made of a file of features."""
+
+SLIDE_FILES = (*FEATURE_FILES, "stain.json", "thumbnail.png", "tissue.geojson")
+"""What is made of a slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,6 @@ class PreparedSlide:
     """Core of a tissue array, "" for a whole slide."""
     origin: tuple[float, float] = (0.0, 0.0)
     """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
-    seconds: float = field(default=0.0, compare=False)
 
     @property
     def usable(self) -> bool:
@@ -162,6 +169,30 @@ def recipe_of_bundle(bundle: Bundle) -> Recipe:
     return bundle.card.recipe
 
 
+def finished_slide(order: SlideOrder) -> tuple[PreparedSlide | None, tuple[str, ...]]:
+    """Take up the same work done before, if every byte of it is as it was written.
+
+    Returns
+    -------
+    PreparedSlide or None
+        None if it is to be done, or done anew.
+    tuple of str
+        Files that are missing or were changed.
+    """
+    finished = order.run.finished_slide(order.slide, order.mark)
+    if finished is None:
+        return None, ()
+    folder = order.run.slide_folder(order.slide)
+    damaged = damage(folder, finished)
+    if damaged:
+        return None, damaged
+    try:
+        text = (folder / "quality.json").read_bytes()
+        return msgspec.json.decode(text, type=PreparedSlide), ()
+    except (OSError, msgspec.DecodeError):
+        return None, ("quality.json",)
+
+
 def prepare_slide(order: SlideOrder) -> PreparedSlide:
     """Slide file -> bag, thumbnail, tissue outline, tile table and quality in the run folder.
 
@@ -173,11 +204,11 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         If the slide cannot be opened, has no tissue, or its stains are refused.
     """
     folder = order.run.slide_folder(order.slide)
-    if order.run.is_complete(order.slide, order.mark):
-        return msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
+    finished, _ = finished_slide(order)
+    if finished is not None:
+        return finished
     if order.path.suffix.lower() in FEATURE_SUFFIXES:
         return _prepare_features(order)
-    start = time.monotonic()
     recipe = order.recipe
     with open_slide(order.path, mpp=order.mpp) as whole:
         slide = core_slide(whole, order.core, recipe.tiling) if order.core else whole
@@ -220,10 +251,9 @@ def prepare_slide(order: SlideOrder) -> PreparedSlide:
         thumbnail_um_per_px=thumbnail_scale,
         core=order.core.core if order.core else "",
         origin=described.origin,
-        seconds=round(time.monotonic() - start, 2),
     )
     _write_tables(folder, grid, kept, normalizer, prepared)
-    order.run.mark_complete(order.slide, order.mark)
+    order.run.mark_complete(order.slide, order.mark, SLIDE_FILES)
     return prepared
 
 
@@ -247,7 +277,7 @@ def _prepare_features(order: SlideOrder) -> PreparedSlide:
         reader=f"features, {facts.width} a tile",
     )
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
-    order.run.mark_complete(order.slide, order.mark)
+    order.run.mark_complete(order.slide, order.mark, FEATURE_FILES)
     return prepared
 
 

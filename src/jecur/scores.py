@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from jecur.arrays import RGB, Logits
 from jecur.artifacts import RunFolder, atomic_path, fingerprint, sha256_file, write_text
 from jecur.cohort.csv_text import csv_text
 from jecur.engine import Progress
+from jecur.errors import BagError
 from jecur.explain.heatmap import (
     ScoreScale,
     overlay_scores,
@@ -90,13 +92,11 @@ def score_patients(
         Draws a bar.
     """
     bundle = admit_model(model)
-    digests = {
-        slide: sha256_file(run.slide_folder(slide) / "bag.npy")
-        for slides in slides_of.values()
-        for slide in slides
-    }
+    digests = _proved_bags(
+        [slide for slides in slides_of.values() for slide in slides], run, threads
+    )
     mark = fingerprint(bundle.sha256, slides_of, digests)
-    before = _earlier_scores(run) if run.stage_mark("scores") == mark else None
+    before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
     scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
     patients, tables = [], []
@@ -116,8 +116,31 @@ def score_patients(
     tiles = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=TILE_COLUMNS)
     with atomic_path(run.root / "tile_scores.parquet") as temporary:
         tiles.to_parquet(temporary, index=False)
-    run.mark_stage("scores", mark)
+    run.mark_stage(
+        "scores", mark, [run.root / name for name in ("scores.csv", "tile_scores.parquet")]
+    )
     return patients
+
+
+def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, str]:
+    """Slide -> digest of its bag, measured now: hours of learning may lie behind the first look.
+
+    Raises
+    ------
+    BagError
+        If a bag is not as it was written.
+    """
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        found = pool.map(lambda slide: sha256_file(run.slide_folder(slide) / "bag.npy"), slides)
+        digests = dict(zip(slides, found, strict=True))
+    for slide, digest in digests.items():
+        if digest != run.bag_sha256(slide):
+            raise BagError(
+                f"{slide}: expected the bag that was written, found another; nothing is scored: "
+                "run the same command again, and the slide is prepared anew",
+                code="changed-bag",
+            )
+    return digests
 
 
 def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:

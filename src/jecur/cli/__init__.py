@@ -13,7 +13,18 @@ from types import FrameType
 from cyclopts import CycloptsError
 from rich.markup import escape
 
-from jecur.cli import cohort, evaluate, learning, model, nuclei, slides, stain, study, tissue_array
+from jecur.cli import (
+    cohort,
+    evaluate,
+    learning,
+    model,
+    nuclei,
+    slides,
+    stain,
+    study,
+    tissue_array,
+    verify,
+)
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError, refusal
 from jecur.printable import printable_line
@@ -30,6 +41,7 @@ COMMANDS = (
     stain,
     tissue_array,
     evaluate,
+    verify,
 )  # importing a module adds its commands to the app
 
 

@@ -34,13 +34,6 @@ __all__ = [
 
 OK, BUG, USER_ERROR, SOME_FAILED = 0, 1, 2, 3
 
-app = App(
-    name="jecur",
-    version=jecur.__version__,
-    help="Recurrence of liver cancer from histology slides. Research use only.",
-    help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
-)
-
 
 class SafeConsole(Console):
     """A console on which no text acts: escapes and marks of direction are shown, not obeyed.
@@ -63,6 +56,14 @@ class SafeConsole(Console):
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+
+app = App(
+    name="jecur",
+    version=jecur.__version__,
+    help="Recurrence of liver cancer from histology slides. Research use only.",
+    console=console,
+    help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
+)
 
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 

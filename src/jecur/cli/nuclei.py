@@ -154,7 +154,8 @@ def features(run: Path, *, workers: Workers = 0) -> int:
     from jecur.engine import Failure, run_all
     from jecur.nuclei.feature_files import slides_with_bags, write_nuclear_features
 
-    folders = slides_with_bags(RunFolder.open(run))
+    opened = RunFolder.open(run)
+    folders = slides_with_bags(opened)
     failed = 0
     with RichProgress() as progress:
         for outcome in run_all(
@@ -167,6 +168,7 @@ def features(run: Path, *, workers: Workers = 0) -> int:
             if isinstance(outcome.result, Failure):
                 failed += 1
                 progress.say(f"{outcome.item.name}: {outcome.result.error.message}")
+    opened.renew_manifest()
     written = f"{len(folders) - failed} tables (nuclei.parquet) written, {failed} slides failed"
     console.print(written, soft_wrap=True)
     return SOME_FAILED if failed else OK

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,7 @@ import numpy as np
 
 import jecur
 from jecur.arrays import Vector
-from jecur.artifacts import RunFolder, library_versions, sha256_file, write_json
+from jecur.artifacts import RunFolder, fingerprint, library_versions, sha256_file, write_json
 from jecur.cohort.cohort import Cohort, Exclusion, Patient, read_clinical, read_cohort
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.table import read_table
@@ -115,7 +114,7 @@ def evaluate_scores(
     n_in_table = len(cohort.patients) + len(cohort.excluded)
     content = ReportContent(
         title=study.name,
-        created=datetime.now(UTC).date().isoformat(),
+        created=run.day_begun("report", fingerprint(study, score, sha256_file(files.scores))),
         endpoint_name=data.endpoint_name,
         endpoint_definition=data.endpoint_definition,
         flow=(

@@ -54,6 +54,8 @@ def save_checkpoint(
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     header = {"epoch": str(state.epoch), "mark": state.mark, "curve": json.dumps(list(state.curve))}
     header["sha256"] = _digest(tensors, header)
+    # One entry alone: the library writes several in an order of its own, another in each process.
+    header = {"state": json.dumps(header, sort_keys=True)}
     path = folder / state.mark / f"epoch-{state.epoch:04d}.safetensors"
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, header)
@@ -73,7 +75,7 @@ def load_newest(
     for path in _newest_first(folder / mark):
         try:
             with safe_open(path, framework="pt") as stored:
-                header = dict(stored.metadata() or {})
+                header = dict(json.loads((stored.metadata() or {}).get("state", "{}")))
                 tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
             told = header.pop("sha256", "")
             whole = told == _digest(tensors, header) and header["mark"] == mark
