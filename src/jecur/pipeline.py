@@ -233,7 +233,8 @@ def prepare_slides(
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
         run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
-    rows = [prepared[order.slide].row() for order in orders]
+    prepared = {order.slide: prepared[order.slide] for order in orders}  # not as they ended
+    rows = [slide.row() for slide in prepared.values()]
     table = csv_text(pd.DataFrame(rows))
     write_text(run.root / "slides.csv", table)
     return prepared
