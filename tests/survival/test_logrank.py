@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jecur.errors import NotEstimableError
+from jecur.survival.competing import gray_test
 from jecur.survival.logrank import logrank, pairwise_logrank
 
 
@@ -102,3 +103,45 @@ def test_refuses_one_group_and_no_events():
         logrank([1.0, 2.0], [True, True], ["a", "a"])
     with pytest.raises(NotEstimableError, match="events"):
         logrank([1.0, 2.0], [False, False], ["a", "b"])
+
+
+class TestGroupsThatNeverMeet:
+    """R's survdiff stops with a singular matrix; cmprsk's cuminc gives -1."""
+
+    rng = np.random.default_rng(1)
+    time, event = rng.exponential(size=90), rng.random(90) < 0.7
+    group = np.repeat(np.array(["A", "B", "C", "D"]), [30, 30, 20, 10])
+
+    @pytest.mark.parametrize(("alone", "named"), [("D", "D"), ("CD", "C, D"), ("A", "A")])
+    def test_a_group_alone_in_its_stratum_is_refused_by_name(self, alone, named):
+        stratum = np.isin(self.group, list(alone))
+        with pytest.raises(NotEstimableError, match=f"that {named} never met") as caught:
+            logrank(self.time, self.event, self.group, strata=stratum)
+        assert caught.value.code == "groups-apart"
+
+    def test_strata_that_a_group_bridges_are_compared(self):
+        stratum = (self.group == "C") | ((self.group == "B") & (np.arange(90) % 2 == 0))
+        chained = self.group != "D"
+        test = logrank(
+            self.time[chained], self.event[chained], self.group[chained], strata=stratum[chained]
+        )
+        assert test.df == 2
+
+    def test_a_group_gone_before_the_first_event_costs_its_degree_of_freedom(self):
+        time, event = self.time.copy(), self.event.copy()
+        time[self.group == "D"], event[self.group == "D"] = 1e-6, False
+        with_gone, without = (
+            logrank(time[rows], event[rows], self.group[rows])
+            for rows in (np.ones(90, bool), self.group != "D")
+        )
+        assert with_gone.df == without.df == 2
+        assert with_gone.chi2 == pytest.approx(without.chi2)
+
+    def test_gray_refuses_a_group_gone_before_the_first_event(self):
+        other = ~self.event & (np.arange(90) % 3 == 0)
+        time, event = self.time.copy(), self.event.copy()
+        time[self.group == "D"], event[self.group == "D"] = 1e-6, False
+        with pytest.raises(NotEstimableError, match="that D never met"):
+            gray_test(time, event, other, self.group)
+        rows = self.group != "D"
+        assert gray_test(time[rows], event[rows], other[rows], self.group[rows]).df == 2

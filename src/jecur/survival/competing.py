@@ -18,7 +18,7 @@ References
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats import chi2 as chi2_distribution
 
@@ -26,6 +26,8 @@ from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.kaplan_meier import IntervalKind, confidence_limits
+from jecur.survival.meeting import refuse_groups_apart
+from jecur.survival.newton import inverse
 
 __all__ = [
     "CumulativeIncidence",
@@ -230,7 +232,8 @@ def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: La
     Raises
     ------
     NotEstimableError
-        Fewer than two groups, or no event while two groups were at risk.
+        Fewer than two groups; no event; a group that was never at risk with another when the
+        event happened (code "groups-apart").
     """
     months, seen = check_follow_up(time, event)
     other = check_competing(competing, seen)
@@ -240,8 +243,9 @@ def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: La
             "expected two groups or more and an event, found less; nothing to compare"
         )
     score, covariance = _gray(months, seen, other, code, len(names))
+    refuse_groups_apart(names, _together(months, seen, code, len(names)))
     kept = slice(0, len(names) - 1)
-    solved = np.linalg.lstsq(covariance[kept, kept], score[kept], rcond=None)[0]
+    solved = inverse(covariance[kept, kept]) @ score[kept]
     chi2, df = float(score[kept] @ solved), len(names) - 1
     return GrayTest(
         chi2,
@@ -303,6 +307,12 @@ def _gray(
     end = c[-1]
     covariance += (end * third) @ end.T + end @ second.T + second @ end.T
     return score, covariance
+
+
+def _together(time: Vector, event: BoolVector, code: IntVector, g: int) -> NDArray[np.bool_]:
+    """(g, g) whether two groups were still followed at the first event."""
+    there = np.bincount(code[time >= time[event].min()], minlength=g) > 0
+    return there[:, None] & there[None, :]
 
 
 def _counts(

@@ -24,6 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, rows_by_code
+from jecur.survival.meeting import refuse_groups_apart
 from jecur.survival.multiplicity import Adjustment, adjust_p_values
 
 __all__ = ["LogRank", "PairwiseLogRank", "logrank", "pairwise_logrank"]
@@ -90,7 +91,8 @@ def logrank(
     Raises
     ------
     NotEstimableError
-        Fewer than two groups, or no event while two groups were at risk.
+        Fewer than two groups; no event while two groups were at risk; groups that never met
+        another, as a group alone in its stratum (code "groups-apart").
     """
     months, seen = check_follow_up(time, event)
     names, code = label_codes(group, months.size)
@@ -104,7 +106,7 @@ def logrank(
         observed += o
         expected += e
         covariance += v
-    chi2, df = _quadratic(observed, expected, covariance)
+    chi2, df = _quadratic(names, observed, expected, covariance)
     return LogRank(
         chi2,
         df,
@@ -170,14 +172,18 @@ def _one_stratum(
     return observed, expected, covariance
 
 
-def _quadratic(observed: Vector, expected: Vector, covariance: Matrix) -> tuple[float, int]:
+def _quadratic(
+    names: tuple[Hashable, ...], observed: Vector, expected: Vector, covariance: Matrix
+) -> tuple[float, int]:
     """Chi-squared over the groups that could have had an event."""
     used = np.flatnonzero(expected > 0)
     if used.size < 2 or not np.any(np.diag(covariance)[used] > 0):
         raise NotEstimableError(
             "expected events while two groups were at risk, found none; nothing to compare"
         )
+    # groups that were at risk together at an event vary together
+    refuse_groups_apart([names[k] for k in used], covariance[np.ix_(used, used)] < 0)
     kept = used[1:]
     difference = (observed - expected)[kept]
-    solved = np.linalg.lstsq(covariance[np.ix_(kept, kept)], difference, rcond=None)[0]
+    solved = np.linalg.solve(covariance[np.ix_(kept, kept)], difference)
     return float(difference @ solved), int(kept.size)

@@ -128,7 +128,7 @@ def inverse(information: Matrix) -> Matrix:
             return np.asarray(np.linalg.inv(scaled) * np.outer(scale, scale))
     raise NotEstimableError(
         "expected an information matrix that can be inverted, found a singular one: the data do "
-        "not tell the covariates apart; leave one out"
+        "not tell everything apart; leave a covariate or a group out"
     )
 
 
