@@ -74,7 +74,7 @@ def test_times_of_a_spreadsheet_are_tied_as_in_r(cases, tmp_path):
     assert ratio["upper"] == pytest.approx(1.4187, abs=5e-5)
     assert statistics["logrank"]["chi2"] == pytest.approx(0.968, abs=5e-4)
     assert statistics["concordance"]["estimate"] == pytest.approx(0.43235, abs=5e-6)
-    survival = {h["months"]: h["estimate"] for h in statistics["overall"]["survival"]}
+    survival = {h["months"]: h["survival"] for h in statistics["overall"]["survival"]}
     assert survival[6.0] == pytest.approx(0.8536, abs=5e-5)
     assert survival[12.0] == pytest.approx(0.6449, abs=5e-5)
 
