@@ -250,7 +250,8 @@ def _statistics(statistics: StatisticsSettings) -> str:
         f"ratios come from Cox models ({statistics.ties.capitalize()} ties), one factor at a "
         f"time, then the classifier together with {chosen[statistics.multivariable]}; patients "
         "with a missing value are left out of the model that needs it, and counted. Proportional "
-        "hazards were tested by scaled Schoenfeld residuals. Time-dependent AUC at "
+        "hazards were tested by the score test of a coefficient that changes with 1 - S(t) (R's cox.zph "
+        "since survival 3). Time-dependent AUC at "
         f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
         "Concordance is Harrell's and Uno's with intervals by the infinitesimal jackknife; two markers "
         "are compared in the same patients. "
@@ -274,6 +275,6 @@ _COMPETING = (
     "jackknife, as R's survfit), compared by Gray's test; patients who had the competing event are "
     "controls of the AUC and without the event in the Brier score, as in R's "
     "riskRegression::Score(cause = 1); calibration and decision curve use the cumulative incidence; "
-    "Fine and Gray's model stands beside Cox's. Hazard ratios, log-rank tests and concordance are "
+    "Fine and Gray's model (R's finegray with coxph) stands beside Cox's. Hazard ratios, log-rank tests and concordance are "
     "cause-specific: they count such patients as censored."
 )

@@ -92,7 +92,9 @@ def fit_fine_gray(
     names
         One per covariate.
     ties
-        "efron", as R's ``finegray`` with ``coxph``; "breslow", as ``cmprsk::crr``.
+        As of ``coxph(..., weights = fgwt)`` on R's ``finegray`` data, whose coefficients these
+        are under either. ``cmprsk::crr`` gives the same where no times are tied, with the same
+        standard errors; with ties it weights censoring at the time of an event in another way.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from jecur.survival.competing import CumulativeIncidence, cumulative_incidence, 
 from jecur.survival.cox import ModelTest
 from jecur.survival.design import Term, attempt, classifier_term, make_term, report_ratio
 from jecur.survival.fine_gray import FineGray, fit_fine_gray
+from jecur.survival.models import row_without_number
 from jecur.survival.study import CompetingRisks, EvaluationInput, ReportedTest, UnivariableRow
 
 __all__ = ["competing_risks"]
@@ -25,18 +26,20 @@ def competing_risks(
     other = patients.competing
     if other is None:
         return None
-    terms = [classifier_term(patients.high_risk, patients.label)]
+    rows = _rows(classifier_term(patients.high_risk, patients.label), other, patients, settings)
     for covariate in patients.covariates:
-        term, _ = attempt(lambda c=covariate: make_term(c, patients.months.size))  # type: ignore[misc]
-        if term is not None:
-            terms.append(term)
+        term, reason = attempt(lambda c=covariate: make_term(c, patients.months.size))  # type: ignore[misc]
+        if term is None:
+            rows.append(row_without_number(covariate, reason, patients, settings))
+        else:
+            rows.extend(_rows(term, other, patients, settings))
     groups = (("high", patients.high_risk), ("low", ~patients.high_risk))
-    curves = [(name, _curve(rows, other, patients, settings)) for name, rows in groups]
+    curves = [(name, _curve(inside, other, patients, settings)) for name, inside in groups]
     return CompetingRisks(
         int(other.sum()),
         tuple((name, curve) for name, curve in curves if curve is not None),
         _gray(patients, other),
-        tuple(row for term in terms for row in _rows(term, other, patients, settings)),
+        tuple(rows),
     )
 
 

@@ -28,7 +28,13 @@ from jecur.survival.study import (
     UnivariableRow,
 )
 
-__all__ = ["fit_terms", "multivariable_model", "proportionality_of_terms", "univariable_table"]
+__all__ = [
+    "fit_terms",
+    "multivariable_model",
+    "proportionality_of_terms",
+    "row_without_number",
+    "univariable_table",
+]
 
 
 def fit_terms(
@@ -80,7 +86,7 @@ def univariable_table(
     for covariate in patients.covariates:
         term, reason = attempt(lambda c=covariate: make_term(c, patients.months.size))  # type: ignore[misc]
         if term is None:
-            rows.append(_no_row(covariate, reason, patients, settings))
+            rows.append(row_without_number(covariate, reason, patients, settings))
         else:
             rows.extend(_univariable(term, patients, settings))
     return tuple(rows)
@@ -183,12 +189,13 @@ def _univariable(
     ]
 
 
-def _no_row(
+def row_without_number(
     covariate: CovariateColumn,
     reason: str | None,
     patients: EvaluationInput,
     settings: StatisticsSettings,
 ) -> UnivariableRow:
+    """Show a covariate that cannot be coded, with the reason."""
     counts = patients.months.size, int(np.sum(patients.event))
     return UnivariableRow(
         covariate.name,
