@@ -142,6 +142,16 @@ def test_a_separating_combination_is_refused_and_named_whatever_its_scale(p):
         fit_fine_gray(x, time, np.ones(60, bool), np.zeros(60), names=tuple("abc"[:p]))
 
 
+def test_one_exposed_patient_with_the_first_event_has_no_finite_ratio():
+    """One stride of Newton ends where the score is nil by rounding; R gives NA without a word."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=42), np.arange(42) == 0])
+    time, event = np.arange(42.0) + 1, rng.random(42) < 0.2
+    event[0] = True
+    with pytest.raises(NotEstimableError, match="found none for exposed:"):
+        fit_cox(x, time, event, names=("age", "exposed"))
+
+
 def test_a_single_reversed_pair_makes_the_maximum_finite():
     x = np.arange(30.0)
     time = 30.0 - x

@@ -275,6 +275,6 @@ _COMPETING = (
     "jackknife, as R's survfit), compared by Gray's test; patients who had the competing event are "
     "controls of the AUC and without the event in the Brier score, as in R's "
     "riskRegression::Score(cause = 1); calibration and decision curve use the cumulative incidence; "
-    "Fine and Gray's model (R's finegray with coxph) stands beside Cox's. Hazard ratios, log-rank tests and concordance are "
-    "cause-specific: they count such patients as censored."
+    "Fine and Gray's model (R's finegray with coxph) stands beside Cox's. Hazard ratios, log-rank tests "
+    "and concordance are cause-specific: they count such patients as censored."
 )

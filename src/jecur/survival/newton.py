@@ -26,6 +26,8 @@ SCORE_NIL = 1e-10
 """Largest chi-squared that the score may leave."""
 SUSPECT = 12
 """Steps after which the existence of a maximum is looked into."""
+FLAT = 1e-6
+"""Share of the information at 0 below which the existence of a maximum is looked into, too."""
 MAX_ITERATIONS = 500
 FAIR = 1e-4
 """Share of the promised rise that a step must bring."""
@@ -91,10 +93,11 @@ def maximize_likelihood(likelihood: Likelihood[C], names: tuple[str, ...]) -> Ma
     for iteration in range(1, MAX_ITERATIONS + 1):
         if iteration == SUSPECT:
             _refuse_separation(likelihood, names)
-        step, promise = _newton_step(at, null)
+        step, promise, left = _newton_step(at, null)
         factor, trial = _line_search(likelihood, beta, at, step, promise, iteration > SUSPECT)
         if trial is None:
             if promise <= SCORE_NIL * (1.0 + abs(at.log_likelihood)) and iteration < SUSPECT:
+                _refuse_separation(likelihood, names)
                 return Maximum(beta, at, null, iteration)
             break
         rise = trial.log_likelihood - at.log_likelihood
@@ -103,6 +106,8 @@ def maximize_likelihood(likelihood: Likelihood[C], names: tuple[str, ...]) -> Ma
         still = moved <= TOLERANCE * max(1.0, float(np.abs(x @ beta).max()))
         level = abs(rise) <= TOLERANCE * (1.0 + abs(at.log_likelihood))
         if still and level and promise <= SCORE_NIL:
+            if left <= FLAT:  # one stride may end where rounding has made everything nil
+                _refuse_separation(likelihood, names)
             return Maximum(beta, at, null, iteration)
     _refuse_separation(likelihood, names)
     raise NotEstimableError(
@@ -183,8 +188,11 @@ def _require_information(null: Curve, names: tuple[str, ...]) -> None:
         )
 
 
-def _newton_step(at: Curve, null: Curve) -> tuple[Vector, float]:
-    """Solve information x step = gradient; also gradient x step, twice the rise it promises.
+def _newton_step(at: Curve, null: Curve) -> tuple[Vector, float, float]:
+    """Solve information x step = gradient.
+
+    Also gradient x step, twice the rise it promises, and the smallest share of the information at
+    0 that is left in any direction.
 
     Directions of next to no information are given a little of that at 0: the step stays finite
     and points uphill.
@@ -194,7 +202,7 @@ def _newton_step(at: Curve, null: Curve) -> tuple[Vector, float]:
     values, vectors = eigh(at.information * outer, null.information * outer)
     along = vectors.T @ (at.gradient * scale)
     step = vectors @ (along / np.maximum(values, 1e-14 * max(1.0, float(values[-1]))))
-    return np.asarray(step * scale), float(step @ (at.gradient * scale))
+    return np.asarray(step * scale), float(step @ (at.gradient * scale)), float(values[0])
 
 
 def _refuse_separation(likelihood: Likelihood[C], names: tuple[str, ...]) -> None:
