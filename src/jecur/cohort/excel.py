@@ -8,6 +8,7 @@ an empty cell in its place would be a silent loss.
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -71,32 +72,30 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
 
 
 def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - only Excel needs it
-
-    book = openpyxl.load_workbook(path, data_only=True, read_only=True, keep_links=False)
-    names = [one.title for one in book.worksheets]
-    if not names or (sheet and sheet not in names):
-        listed = ", ".join(map(repr, names)) or "no sheet with cells"
-        raise TableError(
-            f"{path.name}: expected a sheet {sheet!r}, found {listed}; "
-            "correct sheet under [cohort.format]"
-        )
-    picked = sheet or names[0]
-    rows: list[tuple[int, list[str]]] = []
     kinds: dict[tuple[int, int], str] = {}
-    for number, row in _cells(path, book[picked]):
-        cells = []
-        for column, cell in enumerate(row):
-            form = str(cell.number_format) if isinstance(cell.value, int | float) else ""
-            text, kind = _text(cell.value, form)
-            cells.append(text)
-            if kind:
-                kinds[number, column] = kind
-        if any(cells):
-            rows.append((number, cells))
+    rows: list[tuple[int, list[str]]] = []
+    with _open(path, data_only=True) as book:
+        names = [one.title for one in book.worksheets]
+        if not names or (sheet and sheet not in names):
+            listed = ", ".join(map(repr, names)) or "no sheet with cells"
+            raise TableError(
+                f"{path.name}: expected a sheet {sheet!r}, found {listed}; "
+                "correct sheet under [cohort.format]"
+            )
+        picked = sheet or names[0]
+        for number, row in _cells(path, book[picked]):
+            cells = []
+            for column, cell in enumerate(row):
+                form = str(cell.number_format) if isinstance(cell.value, int | float) else ""
+                text, kind = _text(cell.value, form)
+                cells.append(text)
+                if kind:
+                    kinds[number, column] = kind
+            if any(cells):
+                rows.append((number, cells))
     if formulas:
-        written = openpyxl.load_workbook(path, data_only=False, read_only=True, keep_links=False)
-        _refuse_uncalculated(path, written[picked], dict(rows))
+        with _open(path, data_only=False) as book:
+            _refuse_uncalculated(path, book[picked], dict(rows))
     width = max((len(cells) for _, cells in rows), default=0)
     others = f" of {len(names)}" if len(names) > 1 else ""
     return ExcelRows(
@@ -104,6 +103,19 @@ def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:
         kinds,
         f"{path.name}: Excel, sheet {picked!r}{others}",
     )
+
+
+@contextmanager
+def _open(path: Path, *, data_only: bool) -> Iterator[Any]:
+    """Open a workbook as a stream, and the file so that it is closed whatever is in it."""
+    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - only Excel needs it
+
+    with path.open("rb") as stream:
+        book = openpyxl.load_workbook(stream, data_only=data_only, read_only=True, keep_links=False)
+        try:
+            yield book
+        finally:
+            book.close()
 
 
 def _cells(path: Path, sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:  # noqa: ANN401 - untyped

@@ -6,6 +6,7 @@ Row numbers in messages are the file's own, the heading being row 1.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from jecur.cohort.csv_text import plain_text
 from jecur.cohort.excel import read_excel_rows
 from jecur.cohort.text_file import read_text_rows
 from jecur.errors import TableError
+from jecur.printable import is_printable
 from jecur.settings import TableFormat
 
 __all__ = ["Table", "name_rows", "read_table"]
@@ -25,6 +27,8 @@ _EXCEL = {".xlsx", ".xlsm"}
 _OLD_EXCEL = {".xls", ".xlsb", ".ods"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
+_LONGEST_CELL = 20_000
+"""Of a column that is used: the names of many slides."""
 _EXACT_DIGITS = 15  # a spreadsheet keeps no more digits of a number
 
 
@@ -58,15 +62,29 @@ class Table:
         Raises
         ------
         TableError
-            If it is not there; names the columns that are.
+            If it is not there; names the columns that are. If a cell holds what cannot be seen and
+            acts: control characters, marks of direction, line ends.
         """
         if name not in self.frame.columns:
-            found = ", ".join(map(str, self.frame.columns[:20]))
+            found = ", ".join(str(c)[:60] for c in self.frame.columns[:20])
             raise TableError(
                 f"{self.name}: expected a column '{name}' for the {purpose}, found: {found}; "
                 "name yours in the study file"
             )
-        return self.frame[name]
+        cells = self.frame[name]
+        long = cells[[len(text) > _LONGEST_CELL for text in cells]]
+        if len(long):
+            raise TableError(
+                f"{self.name}: expected at most {_LONGEST_CELL} letters in column '{name}', found "
+                f"{len(long.iloc[0])} in {name_rows(long.index)}; name another column or shorten them"
+            )
+        odd = cells[[not is_printable(text) for text in cells]]
+        if len(odd):
+            raise TableError(
+                f"{self.name}: expected letters that can be seen in column '{name}', found "
+                f"{odd.iloc[0][:40]!a} in {name_rows(odd.index)}; type these cells again"
+            )
+        return cells
 
     def identifiers(self, name: str, purpose: str) -> pd.Series:
         """One column of ids: text cells as they are, numeric Excel cells as they are displayed.
@@ -118,7 +136,8 @@ class Table:
         if len(bad):
             raise TableError(
                 f"{self.name}: expected numbers{_with_mark(marks)} in column '{name}', found "
-                f"{text[bad[0]]!r} in {name_rows(bad)}; correct them or declare the text as missing"
+                f"{_short(text[bad[0]])} in {name_rows(bad)}; correct them or declare the text as "
+                "missing"
             )
         mark = self.decimal or self._mark(name, given)
         values = [_number(c, "." if k else mark) for c, k in zip(given, typed, strict=True)]
@@ -207,7 +226,7 @@ def _heading(
             "empty cells their separator"
         )
     heading = [cell or f"(column {k + 1})" for k, cell in enumerate(first)]
-    repeated = sorted({c for c in heading if heading.count(c) > 1})
+    repeated = sorted(c for c, n in Counter(heading).items() if n > 1)
     if repeated:
         raise TableError(
             f"{name}: expected every column once, found several '{repeated[0]}'; rename them"
@@ -223,6 +242,10 @@ def _kinds_by_column(
         if row in rows and column < len(heading):
             by_column.setdefault(heading[column], {})[row] = kind
     return by_column
+
+
+def _short(cell: str) -> str:
+    return repr(cell) if len(cell) <= 80 else f"{cell[:60]!r} and {len(cell) - 60} letters more"
 
 
 def _number(cell: str, mark: str) -> float:

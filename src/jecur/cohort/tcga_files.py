@@ -36,7 +36,16 @@ MISSING = (
 """Codes by which TCGA says that nobody knows."""
 
 _BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-|$)")
-_PATIENTS = "data_clinical_patient.txt"
+_PATIENTS = (
+    "data_clinical_patient.txt",
+    "data_bcr_clinical_data_patient.txt",
+    "data_clinical_patients.txt",
+    "data_clinical_data_patient.txt",
+    "data_clinical.txt",
+    "data_clinical_patient.tsv",
+)
+"""Names that cBioPortal has given the file of patients, the present one first."""
+_SAMPLES = re.compile(r"sample|timeline|supp|cna|mutation", re.IGNORECASE)
 
 
 def read_cbioportal_patients(path: Path) -> Table:
@@ -45,7 +54,9 @@ def read_cbioportal_patients(path: Path) -> Table:
     Parameters
     ----------
     path
-        ``data_clinical_patient.txt``, or the study's folder that holds it.
+        The file, or the study's folder that holds it under any of the names that cBioPortal has
+        used (``data_clinical_patient.txt``, ``data_bcr_clinical_data_patient.txt``,
+        ``data_clinical.txt``).
 
     Returns
     -------
@@ -57,9 +68,32 @@ def read_cbioportal_patients(path: Path) -> Table:
     TableError
         If it is absent, has no PATIENT_ID, or rows of other lengths or repeated patients.
     """
-    file = path / _PATIENTS if path.is_dir() else path
+    file = _patient_file(path) if path.is_dir() else path
     lines = [(i, line) for i, line in _lines(file) if not line.startswith("#")]
     return _one_row_a_patient(_table(file, lines), "PATIENT_ID")
+
+
+def _patient_file(folder: Path) -> Path:
+    """Find the file of patients in a study's folder, by name and else by its columns."""
+    named = [folder / name for name in _PATIENTS if (folder / name).is_file()]
+    if named:
+        return named[0]
+    clinical = sorted(p for p in folder.glob("*clinical*") if p.suffix in {".txt", ".tsv"})
+    found = [p for p in clinical if not _SAMPLES.search(p.name) and _has_patients(p)]
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(p.name for p in found or clinical) or "no file of clinical data"
+    raise TableError(
+        f"expected one file of patients in {folder.name} ({', '.join(_PATIENTS[:2])} or the like), "
+        f"found {there}; name the file itself"
+    )
+
+
+def _has_patients(path: Path) -> bool:
+    """Whether a file's heading has cBioPortal's column of patients and no column of samples."""
+    heading = next((line for _, line in _lines(path) if not line.startswith("#")), "")
+    columns = set(heading.split("\t"))
+    return "PATIENT_ID" in columns and "SAMPLE_ID" not in columns
 
 
 def read_biotab(folder: Path, name: str) -> Table:
@@ -169,7 +203,7 @@ def _table(path: Path, lines: list[tuple[int, str]]) -> Table:
     frame = pd.DataFrame(
         [cells for _, cells in rows], columns=heading, index=[i for i, _ in rows], dtype="object"
     )
-    return Table(path.name, frame)
+    return Table(path.name, frame, source=f"{path.name}, as downloaded")
 
 
 def _told_apart(heading: Iterable[str]) -> list[str]:

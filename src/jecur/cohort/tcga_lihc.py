@@ -126,7 +126,7 @@ def read_tcga_lihc(files: TcgaFiles, settings: TcgaSettings) -> TcgaCohort:
     frame.insert(0, "patient_id", frame.index)
     frame = frame.join(_endpoint(table, files, settings, days))
     frame["reason"] = frame["reason"].fillna("not in the endpoint's file")
-    notes = list(_notes(frame, days, settings))
+    notes = [f"patients read from {table.name}", *_notes(frame, days, settings)]
     if days is not None:
         frame = frame.join(days)
     if files.manifest:

@@ -5,6 +5,7 @@ a byte-order mark, else UTF-8, else Windows-1252; the separator that cuts the he
 cells. Nothing is decoded with replacement characters.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -24,6 +25,11 @@ _MARKS = (
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _UTF8_PAIR = re.compile(rb"[\xc3\xc4\xc5\xce\xd0][\x80-\xbf]|[\xe2-\xe9][\x80-\xbf]{2}")
+_MOST_BYTES = 64 * 2**20
+_MOST_CELLS, _MOST_COLUMNS = 2_000_000, 16_384
+"""Of a clinical table; a spreadsheet has no further column."""
+_NO_TABLES = {"punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
+"""Codecs that are no encoding of files, or whose time grows with the square of the length."""
 _HINT = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
 
 
@@ -61,6 +67,7 @@ def read_text_rows(path: Path, form: TableFormat) -> TextRows:
         text, first = text[hint.end() :], 2
         delimiter = delimiter or hint.group(1)
     delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else _delimiter(path, text))
+    _refuse_large(path, text, delimiter)
     rows = []
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
     while True:
@@ -70,8 +77,9 @@ def read_text_rows(path: Path, form: TableFormat) -> TextRows:
             break
         except csv.Error as error:
             raise TableError(
-                f"{path.name}: expected quotes that match, found an error in row "
-                f"{len(rows) + first} ({error}); correct the quotes in that row"
+                f"{path.name}: expected quotes that match and cells of at most "
+                f"{csv.field_size_limit()} letters, found an error in row {len(rows) + first} "
+                f"({error}); correct that row"
             ) from error
     source = f"{path.name}: {encoding}, separated by {_NAMES[delimiter]}"
     return TextRows(list(enumerate(rows, first)), delimiter, source)
@@ -85,6 +93,8 @@ def decode(path: Path, declared: str = "") -> tuple[str, str]:
     TableError
         If it is not text in the declared encoding, or in any that is looked for.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        raise _too_large(path, f"{path.stat().st_size / 2**20:.0f} MiB")
     raw = path.read_bytes()
     if declared:
         return _decode_as(path.name, raw, declared), declared
@@ -109,10 +119,16 @@ def decode(path: Path, declared: str = "") -> tuple[str, str]:
     return _decode_as(path.name, raw, "cp1252"), name
 
 
+def _encoding_of_files(name: str) -> str:
+    if codecs.lookup(name).name.replace("-", "_") in _NO_TABLES:
+        raise LookupError(f"{name} is no encoding of files")
+    return name
+
+
 def _decode_as(name: str, raw: bytes, encoding: str) -> str:
     try:
-        text = raw.decode(encoding)
-    except (UnicodeError, LookupError) as error:
+        text = raw.decode(_encoding_of_files(encoding))
+    except (ValueError, LookupError) as error:
         raise TableError(
             f"{name}: expected text in {encoding}, found: {error}; declare its encoding under "
             "[cohort.format]"
@@ -124,7 +140,7 @@ def _decode_as(name: str, raw: bytes, encoding: str) -> str:
 
 def _delimiter(path: Path, text: str) -> str:
     heading = text.lstrip("\r\n ").splitlines()[:1]
-    found = {d: len(next(csv.reader(heading, delimiter=d), [])) for d in _DELIMITERS}
+    found = {d: _n_cells(heading, d) for d in _DELIMITERS}
     most = max(found.values())
     best = [d for d, n in found.items() if n == most]
     if most > 1 and len(best) > 1:
@@ -134,3 +150,29 @@ def _delimiter(path: Path, text: str) -> str:
             "declare delimiter under [cohort.format]"
         )
     return best[0]
+
+
+def _n_cells(heading: list[str], delimiter: str) -> int:
+    """Cells that a separator cuts the heading into; 1 where it leaves one too long to read."""
+    try:
+        return len(next(csv.reader(heading, delimiter=delimiter), []))
+    except csv.Error:
+        return 1
+
+
+def _refuse_large(path: Path, text: str, delimiter: str) -> None:
+    """Refuse what is larger than a clinical table before it is cut into cells."""
+    heading, _, _ = text.lstrip("\r\n ").partition("\n")
+    columns, cells = heading.count(delimiter) + 1, text.count(delimiter) + text.count("\n") + 1
+    if columns > _MOST_COLUMNS:
+        raise _too_large(path, f"{columns} columns")
+    if cells > _MOST_CELLS:
+        raise _too_large(path, f"{cells} cells")
+
+
+def _too_large(path: Path, found: str) -> TableError:
+    return TableError(
+        f"{path.name}: expected a clinical table (at most {_MOST_BYTES >> 20} MiB, {_MOST_CELLS} "
+        f"cells, {_MOST_COLUMNS} columns), found {found}; keep the columns that the study names",
+        code="large-table",
+    )

@@ -21,6 +21,8 @@ __all__ = ["Region", "read_regions"]
 
 _MOST_BYTES = 64 * 2**20
 _DEEPEST = 32
+_MOST_OF = {b"[": 2_500_000, b"{": 500_000, b'"': 6_000_000, b",": 12_000_000, b"<": 1_500_000}
+"""Marks of JSON and XML: each may become an object in memory, a hundred times its size."""
 _NO_AREA = {"Point", "MultiPoint", "LineString", "MultiLineString"}
 _ASAP_AREAS = {"Polygon", "Spline", "Rectangle"}
 _APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE = "0", "1", "2"
@@ -88,6 +90,7 @@ def read_regions(path: Path) -> tuple[Region, ...]:
             code="missing-annotation",
         ) from error
     try:
+        _refuse_crowds(data)
         if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
             return tuple(_from_xml(data))
         return tuple(_from_geojson(msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))))
@@ -103,8 +106,24 @@ def read_regions(path: Path) -> tuple[Region, ...]:
         ) from error
 
 
+def _refuse_crowds(data: bytes) -> None:
+    for mark, most in _MOST_OF.items():
+        if (n := data.count(mark)) > most:
+            raise _crowded(f"{n} times {mark.decode()!r}")
+
+
+def _crowded(found: str) -> AnnotationError:
+    return AnnotationError(
+        f"expected regions drawn by a person, found {found}; export the regions without the cells",
+        code="large-annotation",
+    )
+
+
 def _ring(points: Any) -> Ring:  # noqa: ANN401 - any JSON
-    ring = np.array([point[:2] for point in points], dtype=np.float64).reshape(-1, 2)
+    places = msgspec.convert(points, list[list[float]])  # no text, no truth is a number
+    if any(len(place) < 2 for place in places):
+        raise ValueError("a point without two coordinates")
+    ring = np.array([place[:2] for place in places], dtype=np.float64).reshape(-1, 2)
     if len(ring) < 3:
         raise ValueError(f"a ring of {len(ring)} points")
     if not np.isfinite(ring).all() or np.abs(ring).max() > 1e9:
@@ -171,7 +190,9 @@ def _parsed(data: bytes) -> Element:
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise AnnotationError(f"expected at most {_DEEPEST} nested elements, found more")
+            raise AnnotationError(
+                f"expected at most {_DEEPEST} nested elements, found more; export the regions again"
+            )
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:

@@ -1,6 +1,7 @@
 """Cut a tissue mask by drawn regions: included classes keep, excluded classes erase."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from jecur.slide.tissue import TissueMask
 __all__ = ["fill_rings", "region_mask", "restrict_to_regions"]
 
 _EVERY = "*"
+_MOST_WORK = 2_000_000_000
+"""Steps (pixels of boxes, crossings of rows): some seconds. 10,000 regions that a person drew take a
+twentieth of it."""
+_STEPS_A_CROSSING = 20
+_CROSSINGS_AT_ONCE = 2_000_000
+"""Bounds memory."""
 
 
 def restrict_to_regions(
@@ -101,7 +108,8 @@ def region_mask(
     Parameters
     ----------
     regions
-        Polygons in level-0 pixels of the file.
+        Polygons in level-0 pixels of the file; AnnotationError "large-annotation" where filling them
+        would take minutes.
     shape
         (h, w) of the mask.
     scale
@@ -109,17 +117,37 @@ def region_mask(
     origin
         Level-0 pixels (x, y) of the mask's corner.
     """
-    regions = list(regions)
+    by_name: dict[str, list[Region]] = defaultdict(list)
+    for region in regions:
+        by_name[region.name].append(region)
     mask = np.zeros(shape, dtype=np.bool_)
-    for name in {region.name for region in regions}:
+    _refuse_labor(by_name, mask, scale)
+    for named in by_name.values():
         own = np.zeros_like(mask)
-        for negative in (False, True):
-            for region in regions:
-                if region.name == name and region.negative is negative:
-                    rings = [(ring - origin) * scale for ring in region.rings]
-                    _fill(own, rings, value=not negative)
+        for region in sorted(named, key=lambda region: region.negative):
+            rings = [(ring - origin) * scale for ring in region.rings]
+            _fill(own, rings, value=not region.negative)
         mask |= own
     return mask
+
+
+def _refuse_labor(by_name: Mapping[str, list[Region]], mask: Mask, scale: float) -> None:
+    """Refuse regions whose filling would take minutes, before it begins."""
+    steps = len(by_name) * mask.size
+    for ring in (r for regions in by_name.values() for region in regions for r in region.rings):
+        (x0, y0), (x1, y1) = ring.min(axis=0) * scale, ring.max(axis=0) * scale
+        height = min(y1 - y0 + 1, mask.shape[0])
+        steps += int(min(x1 - x0 + 1, mask.shape[1]) * height)
+        steps += _STEPS_A_CROSSING * int(
+            min(np.abs(np.diff(ring[:, 1])).sum() * scale, len(ring) * height)
+        )
+        if steps > _MOST_WORK:
+            n = sum(map(len, by_name.values()))
+            raise AnnotationError(
+                f"expected regions drawn by a person, found {n} of {len(by_name)} classes that cross "
+                "the slide again and again; draw them anew, or export them without the cells",
+                code="large-annotation",
+            )
 
 
 def fill_rings(rings: Iterable[Ring], shape: tuple[int, int]) -> Mask:
@@ -163,9 +191,13 @@ def _cross(toggles: np.ndarray[tuple[int, int], np.dtype[np.uint8]], ring: Ring)
     first = np.clip(np.ceil(low - 0.5), 0, rows).astype(np.int64)
     last = np.clip(np.ceil(high - 0.5), 0, rows).astype(np.int64)
     counts = last - first
-    edge = np.repeat(np.arange(len(ring)), counts)
-    row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    share = (row + 0.5 - start[edge, 1]) / (stop[edge, 1] - start[edge, 1])
-    x = start[edge, 0] + share * (stop[edge, 0] - start[edge, 0])
-    column = np.clip(np.ceil(x - 0.5), 0, toggles.shape[1] - 1).astype(np.int64)
-    np.bitwise_xor.at(toggles, (row, column), 1)
+    parts = np.cumsum(counts) // _CROSSINGS_AT_ONCE
+    for part in np.unique(parts[counts > 0]):
+        edges = np.flatnonzero((parts == part) & (counts > 0))
+        n = counts[edges]
+        edge = np.repeat(edges, n)
+        row = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + first[edge]
+        share = (row + 0.5 - start[edge, 1]) / (stop[edge, 1] - start[edge, 1])
+        x = start[edge, 0] + share * (stop[edge, 0] - start[edge, 0])
+        column = np.clip(np.ceil(x - 0.5), 0, toggles.shape[1] - 1).astype(np.int64)
+        np.bitwise_xor.at(toggles, (row, column), 1)
