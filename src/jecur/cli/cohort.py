@@ -39,7 +39,7 @@ def tcga_lihc(
     Parameters
     ----------
     cbioportal
-        Study folder with data_clinical_patient.txt.
+        Study folder (the file of patients under any of the names cBioPortal gave it) or the file itself.
     out
         The table to write; study.toml and exclusions.csv go beside it.
     biotab
