@@ -211,15 +211,13 @@ def _slide_of(file: tifffile.TiffFile, path: Path) -> tuple[Pyramid, OmeImage | 
     image = image_of(images, found.size, int(found.levels[0][0].index)) if found else None
     if found is not None and image is not None:
         found = find_pyramid(file, image)
+    numbers = rival_pages(file, found.size) if found and not images else []
+    if numbers:
+        raise several_scans(path.name, [f"page {number + 1}" for number in numbers])
+    rivals = other_scans(images, image) if image else []
+    if image and rivals:
+        raise several_scans(path.name, [each.name or "unnamed" for each in (image, *rivals)])
     found = refuse_layout(found, path.name)
-    if images and image is not None:
-        rivals = [rival.name or "unnamed" for rival in other_scans(images, image)]
-        if rivals:
-            raise several_scans(path.name, [image.name or "unnamed", *rivals])
-    elif not images:
-        numbers = rival_pages(file, found.size)
-        if numbers:
-            raise several_scans(path.name, [f"page {number + 1}" for number in numbers])
     return found, image
 
 

@@ -23,6 +23,8 @@ __all__ = ["has_missing_tiles", "openslide_reads", "refuse_aperio"]
 _OPENSLIDE_CODECS = frozenset({1, 5, JPEG, 8, 32773, 32946})
 _REDUCED = 1
 _GRAY = 1
+_LARGEST_STEP = 0.67
+"""A level has at most this part of the area of the level before it; scanners take 1/4 to 1/16."""
 
 
 def openslide_reads(path: Path) -> bool:
@@ -57,10 +59,12 @@ def refuse_aperio(path: Path) -> None:
             chain: list[Page] = list(file.pages)
             pages = [page for page in chain if page.is_tiled]
             cause = next(filter(None, (_why_aperio(page) for page in pages)), "")
+            areas = [int(page.imagewidth) * int(page.imagelength) for page in pages]
+            # OpenSlide takes every tiled page for a level, and can end the process over equal ones
             rivals = [
-                number
-                for number in (rival_pages(file, page_size(pages[0])) if pages else ())
-                if chain[number].is_tiled  # its thumbnail, label and macro are in strips
+                int(pages[k + 1].index)
+                for k in range(len(areas) - 1)
+                if areas[k + 1] > _LARGEST_STEP * areas[k]
             ]
             for page in pages:
                 contradiction = _jpeg_contradiction(file, page)
@@ -74,8 +78,8 @@ def refuse_aperio(path: Path) -> None:
             "export the bright-field image as 8-bit RGB",
             code="not-a-slide",
         )
-    if len(rivals) > 1:
-        raise several_scans(path.name, [f"page {number + 1}" for number in rivals])
+    if rivals:
+        raise several_scans(path.name, [f"page {number + 1}" for number in (0, *rivals)])
 
 
 def has_missing_tiles(path: Path) -> bool:
@@ -104,7 +108,11 @@ def _is_plain(file: tifffile.TiffFile, page: Page) -> bool:
 
 def _why_aperio(page: Page) -> str:
     turn = orientation_of(page)
-    return f"Orientation {turn} in a scanner's file" if turn != UPRIGHT else why_unread(page)
+    if turn != UPRIGHT:
+        return f"Orientation {turn} in a scanner's file"
+    if int(page.planarconfig) != 1:  # OpenSlide divides by zero over them
+        return "separate color planes in a scanner's file"
+    return why_unread(page)
 
 
 def _jpeg_contradiction(file: tifffile.TiffFile, page: Page) -> Exception | None:
