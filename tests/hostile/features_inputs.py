@@ -181,7 +181,7 @@ FEATURES = {
     "a negative side": write_arrays(GOOD, CORNERS, patch_size_level0=-512),
     "many sides": write_arrays(GOOD, CORNERS, patch_size_level0=[1, 2, 3]),
     "a terabyte of zeros": _zeros((500_000_000, 512), (4096, 512), compression="gzip"),
-    "a chunk of a gigabyte": _zeros((2_000_000, 128), (2_000_000, 128), compression="gzip"),
+    "a chunk of 150 megabytes": _zeros((300_000, 128), (300_000, 128), compression="gzip"),
     "120 megabytes out of 100 kilobytes": _bomb,
     "nothing written": _unwritten(),
     "nothing written in chunks": _unwritten(chunks=(100, 8)),
