@@ -67,7 +67,7 @@ def methods_paragraphs(settings: StudySettings, *, n_features: int = 0) -> tuple
     learning = (
         Paragraph("Risk", _risk(settings.training, n_features)),
         Paragraph("Training", _training(settings.training)),
-        Paragraph("Statistics", _statistics(settings.statistics)),
+        *_statistics_paragraphs(settings.statistics),
     )
     if n_features:
         return (Paragraph("Tiles", _FEATURES.format(n=f"{n_features:,}")), *learning)
@@ -108,7 +108,7 @@ def evaluation_paragraphs(
     }
     return (
         Paragraph("Score", f"One score a patient was given in a table. {rule} {read[meaning]}"),
-        Paragraph("Statistics", _statistics(statistics)),
+        *_statistics_paragraphs(statistics),
     )
 
 
@@ -233,6 +233,14 @@ def _training(training: TrainingSettings) -> str:
     )
 
 
+def _statistics_paragraphs(statistics: StatisticsSettings) -> tuple[Paragraph, ...]:
+    return (
+        Paragraph("Statistics", _statistics(statistics)),
+        Paragraph("Predicted probabilities", _PREDICTION),
+        Paragraph("Competing risks", _COMPETING.format(interval=statistics.interval)),
+    )
+
+
 def _statistics(statistics: StatisticsSettings) -> str:
     chosen = {
         "significant": "the factors with p below "
@@ -255,7 +263,6 @@ def _statistics(statistics: StatisticsSettings) -> str:
         f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
         "Concordance is Harrell's and Uno's with intervals by the infinitesimal jackknife; two markers "
         "are compared in the same patients. "
-        f"{_PREDICTION} {_COMPETING.format(interval=statistics.interval)} "
         f"The {statistics.alpha:g} level was used throughout."
     )
 

@@ -26,8 +26,8 @@ __all__ = [
     "incidence_table",
 ]
 
-SHOWN_EVERY = 10
-"""Thresholds of the page's decision table: every tenth per cent; the CSV file has every one."""
+SHOWN_ROWS = 10
+"""Rows of the page's decision table; the CSV file has every per cent."""
 
 
 def incidence_table(statistics: StudyStatistics) -> Table:
@@ -169,13 +169,15 @@ def accuracy_summary_table(
 
 
 def decision_table(curve: DecisionCurve) -> Table:
-    """Net benefit at every tenth per cent."""
+    """Net benefit at some ten thresholds, up to the last that anybody reaches."""
     note = (
         "Net benefit per patient: share of true positives, less that of false positives weighed by the "
         "odds of the threshold. Treating nobody: 0. Every per cent is in decision_curve.csv."
     )
-    every = slice(SHOWN_EVERY - 1, None, SHOWN_EVERY)
-    return _decision(curve, np.arange(curve.thresholds.size)[every], "decision", note)
+    reached = int(np.sum(curve.n_treated > 0))
+    step = next((k for k in (1, 2, 5) if reached <= SHOWN_ROWS * k), 10)
+    rows = np.arange(step - 1, max(reached, step), step)
+    return _decision(curve, rows, "decision", note)
 
 
 def decision_curve_table(curve: DecisionCurve) -> Table:
