@@ -93,6 +93,7 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
             try:
                 with open_slide(entry.path, mpp=entry.mpp) as slide:
                     scales[entry.id] = slide.mpp
+                    findings += [Finding("warning", c, entry.id, told) for c, told in slide.notes]
                 findings += _override(entry)
                 core = f" {entry.core.core}" if entry.core else ""
                 digests[_digest(entry.path) + core].append((patient, entry))

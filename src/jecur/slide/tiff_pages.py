@@ -71,7 +71,7 @@ def find_pyramid(file: tifffile.TiffFile, image: OmeImage | None = None) -> Pyra
     axes = largest.axes
     channels, refusal = _layout(axes, tuple(largest.shape), image)
     if refusal:
-        return Pyramid(((largest.pages[0],),), refusal=refusal)
+        return Pyramid(((largest.keyframe,),), refusal=refusal)
     depth = largest.shape[axes.index("Z")] if "Z" in axes else 1
     levels = tuple(_plane_pages(level, axes, depth // 2, channels) for level in largest.levels)
     if len(levels) == channels == depth == 1 and levels[0][0] is not None:
@@ -89,7 +89,7 @@ def rival_pages(file: tifffile.TiffFile, read: Size) -> list[int]:
     read
         Stored size of the image that is read.
     """
-    pages: list[Page] = list(file.pages)
+    pages: list[Page] = [page.aspage() for page in file.pages]
     full = [
         k
         for k, page in enumerate(pages)
@@ -101,7 +101,7 @@ def rival_pages(file: tifffile.TiffFile, read: Size) -> list[int]:
 
 def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
     """Pages of the main chain that are marked as smaller copies of the first, in falling size."""
-    chain: list[Page] = list(file.pages)
+    chain: list[Page] = [page.aspage() for page in file.pages]
     pages = [
         page
         for page in chain
@@ -116,7 +116,7 @@ def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
 
 
 def _plane(series: tifffile.TiffPageSeries) -> tuple[int, int]:
-    return page_size(series.pages[0]).width, page_size(series.pages[0]).height
+    return page_size(series.keyframe).width, page_size(series.keyframe).height
 
 
 def _layout(axes: str, shape: tuple[int, ...], image: OmeImage | None) -> tuple[int, str]:
@@ -155,4 +155,5 @@ def _plane_pages(level: Page, axes: str, z: int, channels: int) -> tuple[Page, .
         else 0
         for c in picks
     ]
-    return tuple(pages[number] for number in numbers)
+    found = [pages[number] for number in numbers]
+    return tuple(None if page is None else page.aspage() for page in found)
