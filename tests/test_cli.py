@@ -165,7 +165,7 @@ def test_score_works_where_torch_cannot_be_imported(study, model, tmp_path):
     assert done.returncode == OK, done.stderr
     assert "V-0008" in done.stdout
     assert "Research use only" in done.stdout
-    assert "learnt from virtual patients" in done.stdout
+    assert "trained on virtual patients" in done.stdout
     found = pd.read_csv(tmp_path / "x" / "scores.csv").set_index("patient_id")
     expected = pd.read_csv(model.parent.parent / "scores.csv").set_index("patient_id")
     assert found.loc["V-0008", "risk"] == expected.loc["V-0008", "risk"]

@@ -96,7 +96,7 @@ def test_everything_is_written_and_the_numbers_are_the_statistics_own(study, tab
     written = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert {
         "statistics.json", "report.html", "exclusions.csv", "tables/univariable.csv",
-        "tables/multivariable.csv", "tables/stratified.csv", "tables/auc.csv", "tables/baseline.csv",
+        "tables/multivariable.csv", "tables/subgroups.csv", "tables/auc.csv", "tables/baseline.csv",
         "tables/checklist.csv", "tables/tables.html", "figures/kaplan_meier.svg",
         "figures/multivariable.svg", "figures/auc.svg", "figures/stratum_1_1.svg",
     } <= written  # fmt: skip

@@ -127,7 +127,10 @@ def write_findings(
         ),
         facts=_facts(study, model, bundle),
         baseline=describe_patients(
-            study.cohort.covariates, patients, data.high_risk, "Validation patients"
+            study.cohort.covariates,
+            patients,
+            data.high_risk,
+            "Baseline characteristics, validation patients",
         ),
         risks=RiskValues(data.risk, data.event, bundle.cutoff),
         slides=_slide_rows(prepared),

@@ -120,7 +120,7 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> Tuni
     if not patients:
         return TuningMetrics(note=f"none here: {told}")
     found = TuningMetrics(
-        note=f"tuning patients, watched but not learnt from, selected as those learnt from; {told}",
+        note=f"tuning patients, used to monitor training, selected as the training patients; {told}",
         n=len(patients),
         n_events=sum(p.event for p in patients),
     )

@@ -65,9 +65,9 @@ def patient_flow(
     )
     good, poor = _outcomes(study.training)
     for name, group in (
-        (f"training role, learnt from: {good}", learners.training.good),
-        (f"training role, learnt from: {poor}", learners.training.poor),
-        ("tuning role, watched during training", (*learners.tuning.good, *learners.tuning.poor)),
+        (f"training role, trained on: {good}", learners.training.good),
+        (f"training role, trained on: {poor}", learners.training.poor),
+        ("tuning role, used to monitor training", (*learners.tuning.good, *learners.tuning.poor)),
     ):
         apart[name] += sum(p.id not in gone for p in group)
     lost = Counter(e.reason for e in excluded if e.role == "validation")
@@ -90,7 +90,7 @@ def statements(
     good, poor = _outcomes(study.training)
     said = (
         RESEARCH_USE_ONLY,
-        f"The model learnt from {trained['n_good']} patients ({good}) and {trained['n_poor']} "
+        f"The model was trained on {trained['n_good']} patients ({good}) and {trained['n_poor']} "
         f"({poor}); cut-off and direction were locked before any validation patient was scored.",
     )
     if not n_unmatched:
@@ -101,7 +101,7 @@ def statements(
 def _outcomes(training: TrainingSettings) -> tuple[str, str]:
     """Name the two groups that were learnt from."""
     if training.loss == "cox":
-        return "without the event so far", "with the event"
+        return "without event so far", "with event"
     return "good outcome", "poor outcome"
 
 

@@ -287,8 +287,8 @@ def refuse_seen(scored: Sequence[ScoredPatient]) -> None:
     seen = [p.patient for p in scored if p.seen_in_training]
     if seen:
         raise TableError(
-            f"expected validation patients the model has not seen, found {seen[0]} among those it "
-            f"learnt from ({len(seen)} in all: the same tiles under two patients?); "
+            f"expected validation patients the model has not seen, found {seen[0]} among its "
+            f"training patients ({len(seen)} in all: the same tiles under two patients?); "
             "no statistics are made from these; correct roles or slides",
             code="leak",
         )

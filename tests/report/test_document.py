@@ -145,7 +145,7 @@ def test_numbers_of_the_tables_are_those_of_the_statistics(report, study):
     assert column("auc", "n_at_risk") == [p.n_at_risk for p in points]
     assert column("calibration", "observed") == [g.observed for g in statistics.calibration.groups]
     levels = [s for f in statistics.stratified for s in f.levels]
-    assert column("stratified", "hazard_ratio_upper") == [s.hazard_ratio.upper for s in levels]
+    assert column("subgroups", "hazard_ratio_upper") == [s.hazard_ratio.upper for s in levels]
     assert column("discrimination", "estimate")[0] == statistics.concordance.estimate
     high = statistics.groups[0].survival
     assert column("survival", "survival_high") == [p.survival for p in high]

@@ -95,8 +95,9 @@ def test_no_logarithm_is_proposed_where_there_is_none():
     ("limits", "told"),
     [
         ((1.0, 0.997, 1.004), True),
-        ((1.0, 0.99, 1.004), False),
-        ((1.004, 1.001, 1.006), False),
+        ((1.008, 1.002, 1.014), True),
+        ((1.0, 0.984, 1.004), False),
+        ((1.014, 1.001, 1.026), False),
         ((None, None, None), False),
     ],
 )

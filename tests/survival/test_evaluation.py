@@ -107,7 +107,11 @@ def test_numbers_hang_together():
     assert model.covariates == ("high_risk", "age", "stage")
     assert model.left_out == ("Center: expected center to vary, found one level only",)
     assert model.added_value.p < 0.001
-    assert len(model.rows) == 4
+    *estimated, refused = model.rows
+    assert len(estimated) == 4
+    assert refused.covariate == "center"
+    assert refused.hazard_ratio.estimate is None
+    assert "one level only" in refused.hazard_ratio.reason
     boot = have.concordance_bootstrap
     assert boot.estimate == have.concordance.estimate
     assert boot.upper - boot.lower == pytest.approx(

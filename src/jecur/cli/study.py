@@ -268,7 +268,7 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
         console.print(table)
     if scored.virtual:
         console.print(
-            "[bold]This model learnt from virtual patients: its risks mean nothing for real slides.[/]",
+            "[bold]This model was trained on virtual patients: its risks mean nothing for real slides.[/]",
             soft_wrap=True,
         )
     failed = [s for s in scored.slides if s.status == "failed"]

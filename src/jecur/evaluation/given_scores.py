@@ -76,7 +76,11 @@ def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
     if settings.column == OWN_COLUMN and "seen_in_training" in table.frame:
         seen = table.frame["seen_in_training"]
     reasons = [
-        "score missing" if gone else "the model learnt from this patient" if known == "True" else ""
+        "score missing"
+        if gone
+        else "the model was trained on this patient"
+        if known == "True"
+        else ""
         for gone, known in zip(absent, seen, strict=True)
     ]
     return GivenScores(

@@ -127,7 +127,10 @@ def evaluate_scores(
         statements=_statements(groups, given, strangers, cohort),
         facts=_facts(files, table, score),
         baseline=describe_patients(
-            study.cohort.covariates, patients, groups.high_risk, "Patients analyzed"
+            study.cohort.covariates,
+            patients,
+            groups.high_risk,
+            "Baseline characteristics, patients analyzed",
         ),
         risks=None
         if groups.meaning == "group"
@@ -159,7 +162,7 @@ def _read_cohort(
     if role and role != CohortSettings(endpoint=settings.endpoint).columns.role:
         raise TableError(
             f"{path.name}: expected the declared role column '{role}', found none; without it "
-            'patients the model learnt from cannot be told apart (role = "" takes everybody)'
+            'patients that the model was trained on cannot be told apart (role = "" takes everybody)'
         )
     return read_clinical(settings, folder), path
 
@@ -231,7 +234,7 @@ def _statements(
     groups: Groups, given: GivenScores, strangers: Sequence[Exclusion], cohort: Cohort
 ) -> tuple[str, ...]:
     turned = "Lower values speak for an earlier event, as declared." if given.turned else ""
-    lost = f"{len(strangers)} scores belong to nobody in the clinical table." if strangers else ""
+    lost = f"{len(strangers)} scores without a patient in the clinical table." if strangers else ""
     said = (
         RESEARCH_USE_ONLY,
         "The scores were given in a table; this program did not make them and cannot tell whether "

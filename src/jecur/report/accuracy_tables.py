@@ -29,7 +29,7 @@ def discrimination_table(statistics: StudyStatistics) -> Table:
         ("Uno’s C, continuous risk", statistics.concordance_uno),
         ("Harrell’s C, high or low", statistics.concordance_groups),
         ("Harrell’s C, bootstrap", statistics.concordance_bootstrap),
-        ("Hazard ratio, high against low", statistics.hazard_ratio),
+        ("Hazard ratio, high versus low risk", statistics.hazard_ratio),
         ("Hazard ratio per SD of risk", statistics.hazard_ratio_per_sd),
     ]
     body = tuple(
@@ -37,8 +37,8 @@ def discrimination_table(statistics: StudyStatistics) -> Table:
         for label, value in named
         if value is not None
     )
-    note = "C: 0.5 is a coin, 1 a perfect order."
-    return Table("discrimination", "In one number", columns, body, note)
+    note = "C: 0.5 is no discrimination, 1 perfect ranking."
+    return Table("discrimination", "Discrimination", columns, body, note)
 
 
 def auc_table(curves: tuple[AucCurve, ...], level: float) -> Table:
@@ -99,7 +99,7 @@ def auc_by_horizon_table(curves: tuple[AucCurve, ...], level: float) -> Table:
 def auc_difference_table(curves: tuple[AucCurve, ...], level: float) -> Table:
     """Continuous risk less each other marker at the landmark, on the same patients."""
     columns = (
-        Column("marker", "Risk less", "text"),
+        Column("marker", "Risk minus", "text"),
         *COUNTS,
         *estimate_columns("difference", f"Difference in AUC ({100 * level:g} % CI)", "score"),
         Column("p", "p", "p"),
@@ -117,7 +117,12 @@ def auc_difference_table(curves: tuple[AucCurve, ...], level: float) -> Table:
         for c in curves[1:]
     )
     months = f"{curves[0].landmark.months:g}" if curves else ""
-    return Table("auc_difference", f"The risk beside each factor, {months} months", columns, body)
+    return Table(
+        "auc_difference",
+        f"Difference in AUC between the risk and each factor, {months} months",
+        columns,
+        body,
+    )
 
 
 def concordance_table(

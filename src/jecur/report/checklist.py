@@ -126,7 +126,7 @@ def _performance(content: ReportContent) -> Answer:
         lacking.append("calibration (the score is no probability, or it is not estimable)")
     if not statistics.stratified:
         lacking.append("performance in subgroups")
-    where = "Discrimination, Accuracy over time, Calibration"
+    where = "Discrimination, Time-dependent AUC, Calibration"
     return Answer("in part" if lacking else "yes", where, "; ".join(lacking))
 
 
@@ -135,7 +135,7 @@ def _missing_values(content: ReportContent) -> Answer:
         return Answer("no", "", "how many patients lacked which value")
     return Answer(
         "in part",
-        "Patients, Factors one at a time",
+        "Patients, Univariable Cox regression",
         "patients with a missing value leave the model that needs it; say why no imputation",
     )
 
@@ -162,8 +162,8 @@ def _multivariable(content: ReportContent) -> Answer:
         return Answer("no", "", "no clinical factor entered beside the classifier")
     if model.left_out:
         missing = f"factors left out, some by p-value: {len(model.left_out)}; take all to be safe"
-        return Answer("in part", "Adjusted for clinical factors", missing)
-    return Answer("yes", "Adjusted for clinical factors")
+        return Answer("in part", "Multivariable Cox regression", missing)
+    return Answer("yes", "Multivariable Cox regression")
 
 
 def _all_factors(content: ReportContent) -> Answer:
@@ -179,7 +179,9 @@ def _assumptions(content: ReportContent) -> Answer:
     if statistics is None or statistics.proportional_hazards.p is None:
         return Answer("no", "", "a check of the model's assumptions")
     return Answer(
-        "in part", "Survival by risk, Within clinical factors", "sensitivity analyses of your own"
+        "in part",
+        "Event-free survival by risk group, Subgroup analysis",
+        "sensitivity analyses of your own",
     )
 
 
@@ -199,7 +201,9 @@ _BASELINE = _if(
     lambda c: c.baseline is not None, "Patients", "no covariate was given, so nobody is described"
 )
 _UNIVARIABLE = _if(
-    _of(lambda s: bool(s.univariable)), "Factors one at a time, Survival by risk", "no factor given"
+    _of(lambda s: bool(s.univariable)),
+    "Univariable Cox regression, Event-free survival by risk group",
+    "no factor given",
 )
 _COUNTS = _if(_of(lambda s: s.n > 0), "head of the report, every table", "numbers and events")
 _LIMITS = _if(
@@ -246,7 +250,7 @@ _TRIPOD: tuple[tuple[str, str, Callable[[ReportContent], Answer]], ...] = (
     ("12g", "How predictions of an evaluated model were computed", _model),
     ("13", "What was done about rare outcomes", _authors("class imbalance")),
     ("14", "What was done for fairness between groups",
-     _if(_of(lambda s: bool(s.stratified)), "Within clinical factors", "results by group",
+     _if(_of(lambda s: bool(s.stratified)), "Subgroup analysis", "results by group",
          "which groups matter, and why")),
     ("15", "What the model puts out, and how groups are made of it", _cutoff),
     ("16", "How training and evaluation data differ", _authors("differences between the data sets")),

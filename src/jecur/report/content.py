@@ -138,7 +138,7 @@ class ReportContent:
     facts
         How the run was made: heading -> name -> value (versions, seeds, hashes).
     baseline
-        Who was studied, see `jecur.report.tables.baseline_table`.
+        Baseline characteristics, see `jecur.report.tables.baseline_table`.
     risks
         For the distribution of risks beside the cut-off.
     slides

@@ -11,6 +11,7 @@ from jecur.report.accuracy_tables import (
     concordance_table,
     discrimination_table,
 )
+from jecur.report.added_value_table import added_value_section
 from jecur.report.content import ReportContent
 from jecur.report.evidence_probability import (
     calibration_section,
@@ -64,6 +65,9 @@ def weigh_evidence(content: ReportContent) -> Evidence:
         _univariable_section(statistics),
         _multivariable_section(statistics),
         fine_gray_section(statistics, competing) if competing else None,
+        added_value_section(
+            statistics.added_value, statistics.level, _cautions(statistics, "added_value")
+        ),
         _auc_section(statistics),
         _discrimination_section(statistics),
         calibration_section(statistics),
@@ -93,10 +97,10 @@ def _survival_section(statistics: StudyStatistics) -> Section:
         figures = (view("kaplan_meier", draw, label, caption),)
     tables = (median_table(statistics), survival_table(statistics))
     notes = (
-        f"Hazard ratio, high against low risk: {ratio}. Log-rank test: "
+        f"Hazard ratio, high versus low risk: {ratio}. Log-rank test: "
         f"{_p(statistics.logrank)}. Proportional hazards: {_p(statistics.proportional_hazards)}.",
     )
-    title = "Survival by risk"
+    title = "Event-free survival by risk group"
     return Section("survival", title, "", figures, (), tables, notes)
 
 
@@ -120,7 +124,7 @@ def _stratified_section(statistics: StudyStatistics) -> Section | None:
         lead += f" Curves: cumulative incidence of {event}. Hazard ratios are cause-specific."
     table = stratified_table(statistics.stratified, statistics.level)
     notes = _cautions(statistics, "stratified")
-    return Section("stratified", "Within clinical factors", lead, (), panels, (table,), notes)
+    return Section("stratified", "Subgroup analysis", lead, (), panels, (table,), notes)
 
 
 def _univariable_section(statistics: StudyStatistics) -> Section | None:
@@ -129,7 +133,7 @@ def _univariable_section(statistics: StudyStatistics) -> Section | None:
     table = univariable_table(statistics.univariable, statistics.level)
     lead = "Each factor alone: a ratio above 1 means earlier events."
     notes = _cautions(statistics, "univariable")
-    return Section("univariable", "Factors one at a time", lead, tables=(table,), notes=notes)
+    return Section("univariable", "Univariable Cox regression", lead, tables=(table,), notes=notes)
 
 
 def _multivariable_section(statistics: StudyStatistics) -> Section:
@@ -158,7 +162,7 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     if model.left_out:
         notes.append(f"Factors that did not enter: {'; '.join(model.left_out)}.")
     table = multivariable_table(model, statistics.level)
-    title = "Adjusted for clinical factors"
+    title = "Multivariable Cox regression"
     return Section("multivariable", title, lead, figures, (), (table,), tuple(notes))
 
 
@@ -173,7 +177,7 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
         label = "AUC of the risk and of clinical factors over time; numbers in the table below."
         caption = (
             "The chance that a patient with the event by then had the higher marker than one "
-            f"still free of it{_or_competing(statistics)}; 0.5 (dashed) is a coin. Late "
+            f"still free of it{_or_competing(statistics)}; 0.5 (dashed) is no discrimination. Late "
             "horizons rest on few controls."
         )
         figures = (view("auc", draw, label, caption),)
@@ -181,7 +185,7 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
     if len(curves) > 1:
         tables.append(auc_difference_table(curves, statistics.level))
     files = (auc_table(curves, statistics.level),)
-    return Section("auc", "Accuracy over time", "", figures, (), tuple(tables), files=files)
+    return Section("auc", "Time-dependent AUC", "", figures, (), tuple(tables), files=files)
 
 
 def _discrimination_section(statistics: StudyStatistics) -> Section:

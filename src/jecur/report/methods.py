@@ -204,7 +204,7 @@ def _pooling(training: TrainingSettings) -> str:
         "noisy-and": f"noisy-and (steepness {training.pooling_steepness:g})",
         "top-bottom": f"a small network on the {training.pooling_ends} highest and lowest",
         "attention": "gated attention",
-        "tile-labels": "the mean of their probabilities (each tile learnt the patient's label)",
+        "tile-labels": "the mean of their probabilities (each tile was trained on the patient's label)",
     }[training.pooling]
 
 
@@ -255,8 +255,8 @@ def _statistics(statistics: StatisticsSettings) -> str:
     return (
         f"Survival was estimated by Kaplan and Meier with {100 * statistics.level:g} % intervals "
         f"on the {statistics.interval} scale, groups were compared by the log-rank test. Hazard "
-        f"ratios come from Cox models ({statistics.ties.capitalize()} ties), one factor at a "
-        f"time, then the classifier together with {chosen[statistics.multivariable]}; patients "
+        f"ratios come from Cox regression ({statistics.ties.capitalize()} ties), univariable, "
+        f"then multivariable: the classifier together with {chosen[statistics.multivariable]}; patients "
         "with a missing value are left out of the model that needs it, and counted. Proportional "
         "hazards were tested by the score test of a coefficient that changes with 1 - S(t) (R's cox.zph "
         "since survival 3). Time-dependent AUC at "

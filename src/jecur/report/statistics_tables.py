@@ -86,7 +86,7 @@ def survival_table(statistics: StudyStatistics) -> Table:
     note = (
         f"Kaplan–Meier with {percent(statistics)} intervals; – where nobody was followed so long."
     )
-    return Table("survival", "Free of the event, by month", columns, rows, note)
+    return Table("survival", "Event-free survival", columns, rows, note)
 
 
 def univariable_table(rows: tuple[UnivariableRow, ...], level: float) -> Table:
@@ -117,7 +117,7 @@ def univariable_table(rows: tuple[UnivariableRow, ...], level: float) -> Table:
         for row in rows
     )
     note = "z and p by Wald; the whole factor by likelihood ratio."
-    return Table("univariable", "One factor at a time", columns, body, note)
+    return Table("univariable", "Univariable Cox regression", columns, body, note)
 
 
 def multivariable_table(model: MultivariableModel, level: float) -> Table:
@@ -143,11 +143,11 @@ def multivariable_table(model: MultivariableModel, level: float) -> Table:
         for row in model.rows
     )
     note = f"One model: {model.rule}. {model.n} patients, {model.events} events."
-    return Table("multivariable", "All factors together", columns, body, note)
+    return Table("multivariable", "Multivariable Cox regression", columns, body, note)
 
 
 def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Table:
-    """High against low risk within each level of each factor."""
+    """High versus low risk within each level of each factor."""
     columns = (
         Column("factor", "Factor", "text", once=True),
         Column("level", "Level", "text"),
@@ -159,6 +159,9 @@ def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Tab
     )
     body: list[tuple[Value, ...]] = []
     for factor in factors:
+        if not factor.levels:
+            gone = (factor.label, "", None, None, *(None,) * 5, factor.interaction.reason)
+            body.append(gone)
         for level_row in factor.levels:
             body.append(
                 (
@@ -173,10 +176,10 @@ def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Tab
                 )
             )
     note = (
-        "Interaction: whether the hazard ratio differs between the levels. A level in which "
-        "nothing is shown, among levels that do not differ, is no exception."
+        "Interaction: whether the hazard ratio differs between the levels. A non-significant level "
+        "is not evidence of a different effect; see the interaction test."
     )
-    return Table("stratified", "High against low risk within levels", columns, tuple(body), note)
+    return Table("subgroups", "High versus low risk by subgroup", columns, tuple(body), note)
 
 
 def _followed(point: HorizonSurvival) -> tuple[float | None, float | None, float | None]:

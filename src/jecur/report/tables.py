@@ -198,7 +198,7 @@ def baseline_table(
         *(Column(_key(name), name, "text") for name in groups),
     )
     note = "Counts with shares of the known values, or median with quartiles."
-    return Table("baseline", caption or "Who was studied", columns, tuple(rows), note)
+    return Table("baseline", caption or "Baseline characteristics", columns, tuple(rows), note)
 
 
 def _page_row(

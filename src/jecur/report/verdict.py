@@ -56,11 +56,13 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
         )
         headline = f"High-risk {who} {did} {times} times as fast ({percent} {low}–{high})."
         return Verdict(
-            headline, f"Hazard ratio, high against low risk: {interval}. {detail}", "shown"
+            headline, f"Hazard ratio, high versus low risk: {interval}. {detail}", "shown"
         )
     if ratio.upper < 1:
         headline = f"High-risk {who} {did} later than low-risk ones: hazard ratio {interval}."
-        return Verdict(headline, f"The order is the wrong way round. {detail}", "reversed")
+        return Verdict(
+            headline, f"The direction is the reverse of that expected. {detail}", "reversed"
+        )
     headline = f"No difference between high-risk and low-risk {who} was shown."
     detail = (
         f"Hazard ratio {interval}. The interval holds 1: these patients neither show a "
@@ -81,7 +83,7 @@ def key_numbers(statistics: StudyStatistics | None) -> tuple[KeyNumber, ...]:
         counts += f", {statistics.competing.n_competing} with {other}"
     numbers = [
         KeyNumber("Patients", str(statistics.n), counts),
-        _number("Hazard ratio", statistics.hazard_ratio, "high against low risk"),
+        _number("Hazard ratio", statistics.hazard_ratio, "high versus low risk"),
         _number("Harrell’s C", statistics.concordance, "of the continuous risk"),
         _number("Median follow-up", statistics.median_follow_up, "months, reverse Kaplan–Meier"),
     ]

@@ -41,8 +41,11 @@ class StatisticsSettings(Stage, frozen=True):
     """Groups of rising risk compared with observed recurrence."""
     n_bootstrap: CountOrZero = 0
     """Replicates of the bootstrap interval of the concordance; 0 leaves it out."""
+    n_optimism: CountOrZero = 0
+    """Bootstrap replicates that correct the clinical models with and without the score for having been
+    fitted to the patients they are compared in; 0 leaves the correction out, and the report says so."""
     seed: int = 0
-    """Seed of the bootstrap."""
+    """Seed of both bootstraps."""
 
     def contradictions(self) -> Iterator[str]:
         """Yield horizons out of order."""

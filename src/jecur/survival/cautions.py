@@ -17,10 +17,11 @@ import numpy as np
 
 from jecur.survival.design import missing, numeric_values
 from jecur.survival.study import (
-    CLASSIFIER,
+    AddedValue,
     Caution,
     CovariateColumn,
     EvaluationInput,
+    ModelRow,
     MultivariableModel,
     Reported,
     StratifiedFactor,
@@ -43,22 +44,24 @@ def find_cautions(
     univariable: Sequence[UnivariableRow],
     multivariable: MultivariableModel,
     stratified: Sequence[StratifiedFactor],
+    added: AddedValue | None = None,
 ) -> tuple[Caution, ...]:
     """Everything to be careful about, in the order of the report."""
     found = (
         *_few_events(int(patients.event.sum())),
         *_few_in_subgroups(stratified),
         *_few_univariable(univariable),
-        *_unit_too_small(patients.covariates, univariable),
+        *_unit_too_small(patients.covariates, [*univariable, *multivariable.rows]),
         *_few_multivariable(multivariable),
+        *_few_added(added),
     )
     return tuple(found)
 
 
 def reads_one(ratio: Reported) -> bool:
-    """Whether a ratio and both limits round to 1.00 as printed, and so say nothing."""
+    """Whether a ratio and both limits, with two decimals, are 0.99 to 1.01, and so say nothing."""
     values = ratio.estimate, ratio.lower, ratio.upper
-    return all(v is not None and round(v, 2) == 1.0 for v in values)
+    return all(v is not None and abs(round(100 * v) - 100) <= 1 for v in values)
 
 
 def _few_events(events: int) -> Iterator[Caution]:
@@ -108,22 +111,31 @@ def _few_multivariable(model: MultivariableModel) -> Iterator[Caution]:
         yield Caution("few-events-per-parameter", "multivariable", _too_few(what))
 
 
+def _few_added(added: AddedValue | None) -> Iterator[Caution]:
+    parameters = added.n_parameters if added and added.reason is None else 0
+    if added and parameters and added.events < EVENTS_PER_PARAMETER * parameters:
+        what = f"the clinical model with the score ({_events(added.events)}, {_parameters(parameters)})"
+        yield Caution("few-events-per-parameter", "added_value", _too_few(what))
+
+
 def _unit_too_small(
-    covariates: Sequence[CovariateColumn], rows: Sequence[UnivariableRow]
+    covariates: Sequence[CovariateColumn], rows: Sequence[UnivariableRow | ModelRow]
 ) -> Iterator[Caution]:
-    by_name = {c.name: c for c in covariates}
+    by_name = {c.name: c for c in covariates if c.kind == "numeric"}
+    told = set()
     for row in rows:
-        if row.covariate == CLASSIFIER or not reads_one(row.hazard_ratio):
+        covariate, ratio = by_name.get(row.covariate), row.hazard_ratio
+        if covariate is None or covariate.name in told or not reads_one(ratio):
             continue
-        covariate = by_name[row.covariate]
-        if covariate.kind == "numeric":
-            yield Caution(
-                "unit-too-small",
-                "univariable",
-                f"The hazard ratio of {row.label} {row.contrast} rounds to 1.00 with both limits. "
-                f'{_remedy(covariate)} under [[cohort.covariates]] column = "{covariate.name}" to '
-                "read it.",
-            )
+        told.add(covariate.name)
+        low, high = ratio.lower, ratio.upper
+        yield Caution(
+            "unit-too-small",
+            "univariable",
+            f"The hazard ratio of {row.label} {row.contrast} reads {ratio.estimate:.2f} ({low:.2f}–"
+            f"{high:.2f}), too close to 1 to be read. {_remedy(covariate)} under "
+            f'[[cohort.covariates]], column = "{covariate.name}".',
+        )
 
 
 def _remedy(covariate: CovariateColumn) -> str:

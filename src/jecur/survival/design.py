@@ -48,7 +48,7 @@ class Term:
 
 
 def classifier_term(high_risk: BoolVector, label: str = "Classifier") -> Term:
-    """High against low risk."""
+    """High versus low risk."""
     column = high_risk.astype(np.float64)[:, None]
     return Term(CLASSIFIER, label, column, ("high vs low",))
 
@@ -76,14 +76,17 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
         )
     if covariate.kind == "numeric":
         values = numeric_values(covariate)
-        if np.unique(values[np.isfinite(values)]).size < 2:
-            raise NotEstimableError(f"expected {covariate.name} to vary, found one value only")
+        seen = np.unique(values[np.isfinite(values)])
+        if seen.size < 2:
+            found = "one value only" if seen.size else "no value"
+            raise NotEstimableError(f"expected {covariate.name} to vary, found {found}")
         column = _scaled(covariate, values)[:, None]
         return Term(covariate.name, covariate.label, column, (_step(covariate),))
     known = ~missing(covariate)
     levels = factor_levels(covariate)
     if len(levels) < 2:
-        raise NotEstimableError(f"expected {covariate.name} to vary, found one level only")
+        found = "one level only" if levels else "no value"
+        raise NotEstimableError(f"expected {covariate.name} to vary, found {found}")
     text = np.array([str(v) for v in covariate.values])
     columns = np.stack([(text == level).astype(np.float64) for level in levels[1:]], axis=1)
     columns[~known] = np.nan

@@ -10,6 +10,7 @@ import numpy as np
 from jecur.arrays import Vector
 from jecur.errors import EndpointError, TableError
 from jecur.settings import StatisticsSettings
+from jecur.survival.added_value import added_value
 from jecur.survival.bootstrap import bootstrap_interval
 from jecur.survival.cautions import find_cautions
 from jecur.survival.competing import check_competing
@@ -65,6 +66,7 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
     ratio, test = compare_groups(everybody, patients, settings)
     univariable = univariable_table(patients, settings)
     multivariable = multivariable_model(patients, univariable, settings)
+    added = added_value(patients, settings)
     stratified = tuple(stratified_factor(c, patients, settings) for c in patients.covariates)
     return StudyStatistics(
         n=counts[0],
@@ -97,7 +99,8 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         integrated_brier=integrated_brier_of_risk(patients, settings),
         decision=decision_of_risk(patients, settings),
         competing=competing_risks(patients, settings),
-        cautions=find_cautions(patients, univariable, multivariable, stratified),
+        added_value=added,
+        cautions=find_cautions(patients, univariable, multivariable, stratified, added),
         label=patients.label,
         meaning=patients.meaning,
     )
@@ -148,7 +151,7 @@ def _proportional(
     def test() -> ModelTest:
         x = patients.high_risk[:, None].astype(float)
         response = patients.months, patients.event
-        model = fit_cox(x, *response, names=("high against low risk",), ties=settings.ties)
+        model = fit_cox(x, *response, names=("high versus low risk",), ties=settings.ties)
         return proportional_hazards_test(model, x, *response).global_test
 
     return report_test(*attempt(test), counts, "score test")

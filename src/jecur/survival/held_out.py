@@ -59,7 +59,7 @@ class HeldOutStatistics:
     concordance_across: Reported
     """All pairs, also between folds: mixes scales; for comparison only."""
     hazard_ratio: Reported
-    """High against low risk, stratified by fold, first repeat."""
+    """High versus low risk, stratified by fold, first repeat."""
     folds: tuple[FoldStatistics, ...]
 
     def lines(self) -> list[str]:
@@ -68,7 +68,7 @@ class HeldOutStatistics:
             ("Concordance, pairs within folds", self.concordance),
             ("Concordance, mean over folds", self.concordance_mean),
             ("Concordance, pairs across folds too (mixes the scales of models)", self.concordance_across),
-            ("Hazard ratio, high against low, stratified by fold", self.hazard_ratio),
+            ("Hazard ratio, high versus low, stratified by fold", self.hazard_ratio),
         )  # fmt: skip
         return [f"{name}: {_text(value)}" for name, value in named]
 
@@ -129,7 +129,7 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
             high_risk[one].astype(float)[:, None],
             months[one],
             event[one],
-            names=("high against low risk",),
+            names=("high versus low risk",),
             ties=settings.ties,
             strata=fold[one],
         ).hazard_ratios(level=settings.level)[0]

@@ -17,8 +17,10 @@ from jecur.survival.design import (
     report_test,
     score_term,
 )
+from jecur.survival.independent import independent_terms
 from jecur.survival.proportional_hazards import ProportionalHazards, proportional_hazards_test
 from jecur.survival.study import (
+    CLASSIFIER,
     CovariateColumn,
     EvaluationInput,
     ModelRow,
@@ -105,55 +107,89 @@ def multivariable_model(
     terms, left_out = _picked(patients, univariable, settings)
     rows = np.logical_and.reduce([t.known for t in terms])
     counts = int(rows.sum()), int(patients.event[rows].sum())
-    model, reason = attempt(lambda: fit_terms(terms, rows, patients, settings))
+    entered, dropped = independent_terms(terms, rows)
+    model, reason = attempt(lambda: _fit_some(entered, rows, patients, settings))
     hazards, ph_reason = None, reason
-    without, added_reason = None, reason
     if model is not None:
         fitted = model
         hazards, ph_reason = attempt(
-            lambda: proportionality_of_terms(fitted, terms, rows, patients)
+            lambda: proportionality_of_terms(fitted, entered, rows, patients)
         )
-        without, added_reason = attempt(
-            lambda: _without_classifier(terms, rows, patients, settings)
-        )
-    added = likelihood_ratio_test(model, without) if model and without else None
+    refused = {r.covariate: r for r in univariable if r.term.p is None}
     return MultivariableModel(
         _rule(settings),
-        tuple(t.name for t in terms),
+        tuple(t.name for t in entered),
         left_out,
-        _model_rows(model, hazards, terms, (reason, ph_reason), counts, settings),
+        (
+            *_model_rows(
+                (model, hazards), (terms, entered), (reason, ph_reason, dropped), counts, settings
+            ),
+            *(
+                _refused_row(r, counts, settings)
+                for r in refused.values()
+                if r.covariate != CLASSIFIER
+            ),
+        ),
         *counts,
         int(rows.size - rows.sum()),
         report_test(hazards.global_test if hazards else None, ph_reason, counts, "score test"),
         report_test(
             model.likelihood_ratio() if model else None, reason, counts, "likelihood ratio"
         ),
-        report_test(added, added_reason, counts, "likelihood-ratio test of the classifier"),
-        _added_by_score(terms, rows, patients, settings),
+        _added_by(terms[0], terms[1:], rows, patients, settings),
+        _added_by(score_term(patients.risk, patients.label), terms[1:], rows, patients, settings),
         reason,
     )
 
 
-def _added_by_score(
-    terms: Sequence[Term], rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
-) -> ReportedTest:
-    """Test what the continuous risk adds to the covariates."""
-    counts = int(rows.sum()), int(patients.event[rows].sum())
-
-    def test() -> ModelTest:
-        without = _without_classifier(terms, rows, patients, settings)
-        with_score = [score_term(patients.risk, patients.label), *terms[1:]]
-        return likelihood_ratio_test(fit_terms(with_score, rows, patients, settings), without)
-
-    return report_test(*attempt(test), counts, "likelihood-ratio test of the continuous risk")
-
-
-def _without_classifier(
+def _fit_some(
     terms: Sequence[Term], rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
 ) -> CoxModel:
-    if len(terms) == 1:
-        raise NotEstimableError("no covariate beside the classifier")
-    return fit_terms(terms[1:], rows, patients, settings)
+    if not terms:
+        raise NotEstimableError(
+            "expected a factor that varies in the patients of the model, found none"
+        )
+    return fit_terms(terms, rows, patients, settings)
+
+
+def _added_by(
+    extra: Term,
+    clinical: Sequence[Term],
+    rows: BoolVector,
+    patients: EvaluationInput,
+    settings: StatisticsSettings,
+) -> ReportedTest:
+    """Test what the risk, in groups or continuous, adds to the covariates."""
+    counts = int(rows.sum()), int(patients.event[rows].sum())
+    what = "classifier" if extra.name == CLASSIFIER else "continuous risk"
+
+    def test() -> ModelTest:
+        if not clinical:
+            raise NotEstimableError("no covariate beside the classifier")
+        smaller, _ = independent_terms(clinical, rows)
+        larger, dropped = independent_terms([*clinical, extra], rows)
+        for reason in (why for (name, _), why in dropped.items() if name == extra.name):
+            raise NotEstimableError(reason)
+        return likelihood_ratio_test(
+            _fit_some(larger, rows, patients, settings),
+            _fit_some(smaller, rows, patients, settings),
+        )
+
+    return report_test(*attempt(test), counts, f"likelihood-ratio test of the {what}")
+
+
+def _refused_row(
+    row: UnivariableRow, counts: tuple[int, int], settings: StatisticsSettings
+) -> ModelRow:
+    """Show a factor of which there is no model at all: it is not estimable here either."""
+    reason = row.term.reason
+    return ModelRow(
+        row.covariate,
+        row.label,
+        row.contrast,
+        report_ratio(None, reason, counts, settings.level),
+        report_test(None, reason, counts, "score test"),
+    )
 
 
 def _rule(settings: StatisticsSettings) -> str:
@@ -226,21 +262,26 @@ def _picked(
 
 
 def _model_rows(
-    model: CoxModel | None,
-    hazards: ProportionalHazards | None,
-    terms: Sequence[Term],
-    reasons: tuple[str | None, str | None],
+    fitted: tuple[CoxModel | None, ProportionalHazards | None],
+    terms: tuple[Sequence[Term], Sequence[Term]],
+    reasons: tuple[str | None, str | None, dict[tuple[str, str], str]],
     counts: tuple[int, int],
     settings: StatisticsSettings,
 ) -> tuple[ModelRow, ...]:
-    width = sum(len(t.contrasts) for t in terms)
-    ratios = iter(model.hazard_ratios(level=settings.level) if model else (None,) * width)
+    """Give every contrast of every term a row: of the model, or why it is not in it."""
+    (model, hazards), (all_terms, entered), (reason, ph_reason, dropped) = fitted, terms, reasons
+    found = iter(model.hazard_ratios(level=settings.level) if model else ())
+    ratios = {(t.name, c): next(found, None) for t in entered for c in t.contrasts}
+    tests = {t.name: hazards.tests[k] for k, t in enumerate(entered)} if hazards else {}
     out = []
-    for k, term in enumerate(terms):
-        test: ReportedTest = report_test(
-            hazards.tests[k] if hazards else None, reasons[1], counts, "score test"
-        )
+    for term in all_terms:
+        gone = [dropped[term.name, c] for c in term.contrasts if (term.name, c) in dropped]
+        why = ph_reason or (gone[0] if len(gone) == len(term.contrasts) else None)
+        test: ReportedTest = report_test(tests.get(term.name), why, counts, "score test")
         for contrast in term.contrasts:
-            ratio: Reported = report_ratio(next(ratios), reasons[0], counts, settings.level)
+            key = term.name, contrast
+            ratio: Reported = report_ratio(
+                ratios.get(key), dropped.get(key) or reason, counts, settings.level
+            )
             out.append(ModelRow(term.name, term.label, contrast, ratio, test))
     return tuple(out)

@@ -17,6 +17,8 @@ from jecur.survival.probabilities import BrierOverTime, Calibration, Decision, H
 from jecur.survival.reported import Reported, ReportedTest
 
 __all__ = [
+    "AddedMeasure",
+    "AddedValue",
     "AucCurve",
     "AucPoint",
     "BrierOverTime",
@@ -179,7 +181,7 @@ class MultivariableModel:
 
 @dataclass(frozen=True, slots=True)
 class Subgroup:
-    """High against low risk within one level of a factor."""
+    """High versus low risk within one level of a factor."""
 
     level: str
     n: int
@@ -192,7 +194,7 @@ class Subgroup:
 
 @dataclass(frozen=True, slots=True)
 class StratifiedFactor:
-    """High against low risk within every level of a factor."""
+    """High versus low risk within every level of a factor."""
 
     covariate: str
     label: str
@@ -257,7 +259,47 @@ class CompetingRisks:
     gray: ReportedTest
     """Gray's test that both groups have one cumulative incidence."""
     subdistribution: tuple[UnivariableRow, ...]
-    """Fine-Gray ratios, high against low risk and each covariate alone."""
+    """Fine-Gray ratios, high versus low risk and each covariate alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedMeasure:
+    """One measure of the clinical model without and with the score, in the same patients."""
+
+    name: str
+    months: float | None
+    """Horizon; None where there is none."""
+    clinical: Reported
+    with_score: Reported
+    difference: Reported
+    """With the score less without it."""
+    corrected_clinical: float | None = None
+    """Less the optimism of having been fitted to these patients; None where nobody asked for it."""
+    corrected_with_score: float | None = None
+    corrected_difference: float | None = None
+    n_cases: int | None = None
+    """AUC: patients with the event by the horizon."""
+    n_controls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedValue:
+    """What the continuous score adds to the model of all clinical factors."""
+
+    factors: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Factors that could not enter, each with the reason."""
+    n: int
+    events: int
+    n_excluded_missing: int
+    n_parameters: int
+    """Coefficients of the larger model."""
+    likelihood_ratio: ReportedTest
+    measures: tuple[AddedMeasure, ...]
+    n_replicates: int
+    """Bootstrap draws behind the corrected numbers; 0 if they were not computed."""
+    seed: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +330,7 @@ class StudyStatistics:
     """High, then low."""
     logrank: ReportedTest
     hazard_ratio: Reported
-    """High against low."""
+    """High versus low."""
     proportional_hazards: ReportedTest
     """Of that hazard ratio."""
     hazard_ratio_per_sd: Reported
@@ -297,7 +339,7 @@ class StudyStatistics:
     """Harrell's, of the continuous risk."""
     concordance_uno: Reported
     concordance_groups: Reported
-    """Harrell's, of high against low."""
+    """Harrell's, of high versus low."""
     concordance_bootstrap: Reported | None
     univariable: tuple[UnivariableRow, ...]
     multivariable: MultivariableModel
@@ -310,6 +352,8 @@ class StudyStatistics:
     decision: Decision
     competing: CompetingRisks | None
     """None where nothing competes."""
+    added_value: AddedValue | None = None
+    """None without clinical factors."""
     cautions: tuple[Caution, ...] = ()
     label: str = "Classifier"
     meaning: RiskMeaning = "probability"

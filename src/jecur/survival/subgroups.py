@@ -1,4 +1,4 @@
-"""High against low risk: in everybody, and within every level of every clinical factor."""
+"""High versus low risk: in everybody, and within every level of every clinical factor."""
 
 import numpy as np
 
@@ -104,14 +104,14 @@ def report_quantile(quantile: Quantile, if_none: str) -> Reported:
 def compare_groups(
     rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
 ) -> tuple[Reported, ReportedTest]:
-    """Hazard ratio and log-rank test of high against low among the patients ``rows`` picks."""
+    """Hazard ratio and log-rank test of high versus low among the patients ``rows`` picks."""
     high, months, event = patients.high_risk[rows], patients.months[rows], patients.event[rows]
     counts = int(rows.sum()), int(event.sum())
 
     def ratio() -> HazardRatio:
         _require_two(high)
         model = fit_cox(
-            high[:, None], months, event, names=("high against low risk",), ties=settings.ties
+            high[:, None], months, event, names=("high versus low risk",), ties=settings.ties
         )
         return model.hazard_ratios(level=settings.level)[0]
 
@@ -149,7 +149,7 @@ def stratified_factor(
             raise NotEstimableError("expected two levels or more, found one")
         main = np.stack([high.astype(float), *marks], axis=1)
         product = np.stack([high * mark for mark in marks], axis=1)
-        labels = ("high against low risk", *names[1:])
+        labels = ("high versus low risk", *names[1:])
         crossed = tuple(f"high risk in {name}" for name in names[1:])
         smaller = fit_cox(main, months, event, names=labels, ties=settings.ties)
         larger = fit_cox(
@@ -185,10 +185,12 @@ def _subgroup(
 def _levels(covariate: CovariateColumn) -> tuple[tuple[str, ...], IntVector]:
     """Names of the levels and each patient's index among them, -1 where missing."""
     gone = missing(covariate)
+    if gone.all():
+        raise NotEstimableError(
+            f"expected {covariate.name} to be known in somebody, found no value"
+        )
     if covariate.kind == "numeric":
         values = numeric_values(covariate)
-        if gone.all():
-            return (), np.full(gone.size, -1, dtype=np.int64)
         cut = covariate.cut if covariate.cut is not None else float(np.median(values[~gone]))
         unit = f" {covariate.unit}" if covariate.unit else ""
         code = np.where(gone, -1, (values > cut).astype(np.int64))

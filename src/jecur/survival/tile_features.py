@@ -1,4 +1,4 @@
-"""Histological features in tiles of high against low score: the paper's Table 3, done twice.
+"""Histological features in tiles of high versus low score: the paper's Table 3, done twice.
 
 Fisher's exact test takes tiles as independent, which they are not; beside it stands the comparison
 with patients as clusters. Both are corrected for the number of features.
