@@ -17,7 +17,9 @@ from PIL import Image
 from jecur.bundle import read_bundle
 from jecur.cli import BUG, OK, SOME_FAILED, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
+from jecur.inspection import inspect_slide
 from jecur.mil.pooling import pool_scores, risk_from_score
+from jecur.preparation import recipe_of_bundle
 from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
 from jecur.simulate.cohort import simulate_cohort
 
@@ -319,3 +321,27 @@ def test_model_show_prints_the_card(model, capsys):
 
 def test_exit_codes_are_the_documented_ones():
     assert (OK, BUG, USER_ERROR, SOME_FAILED) == (0, 1, 2, 3)
+
+
+def test_score_says_of_a_slide_what_an_inspection_says(study, model, tmp_path):
+    good = study.parent / "slides" / "V-0009.tiff"
+    paths = [good, *_bad_slides(tmp_path, good).values()]
+    twin = tmp_path / "V-0009.tif"
+    shutil.copy(good, twin)
+    run(["score", *map(str, [*paths, twin]), "--model", str(model), "--out", str(tmp_path / "x")])
+    rows = pd.read_csv(tmp_path / "x" / "slides.csv", keep_default_na=False).to_dict("records")
+    recipe = recipe_of_bundle(read_bundle(model))
+    assert len({row["slide"] for row in rows}) == len(rows) == len(paths) + 1
+    for row, path in zip(rows, [*paths, twin], strict=True):
+        found = inspect_slide(path, recipe)
+        mpp = "" if found.mpp is None else found.mpp
+        seen = (found.status, found.code, ";".join(found.flags), mpp, found.n_tiles)
+        assert seen == (row["status"], row["code"], row["flags"], row["mpp"], row["n_tiles"])
+
+
+def test_score_refuses_drawings_that_the_model_would_not_look_at(study, model, tmp_path, capsys):
+    slide = study.parent / "slides" / "V-0009.tiff"
+    (tmp_path / "V-0009.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    arguments = ["score", str(slide), "--model", str(model), "--out", str(tmp_path / "x")]
+    assert run([*arguments, "--annotations", str(tmp_path)]) == USER_ERROR
+    assert "names no class" in capsys.readouterr().err

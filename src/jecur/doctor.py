@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
@@ -12,6 +10,10 @@ from jecur.cohort.cohort import Cohort, Patient, Role, SlideEntry
 from jecur.cohort.slide_names import stem_of
 from jecur.engine import Progress
 from jecur.errors import SlideError
+from jecur.inspection import default_recipe, inspect_slide
+from jecur.mil.feature_file import FEATURE_SUFFIXES
+from jecur.settings import Recipe
+from jecur.slide.content import content_digest
 from jecur.slide.reader import open_slide
 
 __all__ = ["Checkup", "Finding", "examine_cohort"]
@@ -20,7 +22,6 @@ _OUTLYING_MPP = 1.5
 """Times the cohort's median scale, or below it: a 40x among 20x slides is told, not refused."""
 _OVERRIDE_TOLERANCE = 0.05
 _FEW_EVENTS = 10
-_HASHED_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Checkup:
         return asdict(self)
 
 
-def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
-    """Open every slide and hold it against the table; read no tile.
+def examine_cohort(cohort: Cohort, *, progress: Progress, recipe: Recipe | None = None) -> Checkup:
+    """Open every slide and hold it against the table.
 
     Parameters
     ----------
@@ -82,6 +83,9 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
         As `jecur.cohort.cohort.read_cohort` returns it.
     progress
         Draws a bar: one step a slide.
+    recipe
+        Read every tile too and give the verdict of a run under these settings; None: slides are
+        opened, and no tile is read. Feature files are read whole either way.
     """
     entries = [(patient, entry) for patient in cohort.patients for entry in patient.slides]
     findings: list[Finding] = []
@@ -90,16 +94,15 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
     n_unreadable = 0
     with progress.task("Opening slides", len(entries)) as advance:
         for patient, entry in entries:
-            try:
-                with open_slide(entry.path, mpp=entry.mpp) as slide:
-                    scales[entry.id] = slide.mpp
-                    findings += [Finding("warning", c, entry.id, told) for c, told in slide.notes]
-                findings += _override(entry)
+            told, mpp = _told(entry, recipe)
+            n_unreadable += any(finding.severity == "error" for finding in told)
+            findings += told
+            if mpp is not None:
+                scales[entry.id] = mpp
+            digest = content_digest(entry.path)
+            if digest != "absent":
                 core = f" {entry.core.core}" if entry.core else ""
-                digests[_digest(entry.path) + core].append((patient, entry))
-            except SlideError as error:
-                n_unreadable += 1
-                findings.append(Finding("error", error.code, entry.id, error.message))
+                digests[digest + core].append((patient, entry))
             advance()
     findings += _outliers(scales)
     findings += [found for group in digests.values() for found in _same_file(group)]
@@ -119,9 +122,34 @@ def examine_cohort(cohort: Cohort, *, progress: Progress) -> Checkup:
     )
 
 
+def _told(entry: SlideEntry, recipe: Recipe | None) -> tuple[list[Finding], float | None]:
+    """Say what a run would say of a slide, as far as it is looked at, and its scale."""
+    if recipe is None and entry.path.suffix.lower() not in FEATURE_SUFFIXES:
+        try:
+            with open_slide(entry.path, mpp=entry.mpp) as slide:
+                notes = [Finding("warning", code, entry.id, told) for code, told in slide.notes]
+                return notes + _override(entry), slide.mpp
+        except SlideError as error:
+            return [Finding("error", error.code, entry.id, error.message)], None
+    found = inspect_slide(
+        entry.path,
+        recipe or default_recipe(),
+        mpp=entry.mpp,
+        annotation=entry.annotation,
+        core=entry.core,
+    )
+    if found.status == "failed":
+        return [Finding("error", found.code, entry.id, found.reason)], None
+    flags = [
+        Finding("warning", flag, entry.id, f"scored, and flagged {flag}: see docs/slides.md")
+        for flag in found.flags
+    ]
+    return flags + _override(entry), found.mpp
+
+
 def _override(entry: SlideEntry) -> list[Finding]:
     """Tell an mpp in the table that contradicts the file's own."""
-    if entry.mpp is None:
+    if entry.mpp is None or entry.path.suffix.lower() in FEATURE_SUFFIXES:
         return []
     try:
         with open_slide(entry.path) as slide:
@@ -222,12 +250,3 @@ def _few_events(cohort: Cohort) -> list[Finding]:
         for role, (events, n) in _events(cohort).items()
         if n and events < _FEW_EVENTS
     ]
-
-
-def _digest(path: Path) -> str:
-    """Size and first megabytes: enough to find copies without reading terabytes."""
-    if path.is_dir():
-        return str(path.resolve())
-    with path.open("rb") as file:
-        head = sha256(file.read(_HASHED_BYTES)).hexdigest()
-    return f"{path.stat().st_size}:{head}"

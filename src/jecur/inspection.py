@@ -1,35 +1,34 @@
 """What the product sees in a slide before anything long is run: the verdict a study would give.
 
-The same tissue, tiles, stain fit and quality limits as in `jecur.preparation`, without the nuclei
-network and without writing a bag.
+The very steps of `jecur.preparation` (`jecur.judging`), without the nuclei network and without keeping
+a bag.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jecur.arrays import RGB, BoolVector
+from jecur.arrays import RGB
 from jecur.errors import SlideError
-from jecur.preparation import Recipe, final_status
+from jecur.geometry import CorePlace
+from jecur.judging import Seen, SlideFacts, judge_tiles, look, opened
+from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
+from jecur.preparation import features_reader
 from jecur.settings import (
     NucleiSettings,
     QualitySettings,
+    Recipe,
     StainSettings,
     TilingSettings,
     TissueSettings,
 )
-from jecur.slide.annotation.regions import restrict_to_regions
-from jecur.slide.files import require_slide_file
-from jecur.slide.formats import open_source
-from jecur.slide.quality import TileQuality, is_enlarged, judge_slide, measure_tiles
-from jecur.slide.reader import Slide, open_slide
-from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
-from jecur.slide.tissue import TissueMask, find_tissue
-from jecur.stain.appearance import StainReference
-from jecur.stain.normalizer import fit_normalizer
+from jecur.slide.reader import Slide
 from jecur.stain.reference import builtin_reference
 
 __all__ = ["Inspection", "default_recipe", "draw_preview", "inspect_slide"]
@@ -37,16 +36,6 @@ __all__ = ["Inspection", "default_recipe", "draw_preview", "inspect_slide"]
 _PREVIEW_PX = 1200
 _TISSUE, _SCORED, _REJECTED = (20, 110, 180), (0, 130, 90), (213, 94, 0)
 """Colors told apart by color-blind readers too; rejected tiles are crossed as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a preview draws."""
-
-    tissue: TissueMask
-    grid: TileGrid
-    scored: BoolVector
-    """(n,) whether each tile of the grid would be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +92,7 @@ def inspect_slide(
     mpp: float | None = None,
     preview: Path | None = None,
     annotation: Path | None = None,
+    core: CorePlace | None = None,
 ) -> Inspection:
     """Look at one slide; what is wrong with it is in the answer, not raised.
 
@@ -118,35 +108,42 @@ def inspect_slide(
         PNG to draw: slide, tissue, tiles and rejected tiles. Not written if nothing can be read.
     annotation
         File of drawn regions, followed as the recipe's ``annotations`` say.
+    core
+        The core of a tissue array to look at, in place of the whole slide.
     """
+    facts = SlideFacts()
     try:
-        slide = open_slide(path, mpp=mpp)
+        if path.suffix.lower() in FEATURE_SUFFIXES:
+            _look_at_features(path, mpp, facts)
+        else:
+            with opened(path, mpp, facts) as slide, _drawn(slide, facts, preview):
+                seen = look(slide, recipe, facts, core=core, annotation=annotation)
+                judge_tiles(seen, recipe, facts)
     except SlideError as error:
-        facts = _unopened(path)
-        return Inspection(path.name, "failed", error.code, error.message, **facts)
-    with slide:
-        facts = {
-            "reader": slide.reader,
-            "vendor": slide.vendor,
-            "width": slide.size.width,
-            "height": slide.size.height,
-            "levels": len(slide.levels),
-            "mpp": slide.mpp,
-            "mpp_source": slide.mpp_source,
-            "icc_profile": slide.icc_profile,
-        }
-        try:
-            tissue, drawing_flags = restrict_to_regions(
-                slide, find_tissue(slide, recipe.tissue), annotation, recipe.annotations
-            )
-            facts["tissue_mm2"] = round(tissue.area_mm2, 4)
-            verdict, seen = _judge(slide, tissue, recipe, drawing_flags)
-        except SlideError as error:
-            verdict = {"status": "failed", "code": error.code, "reason": error.message}
-            seen = None
+        facts.fail(error)
+    return Inspection(path.name, **{name: getattr(facts, name) for name in _SAME_FACTS})
+
+
+_SAME_FACTS = tuple(name for name in Inspection.__slots__ if name != "file")
+
+
+@contextmanager
+def _drawn(slide: Slide, facts: SlideFacts, preview: Path | None) -> Iterator[None]:
+    """Draw what was seen, also if the slide failed on the way."""
+    try:
+        yield
+    finally:
         if preview is not None:
-            Image.fromarray(draw_preview(slide, seen)).save(preview, "PNG")
-    return Inspection(path.name, **(facts | verdict))
+            Image.fromarray(draw_preview(slide, facts.seen)).save(preview, "PNG")
+
+
+def _look_at_features(path: Path, mpp: float | None, facts: SlideFacts) -> None:
+    """Read a feature file as a run does, whole: a NaN in its last tile is found here too."""
+    with TemporaryDirectory() as scratch:
+        found = write_feature_bag(path, Path(scratch) / "bag.npy")
+    facts.status, facts.n_tiles = "ok", len(found.positions)
+    facts.reader = features_reader(found.width)
+    facts.mpp, facts.mpp_source = mpp, "given" if mpp else ""
 
 
 def draw_preview(slide: Slide, seen: Seen | None) -> RGB:
@@ -174,54 +171,6 @@ def draw_preview(slide: Slide, seen: Seen | None) -> RGB:
             draw.line(box, fill=_REJECTED)
             draw.line((box[0], box[3], box[2], box[1]), fill=_REJECTED)
     return np.asarray(image)
-
-
-def _judge(
-    slide: Slide, tissue: TissueMask, recipe: Recipe, drawing_flags: tuple[str, ...]
-) -> tuple[dict[str, Any], Seen]:
-    grid = tile_tissue(slide, tissue, recipe.tiling)
-    pixels = sample_pixels(
-        slide, grid, recipe.stain.n_pixels, np.random.default_rng(recipe.stain.seed)
-    )
-    reference = StainReference.from_dict(recipe.stain_reference)
-    loss, measured = TileLoss(), []
-    scored = np.zeros(len(grid), dtype=np.bool_)
-    for batch in read_tiles(slide, grid, recipe.tiling.batch_size, loss=loss):
-        measured.append(measure_tiles(batch.rgb, tissue.glass))
-        scored[batch.indices] = measured[-1].scorable(
-            recipe.quality, enlarged=is_enlarged(slide, grid)
-        )
-    seen = Seen(tissue, grid, scored)
-    counts = {"n_tiles": int(scored.sum()), "n_tiles_left_out": int((~scored).sum())}
-    try:
-        stain_flags = fit_normalizer(pixels, recipe.stain, reference, tissue.glass).flags
-    except SlideError as error:
-        return {"status": "failed", "code": error.code, "reason": error.message} | counts, seen
-    quality = judge_slide(slide, tissue, grid, TileQuality.join(measured), loss, recipe.quality)
-    status, code, flags = final_status(quality, (*drawing_flags, *stain_flags))
-    verdict = {"status": status, "code": code, "reason": quality.reason, "flags": flags}
-    if status != "failed" and not scored.any():
-        verdict |= {"status": "failed", "code": "no-clean-tiles", "reason": "no clean tile"}
-    return verdict | counts, seen
-
-
-def _unopened(path: Path) -> dict[str, Any]:
-    """Say what can be said of a file that opens but whose scale is not believed."""
-    try:
-        source = open_source(require_slide_file(path))
-    except SlideError:
-        return {}
-    try:
-        size = source.levels[0]
-        return {
-            "reader": source.reader,
-            "vendor": source.vendor,
-            "width": size.width,
-            "height": size.height,
-            "levels": len(source.levels),
-        }
-    finally:
-        source.close()
 
 
 def default_recipe() -> Recipe:

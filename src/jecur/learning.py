@@ -23,6 +23,8 @@ from jecur.cohort.selection import (
 from jecur.engine import Progress
 from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
+from jecur.mil.likeness import SlideLooks, fit_looks
+from jecur.mil.looks import read_looks
 from jecur.model_card import (
     input_of,
     selection,
@@ -143,9 +145,12 @@ def learn(
         lesson, learners, trained, training
     )
     used = {example.patient for example in (*lesson.training, *lesson.tuning)}
+    looks = fit_looks(_looks(learners, prepared, run))
     write_bundle(
         Bundle(
-            card=ModelCard(**card, nuclei=dict(nuclei.card), learnt_from=tile_memory(digests)),
+            card=ModelCard(
+                **card, nuclei=dict(nuclei.card), learnt_from=tile_memory(digests), looks=looks
+            ),
             encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
             nuclei_onnx=nuclei.onnx_bytes if _needs_nuclei(study, trained) else None,
             weights=encoder_weights(trained.encoder),
@@ -222,6 +227,23 @@ def _bag_digests(
         for entry in patient.slides
         if entry.id in prepared and prepared[entry.id].n_tiles > 0
     }
+
+
+def _looks(
+    learners: Learners, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> list[SlideLooks]:
+    """Read what the slides of everybody who is learnt from look like."""
+    return [
+        SlideLooks(
+            patient.id,
+            read_looks(run.slide_folder(entry.id)),
+            prepared[entry.id].vendor,
+            prepared[entry.id].mpp,
+        )
+        for patient in learners.patients
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].usable
+    ]
 
 
 def refuse_shared_tiles(

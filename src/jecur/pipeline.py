@@ -13,12 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 
 from jecur.artifacts import RunFolder, write_text
 from jecur.bundle import read_bundle
 from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
-from jecur.cohort.csv_text import csv_text
 from jecur.cohort.selection import refuse_shared_files
 from jecur.engine import Failure, Progress, run_all
 from jecur.errors import SettingsError, TableError
@@ -33,8 +31,15 @@ from jecur.preparation import (
     prepare_slide,
     recipe_of_bundle,
     recipe_of_study,
+    write_slides_table,
 )
-from jecur.scores import ScoredPatient, score_patients, write_heatmaps, write_top_tiles
+from jecur.scores import (
+    ScoredPatient,
+    score_patients,
+    tell_strangers,
+    write_heatmaps,
+    write_top_tiles,
+)
 from jecur.settings import ComputeSettings, ScoringSettings, StudySettings, write_study
 
 __all__ = [
@@ -85,7 +90,8 @@ def run_study(
         Statistics of the validation patients and where the files are.
     """
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
-    cohort, learners, prepared = ready.cohort, ready.learners, ready.prepared
+    cohort, learners = ready.cohort, ready.learners
+    prepared: Mapping[str, PreparedSlide] = ready.prepared
     unseen = cohort.of_role("validation")
     model = learn(study, learners, prepared, ready.recipe, run, progress=progress)
 
@@ -98,6 +104,7 @@ def run_study(
         progress=progress,
     )
     refuse_seen(scored)
+    prepared = tell_strangers(scored, prepared, run)
     cutoff = read_bundle(model).cutoff
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
     tiles = write_top_tiles(scored, run, study.scoring)
@@ -230,13 +237,12 @@ def prepare_slides(
             progress.say(f"{order.slide}: {result.error.message} [{result.error.code}]")
             result = PreparedSlide.failed(order, result.error, result.error.code)
         elif result.status == "failed":
+            run.log("slide-failed", slide=order.slide, code=result.code)
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
         run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
     prepared = {order.slide: prepared[order.slide] for order in orders}  # not as they ended
-    rows = [slide.row() for slide in prepared.values()]
-    table = csv_text(pd.DataFrame(rows))
-    write_text(run.root / "slides.csv", table)
+    write_slides_table(list(prepared.values()), run)
     return prepared
 
 
@@ -375,6 +381,7 @@ def score_slides(
         threads=workers,
         progress=progress,
     )
+    prepared = tell_strangers(scored, prepared, run)
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
     run.write_manifest({"model": model.name, "model_sha256": bundle.sha256, "command": "score"})
     return Scored(

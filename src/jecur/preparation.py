@@ -5,10 +5,11 @@ file, so that a slide is prepared for scoring exactly as those the model learnt 
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,36 +26,33 @@ from jecur.artifacts import (
     write_text,
 )
 from jecur.bundle import Bundle, read_bundle
+from jecur.cohort.csv_text import csv_text
 from jecur.errors import SlideError
 from jecur.finished import damage
 from jecur.geometry import CorePlace
+from jecur.judging import Seen, SlideFacts, Status, judge_tiles, look, opened
 from jecur.mil.bag import writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
+from jecur.mil.looks import LOOKS_FILE, write_looks
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.settings import NucleiSettings, Recipe, StudySettings
-from jecur.slide.annotation.regions import restrict_to_regions
-from jecur.slide.quality import SlideQuality, TileQuality, is_enlarged, judge_slide, measure_tiles
-from jecur.slide.reader import Slide, open_slide
-from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
-from jecur.slide.tissue import TissueMask, find_tissue
-from jecur.slide.tissue_array.core_slide import array_tiles, core_slide, restrict_to_core
-from jecur.stain.appearance import StainReference
-from jecur.stain.normalizer import Normalizer, fit_normalizer
+from jecur.slide.content import content_digest
+from jecur.slide.reader import Slide
+from jecur.slide.tissue import TissueMask
 from jecur.stain.reference import builtin_reference
 
 __all__ = [
     "PreparedSlide",
     "Recipe",
     "SlideOrder",
-    "final_status",
+    "features_reader",
     "finished_slide",
     "png_bytes",
     "prepare_slide",
     "recipe_of_bundle",
     "recipe_of_study",
+    "write_slides_table",
 ]
-
-Status = Literal["ok", "flagged", "failed"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
@@ -86,13 +84,8 @@ class SlideOrder:
 
     @property
     def mark(self) -> str:
-        """Fingerprint of the work: file, scale and recipe."""
-        try:
-            stat = self.path.stat()
-            file = (stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            file = (0, 0)
-        parts: list[object] = [str(self.path.name), file, self.mpp, self.recipe]
+        """Fingerprint of the work: the slide's content and name, scale and recipe."""
+        parts: list[object] = [self.path.name, content_digest(self.path), self.mpp, self.recipe]
         if self.core is not None:
             parts.append(self.core)
         if self.annotation is not None:
@@ -125,6 +118,8 @@ class PreparedSlide:
     """Core of a tissue array, "" for a whole slide."""
     origin: tuple[float, float] = (0.0, 0.0)
     """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
+    training_distance: float | None = None
+    """How far it lies from the model's training slides; None before a model looks at it."""
 
     @property
     def usable(self) -> bool:
@@ -140,6 +135,26 @@ class PreparedSlide:
     def failed(cls, order: SlideOrder, error: SlideError | Exception, code: str) -> "PreparedSlide":
         """Return the row of a slide that could not be prepared."""
         return cls(order.slide, order.patient, "failed", code, str(error))
+
+    @classmethod
+    def of_facts(
+        cls, order: SlideOrder, facts: SlideFacts, *, thumbnail_um_per_px: float | None
+    ) -> "PreparedSlide":
+        """Return the row of a slide that was looked at, scored or not."""
+        same = {name: getattr(facts, name) for name in _SAME_FACTS}
+        return cls(
+            slide=order.slide,
+            patient_id=order.patient,
+            core=order.core.core if order.core else "",
+            thumbnail_um_per_px=thumbnail_um_per_px,
+            **same,
+        )
+
+
+_SAME_FACTS = (
+    "status", "code", "reason", "flags", "n_tiles", "n_tiles_left_out", "mpp", "mpp_source", "reader",
+    "vendor", "width", "height", "tissue_mm2", "origin",
+)  # fmt: skip
 
 
 def recipe_of_study(study: StudySettings) -> Recipe:
@@ -196,71 +211,70 @@ def finished_slide(order: SlideOrder) -> tuple[PreparedSlide | None, tuple[str, 
 def prepare_slide(order: SlideOrder) -> PreparedSlide:
     """Slide file -> bag, thumbnail, tissue outline, tile table and quality in the run folder.
 
-    Does nothing if the same work was done before.
-
-    Raises
-    ------
-    SlideError
-        If the slide cannot be opened, has no tissue, or its stains are refused.
+    Does nothing if the same work was done before. A slide that cannot be opened, has no tissue, whose
+    stains are refused or that was replaced meanwhile comes back as failed, with all that is known of it.
     """
-    folder = order.run.slide_folder(order.slide)
+    folder, mark = order.run.slide_folder(order.slide), order.mark
     finished, _ = finished_slide(order)
     if finished is not None:
         return finished
-    if order.path.suffix.lower() in FEATURE_SUFFIXES:
-        return _prepare_features(order)
-    recipe = order.recipe
-    with open_slide(order.path, mpp=order.mpp) as whole:
-        slide = core_slide(whole, order.core, recipe.tiling) if order.core else whole
-        tissue = find_tissue(slide, recipe.tissue)
-        if order.core:
-            tissue = restrict_to_core(slide, tissue, order.core)
-        tissue, drawing_flags = restrict_to_regions(
-            slide, tissue, order.annotation, recipe.annotations
-        )
-        grid = tile_tissue(slide, tissue, recipe.tiling)
-        rng = np.random.default_rng(recipe.stain.seed)
-        # The cores of an array were stained together: one fit, from all of them.
-        fit_on = (
-            (whole, array_tiles(whole, order.core, recipe.tiling)) if order.core else (slide, grid)
-        )
-        pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng)
-        normalizer = fit_normalizer(
-            pixels, recipe.stain, StainReference.from_dict(recipe.stain_reference), tissue.glass
-        )
-        quality, kept = _write_bag(slide, tissue, grid, normalizer, order)
-        thumbnail_scale = _write_pictures(slide, tissue, folder)
-        size, described = slide.size, slide
-    status, code, flags = final_status(quality, (*drawing_flags, *normalizer.flags))
-    prepared = PreparedSlide(
-        slide=order.slide,
-        patient_id=order.patient,
-        status=status,
-        code=code,
-        reason=quality.reason,
-        flags=flags,
-        n_tiles=len(kept),
-        n_tiles_left_out=len(grid) - len(kept),
-        mpp=described.mpp,
-        mpp_source=described.mpp_source,
-        reader=described.reader,
-        vendor=described.vendor,
-        width=size.width,
-        height=size.height,
-        tissue_mm2=round(tissue.area_mm2, 4),
-        thumbnail_um_per_px=thumbnail_scale,
-        core=order.core.core if order.core else "",
-        origin=described.origin,
-    )
-    _write_tables(folder, grid, kept, normalizer, prepared)
-    order.run.mark_complete(order.slide, order.mark, SLIDE_FILES)
+    facts = SlideFacts()
+    try:
+        if order.path.suffix.lower() in FEATURE_SUFFIXES:
+            return _prepare_features(order, mark)
+        scale = _prepare_pixels(order, facts)
+        _refuse_replaced(order, mark)
+    except SlideError as error:
+        facts.fail(error)
+        scale = None
+    prepared = PreparedSlide.of_facts(order, facts, thumbnail_um_per_px=scale)
+    if scale is not None and facts.seen is not None:
+        _write_tables(folder, facts.seen, prepared)
+        files = (*SLIDE_FILES, LOOKS_FILE) if facts.seen.kept else SLIDE_FILES
+        order.run.mark_complete(order.slide, mark, files)
     return prepared
 
 
-def _prepare_features(order: SlideOrder) -> PreparedSlide:
+def _prepare_pixels(order: SlideOrder, facts: SlideFacts) -> float:
+    """Write bag, tissue outline and thumbnail; return the thumbnail's micrometers per pixel."""
+    folder, recipe = order.run.slide_folder(order.slide), order.recipe
+    with opened(order.path, order.mpp, facts) as whole:
+        seen = look(whole, recipe, facts, core=order.core, annotation=order.annotation)
+        network = _nuclei_network(order)
+        with writing_bag(folder / "bag.npy", seen.grid.output_px) as bag:
+            judge_tiles(
+                seen,
+                recipe,
+                facts,
+                lambda normalizer, rgb: bag.append(
+                    add_nuclei_channel(network, normalizer.apply(rgb))
+                ),
+            )
+        return _write_pictures(seen.slide, seen.tissue, folder)
+
+
+def _refuse_replaced(order: SlideOrder, mark: str) -> None:
+    """Refuse a bag whose slide is no longer what it was when the work began."""
+    if order.mark != mark:
+        raise SlideError(
+            f"{order.path.name}: expected the slide to stay as it was while it was read, found it "
+            "replaced; run again when it is copied whole",
+            code="changed-while-read",
+        )
+
+
+def write_slides_table(slides: Sequence[PreparedSlide], run: RunFolder) -> Path:
+    """Write ``slides.csv``: one row a slide, whatever happened to it."""
+    return write_text(
+        run.root / "slides.csv", csv_text(pd.DataFrame([slide.row() for slide in slides]))
+    )
+
+
+def _prepare_features(order: SlideOrder, mark: str) -> PreparedSlide:
     """Take the features of a slide as they are: no pixels, no pictures, no judgment of quality."""
     folder = order.run.slide_folder(order.slide)
     facts = write_feature_bag(order.path, folder / "bag.npy")
+    _refuse_replaced(order, mark)
     mpp = order.mpp
     frame = pd.DataFrame(facts.positions, columns=["x", "y"])
     frame["side_px"] = facts.side_px
@@ -274,45 +288,17 @@ def _prepare_features(order: SlideOrder) -> PreparedSlide:
         n_tiles=len(facts.positions),
         mpp=mpp,
         mpp_source="given" if mpp else "",
-        reader=f"features, {facts.width} a tile",
+        reader=features_reader(facts.width),
     )
+    write_looks(folder)
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
-    order.run.mark_complete(order.slide, order.mark, FEATURE_FILES)
+    order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, LOOKS_FILE))
     return prepared
 
 
-def final_status(
-    quality: SlideQuality, stain_flags: tuple[str, ...]
-) -> tuple[Status, str, tuple[str, ...]]:
-    """Status, gravest code and all flags of a slide, from its tiles and its stains."""
-    flags = (*quality.flags, *stain_flags)
-    status: Status = "flagged" if quality.status == "ok" and stain_flags else quality.status
-    return status, quality.code or (stain_flags[0] if stain_flags else ""), flags
-
-
-def _write_bag(
-    slide: Slide, tissue: TissueMask, grid: TileGrid, normalizer: Normalizer, order: SlideOrder
-) -> tuple[SlideQuality, list[int]]:
-    """Read, judge, normalize and write the tiles; inked and blurred ones are left out. Streams."""
-    recipe, loss = order.recipe, TileLoss()
-    network = _nuclei_network(order)
-    measured: list[TileQuality] = []
-    kept: list[int] = []
-    enlarged = is_enlarged(slide, grid)
-    path = order.run.slide_folder(order.slide) / "bag.npy"
-    with writing_bag(path, grid.output_px) as bag:
-        for batch in read_tiles(slide, grid, recipe.tiling.batch_size, loss=loss):
-            measured.append(measure_tiles(batch.rgb, tissue.glass))
-            clean = measured[-1].scorable(recipe.quality, enlarged=enlarged)
-            if clean.any():
-                bag.append(add_nuclei_channel(network, normalizer.apply(batch.rgb[clean])))
-                kept += batch.indices[clean].tolist()
-    tiles = TileQuality.join(measured)
-    quality = judge_slide(slide, tissue, grid, tiles, loss, recipe.quality)
-    if quality.status != "failed" and not kept:
-        message = f"expected clean tiles, found all {len(grid)} under pen, black or blurred; scan it again"
-        raise SlideError(message, code="no-clean-tiles")
-    return quality, kept
+def features_reader(width: int) -> str:
+    """Name the reader of a slide that comes as features."""
+    return f"features, {width} a tile"
 
 
 def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
@@ -325,9 +311,8 @@ def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
     return scale
 
 
-def _write_tables(
-    folder: Path, grid: TileGrid, kept: list[int], normalizer: Normalizer, prepared: PreparedSlide
-) -> None:
+def _write_tables(folder: Path, seen: Seen, prepared: PreparedSlide) -> None:
+    grid, kept, normalizer = seen.grid, seen.kept, seen.normalizer
     x, y = (grid.positions[kept] + np.round(prepared.origin).astype(np.int64)).T
     frame = pd.DataFrame(
         {
@@ -342,8 +327,11 @@ def _write_tables(
     )
     with atomic_path(folder / "tiles.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
-    fitted = normalizer.slide.to_dict() if normalizer.slide else None
-    write_json(folder / "stain.json", {"slide": fitted, "flags": list(normalizer.flags)})
+    fitted = normalizer.slide.to_dict() if normalizer and normalizer.slide else None
+    flags = list(normalizer.flags) if normalizer else []
+    write_json(folder / "stain.json", {"slide": fitted, "flags": flags})
+    if kept:
+        write_looks(folder)
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,12 @@ from jecur.explain.heatmap import (
 from jecur.explain.review import ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.mil.bag import Bag, open_bag
+from jecur.mil.likeness import Likeness, likeness
+from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.model_card import learnt_from
-from jecur.preparation import PreparedSlide, png_bytes
+from jecur.preparation import PreparedSlide, png_bytes, write_slides_table
 from jecur.settings import ScoringSettings
 from jecur.study_memory import memory_beside
 
@@ -37,6 +39,7 @@ __all__ = [
     "TopTilePicture",
     "jpeg_bytes",
     "score_patients",
+    "tell_strangers",
     "write_heatmaps",
     "write_top_tiles",
 ]
@@ -53,6 +56,14 @@ class ScoredPatient:
     score: RiskScore
     seen_in_training: bool
     """The model learnt from this patient or these tiles: the risk proves nothing."""
+    likeness: Mapping[str, Likeness] = field(default_factory=dict)
+    """Slide -> how far it lies from the training slides; empty if the model does not know them."""
+
+    @property
+    def farthest(self) -> Likeness | None:
+        """The slide least like the training slides."""
+        known = [found for found in self.likeness.values() if found.distance is not None]
+        return max(known, key=lambda found: (found.unlike, found.distance)) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ def score_patients(
     mark = fingerprint(bundle.sha256, slides_of, digests)
     before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
+    looks = bundle.card.looks
     scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
     patients, tables = [], []
     with progress.task("Scoring patients", len(slides_of)) as advance:
@@ -109,7 +121,12 @@ def score_patients(
                 or learnt_from(bundle, patient=patient)
                 or any(learnt_from(bundle, bag_sha256=digests[slide]) for slide in slides)
             )
-            patients.append(ScoredPatient(patient, tuple(slides), score, seen))
+            near = {
+                slide: likeness(looks, read_looks(run.slide_folder(slide)))
+                for slide in slides
+                if looks is not None
+            }
+            patients.append(ScoredPatient(patient, tuple(slides), score, seen, near))
             tables.append(_tile_table(patient, slides, score, run))
             advance()
     _write_scores(run, patients, model.name, bundle.cutoff)
@@ -182,11 +199,44 @@ def _write_scores(
                 "model": model,
                 "cutoff": cutoff,
                 "seen_in_training": p.seen_in_training,
+                "unlike_training": p.farthest.unlike if p.farthest else None,
+                "training_distance": p.farthest.distance if p.farthest else None,
             }
             for p in patients
         ]
     )
     write_text(run.root / "scores.csv", csv_text(frame))
+
+
+def tell_strangers(
+    patients: Sequence[ScoredPatient], prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> dict[str, PreparedSlide]:
+    """Flag slides that are unlike the model's training slides, and write ``slides.csv`` anew."""
+    told = dict(prepared)
+    for patient in patients:
+        for slide, found in patient.likeness.items():
+            told[slide] = _judged(prepared[slide], found)
+    write_slides_table(list(told.values()), run)
+    return told
+
+
+def _judged(slide: PreparedSlide, found: Likeness) -> PreparedSlide:
+    distance = None if found.distance is None else round(found.distance, 4)
+    if not found.unlike:
+        return replace(slide, training_distance=distance)
+    most = ", ".join(f"{name} {apart:+.1f} SD" for name, apart in found.most)
+    reason = (
+        f"expected a slide like those the model learnt from (distance up to {found.limit:.2f}), found "
+        f"one at {found.distance:.2f} ({most}); its risk is not to be relied on"
+    )
+    return replace(
+        slide,
+        status="flagged",
+        code=slide.code or "unlike-training",
+        reason=slide.reason or reason,
+        flags=(*slide.flags, "unlike-training"),
+        training_distance=distance,
+    )
 
 
 def write_heatmaps(

@@ -72,7 +72,14 @@ def inspect(
 
 
 @app.command
-def doctor(folder: Path, *, table: Path, study: Path | None = None, as_json: AsJson = False) -> int:
+def doctor(
+    folder: Path,
+    *,
+    table: Path,
+    study: Path | None = None,
+    tiles: Annotated[bool, Parameter(negative="")] = False,
+    as_json: AsJson = False,
+) -> int:
     """Look a whole cohort over before a long run: slides, scales, names, events.
 
     Exit code 3 if a slide cannot be opened or is in the table under two patients.
@@ -88,6 +95,8 @@ def doctor(folder: Path, *, table: Path, study: Path | None = None, as_json: AsJ
     study
         Study file that names columns and codes; without it the columns must be patient_id, time
         (months), event (1 or 0), role and slide.
+    tiles
+        Read every tile too, and give the verdict of a run on each slide; takes as long as inspect.
     as_json
         Print JSON and nothing else.
     """
@@ -95,6 +104,8 @@ def doctor(folder: Path, *, table: Path, study: Path | None = None, as_json: AsJ
 
     from jecur.cohort.cohort import read_cohort
     from jecur.doctor import examine_cohort
+    from jecur.inspection import default_recipe
+    from jecur.preparation import recipe_of_study
     from jecur.settings import CohortSettings, EndpointSettings, read_study
 
     if not folder.is_dir():
@@ -115,9 +126,10 @@ def doctor(folder: Path, *, table: Path, study: Path | None = None, as_json: AsJ
         table=str(table.resolve()),
         slide_folder=str(folder.resolve()),
     )
-    cohort = read_cohort(settings, Path.cwd())
+    recipe = recipe_of_study(read_study(study)) if tiles and study else default_recipe()
+    cohort = read_cohort(settings, study.resolve().parent if study else Path.cwd())
     with RichProgress() as progress:
-        checkup = examine_cohort(cohort, progress=progress)
+        checkup = examine_cohort(cohort, progress=progress, recipe=recipe if tiles else None)
     worst = SOME_FAILED if any(f.severity == "error" for f in checkup.findings) else OK
     if as_json:
         print(json.dumps(checkup.to_dict()))  # noqa: T201 - the one object asked for

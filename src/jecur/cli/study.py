@@ -256,6 +256,9 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
         table.add_column(heading)
     for p in scored.patients:
         notes = {note for slide in p.slides for note in flags[slide].flags}
+        if p.farthest and p.farthest.unlike:
+            notes -= {"unlike-training"}
+            notes |= {f"unlike-training ({p.farthest.distance:.2f}, limit {p.farthest.limit:.2f})"}
         notes |= {"seen-in-training"} if p.seen_in_training else set()
         table.add_row(
             escape(p.patient),

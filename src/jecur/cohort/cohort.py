@@ -213,7 +213,10 @@ def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
     """Files that look like slides and belong to nobody."""
     if not root.is_dir():
         return ()
-    found = (p for p in root.rglob("*") if p.suffix.lower() in _SLIDE_SUFFIXES and p.is_file())
+    # Feature files lie beside slides as often as they stand for them: only if a patient names one.
+    features = {p.suffix.lower() for p in named} & {".h5", ".hdf5"}
+    known = _SLIDE_SUFFIXES | features
+    found = (p for p in root.rglob("*") if p.suffix.lower() in known and p.is_file())
     return tuple(sorted(str(p.relative_to(root)) for p in found if p.resolve() not in named))
 
 

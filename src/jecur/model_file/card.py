@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from jecur.errors import BundleError, SettingsError
+from jecur.model_file.looks import TrainingLooks
 from jecur.printable import is_printable, printable_line
 from jecur.settings import LossName, PoolingName, Recipe, TrainingSettings
 from jecur.settings.base import Count, CountOrZero, Probability, Stage, make_settings
@@ -160,6 +161,8 @@ class ModelCard(Stage, frozen=True):
     training_curve: tuple[TrainingEpoch, ...]
     nuclei: dict[str, Any]
     learnt_from: LearntFrom
+    looks: TrainingLooks | None = None
+    """What the training slides looked like; None in files made before this was kept."""
     virtual: bool = False
 
     @property
