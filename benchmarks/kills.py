@@ -16,6 +16,7 @@ not into the start of Python.
 import argparse
 import contextlib
 import importlib
+import math
 import os
 import random
 import shutil
@@ -35,6 +36,7 @@ import pandas as pd
 from jecur.artifacts import result_files, sha256_file
 from jecur.cli import run as run_command
 from jecur.demo import study_of_virtual_cohort
+from jecur.engine import SilentProgress, run_all
 from jecur.run_log import read_log
 from jecur.settings import TrainingSettings, write_study
 from jecur.verification import verify_run
@@ -146,12 +148,14 @@ def stage_of(root: Path) -> str:
     return "preparing" if (root / "slides").exists() else "start"
 
 
-def campaign(study: Path, base: Path, *, kills: int, seed: int, workers: int = 2) -> Tally:
+def campaign(
+    study: Path, base: Path, *, kills: int, seed: int, until: float = math.inf, workers: int = 2
+) -> Tally:
     """Disturb runs until so many kills are done; every run goes on to its end."""
     rng, tally, said = random.Random(seed), Tally(), base / "said.txt"
     took, whole = _undisturbed(study, base / "whole", said, workers)
     number = 0
-    while sum(tally.kills.values()) < kills:
+    while sum(tally.kills.values()) < kills and time.monotonic() < until:
         root = base / f"run-{number}"
         number += 1
         for _ in range(8):  # then let it end
@@ -237,18 +241,40 @@ def _disturb(
     return True
 
 
+def _second(_: int) -> int:
+    time.sleep(1.0)
+    return os.getpid()
+
+
+def one_dead_worker(*, strike: bool) -> float:
+    """Seconds of 20 pieces of work of a second each in two workers; one may be killed after four."""
+    begun = time.monotonic()
+    outcomes = run_all(_second, range(20), workers=2, progress=SilentProgress(), title="")
+    for done, outcome in enumerate(outcomes, start=1):
+        if strike and done == 4:
+            os.kill(int(outcome.result), signal.SIGKILL)
+    return time.monotonic() - begun
+
+
 def main() -> None:
     """Run the campaign and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no run after so long"
+    )
     given = parser.parse_args()
+    for _ in range(3):
+        plain, struck = (one_dead_worker(strike=strike) for strike in (False, True))
+        sys.stdout.write(f"one dead worker: {struck:.1f} s, undisturbed {plain:.1f} s\n")
     for room in ("crossval", "pipeline", "training.export", "training.lesson"):
         importlib.import_module(f"jecur.{room}")  # once for all that are forked from here
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         study = write_feature_study(base / "study")
-        tally = campaign(study, base, kills=given.kills, seed=given.seed)
+        until = time.monotonic() + 60 * given.minutes
+        tally = campaign(study, base, kills=given.kills, seed=given.seed, until=until)
     for name, value in vars(tally).items():
         sys.stdout.write(f"{name}: {dict(value) if isinstance(value, Counter) else value}\n")
 

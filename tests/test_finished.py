@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jecur.artifacts import RunFolder, atomic_path, result_files, write_text
+import jecur
+from jecur.artifacts import RunFolder, atomic_path, result_files, write_json, write_text
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
 from jecur.errors import RunFolderError, SystemRefusedError
@@ -90,6 +92,7 @@ def test_one_damaged_file_of_each_kind_is_named(done, tmp_path, damage):
     assert verify_run(root, threads=2).whole
     names = _one_of_each_kind(root)
     assert len(names) >= 20
+    names += [p.relative_to(root).as_posix() for p in (root / "private").iterdir()]
     for name in names:
         before = (root / name).read_bytes()
         damage(root / name)
@@ -128,6 +131,34 @@ def test_the_next_run_makes_every_damage_good_and_ends_in_the_same_bytes(done, t
     after = _bytes(root)
     assert {n for n in whole.keys() | after.keys() if whole.get(n) != after.get(n)} == set()
     assert verify_run(root, threads=2).whole
+
+
+def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(done, tmp_path, monkeypatch):
+    """Stopped in learning, scoring, statistics and report, over and over, at a write of a file."""
+    study, whole = done[0], _bytes(done[1])
+    root = _copy(done[1], tmp_path / "run")
+    for path in root.iterdir():
+        if path.name not in {"slides", "private", "log.jsonl", "manifest.json"}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_json(root / "manifest.json", {"jecur": jecur.__version__})
+    make, left = tempfile.mkstemp, [0]
+
+    def counted(*args, **options):
+        if str(options.get("prefix", "")) == ".part-":
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+        return make(*args, **options)
+
+    monkeypatch.setattr(tempfile, "mkstemp", counted)
+    command = ["run", str(study), "--out", str(root), "-j", "1"]
+    for writes in (3, 6, 9, 13, 16, 19, 24, 40):
+        left[0] = writes
+        assert run(command) == 130
+    left[0] = 0
+    assert run(command) == OK
+    after = _bytes(root)
+    assert {n for n in whole.keys() | after.keys() if whole.get(n) != after.get(n)} == set()
 
 
 def test_no_file_but_the_log_holds_a_duration(done):

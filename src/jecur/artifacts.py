@@ -168,6 +168,12 @@ class RunFolder:
         self._require_there()
         append_event((self.whole or self.root) / LOG, event, **facts)
 
+    def log_private(self) -> None:
+        """Write the digests of the study's own secrets into the log: they differ by design."""
+        root = self.whole or self.root
+        found = (path for path in sorted(root.rglob("private/*")) if path.is_file())
+        self.log("private", sha256={p.relative_to(root).as_posix(): sha256_file(p) for p in found})
+
     def day_begun(self, stage: str, mark: str) -> str:
         """Day (UTC, ISO 8601) on which this very work was first begun; today if it was not yet.
 

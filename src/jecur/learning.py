@@ -159,6 +159,7 @@ def learn(
         path,
     )
     remember_patients(used, path, run)
+    run.log_private()
     run.mark_stage("learning", mark, [path])
     return path
 

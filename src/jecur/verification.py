@@ -59,8 +59,10 @@ def verify_run(root: Path, *, threads: int) -> Verification:
     manifest = _read_manifest(root)
     if manifest.sha256 is None:
         return _of_markers(root)
-    expected = manifest.sha256
-    found = dict(result_files(root))
+    state = read_log(root / LOG)
+    private = _private(state)
+    expected = manifest.sha256 | private
+    found = dict(result_files(root)) | {n: root / n for n in private if (root / n).is_file()}
     with ThreadPoolExecutor(max(1, threads)) as pool:
         digests = dict(zip(found, pool.map(_digest, found.values()), strict=True))
     return Verification(
@@ -71,8 +73,15 @@ def verify_run(root: Path, *, threads: int) -> Verification:
             n for n in sorted(expected.keys() & found.keys()) if digests[n] != expected[n]
         ),
         extra=tuple(sorted(found.keys() - expected.keys())),
-        log=_log_problem(read_log(root / LOG), sha256_file(root / MANIFEST)),
+        log=_log_problem(state, sha256_file(root / MANIFEST)),
     )
+
+
+def _private(state: LogState) -> dict[str, str]:
+    """Digests of the study's own secrets, which differ from run to run: the log has them."""
+    told = [event for event in state.events if event.get("event") == "private"]
+    digests = told[-1].get("sha256") if told else None
+    return {str(k): str(v) for k, v in digests.items()} if isinstance(digests, dict) else {}
 
 
 def _digest(path: Path) -> str:

@@ -62,6 +62,7 @@ app = App(
     version=jecur.__version__,
     help="Recurrence of liver cancer from histology slides. Research use only.",
     console=console,
+    suppress_keyboard_interrupt=False,  # ours says how to go on
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
 
