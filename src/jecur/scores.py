@@ -167,7 +167,7 @@ def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:
     frame = pd.read_parquet(path)
     columns = ["score", "gate"] if "gate" in frame else ["score"]
     groups = frame.groupby("patient_id", sort=False)
-    outputs = {str(p): rows[columns].to_numpy(np.float32) for p, rows in groups}
+    outputs = {str(p): np.ascontiguousarray(rows[columns], np.float32) for p, rows in groups}
     return {p: found if len(columns) == 2 else found[:, 0] for p, found in outputs.items()}
 
 
