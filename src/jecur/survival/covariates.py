@@ -88,7 +88,7 @@ def standardize(
                 f"expected independent covariates, found that {named} follows from the others; "
                 "leave one out"
             )
-    return z, cast("Vector", scale * largest)
+    return np.asfortranarray(z), cast("Vector", scale * largest)
 
 
 def _refuse_constant(constant: BoolVector, names: tuple[str, ...]) -> None:

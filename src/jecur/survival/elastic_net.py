@@ -27,7 +27,7 @@ from jecur.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
 
-MAX_STEPS = 2000
+MAX_STEPS = 20_000
 TOLERANCE = 1e-7
 """Largest move of a standardized coefficient in the last step."""
 
@@ -69,7 +69,7 @@ def fit_elastic_net(
     Raises
     ------
     NotEstimableError
-        If no event was seen.
+        If no event was seen, or the fit does not come to rest.
     """
     months, seen = check_follow_up(time, event)
     _require_event(seen)
@@ -153,5 +153,9 @@ def _minimize(x: Matrix, sets: RiskSets, strength: float, mix: float) -> Vector:
         ahead = new if uphill else new + (before - 1) / momentum * change
         beta = new
         if float(np.abs(change).max()) < TOLERANCE:
-            break
-    return np.asarray(beta)
+            return np.asarray(beta)
+    raise NotEstimableError(
+        f"expected the penalized likelihood to come to rest, found it moving after {MAX_STEPS:,} "
+        "steps; take a logarithm of skewed covariates or raise the strength of the penalty",
+        code="no-convergence",
+    )

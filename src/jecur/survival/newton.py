@@ -102,10 +102,8 @@ def maximize_likelihood(likelihood: Likelihood[C], names: tuple[str, ...]) -> Ma
             break
         rise = trial.log_likelihood - at.log_likelihood
         beta, at = beta + factor * step, trial
-        moved = float(np.abs(x @ step).max()) * factor
-        still = moved <= TOLERANCE * max(1.0, float(np.abs(x @ beta).max()))
         level = abs(rise) <= TOLERANCE * (1.0 + abs(at.log_likelihood))
-        if still and level and promise <= SCORE_NIL:
+        if level and promise <= SCORE_NIL and _still(x, factor * step, beta):
             if left <= FLAT:  # one stride may end where rounding has made everything nil
                 _refuse_separation(likelihood, names)
             return Maximum(beta, at, null, iteration)
@@ -115,6 +113,11 @@ def maximize_likelihood(likelihood: Likelihood[C], names: tuple[str, ...]) -> Ma
         "hardly determine it; take a logarithm of a skewed covariate or leave one out",
         code="no-convergence",
     )
+
+
+def _still(x: Matrix, step: Vector, beta: Vector) -> bool:
+    """Whether no patient's linear predictor moved."""
+    return bool(np.abs(x @ step).max() <= TOLERANCE * max(1.0, float(np.abs(x @ beta).max())))
 
 
 def inverse(information: Matrix) -> Matrix:
@@ -164,8 +167,6 @@ def _line_search(
 def _try(likelihood: Likelihood[C], beta: Vector) -> C | None:
     """Evaluate where it can be."""
     with np.errstate(all="ignore"):
-        if not np.all(np.isfinite(likelihood.x @ beta)):
-            return None
         at = likelihood.at(beta)
     whole = np.isfinite(at.log_likelihood) and np.all(np.isfinite(at.information))
     return at if whole and np.all(np.isfinite(at.gradient)) else None

@@ -157,26 +157,28 @@ def _layers(eta: Vector, sets: RiskSets) -> tuple[tuple[Layer, ...], Vector]:
 def _slots(x: Matrix, sets: RiskSets, layers: tuple[Layer, ...]) -> tuple[Vector, Matrix]:
     """Denominator (e,) and mean (e, p) of every slot."""
     e, p = sets.slot_row.size, x.shape[1]
-    denominator, mean = np.ones(e), np.zeros((e, p))
-    tied = bool(sets.slot_fraction.any())
+    denominator, mean = np.ones(e), np.zeros((p, e))
     for layer in layers:
-        stacked = np.empty((x.shape[0], p + 1))
-        stacked[:, 0] = layer.risk
-        np.multiply(x, layer.risk[:, None], out=stacked[:, 1:])
         slots = layer.slots if len(layers) > 1 else slice(None)
-        row = sets.slot_row[slots]
-        sums = running_from_end(stacked, sets.edges)[sets.first[row]]
-        if sets.lingering is not None:
-            left = np.cumsum(stacked * sets.lingering.stay[:, None], axis=0)
-            sums += sets.lingering.follow[slots, None] * _before(left, sets.first[row], 0.0)
-        if tied:
-            stacked[~sets.event] = 0.0
-            gone = np.add.reduceat(stacked, sets.first, axis=0)[row]
-            gone *= sets.slot_fraction[slots, None]
-            sums -= gone
-        denominator[slots] = sums[:, 0]
-        mean[slots] = sums[:, 1:] / sums[:, :1]
-    return denominator, mean
+        denominator[slots] = _at_slots(layer.risk, sets)[slots]
+        for k in range(p):
+            mean[k, slots] = _at_slots(layer.risk * x[:, k], sets)[slots] / denominator[slots]
+    return denominator, mean.T
+
+
+def _at_slots(values: Vector, sets: RiskSets) -> Vector:
+    """Sum over whoever is at risk at each slot, (e,)."""
+    row = sets.slot_row
+    at_row = running_from_end(values, sets.edges)[sets.first]
+    if sets.lingering is None:
+        out = at_row[row]
+    else:
+        left = _before(np.cumsum(values * sets.lingering.stay), sets.first, 0.0)
+        out = at_row[row] + sets.lingering.follow * left[row]
+    if sets.slot_fraction.any():
+        gone = np.add.reduceat(values * sets.event, sets.first)
+        out -= sets.slot_fraction * gone[row]
+    return np.asarray(out)
 
 
 def _per_patient(rate: Vector, layers: tuple[Layer, ...], sets: RiskSets) -> Vector:
