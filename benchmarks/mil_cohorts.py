@@ -219,7 +219,7 @@ def train_whole(out: Path, seed: int, follow: Follow, channels: str):
         with torch.inference_mode():
             scores = encoder(torch.from_numpy(np.ascontiguousarray(tiles)))
         risk.append(pool_scores(scores.numpy()))
-    return np.array(risk), float(np.log(settings.cutoff / (1 - settings.cutoff)))
+    return np.array(risk), float(np.log(settings.loss.cutoff / (1 - settings.loss.cutoff)))
 
 
 def main() -> None:

@@ -36,10 +36,10 @@ def train(out: Path, seed: int, preset: str) -> None:
     patients = np.load(out / f"seed{seed}" / "features.npz")["patients"].tolist()
     run = RunFolder(out / f"seed{seed}" / "run")  # read alone: two presets at a time
     bags = [open_bag([run.slide_folder(p) / "bag.npy"]) for p in patients]
-    settings = TrainingSettings(**PRESETS[preset], preset=preset, seed=seed)
-    poor = follow.event & (follow.months < settings.poor_months)
-    distinct = poor | (follow.months >= settings.good_months)
-    everybody = settings.loss == "cox"
+    settings = TrainingSettings.from_flat(**PRESETS[preset], preset=preset, seed=seed)
+    poor = follow.event & (follow.months < settings.loss.poor_months)
+    distinct = poor | (follow.months >= settings.loss.good_months)
+    everybody = settings.loss.name == "cox"
     rows = np.flatnonzero(follow.training & (distinct | everybody))
     learnt = follow.event if everybody else poor
     trained = train_encoder(

@@ -122,8 +122,8 @@ def draw_bags(pictures: list[Picture], high: np.ndarray, n: int, rng: np.random.
 
 RECIPES = {
     "demonstration": msgspec.structs.replace(DEMO_TRAINING, tiles_per_bag=0),
-    "frozen": TrainingSettings(
-        **PRESETS["jecur"] | {"loss": "cutoff", "patients_per_step": N_BAGS_LEARNT}
+    "frozen": TrainingSettings.from_flat(**PRESETS["jecur"]).with_changes(
+        loss="cutoff", patients_per_step=N_BAGS_LEARNT
     ),
 }
 

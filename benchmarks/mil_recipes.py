@@ -33,7 +33,7 @@ from jecur.training.loop import LabeledBag, train_encoder
 SEEDS = (1, 2, 3, 4, 5)
 CHANNELS = ("rgb", "rgb_nuclei")
 
-HEAD = TrainingSettings(
+HEAD = TrainingSettings.from_flat(
     patients_per_step=1_000_000,
     epochs=100,
     learning_rate=2e-3,
@@ -81,9 +81,9 @@ class Cohort:
 def learn(cohort: Cohort, channels: str, rows: np.ndarray, settings: TrainingSettings):
     """Train on these patients; scores S of everybody, and the cut-off on the same scale."""
     follow, bags = cohort.follow, cohort.bags[channels]
-    poor = follow.event & (follow.months < settings.poor_months)
-    label = follow.event if settings.loss == "cox" else poor
-    distinct = poor | (follow.months >= settings.good_months) | (settings.loss == "cox")
+    poor = follow.event & (follow.months < settings.loss.poor_months)
+    label = follow.event if settings.loss.name == "cox" else poor
+    distinct = poor | (follow.months >= settings.loss.good_months) | (settings.loss.name == "cox")
     settings = msgspec.structs.replace(settings, seed=cohort.seed)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         trained = train_encoder(
@@ -129,7 +129,7 @@ def table(out: Path, names: list[str], *, nulls: tuple[bool, ...], channels_of: 
         for pooling, loss in rows:
             if (pooling, loss) == ("tile-labels", "cox"):
                 continue
-            settings = msgspec.structs.replace(HEAD, pooling=pooling, loss=loss)
+            settings = HEAD.with_changes(pooling=pooling, loss=loss)
             for channels in channels_of:
                 start = time.monotonic()
                 risks = [validated(c, channels, settings) for c in group]
@@ -148,7 +148,7 @@ def choose(out: Path, n_folds: int = 3) -> None:
     cohorts = [Cohort(out, s, null=False) for s in SEEDS[:3]]
     for name, changes in CANDIDATES.items():
         start, found = time.monotonic(), []
-        settings = msgspec.structs.replace(HEAD, **changes)
+        settings = HEAD.with_changes(**changes)
         for cohort in cohorts:
             follow, rows = cohort.follow, np.flatnonzero(cohort.follow.training)
             fold = np.random.default_rng(cohort.seed).permutation(len(rows)) % n_folds
@@ -171,7 +171,9 @@ def presets(out: Path) -> None:
         group = [Cohort(out, s, null=null) for s in SEEDS]
         rows = {}
         for preset, changes in PRESETS.items():
-            settings = TrainingSettings(**{"chunk_size": 4096, "pooling_ends": 2, **changes})
+            settings = TrainingSettings.from_flat(**changes).with_changes(
+                chunk_size=4096, pooling_ends=2
+            )
             start = time.monotonic()
             risks = [validated(c, "rgb_nuclei", settings) for c in group]
             seconds = time.monotonic() - start

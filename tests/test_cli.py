@@ -23,7 +23,7 @@ from jecur.preparation import recipe_of_bundle
 from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
 from jecur.simulate.cohort import simulate_cohort
 
-TRAINING = TrainingSettings(
+TRAINING = TrainingSettings.from_flat(
     epochs=1, frozen_blocks=4, tiles_per_bag=2, l2=0.0, good_months=30.0, poor_months=25.0
 )
 
@@ -286,7 +286,7 @@ def test_bad_tables_name_column_and_rows(study, tmp_path, change, words, capsys)
 
 def test_labels_all_alike_are_not_estimable_and_say_so(study, tmp_path, capsys):
     settings = read_study(study)
-    training = msgspec.structs.replace(settings.training, poor_months=0.001)
+    training = settings.training.with_changes(poor_months=0.001)
     folder = tmp_path / "study"
     shutil.copytree(study.parent, folder)
     (folder / "study.toml").write_text(

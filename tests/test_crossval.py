@@ -24,7 +24,7 @@ from jecur.study_memory import memory_beside
 from jecur.survival.concordance import concordance
 from jecur.survival.held_out import held_out_statistics
 
-TRAINING = TrainingSettings(
+TRAINING = TrainingSettings.from_flat(
     encoder="mobilenetv2_035",
     start="random",
     epochs=1,
@@ -198,7 +198,7 @@ def test_train_stops_at_the_model_and_score_takes_it(study, finished, tmp_path, 
 
 def test_inner_folds_choose_the_epochs_without_the_outer_fold(study, finished, tmp_path):
     settings = read_study(study)
-    training = msgspec.structs.replace(settings.training, epochs=2)
+    training = settings.training.with_changes(epochs=2)
     longer = msgspec.structs.replace(settings, training=training)
     folder = tmp_path / "study"
     shutil.copytree(study.parent, folder)  # times of files are kept

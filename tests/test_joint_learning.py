@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +19,7 @@ from jecur.simulate.cohort import simulate_cohort
 pytest.importorskip("torch", reason="needs the extra: train")
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-PAPER = TrainingSettings(
+PAPER = TrainingSettings.from_flat(
     encoder="mobilenetv2_035",
     start="random",
     epochs=2,
@@ -79,7 +78,7 @@ def test_two_processes_train_the_model_of_one(study, tmp_path):
 
 def test_cross_validation_shares_every_fold(study, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    frozen = msgspec.structs.replace(PAPER, encoder_learns=False, pooling="mean", loss="cox")
+    frozen = PAPER.with_changes(encoder_learns=False, pooling="mean", loss="cox")
     settings = study_of_virtual_cohort("Tiny", frozen)
     path = study.parent / "frozen.toml"
     path.write_text(write_study(settings))

@@ -25,9 +25,13 @@ def _read(tmp_path, text):
 
 def test_the_defaults_are_the_papers():
     training = TrainingSettings()
-    assert (training.pooling_exponent, training.cutoff, training.l2) == (3.0, 0.4457, 0.02)
-    assert (training.learning_rate, training.halve_every) == (1e-4, 10)
-    assert (training.good_months, training.poor_months) == (48.0, pytest.approx(1.6 * 12))
+    assert (training.pooling.exponent, training.loss.cutoff, training.loss.l2) == (
+        3.0,
+        0.4457,
+        0.02,
+    )
+    assert (training.optimizer.learning_rate, training.optimizer.halve_every) == (1e-4, 10)
+    assert (training.loss.good_months, training.loss.poor_months) == (48.0, pytest.approx(1.6 * 12))
 
 
 def test_a_minimal_study_is_read_and_written_back_the_same(tmp_path):
@@ -41,15 +45,15 @@ def test_a_minimal_study_is_read_and_written_back_the_same(tmp_path):
     [
         (
             MINIMAL + "\n[training]\nepoch = 3\n",
-            r"training\.epoch: .*; did you mean 'epochs'",
+            r"training\.epoch: .*; did you mean 'optimizer.epochs'",
         ),
         (
             MINIMAL + '\n[training]\nepochs = "3"\n',
-            r"training\.epochs: expected a whole number, found '3'",
+            r"training\.optimizer\.epochs: expected a whole number, found '3'",
         ),
         (
             MINIMAL + "\n[training]\ncutoff = 1.5\n",
-            r"training\.cutoff: expected a number < 1.0, found 1.5",
+            r"training\.loss\.cutoff: expected a number < 1.0, found 1.5",
         ),
         (
             MINIMAL + '\n[stain]\nmethod = "vahadan"\n',
@@ -87,3 +91,27 @@ def test_init_keeps_what_is_there(tmp_path):
     write_template(tmp_path)
     assert (tmp_path / "study.toml").read_text() == "mine"
     assert (tmp_path / "clinical.csv").exists()
+
+
+def test_a_flat_table_of_training_still_reads_and_means_the_same(tmp_path):
+    flat = (
+        MINIMAL
+        + '[training]\npooling = "attention"\npooling_hidden = 8\nloss = "cox"\nepochs = 3\n'
+    )
+    nested = (
+        MINIMAL + '[training.pooling]\nmethod = "attention"\nhidden_units = 8\n'
+        '[training.loss]\nname = "cox"\n[training.optimizer]\nepochs = 3\n'
+    )
+    training = _read(tmp_path, flat).training
+    assert training == _read(tmp_path, nested).training
+    assert training == TrainingSettings.from_flat(
+        pooling="attention", pooling_hidden=8, loss="cox", epochs=3
+    )
+    assert training.with_changes(epochs=4).with_changes(epochs=3) == training
+
+
+def test_a_preset_gives_way_to_what_the_file_says_flat_or_nested(tmp_path):
+    for l2 in ("[training]\nl2 = 0.25\n", "[training.loss]\nl2 = 0.25\n"):
+        (tmp_path / "study.toml").write_text(MINIMAL + l2)
+        loss = read_study(tmp_path / "study.toml", preset="jecur").training.loss
+        assert (loss.name, loss.l2) == ("cox", 0.25)

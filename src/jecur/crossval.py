@@ -163,7 +163,7 @@ def _one_fold(
     study = bench.study
     if bench.settings.inner_folds:
         epochs = _choose_epochs(bench, others, part, seed=bench.settings.seed + repeat)
-        training = msgspec.structs.replace(study.training, epochs=epochs)
+        training = study.training.with_changes(epochs=epochs)
         study = msgspec.structs.replace(study, training=training)
     learners = Learners(_distinct(others, study), NOBODY)
     model = _learn(bench, study, learners, part, name)
@@ -202,7 +202,7 @@ def _one_fold(
         "n_good": len(learners.training.good),
         "n_poor": len(learners.training.poor),
         "n_not_learnt_from": len(learners.training.excluded),
-        "epochs": study.training.epochs,
+        "epochs": study.training.optimizer.epochs,
         "sites": ";".join(sorted({site_of(p) for p in held_out}))
         if bench.settings.site_preserving
         else "",
@@ -251,7 +251,7 @@ def _choose_epochs(
         model = _learn(bench, study, learners, part.part(name), f"{part.root.name}, {name}")
         curve = read_bundle(model).card.training_curve
         curves.append([row.tuning_loss for row in curve if row.tuning_loss is not None])
-    usable = [curve for curve in curves if len(curve) == study.training.epochs]
+    usable = [curve for curve in curves if len(curve) == study.training.optimizer.epochs]
     if not usable:
         raise TrainingError(
             f"{part.root.name}: expected patients with a distinct outcome in an inner fold, found "

@@ -67,10 +67,10 @@ class Learners:
 
 def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> DistinctOutcome:
     """Sort patients as the loss wants them: distinct outcomes, or for Cox everybody by event."""
-    if training.loss == "cox":
+    if training.loss.name == "cox":
         return select_everybody(patients)
     return select_distinct_outcome(
-        patients, good_months=training.good_months, poor_months=training.poor_months
+        patients, good_months=training.loss.good_months, poor_months=training.loss.poor_months
     )
 
 

@@ -61,13 +61,13 @@ def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[st
             kind=endpoint.kind, definition=endpoint_definition(endpoint)[:4000]
         ),
         "direction": "higher risk = earlier event; fixed at training",
-        "cutoff_source": _CUTOFF_SOURCES[training.loss],
-        "encoder": training.encoder[:500],
+        "cutoff_source": _CUTOFF_SOURCES[training.loss.name],
+        "encoder": training.encoder.architecture[:500],
         "tile": TileFacts(side_um=study.tiling.side_um, px=study.tiling.output_px),
         "recipe": replace(
             recipe, nuclei=replace(recipe.nuclei, model=_name_alone(recipe.nuclei.model))
         ),
-        "training": replace(training, start=_name_alone(training.start)),
+        "training": training.with_changes(start=_name_alone(training.encoder.start)),
     }
 
 
@@ -80,11 +80,11 @@ _CUTOFF_SOURCES = {
 
 def selection(training: TrainingSettings) -> str:
     """Say which patients were learnt from."""
-    if training.loss == "cox":
+    if training.loss.name == "cox":
         return "everybody with follow-up; good is without the event, poor with it"
     return (
-        f"distinct outcome: event before {training.poor_months:g} months, "
-        f"or free of it for {training.good_months:g}"
+        f"distinct outcome: event before {training.loss.poor_months:g} months, "
+        f"or free of it for {training.loss.good_months:g}"
     )
 
 

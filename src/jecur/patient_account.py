@@ -100,7 +100,7 @@ def statements(
 
 def _outcomes(training: TrainingSettings) -> tuple[str, str]:
     """Name the two groups that were learnt from."""
-    if training.loss == "cox":
+    if training.loss.name == "cox":
         return "without event so far", "with event"
     return "good outcome", "poor outcome"
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -11,7 +10,7 @@ from jecur.mil.bag import Bag, open_bag
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import draw_chunks
 
-PLAIN = TrainingSettings(augment=False)
+PLAIN = TrainingSettings.from_flat(augment=False)
 
 
 def _bag(n=11, side=16):
@@ -29,7 +28,7 @@ def test_chunks_are_the_bag_in_order():
     assert [len(c) for c in chunks] == [4, 4, 3]
     assert len(chunks) == 3
     assert torch.equal(torch.cat(list(chunks)), torch.from_numpy(tiles))
-    rgb = _draw(bag, msgspec.structs.replace(PLAIN, channels="rgb"))
+    rgb = _draw(bag, PLAIN.with_changes(channels="rgb"))
     assert torch.equal(torch.cat(list(rgb)), torch.from_numpy(tiles[..., :3].copy()))
     with pytest.raises(IndexError):
         chunks[3]
@@ -37,7 +36,7 @@ def test_chunks_are_the_bag_in_order():
 
 def test_drawn_tiles_are_without_repeats_and_follow_the_generator():
     bag, _ = _bag()
-    settings = msgspec.structs.replace(PLAIN, tiles_per_bag=5)
+    settings = PLAIN.with_changes(tiles_per_bag=5)
     drawn = [tuple(_draw(bag, settings, seed).chosen) for seed in range(20)]
     assert all(len(set(d)) == 5 for d in drawn)
     assert len(set(drawn)) > 10
@@ -57,7 +56,7 @@ def test_turns_and_flips_move_pixels_and_keep_them():
 
 def test_stains_are_perturbed_alike_in_both_passes_and_nuclei_are_not():
     bag, tiles = _bag()
-    chunks = _draw(bag, msgspec.structs.replace(PLAIN, augment_stain=True))
+    chunks = _draw(bag, PLAIN.with_changes(augment_stain=True))
     first, second = torch.cat(list(chunks)).numpy(), torch.cat(list(chunks)).numpy()
     assert np.array_equal(first, second)
     assert np.array_equal(first[..., 3], tiles[..., 3])

@@ -73,7 +73,7 @@ def test_two_passes_over_60_patients_give_the_gradient_of_the_whole_cohort(name,
     rng = np.random.default_rng(2)
     tiles = [torch.from_numpy(rng.normal(size=(int(rng.integers(1, 12)), 5))) for _ in range(60)]
     torch.manual_seed(5)
-    pooling = BagPooling(TrainingSettings(pooling=name, pooling_ends=3)).double()
+    pooling = BagPooling(TrainingSettings.from_flat(pooling=name, pooling_ends=3)).double()
     encoder = _Encoder(2 if name == "attention" else 1)
     parameters = [*encoder.parameters(), *pooling.parameters()]
 

@@ -1,6 +1,5 @@
 """Training: learns what is there, goes on after a stop as if there had been none."""
 
-import msgspec
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -18,8 +17,8 @@ from jecur.training.mobilenet import build_encoder
 from jecur.training.objective import Objective
 from jecur.training.pooling import BagPooling, generalized_mean
 
-SETTINGS = TrainingSettings(
-    encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=1e-3
+SETTINGS = TrainingSettings.from_flat(
+    encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=3e-4
 )
 
 
@@ -47,7 +46,7 @@ def _weights(trained):
 def test_a_difference_of_color_is_learnt(tmp_path):
     curve = _train(tmp_path).state.curve
     assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
-    assert [row["learning_rate"] for row in curve] == [1e-3, 1e-3, 5e-4, 5e-4]
+    assert [row["learning_rate"] for row in curve] == [3e-4, 3e-4, 1.5e-4, 1.5e-4]
     assert curve[-1]["training_loss"] < 0.5 * curve[0]["training_loss"]
     assert curve[-1]["tuning_loss"] < 0.3
 
@@ -56,7 +55,7 @@ def test_stopping_and_going_on_gives_bitwise_the_same_weights(tmp_path):
     whole = _train(tmp_path / "whole")
     for epochs in (1, 3):
         stopped = tmp_path / f"stopped{epochs}"
-        _train(stopped, msgspec.structs.replace(SETTINGS, epochs=epochs))
+        _train(stopped, SETTINGS.with_changes(epochs=epochs))
         resumed = _train(stopped)
         assert torch.equal(_weights(whole), _weights(resumed))
         assert resumed.state.curve == whole.state.curve
@@ -94,7 +93,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, dama
 
 def test_another_training_in_the_same_folder_neither_uses_nor_removes_checkpoints(tmp_path):
     first = _train(tmp_path, mark="one")
-    fresh = _train(tmp_path, msgspec.structs.replace(SETTINGS, epochs=1), mark="two")
+    fresh = _train(tmp_path, SETTINGS.with_changes(epochs=1), mark="two")
     assert len(fresh.state.curve) == 1
     assert [p.stem for p in (tmp_path / "two").iterdir()] == ["epoch-0001"]
     assert len(list((tmp_path / "one").iterdir())) == 2
@@ -150,8 +149,7 @@ def test_unknown_starting_weights_are_named():
 
 
 def test_an_encoder_that_does_not_learn_stays_and_the_rest_learns(tmp_path):
-    settings = msgspec.structs.replace(
-        SETTINGS,
+    settings = SETTINGS.with_changes(
         encoder_learns=False,
         loss="cox",
         pooling="noisy-and",
@@ -183,7 +181,7 @@ def test_an_encoder_that_does_not_learn_stays_and_the_rest_learns(tmp_path):
 
 
 def test_half_precision_learns_and_scores_in_single(tmp_path):
-    settings = msgspec.structs.replace(SETTINGS, precision="bfloat16")
+    settings = SETTINGS.with_changes(precision="bfloat16")
     half = _train(tmp_path / "half", settings)
     single = _train(tmp_path / "single")
     assert half.state.curve != single.state.curve
@@ -193,8 +191,8 @@ def test_half_precision_learns_and_scores_in_single(tmp_path):
 
 
 def test_patients_of_one_step_count_alike(tmp_path):
-    together = msgspec.structs.replace(SETTINGS, patients_per_step=6, epochs=1)
-    apart = msgspec.structs.replace(SETTINGS, patients_per_step=6, epochs=1, chunk_size=3)
+    together = SETTINGS.with_changes(patients_per_step=6, epochs=1)
+    apart = SETTINGS.with_changes(patients_per_step=6, epochs=1, chunk_size=3)
     first, second = _train(tmp_path / "a", together), _train(tmp_path / "b", apart)
     loss = [t.state.curve[0]["training_loss"] for t in (first, second)]
     assert loss[0] == pytest.approx(loss[1], rel=1e-5)

@@ -21,7 +21,7 @@ NAMES = get_args(PoolingName)
 
 def _pooling(name, seed=0):
     torch.manual_seed(seed)
-    settings = TrainingSettings(pooling=name, pooling_ends=4, pooling_hidden=6)
+    settings = TrainingSettings.from_flat(pooling=name, pooling_ends=4, pooling_hidden=6)
     pooling = BagPooling(settings)
     with torch.no_grad():
         for parameter in pooling.parameters():
@@ -89,7 +89,7 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
     stored = pooling_weights(pooling)
     assert (stored is None) == (not list(pooling.parameters()))
     assert stored is None or set(load(stored)) == set(pooling.learnt())
-    training = TrainingSettings(pooling=name)
+    training = TrainingSettings.from_flat(pooling=name)
     facts = PoolingFacts(**pooling.plain().to_card())
     bundle = toy_bundle(card=toy_card(pooling=facts, training=training), pooling=stored)
     outputs = _outputs(name, 12, 8)

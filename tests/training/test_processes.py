@@ -20,12 +20,12 @@ from jecur.training.loop import LabeledBag, train_encoder
 from jecur.training.processes import joined_processes
 
 bags, out = map(Path, sys.argv[1:3])
-paper = TrainingSettings(
+paper = TrainingSettings.from_flat(
     encoder="mobilenetv2_035", start="random", epochs=2, chunk_size=3, learning_rate=1e-3,
     settle_offset=False,
 )
-cox = msgspec.structs.replace(paper, loss="cox", pooling="noisy-and")
-gated = msgspec.structs.replace(paper, pooling="attention", pooling_hidden=4)
+cox = paper.with_changes(loss="cox", pooling="noisy-and")
+gated = paper.with_changes(pooling="attention", pooling_hidden=4)
 with joined_processes() as processes:
     training = [
         LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))

@@ -20,7 +20,7 @@ from jecur.settings import TrainingSettings
 from jecur.training.loop import LabeledBag, train_encoder
 
 bags, checkpoints, out = map(Path, sys.argv[1:])
-settings = TrainingSettings(
+settings = TrainingSettings.from_flat(
     encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, learning_rate=1e-3,
     tiles_per_bag=6, chunk_size=4,
 )

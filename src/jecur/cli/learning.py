@@ -78,7 +78,7 @@ def train(
         good, poor = card.cohort.n_good, card.cohort.n_poor
         who = (
             f"{good + poor} patients, {poor} of them with the event"
-            if settings.training.loss == "cox"
+            if settings.training.loss.name == "cox"
             else f"{good} patients with good and {poor} with poor outcome; "
             f"{facts['no_distinct_outcome']} without a distinct outcome left out"
         )

@@ -223,7 +223,7 @@ def simulate(
     settings = make_settings(values, SimulationSettings)
     with RichProgress() as progress:
         cohort = simulate_with_progress(settings, out, progress)
-    study = study_of_virtual_cohort("Virtual cohort", TrainingSettings(seed=seed))
+    study = study_of_virtual_cohort("Virtual cohort", TrainingSettings.from_flat(seed=seed))
     path = write_text(out / "study.toml", write_study(study))
     console.print(
         f"{len(cohort.slides)} slides. Study: {escape(str(path))}. "

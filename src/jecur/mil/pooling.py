@@ -190,12 +190,12 @@ def pooling_of_settings(
 ) -> Pooling:
     """Return the pooling that a recipe names, with what it learnt."""
     return Pooling(
-        kind=settings.pooling,
-        exponent=settings.pooling_exponent,
-        reduction=settings.pooling_reduction,
-        sharpness=settings.pooling_sharpness,
-        steepness=settings.pooling_steepness,
-        ends=settings.pooling_ends,
+        kind=settings.pooling.method,
+        exponent=settings.pooling.exponent,
+        reduction=settings.pooling.reduction,
+        sharpness=settings.pooling.sharpness,
+        steepness=settings.pooling.steepness,
+        ends=settings.pooling.ends,
         parameters=parameters or {},
     )
 

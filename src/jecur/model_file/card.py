@@ -19,6 +19,7 @@ from jecur.model_file.looks import TrainingLooks
 from jecur.printable import is_printable, printable_line
 from jecur.settings import LossName, PoolingName, Recipe, TrainingSettings
 from jecur.settings.base import Count, CountOrZero, Probability, Stage, make_settings
+from jecur.settings.training import nested
 
 __all__ = [
     "CohortFacts",
@@ -203,7 +204,10 @@ def read_card(text: bytes) -> ModelCard:
         Naming everything that is wrong with it.
     """
     try:
-        return make_settings(_plain(text), ModelCard)
+        plain = _plain(text)
+        if isinstance(plain.get("training"), dict):  # one flat table in files of earlier versions
+            plain["training"] = nested(plain["training"])
+        return make_settings(plain, ModelCard)
     except (ValueError, RecursionError, SettingsError) as error:
         said = error.message if isinstance(error, SettingsError) else str(error)
         raise BundleError(

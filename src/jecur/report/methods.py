@@ -156,7 +156,7 @@ def _color(stain: StainSettings) -> str:
 
 
 def _nuclei(settings: StudySettings) -> str:
-    if settings.training.channels == "rgb":
+    if settings.training.encoder.channels == "rgb":
         return "No nuclei channel was used."
     return (
         "A segmentation network gave each pixel its probability of being nucleus; the map, kept "
@@ -165,19 +165,19 @@ def _nuclei(settings: StudySettings) -> str:
 
 
 def _risk(training: TrainingSettings, n_features: int) -> str:
-    hidden = training.features_hidden
+    hidden, architecture = training.encoder.hidden_units, training.encoder.architecture
     if n_features:
         head = f"A network with a hidden layer of {hidden} units" if hidden else "A linear function"
         scored = f"{head} gave each tile one unbounded score."
-    elif training.encoder_learns:
-        scored = f"A convolutional network ({training.encoder}) gave each tile one unbounded score."
+    elif training.encoder.trained:
+        scored = f"A convolutional network ({architecture}) gave each tile one unbounded score."
     else:
         scored = (
-            f"A convolutional network ({training.encoder}), not trained on these patients, described "
+            f"A convolutional network ({architecture}), not trained on these patients, described "
             "each tile, and a linear function of that gave the tile one unbounded score."
         )
     cutoff = {
-        "cutoff": f"{training.cutoff:g}",
+        "cutoff": f"{training.loss.cutoff:g}",
         "cross-entropy": "0.5",
         "cox": "the median risk of the training patients",
     }
@@ -185,7 +185,7 @@ def _risk(training: TrainingSettings, n_features: int) -> str:
         f"{scored} All "
         f"tiles of all slides of a patient were pooled by {_pooling(training)} and "
         "squashed to a risk between 0 and 1; higher means earlier event. Risk above "
-        f"{cutoff[training.loss]} is high: the cut-off is part of the model and was not chosen on "
+        f"{cutoff[training.loss.name]} is high: the cut-off is part of the model and was not chosen on "
         "the patients reported here."
     )
 
@@ -196,21 +196,22 @@ def _pooling(training: TrainingSettings) -> str:
         "sum": "sum, as printed in the source paper, which grows with the number of tiles",
     }
     return {
-        "generalized-mean": f"a signed generalized mean (p = {training.pooling_exponent:g}; "
-        f"{reduction[training.pooling_reduction]})",
+        "generalized-mean": f"a signed generalized mean (p = {training.pooling.exponent:g}; "
+        f"{reduction[training.pooling.reduction]})",
         "mean": "their mean",
         "max": "their maximum",
-        "log-sum-exp": f"log-sum-exp (sharpness {training.pooling_sharpness:g})",
-        "noisy-and": f"noisy-and (steepness {training.pooling_steepness:g})",
-        "top-bottom": f"a small network on the {training.pooling_ends} highest and lowest",
+        "log-sum-exp": f"log-sum-exp (sharpness {training.pooling.sharpness:g})",
+        "noisy-and": f"noisy-and (steepness {training.pooling.steepness:g})",
+        "top-bottom": f"a small network on the {training.pooling.ends} highest and lowest",
         "attention": "gated attention",
         "tile-labels": "the mean of their probabilities (each tile was trained on the patient's label)",
-    }[training.pooling]
+    }[training.pooling.method]
 
 
 def _training(training: TrainingSettings) -> str:
+    optimizer = training.optimizer
     tiles = (
-        f"{training.tiles_per_bag} tiles of each" if training.tiles_per_bag else "all their tiles"
+        f"{optimizer.tiles_per_bag} tiles of each" if optimizer.tiles_per_bag else "all their tiles"
     )
     norm = {
         "frozen": "with batch statistics frozen",
@@ -218,18 +219,18 @@ def _training(training: TrainingSettings) -> str:
     }
     who = (
         "All training patients with follow-up were used, by Cox's partial likelihood (Efron ties)."
-        if training.loss == "cox"
+        if training.loss.name == "cox"
         else "Only training patients with a distinct outcome were used: good, if followed for "
-        f"{training.good_months:g} months or more without the event; poor, if the event came "
-        f"before {training.poor_months:g} months."
+        f"{training.loss.good_months:g} months or more without the event; poor, if the event came "
+        f"before {training.loss.poor_months:g} months."
     )
-    group = training.patients_per_step or (0 if training.loss == "cox" else 1)
+    group = training.loss.patients_per_step or (0 if training.loss.name == "cox" else 1)
     step = {0: "All patients", 1: "One patient"}.get(group, f"{group} patients")
     return (
         f"{who} {step} a step, {tiles}, "
-        f"{training.epochs} epochs; learning rate {training.learning_rate:g}, halved every "
-        f"{training.halve_every} epochs; L2 penalty {training.l2:g}; "
-        f"{norm[training.batch_norm]}; seed {training.seed}."
+        f"{optimizer.epochs} epochs; learning rate {optimizer.learning_rate:g}, halved every "
+        f"{optimizer.halve_every} epochs; L2 penalty {training.loss.l2:g}; "
+        f"{norm[training.encoder.batch_norm]}; seed {training.seed}."
     )
 
 

@@ -114,7 +114,7 @@ def _problems_of_table(raw: Mapping[str, Any], kind: type[Stage], place: str = "
     for name in raw:
         if name not in fields:
             where = f"[{place}]" if place else "the study file"
-            yield f"{at}{name}: expected a setting of {where}, found no such name{_near(name, fields)}"
+            yield f"{at}{name}: expected a setting of {where}, found no such name{_near(name, _known(kind))}"
     for name, field in fields.items():
         if name in raw:
             yield from _problems_of_value(raw[name], field.type, at + name)
@@ -138,7 +138,8 @@ def _refusal(value: Any, kind: Any, place: str) -> Iterator[str]:  # noqa: ANN40
     choices = _choices(kind)
     if choices and value not in choices and not (value is None and NoneType in get_args(kind)):
         listed = ", ".join(repr(choice) for choice in choices)
-        yield f"{place}: expected one of {listed}, found {_short(value)}{_near(value, choices)}"
+        near = _near(value, {str(choice): str(choice) for choice in choices})
+        yield f"{place}: expected one of {listed}, found {_short(value)}{near}"
         return
     if not _is_finite(value):
         yield f"{place}: expected a finite number, found {_short(value)}"
@@ -196,6 +197,18 @@ def _stage_in(kind: Any) -> type[Stage] | None:  # noqa: ANN401
     return None
 
 
+def _known(kind: type[Stage]) -> dict[str, str]:
+    """Name -> the way to it, of the settings of a table and of the tables inside it."""
+    known = {}
+    for field in msgspec.structs.fields(kind):
+        inner = (
+            field.type if isinstance(field.type, type) and issubclass(field.type, Stage) else None
+        )
+        nested = msgspec.structs.fields(inner) if inner else ()
+        known.update({deep.name: f"{field.name}.{deep.name}" for deep in nested})
+    return known | {field.name: field.name for field in msgspec.structs.fields(kind)}
+
+
 def _choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
     if get_origin(kind) is Literal:
         return get_args(kind)
@@ -204,9 +217,9 @@ def _choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return ()
 
 
-def _near(name: Any, names: Any) -> str:  # noqa: ANN401
-    close = difflib.get_close_matches(str(name), [str(n) for n in names if n], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _near(name: Any, known: Mapping[str, str]) -> str:  # noqa: ANN401
+    close = difflib.get_close_matches(str(name), [k for k in known if k], n=1, cutoff=0.6)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
 
 
 def _short(value: Any) -> str:  # noqa: ANN401

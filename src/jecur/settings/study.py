@@ -14,7 +14,7 @@ from jecur.settings.plain_values import read_plain_toml
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
-from jecur.settings.training import PRESETS, Preset, ScoringSettings, TrainingSettings
+from jecur.settings.training import PRESETS, Preset, ScoringSettings, TrainingSettings, nested
 
 __all__ = ["StudySettings", "read_study", "write_study"]
 
@@ -66,9 +66,13 @@ def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
     training = raw.get("training", {})
     if not isinstance(training, dict):
         return raw
+    training = nested(training)
     named = preset or training.get("preset", "paper")
     values = PRESETS.get(named, {}) if isinstance(named, str) else {}
-    return raw | {"training": {**values, **training, "preset": named}}
+    for group, inner in values.items():
+        given = training.get(group, {})
+        training[group] = {**inner, **given} if isinstance(given, dict) else given
+    return raw | {"training": training | {"preset": named}}
 
 
 def write_study(study: StudySettings) -> str:

@@ -1,13 +1,36 @@
-"""Settings of learning the prognosis, and of scoring with it."""
+"""Settings of training the prognosis, and of scoring with it."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
-from jecur.settings.base import Count, CountOrZero, Positive, Probability, Seed, Stage, rising
+from jecur.settings.base import (
+    Count,
+    CountOrZero,
+    Positive,
+    Probability,
+    Seed,
+    Stage,
+    make_settings,
+    rising,
+)
 
-__all__ = ["PRESETS", "LossName", "PoolingName", "Preset", "ScoringSettings", "TrainingSettings"]
+__all__ = [
+    "PRESETS",
+    "AugmentationSettings",
+    "EncoderSettings",
+    "LossName",
+    "LossSettings",
+    "OptimizerSettings",
+    "PoolingName",
+    "PoolingSettings",
+    "Preset",
+    "ScoringSettings",
+    "TrainingSettings",
+    "nested",
+]
 
 Preset = Literal["paper", "jecur"]
 
@@ -24,112 +47,206 @@ PoolingName = Literal[
 LossName = Literal["cutoff", "cross-entropy", "cox"]
 
 
-class TrainingSettings(Stage, frozen=True):
-    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``.
+class EncoderSettings(Stage, frozen=True):
+    """The network that sees one tile."""
 
-    Raises
-    ------
-    ValueError
-        If tiles are to inherit a label that the loss does not have.
-    """
-
-    preset: Preset = "paper"
-    """Where the settings that a study file leaves out come from, see `PRESETS`."""
-    encoder: str = "mobilenetv2_100"
+    architecture: str = "mobilenetv2_100"
     """A timm architecture; not used where slides come as features (HDF5)."""
     start: str = "builtin"
     """Starting weights: "builtin" (made here, see its card), "imagenet" (timm, needs a network),
     "random", or the path of a safetensors file."""
     channels: Literal["rgb+nuclei", "rgb"] = "rgb+nuclei"
-    features_hidden: CountOrZero = 0
+    trained: bool = True
+    """False: tiles are described once by the encoder as it starts; head, gate and pooling are trained,
+    without augmentation."""
+    frozen_blocks: CountOrZero = 0
+    """Leading encoder stages kept as they start; 0 trains all of it, as the paper does."""
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    """One bag a step: "train" normalizes every bag by itself."""
+    hidden_units: CountOrZero = 0
     """Frozen features: units of a hidden layer before the score; 0 is a linear head."""
-    pooling: PoolingName = "generalized-mean"
-    """From tile scores to the patient's, see docs/training.md. "tile-labels": every tile learns the
-    patient's label, and the patient is the mean of their probabilities."""
-    pooling_exponent: Annotated[float, Meta(ge=0.01, le=100)] = 3.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network during training; scores are always float32."""
+
+
+class PoolingSettings(Stage, frozen=True):
+    """From tile scores to the patient's, see docs/training.md."""
+
+    method: PoolingName = "generalized-mean"
+    """"tile-labels": every tile takes the patient's label, and the patient is the mean of their
+    probabilities."""
+    exponent: Annotated[float, Meta(ge=0.01, le=100)] = 3.0
     """p of the paper's Eq. 2."""
-    pooling_reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum"] = "mean"
     """Eq. 2 as printed is a sum and grows with the bag; the mean does not."""
-    pooling_sharpness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 1.0
+    sharpness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 1.0
     """r of log-sum-exp: towards 0 the mean, towards infinity the maximum."""
-    pooling_steepness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 10.0
+    steepness: Annotated[float, Meta(ge=1e-6, le=1e4)] = 10.0
     """a of noisy-and (Kraus 2016)."""
-    pooling_ends: Annotated[int, Meta(ge=1, le=100_000)] = 25
+    ends: Annotated[int, Meta(ge=1, le=100_000)] = 25
     """Highest and lowest tile scores that top-bottom sees (Saillard 2020)."""
-    pooling_hidden: Count = 64
+    hidden_units: Count = 64
     """Units of the hidden layer of top-bottom and of gated attention."""
-    loss: LossName = "cutoff"
-    """"cutoff": Eq. 3 and 4; "cross-entropy": the same with t = 1/2; both learn from distinct outcomes.
+
+
+class LossSettings(Stage, frozen=True):
+    """What is minimized, and over whom."""
+
+    name: LossName = "cutoff"
+    """"cutoff": Eq. 3 and 4; "cross-entropy": the same with t = 1/2; both train on distinct outcomes.
     "cox": partial likelihood of everybody's follow-up, Efron's ties."""
-    patients_per_step: CountOrZero = 0
-    """Patients whose loss makes one step; 0 is one, as in the paper, and all of them for Cox."""
     cutoff: Probability = 0.4457
     """t of Eq. 3: inside the loss, and the locked cut-off of the model. With cross-entropy the cut-off
     is 1/2, with Cox the median risk of the training patients."""
+    patients_per_step: CountOrZero = 0
+    """Patients whose loss makes one step; 0 is one, as in the paper, and all of them for Cox."""
     l2: Annotated[float, Meta(ge=0)] = 0.02
     """alpha of Eq. 4, times the sum of squares (no 1/2)."""
     l2_on: Literal["kernels", "all"] = "kernels"
     """Convolution and linear kernels, or every parameter."""
-    learning_rate: Positive = 1e-4
-    standardize: bool = True
-    """Standardize the last layer's input by fixed statistics of the training tiles."""
-    head_rate: Positive = 1.0
-    """The last layer, which always starts at random, learns this many times as fast."""
-    halve_every: Count = 10
-    """Epochs after which the learning rate halves."""
-    settle_offset: bool = True
-    """After the last epoch, shift all tile scores by the one number that minimizes the loss over the
-    training bags: steps of one bag leave that offset, and so the cut-off, to the last few bags."""
-    epochs: Count = 30
-    """Passes over the training bags; the paper does not say how many."""
-    batch_norm: Literal["frozen", "train"] = "frozen"
-    """One bag a step: "train" normalizes every bag by itself."""
-    encoder_learns: bool = True
-    """False: tiles are described once by the encoder as it starts; head, gate and pooling learn, without
-    augmentation."""
-    frozen_blocks: CountOrZero = 0
-    """Leading encoder stages kept as they start; 0 trains all of it, as the paper does."""
-    tiles_per_bag: CountOrZero = 0
-    """Tiles drawn a bag and epoch; 0 takes all, as the paper does."""
-    chunk_size: Count = 16
-    """Tiles held in memory with their graph: bounds memory, changes no gradient."""
-    augment: bool = True
-    """Flips and quarter turns, drawn once a bag and epoch."""
-    augment_stain: bool = False
-    """Scale, shift and turn the stains of each tile (`jecur.stain.augmentation`), drawn once a bag and
-    epoch. For normalized tiles; the paper does not do it."""
     good_months: Positive = 48.0
     """Good outcome: followed at least this long without the event."""
     poor_months: Positive = 19.2
     """Poor outcome: the event before this (1.6 years, exclusive)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network while it learns; scores are always float32."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield outcomes that overlap, and a step that Cox's likelihood cannot take."""
+        yield from rising(self, "poor_months", "good_months")
+        if self.name == "cox" and self.patients_per_step == 1:
+            yield "expected 0 (all) or at least 2 patients_per_step for Cox, found 1"
+
+
+class OptimizerSettings(Stage, frozen=True):
+    """How it is minimized."""
+
+    learning_rate: Positive = 1e-4
+    head_rate: Positive = 1.0
+    """Factor on the learning rate of the last layer, which always starts at random."""
+    halve_every: Count = 10
+    """Epochs after which the learning rate halves."""
+    epochs: Count = 30
+    """Passes over the training bags; the paper does not say how many."""
+    tiles_per_bag: CountOrZero = 0
+    """Tiles drawn a bag and epoch; 0 takes all, as the paper does."""
+    chunk_size: Count = 16
+    """Tiles held in memory with their graph: bounds memory, changes no gradient."""
+    standardize: bool = True
+    """Standardize the last layer's input by fixed statistics of the training tiles."""
+    settle_offset: bool = True
+    """After the last epoch, shift all tile scores by the one number that minimizes the loss over the
+    training bags: steps of one bag leave that offset, and so the cut-off, to the last few bags."""
+
+
+class AugmentationSettings(Stage, frozen=True):
+    """What is varied, drawn once a bag and epoch."""
+
+    flips: bool = True
+    """Flips and quarter turns."""
+    stain: bool = False
+    """Scale, shift and turn the stains of each tile (`jecur.stain.augmentation`). For normalized tiles;
+    the paper does not do it."""
+
+
+class TrainingSettings(Stage, frozen=True):
+    """Multiple-instance learning of the prognosis. The defaults are the preset ``paper``."""
+
+    preset: Preset = "paper"
+    """Where the settings that a study file leaves out come from, see `PRESETS`."""
+    encoder: EncoderSettings = EncoderSettings()
+    pooling: PoolingSettings = PoolingSettings()
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     seed: Seed = 0
 
     def contradictions(self) -> Iterator[str]:
-        """Yield what cannot be trained."""
-        yield from rising(self, "poor_months", "good_months")
-        if self.pooling == "tile-labels" and self.loss == "cox":
-            yield 'expected a loss with labels for pooling = "tile-labels", found "cox"'
-        if self.loss == "cox" and self.patients_per_step == 1:
-            yield "expected 0 (all) or at least 2 patients_per_step for Cox, found 1"
+        """Yield tiles that are to inherit a label that the loss does not have."""
+        if self.pooling.method == "tile-labels" and self.loss.name == "cox":
+            yield 'expected a loss with labels for pooling.method = "tile-labels", found "cox"'
+
+    @classmethod
+    def from_flat(cls, **settings: object) -> "TrainingSettings":
+        """Make settings from one flat table, as study files before 0.2 had it: see `nested`.
+
+        Raises
+        ------
+        SettingsError
+            As for every stage.
+        """
+        return make_settings(nested(settings), cls, "training")
+
+    def with_changes(self, **settings: object) -> "TrainingSettings":
+        """Return these settings with some changed, named as in a flat table: see `nested`."""
+        plain = msgspec.to_builtins(self)
+        for name, value in nested(settings).items():
+            plain[name] = {**plain[name], **value} if isinstance(value, dict) else value
+        return make_settings(plain, TrainingSettings, "training")
 
     @property
     def n_channels(self) -> int:
         """Channels of a tile that the encoder sees."""
-        return 4 if self.channels == "rgb+nuclei" else 3
+        return 4 if self.encoder.channels == "rgb+nuclei" else 3
 
 
-PRESETS: dict[str, dict[str, object]] = {
+_PLACES = {
+    "encoder": ("encoder", "architecture"),
+    "start": ("encoder", "start"),
+    "channels": ("encoder", "channels"),
+    "encoder_learns": ("encoder", "trained"),
+    "frozen_blocks": ("encoder", "frozen_blocks"),
+    "batch_norm": ("encoder", "batch_norm"),
+    "features_hidden": ("encoder", "hidden_units"),
+    "precision": ("encoder", "precision"),
+    "pooling": ("pooling", "method"),
+    "pooling_exponent": ("pooling", "exponent"),
+    "pooling_reduction": ("pooling", "reduction"),
+    "pooling_sharpness": ("pooling", "sharpness"),
+    "pooling_steepness": ("pooling", "steepness"),
+    "pooling_ends": ("pooling", "ends"),
+    "pooling_hidden": ("pooling", "hidden_units"),
+    "loss": ("loss", "name"),
+    "cutoff": ("loss", "cutoff"),
+    "patients_per_step": ("loss", "patients_per_step"),
+    "l2": ("loss", "l2"),
+    "l2_on": ("loss", "l2_on"),
+    "good_months": ("loss", "good_months"),
+    "poor_months": ("loss", "poor_months"),
+    "learning_rate": ("optimizer", "learning_rate"),
+    "head_rate": ("optimizer", "head_rate"),
+    "halve_every": ("optimizer", "halve_every"),
+    "epochs": ("optimizer", "epochs"),
+    "tiles_per_bag": ("optimizer", "tiles_per_bag"),
+    "chunk_size": ("optimizer", "chunk_size"),
+    "standardize": ("optimizer", "standardize"),
+    "settle_offset": ("optimizer", "settle_offset"),
+    "augment": ("augmentation", "flips"),
+    "augment_stain": ("augmentation", "stain"),
+}
+"""Where the settings of a flat table are now."""
+
+
+def nested(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the settings of a flat table where they belong.
+
+    What is nested already, and every name that is not known, stays as it is. A setting that is
+    given flat and nested keeps its nested value.
+    """
+    flat = {k: v for k, v in training.items() if k in _PLACES and not isinstance(v, Mapping)}
+    found: dict[str, Any] = {k: v for k, v in training.items() if k not in flat}
+    for name, value in flat.items():
+        group, field = _PLACES[name]
+        inner = found.get(group, {})
+        found[group] = {field: value, **inner} if isinstance(inner, Mapping) else inner
+    return found
+
+
+PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "paper": {},
     "jecur": {
-        "encoder_learns": False,
-        "pooling": "mean",
-        "loss": "cox",
-        "l2": 0.5,
-        "learning_rate": 2e-3,
-        "epochs": 100,
-        "halve_every": 1000,
+        "encoder": {"trained": False},
+        "pooling": {"method": "mean"},
+        "loss": {"name": "cox", "l2": 0.5},
+        "optimizer": {"learning_rate": 2e-3, "epochs": 100, "halve_every": 1000},
     },
 }
 """What a preset sets otherwise than the defaults. ``jecur`` was chosen by cross-validation inside the

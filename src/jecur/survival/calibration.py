@@ -288,7 +288,10 @@ def calibration_curve(
     eta = rows @ fit.coefficients
     error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, fit.covariance, rows), 0.0))
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
-    smooth, lower, upper = (-np.expm1(-np.exp(v)) for v in (eta, eta - half, eta + half))
+    # beyond 30 the probability is 1 to the last digit, and its exponential may not fit
+    smooth, lower, upper = (
+        -np.expm1(-np.exp(np.minimum(v, 30.0))) for v in (eta, eta - half, eta + half)
+    )
     method = (
         f"pseudo-values at {horizon:g} months, complementary log-log, restricted cubic spline of "
         "three knots, sandwich interval"

@@ -98,10 +98,12 @@ def draw_chunks(
         Tiles a chunk.
     """
     chosen = np.arange(len(bag))
-    if 0 < settings.tiles_per_bag < len(chosen):
-        chosen = np.sort(rng.choice(len(chosen), settings.tiles_per_bag, replace=False))
-    turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if settings.augment else (0, False)
-    stain_seed = int(rng.integers(2**31)) if settings.augment_stain else None
+    if 0 < settings.optimizer.tiles_per_bag < len(chosen):
+        chosen = np.sort(rng.choice(len(chosen), settings.optimizer.tiles_per_bag, replace=False))
+    turns, flip = (
+        (int(rng.integers(4)), bool(rng.integers(2))) if settings.augmentation.flips else (0, False)
+    )
+    stain_seed = int(rng.integers(2**31)) if settings.augmentation.stain else None
     return BagChunks(bag, chosen, settings.n_channels, size, turns, flip, stain_seed)
 
 

@@ -65,10 +65,10 @@ class BagModel(nn.Module):
 
     def add_pooling(self, settings: TrainingSettings) -> BagPooling:
         """Give it the pooling of a recipe, and the gate that attention needs."""
-        if settings.pooling == "attention":
-            self.gate = Gate(self.head.in_features, settings.pooling_hidden)
+        if settings.pooling.method == "attention":
+            self.gate = Gate(self.head.in_features, settings.pooling.hidden_units)
         self.pooling = BagPooling(settings)
-        self.half_precision = settings.precision == "bfloat16"
+        self.half_precision = settings.encoder.precision == "bfloat16"
         return self.pooling
 
     def new_parameters(self) -> list[nn.Parameter]:

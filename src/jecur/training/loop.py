@@ -100,7 +100,7 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
             code="labels-all-alike",
         )
     encoder, objective = build_model(training, settings)
-    if not settings.encoder_learns:
+    if not settings.encoder.trained:
         training, tuning = (
             [_described(encoder, example, settings, processes) for example in side]
             for side in (training, tuning)
@@ -108,12 +108,16 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # nobody writes before all have read
-    if settings.standardize and state.epoch == 0:
+    if settings.optimizer.standardize and state.epoch == 0:
         encoder.standardize_features(_sampled_tiles(training, settings))
     lesson = _Lesson(encoder, optimizer, objective, training, settings, processes)
-    with progress.task("Training", len(training) * (settings.epochs - state.epoch)) as advance:
-        for epoch in range(state.epoch, settings.epochs):
-            rate = settings.learning_rate * 0.5 ** (epoch // settings.halve_every)
+    with progress.task(
+        "Training", len(training) * (settings.optimizer.epochs - state.epoch)
+    ) as advance:
+        for epoch in range(state.epoch, settings.optimizer.epochs):
+            rate = settings.optimizer.learning_rate * 0.5 ** (
+                epoch // settings.optimizer.halve_every
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
             loss = _one_epoch(lesson, epoch, advance)
@@ -148,13 +152,16 @@ def build_model(
         )
     if training[0].bag.holds_features:
         torch.manual_seed(settings.seed)
-        encoder = FeatureModel(training[0].bag.tile_shape[0], settings.features_hidden)
+        encoder = FeatureModel(training[0].bag.tile_shape[0], settings.encoder.hidden_units)
     else:
         encoder = build_encoder(
-            settings.encoder, channels=settings.n_channels, start=settings.start, seed=settings.seed
+            settings.encoder.architecture,
+            channels=settings.n_channels,
+            start=settings.encoder.start,
+            seed=settings.seed,
         )
-        freeze_blocks(encoder, settings.frozen_blocks)
-        if not settings.encoder_learns:
+        freeze_blocks(encoder, settings.encoder.frozen_blocks)
+        if not settings.encoder.trained:
             encoder.requires_grad_(requires_grad=False)
             encoder.head.requires_grad_(requires_grad=True)
     pooling = encoder.add_pooling(settings)
@@ -179,7 +186,7 @@ def _of_every_tile(
 ) -> Tensor:
     """Look at all tiles of a bag, each process at its share of the chunks; on the CPU."""
     encoder.eval()
-    chunks = BagChunks(bag, np.arange(len(bag)), encoder.channels, settings.chunk_size)
+    chunks = BagChunks(bag, np.arange(len(bag)), encoder.channels, settings.optimizer.chunk_size)
     places = [(0, c) for c in range(len(chunks))]
     own = {place: look(chunks[place[1]]).cpu() for place in places[processes.rank :: processes.n]}
     parts = processes.share(own, places)
@@ -191,15 +198,17 @@ def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer
     trained = [p for p in encoder.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if id(p) not in head], "factor": 1.0},
-        {"params": [p for p in trained if id(p) in head], "factor": settings.head_rate},
+        {"params": [p for p in trained if id(p) in head], "factor": settings.optimizer.head_rate},
     ]
-    return optim.Adam([group for group in groups if group["params"]], lr=settings.learning_rate)
+    return optim.Adam(
+        [group for group in groups if group["params"]], lr=settings.optimizer.learning_rate
+    )
 
 
 def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> float:
     encoder, settings = lesson.encoder, lesson.settings
     encoder.train()
-    if settings.batch_norm == "frozen":
+    if settings.encoder.batch_norm == "frozen":
         frozen_batch_norm(encoder)
     losses = []
     for patients, bags in _epoch_steps(lesson.training, settings, epoch):
@@ -210,14 +219,14 @@ def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> floa
             bags,
             wanted,
             lesson.processes,
-            at_once=settings.chunk_size if settings.batch_norm == "frozen" else 0,
+            at_once=settings.optimizer.chunk_size if settings.encoder.batch_norm == "frozen" else 0,
         )
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{patients[0].patient}: expected a finite loss, found {loss}; lower learning_rate"
             )
-        if settings.l2 > 0:
-            torch.autograd.backward(settings.l2 * l2_penalty(encoder, on=settings.l2_on))
+        if settings.loss.l2 > 0:
+            torch.autograd.backward(settings.loss.l2 * l2_penalty(encoder, on=settings.loss.l2_on))
         lesson.optimizer.step()
         losses.append(loss)
         for _ in patients:
@@ -230,13 +239,17 @@ def _epoch_steps(
 ) -> Iterator[tuple[list[LabeledBag], list[BagChunks]]]:
     """Patients of each step and how this epoch sees their bags."""
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
-    group = settings.patients_per_step or (len(training) if settings.loss == "cox" else 1)
+    group = settings.loss.patients_per_step or (len(training) if settings.loss.name == "cox" else 1)
     for step in _steps(order, group, training, settings):
         bags = []
         for index in step:
             bag = training[index].bag
             # Batch statistics couple the tiles of a chunk: then the whole bag is one chunk.
-            size = settings.chunk_size if settings.batch_norm == "frozen" else len(bag)
+            size = (
+                settings.optimizer.chunk_size
+                if settings.encoder.batch_norm == "frozen"
+                else len(bag)
+            )
             rng = np.random.default_rng([settings.seed, epoch, int(index)])
             bags.append(draw_chunks(bag, settings, rng, size=size))
         yield [training[index] for index in step], bags
@@ -248,7 +261,7 @@ def _steps(
     """Divide an epoch's patients; Cox learns nothing from a group without an event."""
     for start in range(0, len(order), group):
         step = [int(i) for i in order[start : start + group]]
-        if settings.loss != "cox" or any(training[i].recurred for i in step):
+        if settings.loss.name != "cox" or any(training[i].recurred for i in step):
             yield step
 
 
@@ -259,12 +272,14 @@ def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -
     for example in training:
         n = len(example.bag)
         chosen = np.sort(rng.choice(n, min(share, n), replace=False))
-        yield from BagChunks(example.bag, chosen, settings.n_channels, settings.chunk_size)
+        yield from BagChunks(
+            example.bag, chosen, settings.n_channels, settings.optimizer.chunk_size
+        )
 
 
 def _tuning_loss(lesson: _Lesson, tuning: Sequence[LabeledBag]) -> float | None:
     """Loss of patients that are watched; None where there are none, or for Cox no event."""
-    if not tuning or (lesson.settings.loss == "cox" and not any(p.recurred for p in tuning)):
+    if not tuning or (lesson.settings.loss.name == "cox" and not any(p.recurred for p in tuning)):
         return None
     with torch.no_grad():
         return float(lesson.objective.loss(_outputs_of(lesson, tuning), tuning))
@@ -275,7 +290,9 @@ def _settle(lesson: _Lesson) -> float:
     settings, objective = lesson.settings, lesson.objective
     with torch.no_grad():
         outputs = _outputs_of(lesson, lesson.training)
-        if settings.settle_offset and settings.loss != "cox":  # Cox knows differences alone
+        if (
+            settings.optimizer.settle_offset and settings.loss.name != "cox"
+        ):  # Cox knows differences alone
             offset = objective.best_offset(outputs, lesson.training)
             lesson.encoder.head.bias.add_(offset)
             return objective.indifferent

@@ -47,7 +47,7 @@ class Objective:
     @property
     def indifferent(self) -> float:
         """Risk at which the loss is indifferent; t of Eq. 3."""
-        return self.settings.cutoff if self.settings.loss == "cutoff" else 0.5
+        return self.settings.loss.cutoff if self.settings.loss.name == "cutoff" else 0.5
 
     def loss(self, outputs: Sequence[Tensor], patients: Sequence[LabeledBag]) -> Tensor:
         """Mean loss of some patients, a scalar; for Cox over the number of events.
@@ -60,12 +60,12 @@ class Objective:
             In the same order.
         """
         recurred = np.array([p.recurred for p in patients])
-        if self.settings.pooling == "tile-labels":
+        if self.settings.pooling.method == "tile-labels":
             pairs = zip(outputs, patients, strict=True)
             tiles = [self._of_label(bag, patient.recurred).mean() for bag, patient in pairs]
             return torch.stack(tiles).mean()
         scores = torch.stack([self.pooling(bag) for bag in outputs])
-        if self.settings.loss == "cox":
+        if self.settings.loss.name == "cox":
             return cox_loss(scores, np.array([p.months for p in patients]), recurred)
         sides = (True, False)
         parts = [self._of_label(scores[torch.from_numpy(recurred == y)], y) for y in sides]
@@ -89,7 +89,7 @@ class Objective:
 
     def cutoff(self, outputs: Sequence[Tensor]) -> float:
         """Risk above which a patient is at high risk, from the training patients' outputs."""
-        if self.settings.loss != "cox":
+        if self.settings.loss.name != "cox":
             return self.indifferent
         return risk_from_score(float(np.median([float(self.pooling(bag)) for bag in outputs])))
 

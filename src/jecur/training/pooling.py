@@ -29,28 +29,28 @@ class BagPooling(nn.Module):
     def __init__(self, settings: TrainingSettings) -> None:
         super().__init__()
         self.settings = settings
-        if settings.pooling == "noisy-and":
+        if settings.pooling.method == "noisy-and":
             self.threshold = nn.Parameter(torch.zeros(1))
-        if settings.pooling == "top-bottom":
-            self.hidden = nn.Linear(2 * settings.pooling_ends, settings.pooling_hidden)
-            self.out = nn.Linear(settings.pooling_hidden, 1)
+        if settings.pooling.method == "top-bottom":
+            self.hidden = nn.Linear(2 * settings.pooling.ends, settings.pooling.hidden_units)
+            self.out = nn.Linear(settings.pooling.hidden_units, 1)
             _start_at_the_mean(self.hidden, self.out)
 
     def forward(self, outputs: Tensor) -> Tensor:  # noqa: PLR0911 -- one a name
         """Pool (n,) scores, or (n, 2) scores and gates, into a scalar."""
         s = outputs if outputs.ndim == 1 else outputs[:, 0]
         settings = self.settings
-        match settings.pooling:
+        match settings.pooling.method:
             case "generalized-mean":
                 return generalized_mean(
-                    s, exponent=settings.pooling_exponent, reduction=settings.pooling_reduction
+                    s, exponent=settings.pooling.exponent, reduction=settings.pooling.reduction
                 )
             case "mean":
                 return s.mean()
             case "max":
                 return s.amax()
             case "log-sum-exp":
-                r = settings.pooling_sharpness
+                r = settings.pooling.sharpness
                 return (torch.logsumexp(r * s, 0) - math.log(len(s))) / r
             case "noisy-and":
                 return self._noisy_and(s)
@@ -67,7 +67,7 @@ class BagPooling(nn.Module):
         state = self.state_dict()
         return {
             name: state[name].detach().cpu().float().numpy()
-            for name in PARAMETERS.get(self.settings.pooling, ())
+            for name in PARAMETERS.get(self.settings.pooling.method, ())
         }
 
     def plain(self) -> Pooling:
@@ -75,13 +75,13 @@ class BagPooling(nn.Module):
         return pooling_of_settings(self.settings, self.learnt())
 
     def _noisy_and(self, s: Tensor) -> Tensor:
-        b, a = torch.sigmoid(self.threshold), self.settings.pooling_steepness
+        b, a = torch.sigmoid(self.threshold), self.settings.pooling.steepness
         share = torch.sigmoid(s).mean()
         low, here, high = (torch.sigmoid(a * (q - b)) for q in (0.0, share, 1.0))
         return torch.log((here - low + LOG_FLOOR) / (high - here + LOG_FLOOR)).squeeze()
 
     def _top_bottom(self, s: Tensor) -> Tensor:
-        k = self.settings.pooling_ends
+        k = self.settings.pooling.ends
         ordered = torch.sort(s, stable=True).values
         taken = torch.arange(k, device=s.device).clamp(max=len(s) - 1)
         ends = torch.cat([ordered.flip(0)[taken], ordered[taken]])  # (2 k,)
