@@ -38,7 +38,7 @@ def _classes() -> list[type[Stage]]:
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
-        if kind is not Stage:
+        if kind.__module__.startswith("jecur.settings.") and kind is not Stage:
             found.append(kind)
     return sorted(found, key=lambda kind: kind.__name__)
 

@@ -298,7 +298,7 @@ def _graphs() -> Iterator[tuple[str, bytes]]:
     for name, value in (("nan", float("nan")), ("infinite", float("inf"))):
         card = plain_card()
         card["pooling"] = {"kind": "noisy-and", "steepness": 10.0}
-        card["training"]["pooling"] = "noisy-and"
+        card["training"]["pooling"]["method"] = "noisy-and"
         learnt = _tensors("threshold", (1,), struct.pack("<f", value))
         yield (
             f"pooling_{name}",

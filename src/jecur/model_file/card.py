@@ -179,7 +179,7 @@ class ModelCard(Stage, frozen=True):
     @property
     def loss(self) -> LossName:
         """What the model learnt by."""
-        return self.training.loss
+        return self.training.loss.name
 
     def contradictions(self) -> Iterator[str]:
         """Yield where two parts of the card say different things."""
@@ -189,10 +189,10 @@ class ModelCard(Stage, frozen=True):
         px = self.recipe.tiling.output_px
         if self.input.shape and self.input.shape[:2] != (px, px):
             yield f"expected tiles of the recipe's {px} px, found {self.input.shape[:2]}"
-        if self.pooling.kind != self.training.pooling:
-            yield f"expected the pooling {self.training.pooling} that was learnt with"
-        if self.loss == "cutoff" and not math.isclose(self.cutoff, self.training.cutoff):
-            yield f"expected the cut-off of the training, {self.training.cutoff:g}"
+        if self.pooling.kind != self.training.pooling.method:
+            yield f"expected the pooling {self.training.pooling.method} that was learnt with"
+        if self.loss == "cutoff" and not math.isclose(self.cutoff, self.training.loss.cutoff):
+            yield f"expected the cut-off of the training, {self.training.loss.cutoff:g}"
 
 
 def read_card(text: bytes) -> ModelCard:
