@@ -177,7 +177,7 @@ def test_a_cox_study_calls_its_patients_by_their_event(tmp_path, capsys):
     assert "Learnt from 24 patients, 12 of them with the event" in capsys.readouterr().out
     assert run(["run", *command]) == OK
     report = (tmp_path / "run" / "report.html").read_text()
-    assert "12 patients (without the event so far) and 12 (with the event)" in report
+    assert "12 patients (without event so far) and 12 (with event)" in report
     assert "hidden layer of 3 units" in report
     assert "good outcome" not in report
 
