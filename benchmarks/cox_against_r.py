@@ -28,10 +28,10 @@ from scipy.optimize import linprog
 
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
+from jecur.statistics.cox_models import multivariable_model, univariable_table
+from jecur.statistics.results import CovariateColumn, EvaluationInput
 from jecur.survival.cox import fit_cox
 from jecur.survival.follow_up import tied_times
-from jecur.survival.models import multivariable_model, univariable_table
-from jecur.survival.study import CovariateColumn, EvaluationInput
 
 HERE = Path(__file__).parent
 BATCH = 500

@@ -33,13 +33,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from jecur.artifacts import result_files, sha256_file
 from jecur.cli import run as run_command
 from jecur.demo import study_of_virtual_cohort
-from jecur.engine import SilentProgress, run_all
-from jecur.run_log import read_log
+from jecur.runs.folder import result_files, sha256_file
+from jecur.runs.log import read_log
+from jecur.runs.verify import verify_run
+from jecur.runs.workers import SilentProgress, run_all
 from jecur.settings import TrainingSettings, write_study
-from jecur.verification import verify_run
 
 LIMIT_S = 5.0
 STOPS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -63,7 +63,7 @@ def write_feature_study(folder: Path, *, patients: int = 24) -> Path:
         rows.append((f"P{k}", role, round(months, 1), k % 2, name, "abcd"[k % 4]))
     columns = ["patient_id", "role", "months", "recurrence", "slide", "site"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "clinical.csv", index=False)
-    training = TrainingSettings(
+    training = TrainingSettings.from_flat(
         epochs=6, learning_rate=1e-2, l2=1e-3, pooling="attention", pooling_hidden=4
     )
     study = study_of_virtual_cohort("Kills", training)

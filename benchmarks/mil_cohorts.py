@@ -22,17 +22,17 @@ import msgspec
 import numpy as np
 import torch
 
-from jecur.artifacts import RunFolder
 from jecur.cohort.cohort import read_cohort
 from jecur.demo import DEMO_TRAINING, study_of_virtual_cohort
-from jecur.engine import SilentProgress
 from jecur.errors import NotEstimableError
 from jecur.mil.bag import open_bag
 from jecur.mil.pooling import pool_scores
 from jecur.nuclei.features import nuclear_feature_table
-from jecur.preparation import SlideOrder, prepare_slide, recipe_of_study
+from jecur.runs.folder import RunFolder
+from jecur.runs.workers import SilentProgress
 from jecur.settings import SimulationSettings, TrainingSettings
 from jecur.simulate.cohort import draw_patients, simulate_cohort
+from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.concordance import concordance
 from jecur.survival.cox import fit_cox
@@ -75,7 +75,7 @@ def prepare(out: Path, seed: int) -> None:
     features: dict[int, list[np.ndarray]] = {3: [], 4: []}
     for patient in read_cohort(study.cohort, folder / "cohort").patients:
         for entry in patient.slides:
-            order = SlideOrder(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
+            order = SlideTask(entry.id, patient.id, entry.path, entry.mpp, recipe, run)
             prepare_slide(order)
         bag = open_bag([run.slide_folder(entry.id) / "bag.npy" for entry in patient.slides])
         tiles = bag.take(range(len(bag)))

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from mil_cohorts import Follow, follow_up, line, summarize
 
-from jecur.artifacts import RunFolder
-from jecur.engine import SilentProgress
 from jecur.mil.bag import open_bag
+from jecur.runs.folder import RunFolder
+from jecur.runs.workers import SilentProgress
 from jecur.settings import PRESETS, TrainingSettings
 from jecur.settings.training import Preset
 from jecur.training.loop import LabeledBag, train_encoder

@@ -30,16 +30,16 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from jecur.demo import DEMO_TRAINING
-from jecur.engine import SilentProgress
 from jecur.errors import JecurError
 from jecur.mil.bag import Bag
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.runs.workers import SilentProgress
 from jecur.settings import PRESETS, NucleiSettings, StainSettings, TrainingSettings
 from jecur.stain.normalizer import fit_normalizer
 from jecur.stain.reference import builtin_reference
 from jecur.training.loop import LabeledBag, train_encoder
 from jecur.training.mobilenet import build_encoder
-from jecur.training.nuclei_data import SCALE_OF_IMAGE, SCALE_OF_SPLIT
+from jecur.training.nuclei.data import SCALE_OF_IMAGE, SCALE_OF_SPLIT
 
 N_TILES = 16
 """Of an image."""

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
 
-from jecur.engine import SilentProgress
 from jecur.mil.bag import Bag
+from jecur.runs.workers import SilentProgress
 from jecur.settings import PRESETS, LossName, PoolingName, TrainingSettings
 from jecur.simulate.cohort import draw_patients
 from jecur.survival.concordance import concordance
@@ -78,7 +78,7 @@ class Cohort:
         self.seed = seed
 
 
-def learn(cohort: Cohort, channels: str, rows: np.ndarray, settings: TrainingSettings):
+def train_model(cohort: Cohort, channels: str, rows: np.ndarray, settings: TrainingSettings):
     """Train on these patients; scores S of everybody, and the cut-off on the same scale."""
     follow, bags = cohort.follow, cohort.bags[channels]
     poor = follow.event & (follow.months < settings.loss.poor_months)
@@ -107,7 +107,7 @@ def learn(cohort: Cohort, channels: str, rows: np.ndarray, settings: TrainingSet
 
 
 def validated(cohort: Cohort, channels: str, settings: TrainingSettings):
-    risk, cutoff = learn(cohort, channels, np.flatnonzero(cohort.follow.training), settings)
+    risk, cutoff = train_model(cohort, channels, np.flatnonzero(cohort.follow.training), settings)
     return risk[~cohort.follow.training], cutoff
 
 
@@ -154,7 +154,7 @@ def choose(out: Path, n_folds: int = 3) -> None:
             fold = np.random.default_rng(cohort.seed).permutation(len(rows)) % n_folds
             risk = np.empty(len(rows))
             for k in range(n_folds):
-                risk[fold == k] = learn(cohort, "rgb_nuclei", rows[fold != k], settings)[0][
+                risk[fold == k] = train_model(cohort, "rgb_nuclei", rows[fold != k], settings)[0][
                     rows[fold == k]
                 ]
             found.append(

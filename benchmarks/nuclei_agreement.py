@@ -15,8 +15,8 @@ import numpy as np
 from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.settings import NucleiSettings
-from jecur.training.nuclei_data import read_fields
-from jecur.training.nuclei_evaluation import evaluate_nuclei
+from jecur.training.nuclei.agreement import evaluate_nuclei
+from jecur.training.nuclei.data import read_fields
 
 SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
 SIDE = 224

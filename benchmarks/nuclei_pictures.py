@@ -17,7 +17,7 @@ from stain_pictures import sheet
 
 from jecur.nuclei.agreement import dice, find_nuclei
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX, NucleiModel
-from jecur.training.nuclei_data import read_fields
+from jecur.training.nuclei.data import read_fields
 
 SIDE = 320
 GREEN, YELLOW, BLUE = (0, 255, 60), (255, 235, 0), (90, 170, 255)

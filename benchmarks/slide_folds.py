@@ -75,8 +75,8 @@ def real(data):
 
 def main():
     rows = virtual()
-    learn = [r for s, fold, r in rows if s < N // 2 and not fold]
-    limit = float(np.quantile(learn, 0.99))
+    train_model = [r for s, fold, r in rows if s < N // 2 and not fold]
+    limit = float(np.quantile(train_model, 0.99))
     held = [(fold, r) for s, fold, r in rows if s >= N // 2]
     folds = np.array([r for fold, r in held if fold])
     clean = np.array([r for fold, r in held if not fold])

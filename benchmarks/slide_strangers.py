@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from jecur.artifacts import RunFolder, fingerprint
 from jecur.errors import JecurError
 from jecur.mil.likeness import SlideLooks, fit_looks, likeness
 from jecur.mil.looks import read_looks
-from jecur.preparation import SlideOrder, prepare_slide, recipe_of_study
+from jecur.runs.folder import RunFolder, fingerprint
 from jecur.settings import CohortSettings, EndpointSettings, SimulationSettings, StudySettings
 from jecur.simulate.cohort import simulate_cohort
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import VirtualStain, slide_stain
 from jecur.simulate.tissue import render_tissue
+from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
 
 SEEDS = (41, 42, 43)
 N_TRAINING, N_NEW, N_FAMILY, SIDE_PX, UM = 60, 40, 16, 1536, 0.5
@@ -50,7 +50,7 @@ def study():
         kind="recurrence-free survival", unit="months", event_values=("1",), censored_values=("0",)
     )
     return StudySettings(
-        name="strangers",
+        name="scores_without_patient",
         cohort=CohortSettings(table="t.csv", slide_folder="s", endpoint=endpoint),
     )
 
@@ -116,7 +116,7 @@ def main():
     with ProcessPoolExecutor(int(sys.argv[4]) if len(sys.argv) > 4 else 2) as pool:
         for key, members in groups.items():
             orders = [
-                SlideOrder(fingerprint(str(p))[:12], p.name, p, mpp, recipe, run)
+                SlideTask(fingerprint(str(p))[:12], p.name, p, mpp, recipe, run)
                 for p, mpp in members
             ]
             found[key] = list(zip((p for p, _ in members), pool.map(looks, orders), strict=True))

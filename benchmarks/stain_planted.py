@@ -126,13 +126,13 @@ def peers() -> dict[str, Method]:
         import torch  # noqa: PLC0415
         from torch_staintools.functional.stain_extraction import vahadane  # noqa: PLC0415
 
-        learn = vahadane.VahadaneAlg(vahadane.DEFAULT_VAHADANE_CONFIG)
+        train_model = vahadane.VahadaneAlg(vahadane.DEFAULT_VAHADANE_CONFIG)
 
         def staintools(pixels: np.ndarray) -> np.ndarray:
             od = torch.from_numpy(to_optical_density(pixels.reshape(100, -1, 3))).float()
             od = od.permute(2, 0, 1)[None].contiguous()
             rng = torch.Generator().manual_seed(0)
-            return learn(od, od.mean(1, keepdim=True) > 0.15, 2, rng)[0].double().numpy()
+            return train_model(od, od.mean(1, keepdim=True) > 0.15, 2, rng)[0].double().numpy()
 
         found["torch-staintools Vahadane"] = staintools
     except ImportError as absent:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from jecur.artifacts import library_versions, sha256_file, write_json
 from jecur.cli import _bars
 from jecur.nuclei.segmentation import NucleiModel
-from jecur.training.pretext import MEASURES, PretextSettings, pretext_tiles, train_pretext
+from jecur.runs.folder import library_versions, sha256_file, write_json
+from jecur.training.starting_weights import MEASURES, PretextSettings, pretext_tiles, train_pretext
 
 
 def card(settings: PretextSettings, explained: dict[str, float], sha256: str, n: dict) -> dict:

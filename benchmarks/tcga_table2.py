@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from jecur.cohort.csv_text import csv_text
-from jecur.cohort.tcga_endpoint import EVENT
-from jecur.cohort.tcga_lihc import TcgaFiles, read_tcga_lihc
+from jecur.cohort.tcga.endpoint import EVENT
+from jecur.cohort.tcga.lihc import TcgaFiles, read_tcga_lihc
 from jecur.settings import TcgaSettings
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.cox import CoxModel, fit_cox

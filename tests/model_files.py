@@ -14,19 +14,19 @@ from pathlib import Path
 
 import msgspec
 
-from jecur.bundle import Bundle, write_bundle
-from jecur.model_file.card import (
+from jecur.model.card import (
     CohortFacts,
     EndpointText,
-    LearntFrom,
     ModelCard,
     NetworkInput,
     PoolingFacts,
     TileFacts,
+    TrainedOn,
     TrainingEpoch,
     TuningMetrics,
     write_card,
 )
+from jecur.model.file import Bundle, write_bundle
 from jecur.nuclei.segmentation import BUILTIN
 from jecur.settings import (
     NucleiSettings,
@@ -188,7 +188,7 @@ def toy_card(**changes: object) -> ModelCard:
         "channels": 4,
         "training_curve": (TrainingEpoch(epoch=1, learning_rate=1e-4, training_loss=0.7),),
         "nuclei": {},
-        "learnt_from": LearntFrom(bags=("ab" * 32,)),
+        "trained_on": TrainedOn(bags=("ab" * 32,)),
     }
     return ModelCard(**(fields | changes))
 

@@ -15,13 +15,13 @@ from tests.model_files import write_toy
 
 from jecur.cli import OK, SOME_FAILED, run
 from jecur.demo import study_of_virtual_cohort
-from jecur.model_card import study_card
-from jecur.preparation import recipe_of_study
 from jecur.settings import TrainingSettings, read_study, write_study
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
+from jecur.study.prepare import recipe_of_study
+from jecur.study.training_card import study_card
 
 pytest.importorskip("h5py", reason="needs the extra: features")
 
@@ -85,7 +85,7 @@ def _study(folder: Path, plant: Cage) -> Path:
         rows, columns=["patient_id", "role", "months", "recurrence", "slide", "site"]
     )
     with_private_columns(table, plant).to_csv(folder / "clinical.csv", index=False)
-    training = TrainingSettings(epochs=1, pooling="mean", start="random")
+    training = TrainingSettings.from_flat(epochs=1, pooling="mean", start="random")
     study = study_of_virtual_cohort("Canaries", training)
     study = msgspec.structs.replace(
         study, cohort=msgspec.structs.replace(study.cohort, covariates=())
@@ -143,7 +143,7 @@ def _raw(folder: Path):
 def test_settings_with_paths_go_into_the_card_by_name_alone(tmp_path):
     folder = tmp_path / "at-secret-place"
     study = read_study(_study(folder, Cage()))
-    training = msgspec.structs.replace(study.training, start=str(folder / "mine.safetensors"))
+    training = study.training.with_changes(start=str(folder / "mine.safetensors"))
     recipe = recipe_of_study(study)
     nuclei = msgspec.structs.replace(recipe.nuclei, model=r"C:\at-secret-place\net.onnx")
     card = study_card(

@@ -14,14 +14,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from jecur.bundle import read_bundle
 from jecur.cli import BUG, OK, SOME_FAILED, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
-from jecur.inspection import inspect_slide
 from jecur.mil.pooling import pool_scores, risk_from_score
-from jecur.preparation import recipe_of_bundle
+from jecur.model.file import read_bundle
+from jecur.preview.slide import preview_slide
 from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
 from jecur.simulate.cohort import simulate_cohort
+from jecur.study.prepare import recipe_of_bundle
 
 TRAINING = TrainingSettings.from_flat(
     epochs=1, frozen_blocks=4, tiles_per_bag=2, l2=0.0, good_months=30.0, poor_months=25.0
@@ -333,7 +333,7 @@ def test_score_says_of_a_slide_what_an_inspection_says(study, model, tmp_path):
     recipe = recipe_of_bundle(read_bundle(model))
     assert len({row["slide"] for row in rows}) == len(rows) == len(paths) + 1
     for row, path in zip(rows, [*paths, twin], strict=True):
-        found = inspect_slide(path, recipe)
+        found = preview_slide(path, recipe)
         mpp = "" if found.mpp is None else found.mpp
         seen = (found.status, found.code, ";".join(found.flags), mpp, found.n_tiles)
         assert seen == (row["status"], row["code"], row["flags"], row["mpp"], row["n_tiles"])

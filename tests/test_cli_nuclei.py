@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from jecur.artifacts import RunFolder
 from jecur.cli import OK, USER_ERROR, run
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.runs.folder import RunFolder
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, render_tile, write_slide
 from jecur.simulate.stains import site_stain, slide_stain

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from jecur.artifacts import RunFolder, write_text
-from jecur.engine import Progress
-from jecur.findings import PlantedCohort, StudyFindings
 from jecur.pipeline import run_study
+from jecur.runs.folder import RunFolder, write_text
+from jecur.runs.workers import Progress
 from jecur.settings import (
     CohortSettings,
     ColumnSettings,
@@ -27,6 +26,7 @@ from jecur.settings import (
     write_study,
 )
 from jecur.simulate.cohort import SimulatedCohort, simulate_cohort
+from jecur.study.report import PlantedCohort, StudyReport
 
 __all__ = ["DEMO_TRAINING", "demo_cohort", "run_demo", "study_of_virtual_cohort"]
 
@@ -87,9 +87,7 @@ def study_of_virtual_cohort(name: str, training: TrainingSettings) -> StudySetti
     )
 
 
-def run_demo(
-    out: Path, *, seed: int, null: bool, workers: int, progress: Progress
-) -> StudyFindings:
+def run_demo(out: Path, *, seed: int, null: bool, workers: int, progress: Progress) -> StudyReport:
     """Make the virtual cohort, run the study on it and write the report.
 
     Parameters

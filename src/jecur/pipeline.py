@@ -7,55 +7,37 @@ from the same input under the same settings, is not done again.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from jecur.artifacts import RunFolder, write_text
-from jecur.bundle import read_bundle
-from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
-from jecur.cohort.selection import refuse_shared_files
-from jecur.engine import Failure, Progress, run_all
-from jecur.errors import SettingsError, TableError
-from jecur.findings import PlantedCohort, StudyFindings, StudyResults, write_findings
-from jecur.learning import Learners, learn, outcomes_of, refuse_shared_tiles
+from jecur.cohort.cohort import SlideEntry
+from jecur.errors import SettingsError
 from jecur.mil.passport import admit_model
-from jecur.preparation import (
+from jecur.model.file import read_bundle
+from jecur.runs.folder import RunFolder
+from jecur.runs.workers import Progress
+from jecur.settings import ScoringSettings, StudySettings
+from jecur.study.cohort_slides import (
+    PreparedCohort,
+    prepare_slides,
+    prepare_study,
+    require_unseen_patients,
+    usable_slides,
+)
+from jecur.study.explain import write_heatmaps, write_top_tiles
+from jecur.study.prepare import (
     PreparedSlide,
     Recipe,
-    SlideOrder,
-    finished_slide,
-    prepare_slide,
+    SlideTask,
     recipe_of_bundle,
-    recipe_of_study,
-    write_slides_table,
 )
-from jecur.scores import (
-    ScoredPatient,
-    score_patients,
-    tell_strangers,
-    write_heatmaps,
-    write_top_tiles,
-)
-from jecur.settings import ComputeSettings, ScoringSettings, StudySettings, write_study
+from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_study_report
+from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
+from jecur.study.train import train_model
 
-__all__ = [
-    "Ready",
-    "Scored",
-    "prepare_slides",
-    "prepare_study",
-    "refuse_seen",
-    "run_study",
-    "score_slides",
-    "select_learners",
-    "train_study",
-    "usable_slides",
-]
-
-_USUAL = ComputeSettings()
+__all__ = ["Scored", "run_study", "score_slides", "train_study"]
 
 
 def run_study(
@@ -66,7 +48,7 @@ def run_study(
     workers: int,
     progress: Progress,
     planted: PlantedCohort | None = None,
-) -> StudyFindings:
+) -> StudyReport:
     """Run a study from the clinical table to the report.
 
     Parameters
@@ -90,10 +72,10 @@ def run_study(
         Statistics of the validation patients and where the files are.
     """
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
-    cohort, learners = ready.cohort, ready.learners
+    cohort, training_patients = ready.cohort, ready.training_patients
     prepared: Mapping[str, PreparedSlide] = ready.prepared
     unseen = cohort.of_role("validation")
-    model = learn(study, learners, prepared, ready.recipe, run, progress=progress)
+    model = train_model(study, training_patients, prepared, ready.recipe, run, progress=progress)
 
     scored = score_patients(
         model,
@@ -103,201 +85,31 @@ def run_study(
         threads=workers,
         progress=progress,
     )
-    refuse_seen(scored)
-    prepared = tell_strangers(scored, prepared, run)
+    require_unseen_patients(scored)
+    prepared = flag_unlike_training(scored, prepared, run)
     cutoff = read_bundle(model).cutoff
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
     tiles = write_top_tiles(scored, run, study.scoring)
 
-    done = StudyResults(study, cohort, learners, prepared, scored, tiles, model)
-    findings = write_findings(done, run, planted=planted)
+    done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
+    findings = write_study_report(done, run, planted=planted)
     run.write_manifest({"study": msgspec.to_builtins(study), "command": "run"})
     return findings
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A cohort whose slides are prepared: all that is there before anything is learnt."""
-
-    cohort: Cohort
-    learners: Learners
-    prepared: Mapping[str, PreparedSlide]
-    """Slide -> what became of it."""
-    recipe: Recipe
-
-    @property
-    def n_failed(self) -> int:
-        """Slides without a bag."""
-        return sum(slide.status == "failed" for slide in self.prepared.values())
-
-
-def prepare_study(
-    study: StudySettings,
-    folder: Path,
-    run: RunFolder,
-    *,
-    workers: int,
-    progress: Progress,
-    everybody: bool = False,
-) -> Ready:
-    """Read the clinical table and prepare the slides of everybody who is needed.
-
-    Parameters
-    ----------
-    study, folder, run, workers, progress
-        As `run_study`.
-    everybody
-        Prepare patients without a distinct outcome too, whatever their role.
-
-    Raises
-    ------
-    TableError
-        If two patients of different roles have the very same tiles.
-    """
-    run.log("study", name=study.name)
-    write_text(run.root / "study.toml", write_study(study))
-    cohort = read_cohort(study.cohort, folder)
-    run.log("table", source=cohort.source, notes=list(cohort.remarks))
-    for note in cohort.remarks:
-        progress.say(note)
-    for name in cohort.unmatched_slides:
-        run.log("unmatched-slide", file=name)
-        progress.say(
-            f"{name}: expected a patient for every slide, found none that names it; "
-            "add it to the table or leave it out [unmatched-slide]"
-        )
-    refuse_shared_files(cohort.patients, across_roles=not everybody)
-    learners = select_learners(cohort, study)
-    needed = cohort.patients if everybody else (*learners.patients, *cohort.of_role("validation"))
-    recipe = recipe_of_study(study)
-    orders = [
-        SlideOrder(
-            entry.id,
-            patient.id,
-            entry.path,
-            entry.mpp,
-            recipe,
-            run,
-            core=entry.core,
-            annotation=entry.annotation,
-        )
-        for patient in needed
-        for entry in patient.slides
-    ]
-    prepared = prepare_slides(
-        orders, run, workers=workers, progress=progress, compute=study.compute
-    )
-    refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
-    return Ready(cohort, learners, prepared, recipe)
-
-
 def train_study(
     study: StudySettings, folder: Path, run: RunFolder, *, workers: int, progress: Progress
-) -> tuple[Path, Ready]:
+) -> tuple[Path, PreparedCohort]:
     """Run a study up to its model file; the validation patients' slides are not scored.
 
     Parameters are those of `run_study`.
     """
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
-    model = learn(study, ready.learners, ready.prepared, ready.recipe, run, progress=progress)
+    model = train_model(
+        study, ready.training_patients, ready.prepared, ready.recipe, run, progress=progress
+    )
     run.write_manifest({"study": msgspec.to_builtins(study), "command": "train"})
     return model, ready
-
-
-def select_learners(cohort: Cohort, study: StudySettings) -> Learners:
-    """Patients of the training and tuning roles that the loss of the study learns from."""
-    training, tuning = (
-        outcomes_of(cohort.of_role(role), study.training) for role in ("training", "tuning")
-    )
-    return Learners(training, tuning)
-
-
-def prepare_slides(
-    orders: Sequence[SlideOrder],
-    run: RunFolder,
-    *,
-    workers: int,
-    progress: Progress,
-    compute: ComputeSettings = _USUAL,
-) -> dict[str, PreparedSlide]:
-    """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
-    prepared = _finished(orders, run, threads=workers, progress=progress)
-    missing = [order for order in orders if order.slide not in prepared]
-    for outcome in run_all(
-        prepare_slide,
-        missing,
-        workers=workers,
-        progress=progress,
-        title="Preparing slides",
-        limit_s=partial(_limit_s, compute),
-    ):
-        order, result = outcome.item, outcome.result
-        if isinstance(result, Failure):
-            run.log("slide-failed", slide=order.slide, code=result.error.code, trace=result.trace)
-            progress.say(f"{order.slide}: {result.error.message} [{result.error.code}]")
-            result = PreparedSlide.failed(order, result.error, result.error.code)
-        elif result.status == "failed":
-            run.log("slide-failed", slide=order.slide, code=result.code)
-            progress.say(f"{order.slide}: {result.reason} [{result.code}]")
-        run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
-        prepared[order.slide] = result
-    prepared = {order.slide: prepared[order.slide] for order in orders}  # not as they ended
-    write_slides_table(list(prepared.values()), run)
-    return prepared
-
-
-def _finished(
-    orders: Sequence[SlideOrder], run: RunFolder, *, threads: int, progress: Progress
-) -> dict[str, PreparedSlide]:
-    """Slides that were prepared before and whose files are as they were written, to the last byte."""
-    prepared = {}
-    with ThreadPoolExecutor(max(1, threads)) as pool:  # hashing runs outside of Python's lock
-        for order, (slide, damaged) in zip(orders, pool.map(finished_slide, orders), strict=True):
-            if slide is not None:
-                prepared[order.slide] = slide
-            if damaged:
-                run.log("slide-damaged", slide=order.slide, files=damaged)
-                progress.say(
-                    f"{order.slide}: expected the files that were written, found "
-                    f"{', '.join(damaged)} changed or gone; the slide is prepared anew [damaged]"
-                )
-    return prepared
-
-
-def _limit_s(compute: ComputeSettings, order: SlideOrder) -> float:
-    try:
-        return compute.limit_s(order.path.stat().st_size)
-    except OSError:  # preparing it will say what is wrong
-        return compute.limit_s(0)
-
-
-def usable_slides(
-    slides_of: Sequence[tuple[str, Sequence[SlideEntry]]], prepared: Mapping[str, PreparedSlide]
-) -> dict[str, list[str]]:
-    """Patient -> slides with a bag; patients without one are left out."""
-    usable = {
-        patient: [entry.id for entry in entries if prepared[entry.id].usable]
-        for patient, entries in slides_of
-    }
-    return {patient: slides for patient, slides in usable.items() if slides}
-
-
-def refuse_seen(scored: Sequence[ScoredPatient]) -> None:
-    """Refuse to report on patients that the model learnt from.
-
-    Raises
-    ------
-    TableError
-        With code ``leak``.
-    """
-    seen = [p.patient for p in scored if p.seen_in_training]
-    if seen:
-        raise TableError(
-            f"expected validation patients the model has not seen, found {seen[0]} among its "
-            f"training patients ({len(seen)} in all: the same tiles under two patients?); "
-            "no statistics are made from these; correct roles or slides",
-            code="leak",
-        )
 
 
 def _refuse_idle_drawings(slides: Sequence[tuple[str, SlideEntry]], recipe: Recipe) -> None:
@@ -356,7 +168,7 @@ def score_slides(
     recipe = recipe_of_bundle(bundle)
     _refuse_idle_drawings(slides, recipe)
     orders = [
-        SlideOrder(
+        SlideTask(
             entry.id,
             patient,
             entry.path,
@@ -381,7 +193,7 @@ def score_slides(
         threads=workers,
         progress=progress,
     )
-    prepared = tell_strangers(scored, prepared, run)
+    prepared = flag_unlike_training(scored, prepared, run)
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
     run.write_manifest({"model": model.name, "model_sha256": bundle.sha256, "command": "score"})
     return Scored(

@@ -15,8 +15,8 @@ from jecur.cohort.csv_text import csv_text
 from jecur.cohort.table import read_table
 from jecur.errors import JecurError
 from jecur.settings import StatisticsSettings
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput
 
 NUMBER = re.compile(r"[+-]?[0-9.]+")
 CASES = cases(150, seed=20261124)

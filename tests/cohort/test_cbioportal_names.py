@@ -2,7 +2,7 @@
 
 import pytest
 
-from jecur.cohort.tcga_files import read_cbioportal_patients
+from jecur.cohort.tcga.files import read_cbioportal_patients
 from jecur.errors import TableError
 
 PATIENTS = "#Patient\tAge\n#STRING\tNUMBER\nPATIENT_ID\tAGE\nTCGA-AA-0001\t61\nTCGA-AA-0002\t58\n"

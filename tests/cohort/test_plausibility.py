@@ -13,8 +13,8 @@ import pytest
 from jecur.cli import OK, USER_ERROR, run
 from jecur.cohort.cohort import read_clinical
 from jecur.cohort.endpoint import DAYS_PER_MONTH
-from jecur.cohort.plausible_numbers import codes_for_unknown
-from jecur.cohort.unknown_words import means_unknown, unknown_among
+from jecur.cohort.plausible.numbers import codes_for_unknown
+from jecur.cohort.plausible.words import means_unknown, unknown_among
 from jecur.errors import TableError
 from jecur.settings import CohortSettings, ColumnSettings, Covariate, DateSettings, EndpointSettings
 

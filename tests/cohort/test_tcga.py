@@ -10,9 +10,9 @@ import pytest
 
 from jecur.cli import OK, USER_ERROR, run
 from jecur.cohort.cohort import read_cohort
-from jecur.cohort.tcga_endpoint import CENSORED, COMPETING, EVENT
-from jecur.cohort.tcga_files import read_biotab, read_cbioportal_patients, read_manifest
-from jecur.cohort.tcga_lihc import TcgaFiles, read_tcga_lihc
+from jecur.cohort.tcga.endpoint import CENSORED, COMPETING, EVENT
+from jecur.cohort.tcga.files import read_biotab, read_cbioportal_patients, read_manifest
+from jecur.cohort.tcga.lihc import TcgaFiles, read_tcga_lihc
 from jecur.errors import EndpointError, SettingsError, TableError
 from jecur.settings import TcgaSettings, read_study
 

@@ -128,7 +128,7 @@ def _cards() -> Iterator[tuple[str, bytes]]:
         "loss_unknown": _set("training", "loss", value="brier"),
         "training_absent": _drop("training"),
         "curve_text": _set("training_curve", value=["bad"]),
-        "memory_names": _set("learnt_from", value={"bags": ["Jane Doe"]}),
+        "memory_names": _set("trained_on", value={"bags": ["Jane Doe"]}),
         "created_markup": _set("created", value="[red]today"),
         "versions_list": _set("versions", value=["python"]),
     }

@@ -9,17 +9,17 @@ import pytest
 from tests.hostile.hostile_models import hostile_models
 from tests.model_files import archive, good_members, sealed, toy_card, toy_encoder, write_toy
 
-from jecur.bundle import read_bundle
 from jecur.cli import OK, USER_ERROR, run
 from jecur.errors import BundleError, GroupError, JecurError, NucleiModelError
-from jecur.grouping import is_high_risk
 from jecur.mil.passport import admit_model
 from jecur.mil.pooling import Pooling, risk_from_score
 from jecur.mil.scoring import RiskScore, TileScorer
-from jecur.model_file import trial
-from jecur.model_file.card import EndpointText
+from jecur.model import trial
+from jecur.model.card import EndpointText
+from jecur.model.file import read_bundle
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.settings import NucleiSettings
+from jecur.survival.risk_groups import is_high_risk
 
 HOSTILE = hostile_models()
 SLOW_SECONDS = 10

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.markup import escape
 
-from jecur.artifacts import write_json
 from jecur.cli.console import SafeConsole
 from jecur.cohort.csv_text import csv_rows, csv_text, plain_text, safe_text
 from jecur.printable import is_printable, printable, printable_json, printable_line
-from jecur.report.tables import Column, Table, table_csv
+from jecur.report.tables.table import Column, Table, table_csv
+from jecur.runs.folder import write_json
 
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
 LEADS = [

@@ -7,7 +7,7 @@ import pytest
 from jecur.errors import SettingsError
 from jecur.mil.likeness import FEWEST_PATIENTS, SlideLooks, fit_looks, likeness
 from jecur.mil.looks import EVERYDAY, measure_looks
-from jecur.model_file.looks import TrainingLooks
+from jecur.model.looks import TrainingLooks
 from jecur.settings.base import make_settings
 
 P = 12
@@ -45,9 +45,9 @@ def test_few_of_the_same_kind_are_flagged_however_few_were_learnt_from(n, per_pa
 
 def test_strangers_are_told_and_what_differs_is_named():
     training = slides(40, 1)
-    strangers = slides(40, 2, shift=8.0)
-    assert share_unlike(training, strangers) >= 0.95
-    found = likeness(fit_looks(training), strangers[0].measures)
+    scores_without_patient = slides(40, 2, shift=8.0)
+    assert share_unlike(training, scores_without_patient) >= 0.95
+    found = likeness(fit_looks(training), scores_without_patient[0].measures)
     assert found.most[0][0] == "feature_0"
     assert found.distance > found.limit
 

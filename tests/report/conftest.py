@@ -16,10 +16,10 @@ from jecur.report.content import (
     SlideRow,
     TilePicture,
 )
-from jecur.report.tables import Factor, baseline_table
+from jecur.report.tables.baseline import Factor, baseline_table
 from jecur.settings import CohortSettings, EndpointSettings, StatisticsSettings, StudySettings
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput
 
 KIND = "recurrence-free survival"
 

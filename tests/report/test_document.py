@@ -11,7 +11,7 @@ import pytest
 from jecur.errors import JecurError
 from jecur.report.content import FlowStep, Reason, ReportContent, check_flow
 from jecur.report.document import make_report, write_report, write_report_folder
-from jecur.report.tables import page_rows
+from jecur.report.tables.table import page_rows
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jecur.report.figures_accuracy import (
+from jecur.report.figures.accuracy import (
     AucSeries,
     auc_figure,
 )
-from jecur.report.figures_effects import ForestRow, forest_figure
-from jecur.report.figures_model import risk_figure, training_figure
-from jecur.report.figures_probability import CalibrationPoints, calibration_figure
-from jecur.report.figures_survival import km_figure, km_panel
-from jecur.report.style import (
+from jecur.report.figures.canvas import (
     Canvas,
     LegendItem,
     fit_text,
@@ -25,6 +21,10 @@ from jecur.report.style import (
     month_ticks,
     text_width,
 )
+from jecur.report.figures.forest import ForestRow, forest_figure
+from jecur.report.figures.model import risk_figure, training_figure
+from jecur.report.figures.probability import CalibrationPoints, calibration_figure
+from jecur.report.figures.survival import km_figure, km_panel
 from jecur.survival.kaplan_meier import kaplan_meier
 
 NAN = float("nan")

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from jecur.artifacts import RunFolder
-from jecur.inspection import default_recipe
-from jecur.preparation import SlideOrder
+from jecur.preview.slide import default_recipe
+from jecur.runs.folder import RunFolder
 from jecur.slide.content import content_digest
+from jecur.study.prepare import SlideTask
 
 
 def disguised(path, data):
@@ -92,7 +92,7 @@ def test_the_files_that_belong_to_a_slide_count(tmp_path, kind):
 def test_the_mark_of_a_run_follows_the_content(tmp_path):
     path = tmp_path / "s.tiff"
     path.write_bytes(b"a" * 5000)
-    order = SlideOrder("s", "P", path, None, default_recipe(), RunFolder(tmp_path / "run"))
+    order = SlideTask("s", "P", path, None, default_recipe(), RunFolder(tmp_path / "run"))
     before = order.mark
     os.utime(path, (5, 5))
     assert order.mark == before

@@ -13,8 +13,8 @@ from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.dicom_series import read_dicom_header
 from jecur.slide.files import refuse_concatenation
-from jecur.slide.orientation import read_turned, turned
 from jecur.slide.reader import open_slide
+from jecur.slide.tiff.orientation import read_turned, turned
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "slide_differential.py"
 SIZE = (340, 290)

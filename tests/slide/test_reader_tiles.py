@@ -9,7 +9,7 @@ from jecur.errors import SlideError
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_tile
 from jecur.slide.reader import open_slide
-from jecur.slide.reader_tiles import FileTileSource
+from jecur.slide.tiff.reader_tiles import FileTileSource
 
 APERIO = "Aperio Image Library v11.2.1 \n{w}x{h} (256x256) {codec}|AppMag = 40|MPP = 0.2500"
 KINDS = {

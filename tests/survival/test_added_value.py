@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from jecur.settings import StatisticsSettings
-from jecur.survival.added_value import added_value
+from jecur.statistics.added_value import added_value
+from jecur.statistics.results import CovariateColumn, EvaluationInput
 from jecur.survival.brier import brier_score
 from jecur.survival.fitted_pair import ModelData, fit_pair
-from jecur.survival.study import CovariateColumn, EvaluationInput
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 SETTINGS = StatisticsSettings(horizons_months=(12.0, 24.0, 36.0), n_optimism=0)

@@ -5,9 +5,9 @@ import pytest
 
 from jecur.report.verdict import give_verdict
 from jecur.settings import StatisticsSettings
-from jecur.survival.cautions import reads_one
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput, Reported
+from jecur.statistics.cautions import reads_one
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput, Reported
 
 N = 80
 

@@ -7,8 +7,8 @@ import pytest
 
 from jecur.errors import EndpointError, TableError
 from jecur.settings import StatisticsSettings
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput, to_json_dict
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput, to_json_dict
 
 
 def cohort(n, *, seed=0, effect=2.0, event_rate=1.0, missing=0.1):

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from jecur.report.statistics_tables import (
+from jecur.report.tables.survival import (
     multivariable_table,
     stratified_table,
     univariable_table,
 )
 from jecur.settings import StatisticsSettings
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput
 from jecur.survival.cox import fit_cox
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput
 
 N = 90
 RNG = np.random.default_rng(9)

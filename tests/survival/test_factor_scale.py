@@ -13,9 +13,9 @@ from jecur.settings import (
     StatisticsSettings,
     make_settings,
 )
-from jecur.survival.design import make_term
-from jecur.survival.evaluation import evaluate
-from jecur.survival.study import CovariateColumn, EvaluationInput
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import CovariateColumn, EvaluationInput
+from jecur.statistics.terms import make_term
 
 N = 120
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jecur.survival.design import factor_levels, make_term
-from jecur.survival.study import CovariateColumn
+from jecur.statistics.results import CovariateColumn
+from jecur.statistics.terms import factor_levels, make_term
 
 
 def _column(values, levels):

@@ -11,7 +11,7 @@ from tests.model_files import toy_bundle, toy_card
 
 from jecur.mil.pooling import pooling_from_card
 from jecur.mil.scoring import pooling_of_bundle
-from jecur.model_file.card import PoolingFacts
+from jecur.model.card import PoolingFacts
 from jecur.settings import PoolingName, TrainingSettings
 from jecur.training.export import pooling_weights
 from jecur.training.pooling import BagPooling

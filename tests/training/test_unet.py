@@ -18,17 +18,17 @@ from jecur.errors import NucleiModelError, TrainingError  # noqa: E402
 from jecur.nuclei import agreement as nuclei_agreement  # noqa: E402
 from jecur.nuclei.segmentation import NucleiModel  # noqa: E402
 from jecur.settings import NucleiSettings  # noqa: E402
-from jecur.training import nuclei_training  # noqa: E402
-from jecur.training.nuclei_data import CropSource, perturb_colors, read_fields  # noqa: E402
-from jecur.training.nuclei_evaluation import bootstrap_mean, evaluate_nuclei  # noqa: E402
-from jecur.training.nuclei_quantization import calibration_tiles, quantize_nuclei  # noqa: E402
-from jecur.training.nuclei_release import export_nuclei, train_nuclei  # noqa: E402
-from jecur.training.nuclei_training import (  # noqa: E402
+from jecur.training.nuclei import fit as nuclei_training  # noqa: E402
+from jecur.training.nuclei.agreement import bootstrap_mean, evaluate_nuclei  # noqa: E402
+from jecur.training.nuclei.data import CropSource, perturb_colors, read_fields  # noqa: E402
+from jecur.training.nuclei.fit import (  # noqa: E402
     NucleiTrainingSettings,
     fit_nuclei,
     settle_threshold,
 )
-from jecur.training.unet import NucleiUNet, dice_loss, segmentation_loss  # noqa: E402
+from jecur.training.nuclei.quantize import calibration_tiles, quantize_nuclei  # noqa: E402
+from jecur.training.nuclei.release import export_nuclei, train_nuclei  # noqa: E402
+from jecur.training.nuclei.unet import NucleiUNet, dice_loss, segmentation_loss  # noqa: E402
 
 SMALL = NucleiTrainingSettings(
     widths=(8, 8, 8, 8),

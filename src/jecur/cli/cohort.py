@@ -60,9 +60,9 @@ def tcga_lihc(
         Print one JSON object and nothing else.
     """
     from jecur.cohort.endpoint import endpoint_definition
-    from jecur.cohort.tcga_endpoint import endpoint_settings
-    from jecur.cohort.tcga_lihc import TcgaFiles, read_tcga_lihc
-    from jecur.cohort.tcga_output import write_tcga
+    from jecur.cohort.tcga.endpoint import endpoint_settings
+    from jecur.cohort.tcga.lihc import TcgaFiles, read_tcga_lihc
+    from jecur.cohort.tcga.output import write_tcga
     from jecur.settings import TcgaSettings
 
     settings = TcgaSettings(endpoint=endpoint, histology=histology, residual=residual)

@@ -15,7 +15,7 @@ import jecur
 from jecur.printable import printable, printable_line
 
 if TYPE_CHECKING:
-    from jecur.survival.study import StudyStatistics
+    from jecur.statistics.results import StudyStatistics
 
 __all__ = [
     "BUG",
@@ -139,15 +139,15 @@ def leading() -> Iterator[bool]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield True
         return
-    from jecur.training.lesson import assist, dismiss
     from jecur.training.processes import leave_processes
+    from jecur.training.task import serve_rank, stop_ranks
 
     try:
         if int(os.environ.get("RANK", "0")) > 0:
-            assist()
+            serve_rank()
             yield False
         else:
             yield True
-            dismiss()  # not after an error: then the launcher ends the others
+            stop_ranks()  # not after an error: then the launcher ends the others
     finally:
         leave_processes()

@@ -66,8 +66,8 @@ def evaluate(
     as_json
         Print one JSON object and nothing else.
     """
-    from jecur.artifacts import RunFolder
-    from jecur.evaluation.run import ScoreFiles, evaluate_scores
+    from jecur.evaluation.given import ScoreFiles, evaluate_scores
+    from jecur.runs.folder import RunFolder
     from jecur.settings import ScoreSettings, read_study
 
     score = ScoreSettings(

@@ -47,9 +47,9 @@ def train(
     """
     from msgspec import to_builtins
 
-    from jecur.artifacts import RunFolder
-    from jecur.bundle import read_bundle
+    from jecur.model.file import read_bundle
     from jecur.pipeline import train_study
+    from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
 
     settings = read_study(study, preset=preset)
@@ -64,7 +64,7 @@ def train(
             progress=progress,
         )
     card = read_bundle(model).card
-    sides = (ready.learners.training, ready.learners.tuning)
+    sides = (ready.training_patients.training, ready.training_patients.tuning)
     facts = {
         "model": str(model),
         "cohort": to_builtins(card.cohort),
@@ -127,10 +127,10 @@ def crossval(
     as_json
         Print one JSON object and nothing else.
     """
-    from jecur.artifacts import RunFolder
-    from jecur.crossval import crossvalidate
+    from jecur.runs.folder import RunFolder
     from jecur.settings import CrossvalSettings, make_settings, read_study
-    from jecur.survival.study import to_json_dict
+    from jecur.statistics.results import to_json_dict
+    from jecur.study.cross_validate import cross_validate
 
     values = {
         "folds": folds,
@@ -144,7 +144,7 @@ def crossval(
     with leading() as leads, RichProgress() as progress:
         if not leads:
             return OK
-        found = crossvalidate(
+        found = cross_validate(
             settings,
             study.resolve().parent,
             RunFolder.open(out),

@@ -24,11 +24,11 @@ def show(file: Path) -> int:
     file
         A .jecur file.
     """
-    from jecur.bundle import read_bundle
-    from jecur.model_file.card import write_card
+    from jecur.model.card import write_card
+    from jecur.model.file import read_bundle
 
     card = json.loads(write_card(read_bundle(file).card))
-    for bulky in ("training_curve", "learnt_from"):
+    for bulky in ("training_curve", "trained_on"):
         card.pop(bulky, None)
     console.print_json(data=card)
     return OK

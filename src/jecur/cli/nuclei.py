@@ -61,8 +61,8 @@ def train(
         Of the data; goes into the card.
     """
     from jecur.errors import SettingsError
-    from jecur.training.nuclei_release import train_nuclei
-    from jecur.training.nuclei_training import NucleiTrainingSettings
+    from jecur.training.nuclei.fit import NucleiTrainingSettings
+    from jecur.training.nuclei.release import train_nuclei
 
     if not 0.05 <= um_per_px <= 2.0:
         raise SettingsError(
@@ -115,7 +115,7 @@ def map_(
     from dataclasses import asdict
 
     from jecur.nuclei.segmentation import NucleiModel
-    from jecur.nuclei.slide_map import map_nuclei
+    from jecur.preview.nuclei import map_nuclei
     from jecur.settings import NucleiSettings
 
     network = NucleiModel.load(NucleiSettings(model=model))
@@ -150,9 +150,9 @@ def features(run: Path, *, workers: Workers = 0) -> int:
     workers
         Processes; 0 takes one a core.
     """
-    from jecur.artifacts import RunFolder
-    from jecur.engine import Failure, run_all
     from jecur.nuclei.feature_files import slides_with_bags, write_nuclear_features
+    from jecur.runs.folder import RunFolder
+    from jecur.runs.workers import Failure, run_all
 
     opened = RunFolder.open(run)
     folders = slides_with_bags(opened)
@@ -204,7 +204,7 @@ def evaluate(
     """
     from jecur.nuclei.segmentation import NucleiModel
     from jecur.settings import NucleiSettings
-    from jecur.training.nuclei_evaluation import evaluate_nuclei
+    from jecur.training.nuclei.agreement import evaluate_nuclei
 
     network = NucleiModel.load(NucleiSettings(model=model))
     found = evaluate_nuclei(data, split, network)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, RichProgress, app, console, errors
 
 if TYPE_CHECKING:
-    from jecur.inspection import Inspection
+    from jecur.preview.slide import SlidePreview
 
 __all__ = ["doctor", "inspect"]
 
@@ -51,9 +51,9 @@ def inspect(
     """
     from jecur.cohort.annotation_files import annotations_of
     from jecur.cohort.slide_names import file_ids
-    from jecur.inspection import default_recipe, inspect_slide
-    from jecur.preparation import recipe_of_study
+    from jecur.preview.slide import default_recipe, preview_slide
     from jecur.settings import read_study
+    from jecur.study.prepare import recipe_of_study
 
     recipe = recipe_of_study(read_study(study)) if study else default_recipe()
     if preview is not None and len(paths) > 1:
@@ -62,7 +62,7 @@ def inspect(
     drawn, names = annotations_of(annotations, paths), file_ids(paths)
     for path, name, file in zip(paths, names, drawn, strict=True):
         picture = preview / f"{name}.png" if preview and len(paths) > 1 else preview
-        found = inspect_slide(path, recipe, mpp=mpp, preview=picture, annotation=file)
+        found = preview_slide(path, recipe, mpp=mpp, preview=picture, annotation=file)
         if as_json:
             print(json.dumps(found.to_dict()))  # noqa: T201 - the one object asked for
         else:
@@ -103,10 +103,10 @@ def doctor(
     import msgspec
 
     from jecur.cohort.cohort import read_cohort
-    from jecur.doctor import examine_cohort
-    from jecur.inspection import default_recipe
-    from jecur.preparation import recipe_of_study
+    from jecur.preview.cohort import preview_cohort
+    from jecur.preview.slide import default_recipe
     from jecur.settings import CohortSettings, EndpointSettings, read_study
+    from jecur.study.prepare import recipe_of_study
 
     if not folder.is_dir():
         errors.print(
@@ -129,7 +129,7 @@ def doctor(
     recipe = recipe_of_study(read_study(study)) if tiles and study else default_recipe()
     cohort = read_cohort(settings, study.resolve().parent if study else Path.cwd())
     with RichProgress() as progress:
-        checkup = examine_cohort(cohort, progress=progress, recipe=recipe if tiles else None)
+        checkup = preview_cohort(cohort, progress=progress, recipe=recipe if tiles else None)
     worst = SOME_FAILED if any(f.severity == "error" for f in checkup.findings) else OK
     if as_json:
         print(json.dumps(checkup.to_dict()))  # noqa: T201 - the one object asked for
@@ -150,7 +150,7 @@ def doctor(
     return worst
 
 
-def _tell(found: "Inspection") -> None:
+def _tell(found: "SlidePreview") -> None:
     color = {"ok": "green", "flagged": "yellow", "failed": "red"}[found.status]
     scale = "unknown" if found.mpp is None else f"{found.mpp:.4g} um/px ({found.mpp_source})"
     area = "" if found.tissue_mm2 is None else f", tissue {found.tissue_mm2:g} mm2"

@@ -42,7 +42,7 @@ def estimate(
         Print JSON and nothing else.
     """
     from jecur.errors import SlideError
-    from jecur.recoloring import describe_stain, stain_of
+    from jecur.preview.stain import describe_stain, stain_of
     from jecur.settings import StainSettings
 
     settings = StainSettings(method=method)
@@ -92,7 +92,7 @@ def normalize(
     """
     from jecur.cohort.slide_names import file_ids
     from jecur.errors import SlideError
-    from jecur.recoloring import normalize_image, reference_of
+    from jecur.preview.stain import normalize_image, reference_of
     from jecur.settings import StainSettings
 
     settings = StainSettings(method=method)
@@ -140,7 +140,7 @@ def preview(
     mpp
         Micrometers per pixel of slides that do not say.
     """
-    from jecur.recoloring import contact_sheet, reference_of
+    from jecur.preview.stain import contact_sheet, reference_of
     from jecur.settings import StainSettings
 
     settings = StainSettings(method=method)

@@ -19,8 +19,8 @@ from jecur.cli.console import (
 
 if TYPE_CHECKING:
     from jecur.cohort.cohort import SlideEntry
-    from jecur.findings import StudyFindings
     from jecur.pipeline import Scored
+    from jecur.study.report import StudyReport
 
 __all__ = ["demo", "init", "run_", "score", "simulate"]
 
@@ -36,7 +36,7 @@ def init(folder: Path) -> int:
     folder
         Made if it does not exist; files that exist are kept.
     """
-    from jecur.template import write_template
+    from jecur.study.template import write_template
 
     path = write_template(folder)
     told = f"Edit {path}, then: jecur run {path} --out {folder / 'run'}"
@@ -61,8 +61,8 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
     workers
         Processes; 0 takes one a core.
     """
-    from jecur.artifacts import RunFolder
     from jecur.pipeline import run_study
+    from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
 
     settings = read_study(study)
@@ -115,8 +115,8 @@ def score(
     workers
         Processes; 0 takes one a core.
     """
-    from jecur.artifacts import RunFolder
     from jecur.pipeline import score_slides
+    from jecur.runs.folder import RunFolder
 
     with RichProgress() as progress:
         scored = score_slides(
@@ -208,8 +208,8 @@ def simulate(
     workers
         Processes; 0 takes one a core.
     """
-    from jecur.artifacts import write_text
     from jecur.demo import simulate_with_progress, study_of_virtual_cohort
+    from jecur.runs.folder import write_text
     from jecur.settings import SimulationSettings, TrainingSettings, make_settings, write_study
 
     values = {
@@ -233,7 +233,7 @@ def simulate(
     return OK
 
 
-def _tell_findings(findings: "StudyFindings", out: Path) -> None:
+def _tell_findings(findings: "StudyReport", out: Path) -> None:
     from jecur.report.verdict import give_verdict
 
     verdict = give_verdict(findings.statistics, "", virtual=findings.virtual)

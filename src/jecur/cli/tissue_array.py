@@ -61,9 +61,9 @@ def map_array(
     """
     from PIL import Image
 
-    from jecur.artifacts import write_json, write_text
     from jecur.cohort.core_map import core_map_csv, core_map_geojson
     from jecur.errors import SlideError
+    from jecur.runs.folder import write_json, write_text
     from jecur.settings import TissueArraySettings, TissueSettings, make_settings
     from jecur.slide.reader import open_slide
     from jecur.slide.tissue_array.mapping import draw_map, map_cores

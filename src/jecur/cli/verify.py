@@ -32,7 +32,7 @@ def verify(run: Path, *, workers: Workers = 0, as_json: AsJson = False) -> int:
     """
     from dataclasses import asdict
 
-    from jecur.verification import verify_run
+    from jecur.runs.verify import verify_run
 
     found = verify_run(run, threads=workers or cores())
     if as_json:

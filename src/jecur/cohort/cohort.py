@@ -13,9 +13,9 @@ import msgspec
 import pandas as pd
 
 from jecur.cohort.annotation_files import find_annotations, named_annotations
-from jecur.cohort.doubts import Doubt
 from jecur.cohort.endpoint import read_follow_up
-from jecur.cohort.plausibility import judge_table
+from jecur.cohort.plausible.check import judge_table
+from jecur.cohort.plausible.doubts import Doubt
 from jecur.cohort.slide_names import slide_ids
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from jecur.artifacts import fingerprint, write_text
 from jecur.cohort.slide_names import stem_of
+from jecur.runs.folder import fingerprint, write_text
 
 __all__ = ["claim_name"]
 

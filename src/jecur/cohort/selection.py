@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jecur.artifacts import sha256_file
 from jecur.cohort.cohort import Exclusion, Patient, SlideEntry
 from jecur.errors import TableError, TrainingError
+from jecur.runs.folder import sha256_file
 
 __all__ = [
     "DistinctOutcome",

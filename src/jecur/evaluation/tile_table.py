@@ -8,7 +8,7 @@ from jecur.arrays import Vector
 from jecur.cohort.table import name_rows, read_table
 from jecur.errors import TableError
 from jecur.settings import StatisticsSettings
-from jecur.survival.tile_features import TileFeatures, compare_tile_features
+from jecur.statistics.tile_features import TileFeatures, compare_tile_features
 
 __all__ = ["read_tile_features"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jecur.artifacts import atomic_path, write_text
 from jecur.cohort.csv_text import csv_rows
+from jecur.runs.folder import atomic_path, write_text
 
 __all__ = ["FEATURES", "ReviewTile", "write_review_sheet"]
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jecur.arrays import BagArray, FeatureArray
-from jecur.artifacts import atomic_path
 from jecur.errors import BagError
+from jecur.runs.folder import atomic_path
 
 __all__ = ["Bag", "BagWriter", "open_bag", "writing_bag"]
 

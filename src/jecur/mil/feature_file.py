@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from jecur.arrays import Positions
-from jecur.artifacts import atomic_path
 from jecur.errors import SlideError
 from jecur.mil.feature_checks import checked_array, tile_positions
+from jecur.runs.folder import atomic_path
 
 __all__ = ["FEATURE_SUFFIXES", "FeatureFacts", "write_feature_bag"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from jecur.mil.looks import EVERYDAY
-from jecur.model_file.looks import TrainingLooks
+from jecur.model.looks import TrainingLooks
 
 __all__ = ["FEWEST_PATIENTS", "Likeness", "SlideLooks", "fit_looks", "likeness"]
 

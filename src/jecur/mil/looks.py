@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jecur.arrays import RGB
-from jecur.artifacts import write_json
+from jecur.runs.folder import write_json
 
 __all__ = ["EVERYDAY", "LOOKS_FILE", "measure_looks", "read_looks", "write_looks"]
 

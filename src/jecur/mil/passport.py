@@ -1,11 +1,11 @@
-"""A model file checked as a whole, once, before the first slide: see `jecur.bundle` for its parts."""
+"""A model file checked as a whole, once, before the first slide: see `jecur.model.file` for its parts."""
 
 from pathlib import Path
 
-from jecur.bundle import Bundle, read_bundle
 from jecur.errors import BundleError, JecurError
 from jecur.mil.scoring import pooling_of_bundle
-from jecur.model_file.trial import Contract, try_graph
+from jecur.model.file import Bundle, read_bundle
+from jecur.model.trial import Contract, try_graph
 from jecur.stain.appearance import StainReference
 
 __all__ = ["admit_model", "require_sound"]

@@ -8,11 +8,11 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from jecur.arrays import BagArray, FeatureArray, Logits, Vector
-from jecur.bundle import Bundle
 from jecur.errors import BagError, BundleError, GroupError
-from jecur.grouping import is_high_risk
 from jecur.mil.bag import Bag
 from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
+from jecur.model.file import Bundle
+from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["RiskScore", "TileScorer", "pooling_of_bundle"]
 

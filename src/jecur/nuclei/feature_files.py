@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jecur.artifacts import RunFolder, atomic_path
 from jecur.errors import RunFolderError
 from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
+from jecur.runs.folder import RunFolder, atomic_path
 
 __all__ = ["slides_with_bags", "write_nuclear_features"]
 

@@ -19,8 +19,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from jecur.arrays import BagArray, NucleiBatch, RGBBatch
 from jecur.errors import BundleError, NucleiModelError
-from jecur.model_file.graph import look_over
-from jecur.model_file.trial import Contract, try_graph
+from jecur.model.graph import look_over
+from jecur.model.trial import Contract, try_graph
 from jecur.settings import NucleiSettings
 
 __all__ = ["BUILTIN", "STRIDE", "WORKING_UM_PER_PX", "NucleiModel", "add_nuclei_channel"]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jecur.report.content import ReportContent
-from jecur.report.tables import Column, Table
-from jecur.survival.study import StudyStatistics
+from jecur.report.tables.table import Column, Table
+from jecur.statistics.results import StudyStatistics
 
 __all__ = ["Answer", "checklist_lead", "checklist_table"]
 

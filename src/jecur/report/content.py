@@ -8,10 +8,10 @@ from typing import Any, Literal
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import JecurError
 from jecur.report.methods import LIMITS, Paragraph
-from jecur.report.tables import Table
+from jecur.report.tables.table import Table
 from jecur.settings import StudySettings
-from jecur.survival.study import StudyStatistics
-from jecur.survival.tile_features import TileFeatures
+from jecur.statistics.results import StudyStatistics
+from jecur.statistics.tile_features import TileFeatures
 
 __all__ = [
     "FlowStep",
@@ -138,7 +138,7 @@ class ReportContent:
     facts
         How the run was made: heading -> name -> value (versions, seeds, hashes).
     baseline
-        Baseline characteristics, see `jecur.report.tables.baseline_table`.
+        Baseline characteristics, see `jecur.report.tables.baseline.baseline_table`.
     risks
         For the distribution of risks beside the cut-off.
     slides

@@ -15,20 +15,27 @@ import jinja2
 from markupsafe import Markup
 
 import jecur
-from jecur.artifacts import write_text
 from jecur.errors import JecurError
-from jecur.grouping import is_high_risk
 from jecur.printable import printable
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
-from jecur.report.feature_table import feature_table
-from jecur.report.figures_model import risk_figure, training_figure
+from jecur.report.figures.model import risk_figure, training_figure
 from jecur.report.flow import flow_with_outcomes
 from jecur.report.methods import Paragraph, methods_paragraphs
-from jecur.report.tables import Column, Table, page_headings, page_reasons, page_rows, write_tables
+from jecur.report.tables.table import (
+    Column,
+    Table,
+    page_headings,
+    page_reasons,
+    page_rows,
+    write_tables,
+)
+from jecur.report.tables.tile_features import feature_table
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import format_number, format_ratio
+from jecur.runs.folder import write_text
+from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["Report", "make_report", "write_report", "write_report_folder"]
 

@@ -4,14 +4,6 @@ from functools import partial
 
 import numpy as np
 
-from jecur.report.accuracy_tables import (
-    auc_by_horizon_table,
-    auc_difference_table,
-    auc_table,
-    concordance_table,
-    discrimination_table,
-)
-from jecur.report.added_value_table import added_value_section
 from jecur.report.content import ReportContent
 from jecur.report.evidence_probability import (
     calibration_section,
@@ -21,10 +13,18 @@ from jecur.report.evidence_probability import (
     subgroup_incidence,
     view,
 )
-from jecur.report.figures_accuracy import AucSeries, auc_figure
-from jecur.report.figures_effects import ForestRow, forest_figure
-from jecur.report.figures_survival import km_figure, km_panel
-from jecur.report.statistics_tables import (
+from jecur.report.figures.accuracy import AucSeries, auc_figure
+from jecur.report.figures.forest import ForestRow, forest_figure
+from jecur.report.figures.survival import km_figure, km_panel
+from jecur.report.tables.accuracy import (
+    auc_by_horizon_table,
+    auc_difference_table,
+    auc_table,
+    concordance_table,
+    discrimination_table,
+)
+from jecur.report.tables.added_value import added_value_section
+from jecur.report.tables.survival import (
     median_table,
     multivariable_table,
     stratified_table,
@@ -34,8 +34,7 @@ from jecur.report.statistics_tables import (
 from jecur.report.verdict import give_verdict, interval_words, key_numbers
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import competing_words, event_words, p_sentence
-from jecur.survival.kaplan_meier import KaplanMeier
-from jecur.survival.study import (
+from jecur.statistics.results import (
     AucCurve,
     GroupStatistics,
     ModelRow,
@@ -44,6 +43,7 @@ from jecur.survival.study import (
     StudyStatistics,
     Subgroup,
 )
+from jecur.survival.kaplan_meier import KaplanMeier
 
 __all__ = ["weigh_evidence"]
 

@@ -5,13 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from jecur.report.figures_incidence import incidence_figure, incidence_panel
-from jecur.report.figures_probability import (
+from jecur.report.figures.canvas import COLUMN_INCHES
+from jecur.report.figures.incidence import incidence_figure, incidence_panel
+from jecur.report.figures.probability import (
     CalibrationPoints,
     calibration_figure,
     decision_figure,
 )
-from jecur.report.probability_tables import (
+from jecur.report.tables.probability import (
     accuracy_summary_table,
     calibration_table,
     decision_curve_table,
@@ -19,12 +20,11 @@ from jecur.report.probability_tables import (
     fine_gray_table,
     incidence_table,
 )
-from jecur.report.statistics_tables import median_table
-from jecur.report.style import COLUMN_INCHES
+from jecur.report.tables.survival import median_table
 from jecur.report.views import FigureView, Section
 from jecur.report.wording import competing_words, event_words, p_sentence
+from jecur.statistics.results import CompetingRisks, GroupStatistics, StudyStatistics, Subgroup
 from jecur.survival.competing import CumulativeIncidence
-from jecur.survival.study import CompetingRisks, GroupStatistics, StudyStatistics, Subgroup
 
 __all__ = [
     "calibration_section",

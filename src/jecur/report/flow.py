@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jecur.report.content import FlowStep, Reason
 from jecur.report.wording import competing_words, event_words
-from jecur.survival.study import StudyStatistics
+from jecur.statistics.results import StudyStatistics
 
 __all__ = ["flow_with_outcomes"]
 

@@ -10,7 +10,7 @@ from jecur.report.wording import (
     format_ratio,
     p_sentence,
 )
-from jecur.survival.study import Reported, StudyStatistics
+from jecur.statistics.results import Reported, StudyStatistics
 
 __all__ = ["give_verdict", "interval_words", "key_numbers"]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jecur.report.style import inline_svg
-from jecur.report.tables import Table
+from jecur.report.figures.canvas import inline_svg
+from jecur.report.tables.table import Table
 
 __all__ = ["Evidence", "FigureView", "KeyNumber", "Section", "Verdict"]
 

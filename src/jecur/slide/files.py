@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jecur.errors import SlideError
 from jecur.slide.dicom_series import read_dicom_header
-from jecur.slide.reader_tifffile import missing_bytes
 from jecur.slide.source import several_scans
+from jecur.slide.tiff.reader_tifffile import missing_bytes
 
 __all__ = ["dicom_scans", "refuse_concatenation", "refuse_truncated_tiff", "require_slide_file"]
 

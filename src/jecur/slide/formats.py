@@ -6,11 +6,11 @@ from jecur.errors import SlideError
 from jecur.slide.files import refuse_concatenation, refuse_truncated_tiff
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
-from jecur.slide.reader_tifffile import TiffSource
-from jecur.slide.reader_tiles import with_file_tiles
 from jecur.slide.source import Source
-from jecur.slide.tiff_choice import has_missing_tiles, openslide_reads, refuse_aperio
-from jecur.slide.tiff_layout import is_tiff
+from jecur.slide.tiff.choice import has_missing_tiles, openslide_reads, refuse_aperio
+from jecur.slide.tiff.layout import is_tiff
+from jecur.slide.tiff.reader_tifffile import TiffSource
+from jecur.slide.tiff.reader_tiles import with_file_tiles
 
 __all__ = ["LARGEST_COARSEST_LEVEL_BYTES", "open_source", "refuse_bomb"]
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 
-from jecur.artifacts import atomic_path
+from jecur.runs.folder import atomic_path
 
 __all__ = ["TrainingState", "load_newest", "save_checkpoint"]
 

@@ -1,0 +1,1 @@
+"""What a clinical table says that cannot be, or hardly can be, true."""

@@ -1,0 +1,145 @@
+"""Whether a clinical table can be true: one place for every command.
+
+Nothing is changed here. What nobody can have (an age of 999, a last contact in the future, follow-up
+of 160 years) is refused, all of it at once, unless the study says that it is true; what is only odd
+(a unit that gives unusual times, a value that looks like a code) is told. A text that may mean
+"unknown" among the levels of a factor that declares none is asked about.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from jecur.arrays import Vector
+from jecur.cohort.dates import dates_by_column
+from jecur.cohort.plausible.doubts import Doubt, oddity, refuse_impossible
+from jecur.cohort.plausible.numbers import age_unit, codes_for_unknown, number_doubts, years_of
+from jecur.cohort.plausible.times import (
+    age_doubts,
+    date_doubts,
+    since_surgery_doubts,
+    time_doubts,
+)
+from jecur.cohort.plausible.words import unknown_among
+from jecur.cohort.table import Table, name_rows
+from jecur.settings import CohortSettings, Covariate
+
+__all__ = ["judge_table"]
+
+
+def judge_table(
+    table: Table,
+    settings: CohortSettings,
+    months: Vector,
+    factors: Mapping[str, list[float | str | None]],
+    *,
+    today: date | None = None,
+) -> tuple[Doubt, ...]:
+    """Judge a table that could be read: refuse what cannot be true, return what is doubtful.
+
+    Parameters
+    ----------
+    table
+        As it was read.
+    settings
+        What its columns mean.
+    months
+        (n,) follow-up, NaN where unknown.
+    factors
+        Column -> value a patient, as read.
+    today
+        The last day that can have happened; the clock's if None.
+
+    Raises
+    ------
+    TableError
+        "implausible-table", naming columns and rows.
+    """
+    doubts = [*_follow_up_doubts(table, settings, months, factors, today or date.today())]
+    for covariate in settings.covariates:
+        doubts += _factor_doubts(table, covariate, factors[covariate.column])
+    return refuse_impossible(table.name, doubts, allowed=settings.implausible == "warn")
+
+
+def _follow_up_doubts(
+    table: Table,
+    settings: CohortSettings,
+    months: Vector,
+    factors: Mapping[str, list[float | str | None]],
+    today: date,
+) -> Iterator[Doubt]:
+    endpoint, rows = settings.endpoint, table.frame.index
+    followed = pd.Series(months, index=rows)
+    named = settings.columns.time
+    if endpoint.dates is None:
+        time = table.numbers(named, "time", settings.missing_values)
+        yield from time_doubts(named, time, endpoint)
+        yield from since_surgery_doubts(table.frame, followed, named, today)
+    else:
+        named = endpoint.dates.last_contact
+        columns = dates_by_column(table, endpoint, endpoint.dates, settings.missing_values)
+        yield from date_doubts(columns, endpoint.dates.surgery, today)
+    for covariate in settings.covariates:
+        if unit := age_unit(covariate):
+            ages = pd.Series(factors[covariate.column], index=rows, dtype=np.float64)
+            yield from age_doubts(covariate.column, years_of(ages, unit), followed, named=named)
+
+
+def _factor_doubts(
+    table: Table, covariate: Covariate, values: list[float | str | None]
+) -> Iterator[Doubt]:
+    column = covariate.column
+    found = pd.Series(values, index=table.frame.index, dtype=object)
+    if covariate.kind == "numeric":
+        yield from number_doubts(covariate, found.astype(np.float64), table.frame[column])
+    elif not covariate.levels:
+        levels = found.dropna().astype(str)
+        yield from _unknown_levels(covariate, levels)
+        yield from _code_levels(covariate, levels)
+        yield from _dated_levels(column, levels, table.kinds.get(column, {}))
+
+
+def _unknown_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:
+    texts = unknown_among(levels)
+    if not texts:
+        return
+    found = ", ".join(f"{t!r} in {name_rows(levels.index[levels == t])}" for t in texts[:6])
+    missing = ", ".join(f'"{t}"' for t in (*covariate.missing_values, *texts))
+    message = (
+        f"column '{covariate.column}': expected levels, found texts that seem to say that nobody "
+        f"knows: {found}; if so, write missing_values = [{missing}] for this covariate; if they are "
+        "levels, name all levels in `levels`"
+    )
+    yield Doubt("unknown-as-level", covariate.column, message, impossible=True)
+
+
+def _code_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:
+    """9, 99 or -1 among levels that are small numbers."""
+    numbers = pd.to_numeric(levels, errors="coerce")
+    if not len(levels) or numbers.isna().any():
+        return
+    distinct = np.unique(numbers.to_numpy(dtype=np.float64))
+    rest = distinct[(distinct >= 0) & (distinct < 9)]
+    codes = set(codes_for_unknown(numbers.to_numpy(dtype=np.float64)))
+    if 9.0 in distinct and rest.size > 1 and rest.max() <= 4:
+        codes.add(9.0)
+    for code in sorted(codes):
+        rows = levels.index[numbers == code]
+        text = levels[rows[0]]
+        yield oddity(
+            "code-for-unknown", covariate.column, "levels", f"{text!r}, far from the others,", rows,
+            f"if it means unknown, add {text!r} to missing_values; else name all levels",
+        )  # fmt: skip
+
+
+def _dated_levels(column: str, levels: pd.Series, kinds: Mapping[int, str]) -> Iterator[Doubt]:
+    """Cells that a spreadsheet made dates of, as it does of "1-2"."""
+    rows = [row for row in levels.index if kinds.get(int(row)) == "date"]
+    if rows and len(rows) < len(levels):
+        yield oddity(
+            "date-as-level", column, "levels", f"the date {levels[rows[0]]!r}", rows,
+            "a spreadsheet may have made it of a text such as 1-2; format the column as text and "
+            "enter it again",
+        )  # fmt: skip

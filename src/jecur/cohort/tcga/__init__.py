@@ -1,0 +1,1 @@
+"""TCGA-LIHC from the public files as downloaded."""

@@ -1,0 +1,202 @@
+"""Scores as somebody hands them over: one row a patient, a number or one of two texts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jecur.arrays import BoolVector, Vector
+from jecur.cohort.table import Table, name_rows, read_table
+from jecur.errors import TableError
+from jecur.settings import ScoreSettings
+from jecur.statistics.results import RiskMeaning
+from jecur.survival.risk_groups import is_high_risk
+
+__all__ = ["GivenScores", "RiskGroups", "read_scores", "split_by_risk"]
+
+OWN_COLUMN = "risk"
+"""Our own score column: a number between 0 and 1, higher is worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenScores:
+    """Scores of m patients, turned so that higher means an earlier event."""
+
+    patient: tuple[str, ...]
+    risk: Vector
+    """(m,) NaN where there is none."""
+    unusable: tuple[str, ...]
+    """(m,) why a patient cannot be evaluated, "" if he can."""
+    sign_flipped: bool
+    """The column was multiplied by -1."""
+    texts: tuple[str, str] | None
+    """(low, high) texts, where the column held texts."""
+    own_cutoff: float | None
+    """Cut-off recorded beside our own scores."""
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class RiskGroups:
+    """Who is at high risk, and by what rule."""
+
+    high_risk: BoolVector
+    """(n,)"""
+    meaning: RiskMeaning
+    cutoff: float | None
+    """On the turned scale; None where two values are two groups."""
+    rule: str
+    """A sentence."""
+    locked: bool
+    """The rule was fixed before these patients were seen."""
+
+
+def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
+    """Read a table of scores.
+
+    Raises
+    ------
+    TableError
+        If a column is absent, a patient has two rows, a cell is no number, or the direction of the
+        score was not declared; names column and rows.
+    """
+    table = read_table(path)
+    ids = table.identifiers(settings.patient, "patient of a score")
+    _refuse_repeats(table, ids)
+    text = table.column(settings.column, "score")
+    absent = text.isin(settings.missing_values)
+    if settings.high_value:
+        risk, texts, sign_flipped = *_two_texts(table, text[~absent], settings), False
+    else:
+        risk, texts = table.numbers(settings.column, "score", settings.missing_values), None
+        sign_flipped = _sign_flipped(table, settings)
+        risk = -risk if sign_flipped else risk
+    seen = pd.Series("", index=ids.index)
+    if settings.column == OWN_COLUMN and "seen_in_training" in table.frame:
+        seen = table.frame["seen_in_training"]
+    reasons = [
+        "score missing"
+        if gone
+        else "the model was trained on this patient"
+        if known == "True"
+        else ""
+        for gone, known in zip(absent, seen, strict=True)
+    ]
+    return GivenScores(
+        tuple(ids),
+        risk.reindex(ids.index).to_numpy(dtype=np.float64),
+        tuple(reasons),
+        sign_flipped,
+        texts,
+        _own_cutoff(table, settings),
+        settings.label or ("Classifier" if settings.column == OWN_COLUMN else settings.column),
+    )
+
+
+def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> RiskGroups:
+    """Divide patients in two by the declared cut-off, by two values, or at the median.
+
+    Parameters
+    ----------
+    risk
+        (n,) of the patients to be evaluated, turned.
+
+    Raises
+    ------
+    TableError
+        If a probability is declared and a score is none.
+    """
+    cutoff = given.own_cutoff if settings.cutoff is None else settings.cutoff
+    probability = settings.probability
+    if probability is None:
+        probability = settings.column == OWN_COLUMN and not given.sign_flipped
+    if probability and (given.sign_flipped or not np.all((risk >= 0) & (risk <= 1))):
+        raise TableError(
+            f"expected probabilities of the event in column '{settings.column}', between 0 and 1 "
+            "and higher where the event is more likely, found others; leave out --probability"
+        )
+    values = np.unique(risk)
+    two: RiskMeaning = "group" if values.size <= 2 else "score"
+    meaning: RiskMeaning = "probability" if probability else two
+    if cutoff is not None:
+        sign = -1.0 if given.sign_flipped else 1.0
+        side = "below" if given.sign_flipped else "above"
+        rule = f"High risk: {settings.column} {side} {cutoff:g}, given with the scores."
+        high = is_high_risk(risk, sign * cutoff)
+        return RiskGroups(high, meaning, sign * cutoff, rule, locked=True)
+    if values.size <= 2:
+        names = given.texts or tuple(f"{-v if given.sign_flipped else v:g}" for v in values)
+        rule = f"High risk: {settings.column} is {names[-1]}; there are two groups."
+        return RiskGroups(_upper_of_two(risk, values, given), "group", None, rule, locked=True)
+    middle = float(np.median(risk))
+    shown = -middle if given.sign_flipped else middle
+    rule = (
+        f"No cut-off was given: high risk is the half beyond the median of these patients' "
+        f"{settings.column} ({shown:g}). This is no locked cut-off; another cohort's median differs."
+    )
+    return RiskGroups(is_high_risk(risk, middle), meaning, middle, rule, locked=False)
+
+
+def _upper_of_two(risk: Vector, values: Vector, given: GivenScores) -> BoolVector:
+    """Say who has the higher of at most two values; nobody where there is one number alone."""
+    if values.size < 2 and not given.texts:
+        return np.zeros(risk.shape, dtype=np.bool_)
+    return is_high_risk(risk, float(values[0]) if values.size == 2 else 0.0)
+
+
+def _refuse_repeats(table: Table, ids: pd.Series) -> None:
+    empty = ids[ids == ""]
+    if len(empty):
+        raise TableError(
+            f"{table.name}: expected a patient in every row of column '{ids.name}', found none in "
+            f"{name_rows(empty.index)}"
+        )
+    repeated = ids[ids.duplicated(keep=False)]
+    if len(repeated):
+        rows = repeated[repeated == repeated.iloc[0]].index
+        raise TableError(
+            f"{table.name}: expected one score a patient in column '{ids.name}', found "
+            f"{repeated.iloc[0]!r} in {name_rows(rows)}; pool a patient's slides into one score",
+            code="duplicate-patient",
+        )
+
+
+def _two_texts(
+    table: Table, given: pd.Series, settings: ScoreSettings
+) -> tuple[pd.Series, tuple[str, str]]:
+    found = sorted(set(given))
+    others = [value for value in found if value != settings.high_value]
+    if settings.high_value not in found or len(others) != 1:
+        raise TableError(
+            f"{table.name}: expected {settings.high_value!r} and one other text in column "
+            f"'{settings.column}', found {', '.join(map(repr, found[:5]))}; declare the text of "
+            "high risk, or missing_values"
+        )
+    return (given == settings.high_value).astype(float), (others[0], settings.high_value)
+
+
+def _sign_flipped(table: Table, settings: ScoreSettings) -> bool:
+    if settings.column == OWN_COLUMN:
+        if settings.higher == "better":
+            raise TableError(
+                f"{table.name}: expected higher to be worse in column 'risk', found it declared "
+                "better; name the column otherwise"
+            )
+        return False
+    if not settings.higher:
+        raise TableError(
+            f"{table.name}: expected the direction of '{settings.column}' to be declared, found "
+            "none; say whether higher is worse or better (--higher), or which text means high risk "
+            "(--high-value)",
+            code="no-direction",
+        )
+    return settings.higher == "better"
+
+
+def _own_cutoff(table: Table, settings: ScoreSettings) -> float | None:
+    """Cut-off that `jecur score` wrote beside the risks, if all rows agree."""
+    if settings.column != OWN_COLUMN or "cutoff" not in table.frame:
+        return None
+    found = table.numbers("cutoff", "cut-off", ("",)).dropna().unique()
+    return float(found[0]) if len(found) == 1 else None

@@ -1,0 +1,159 @@
+"""The model file ``.jecur``: networks, weights and a card, verified at every load.
+
+Layout: one line ``JECUR 1 <sha256 of the rest>``, then a ZIP archive (any unzip program opens
+it) of ``card.json``, ``encoder.onnx``, ``nuclei.onnx``, ``weights.safetensors`` and, where the
+pooling learnt something, ``pooling.safetensors``. The first line covers every later byte, so a
+changed byte anywhere is refused. Nothing is executed on load but the ONNX graphs, by ONNX Runtime;
+there is no pickle.
+
+The digest shows damage and says nothing about who wrote the file, so everything in it is checked as
+if a stranger had: archive, card and graphs here, pooling and a trial run in `jecur.mil.passport`.
+"""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from jecur.errors import BundleError
+from jecur.model.archive import read_members
+from jecur.model.card import MAX_CARD_BYTES, ModelCard, read_card, write_card
+from jecur.model.graph import look_over
+from jecur.runs.folder import atomic_path
+
+__all__ = ["Bundle", "read_bundle", "write_bundle"]
+
+_MAGIC = b"JECUR 1 "
+_HEAD_BYTES = len(_MAGIC) + 64 + 1
+_MAX_BYTES = 512 * 2**20
+_LIMITS = {
+    "card.json": MAX_CARD_BYTES,
+    "encoder.onnx": 400 * 2**20,
+    "nuclei.onnx": 100 * 2**20,
+    "weights.safetensors": 400 * 2**20,
+    "pooling.safetensors": 50 * 2**20,
+}
+_REQUIRED = {"card.json", "encoder.onnx", "weights.safetensors"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model as trained: nothing in it is learnt or chosen later."""
+
+    card: ModelCard
+    """What the model is."""
+    encoder_onnx: bytes
+    """Tile (n, 224, 224, c) uint8, or features (n, d) -> logit (n,) float32, or (n, 2) with gates."""
+    nuclei_onnx: bytes | None
+    """Tile (n, 224, 224, 3) uint8 -> nuclei probability; None where the built-in one serves."""
+    weights: bytes
+    """The encoder's weights as safetensors, to go on training."""
+    pooling: bytes | None = None
+    """What the pooling learnt, as safetensors; None if it learns nothing."""
+
+    @property
+    def cutoff(self) -> float:
+        """High risk if and only if the risk is above this."""
+        return self.card.cutoff
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all that scores: card with cut-off and recipe, graphs, pooling; hexadecimal."""
+        parts = (
+            write_card(self.card),
+            self.encoder_onnx,
+            self.nuclei_onnx or b"",
+            self.pooling or b"",
+            self.weights,
+        )
+        each = "".join(hashlib.sha256(part).hexdigest() for part in parts)
+        return hashlib.sha256(each.encode()).hexdigest()
+
+
+def write_bundle(bundle: Bundle, path: Path) -> Path:
+    """Write a model file, whole or not at all; the same model gives the same bytes."""
+    members = {
+        "card.json": write_card(bundle.card),
+        "encoder.onnx": bundle.encoder_onnx,
+        "weights.safetensors": bundle.weights,
+    }
+    if bundle.nuclei_onnx is not None:
+        members["nuclei.onnx"] = bundle.nuclei_onnx
+    if bundle.pooling is not None:
+        members["pooling.safetensors"] = bundle.pooling
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(members):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
+    body = buffer.getvalue()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    return path
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and verify a model file.
+
+    Raises
+    ------
+    BundleError
+        If there is no such file, it is no Jecur model, a byte of it was changed, or a part of it is
+        not what it must be.
+    """
+    if not path.is_file():
+        raise BundleError(
+            f"expected a model file at {path}, found none; train one with `jecur run` or `jecur demo`",
+            code="missing-model",
+        )
+    try:
+        return _bundle(_body(path))
+    except BundleError as error:
+        raise error.within(path.name) from error
+
+
+def _body(path: Path) -> bytes:
+    """Read what follows the first line, which must be its digest."""
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise BundleError(
+            f"expected a model file of at most {_MAX_BYTES // 2**20} MiB, found {size // 2**20}"
+        )
+    with path.open("rb") as stream:
+        head, body = stream.read(_HEAD_BYTES), stream.read(_MAX_BYTES)
+    if not head.startswith(_MAGIC):
+        raise BundleError("expected a Jecur model file, found something else")
+    if _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" != head:
+        raise BundleError(
+            "expected the bytes that were written, found changed ones; "
+            "the file is damaged or was edited: get it again",
+            code="changed-model-file",
+        )
+    return body
+
+
+def _bundle(body: bytes) -> Bundle:
+    members = read_members(body, required=_REQUIRED, limits=_LIMITS)
+    bundle = Bundle(
+        card=read_card(members["card.json"]),
+        encoder_onnx=members["encoder.onnx"],
+        nuclei_onnx=members.get("nuclei.onnx"),
+        weights=members["weights.safetensors"],
+        pooling=members.get("pooling.safetensors"),
+    )
+    look_over(bundle.encoder_onnx, "encoder.onnx")
+    _refuse_nuclei(bundle)
+    return bundle
+
+
+def _refuse_nuclei(bundle: Bundle) -> None:
+    """Refuse a nuclei network other than the recipe's, or one that lies elsewhere on the disk."""
+    recipe, held = bundle.card.recipe, bundle.nuclei_onnx
+    if held is None:
+        if recipe.nuclei.model != "builtin":
+            raise BundleError("expected the nuclei network of the recipe, found none in the file")
+        return
+    look_over(held, "nuclei.onnx")
+    if hashlib.sha256(held).hexdigest() != recipe.nuclei_sha256:
+        raise BundleError("expected the nuclei network of the recipe, found another in the file")

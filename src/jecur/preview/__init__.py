@@ -1,0 +1,1 @@
+"""What a run would see and do, shown before it: a slide, a cohort, its stains, its nuclei."""

@@ -1,0 +1,186 @@
+"""What the product sees in a slide before anything long is run: the verdict a study would give.
+
+The very steps of `jecur.study.prepare` (`jecur.study.survey`), without the nuclei network and without keeping
+a bag.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from jecur.arrays import RGB
+from jecur.errors import SlideError
+from jecur.geometry import CorePlace
+from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
+from jecur.settings import (
+    NucleiSettings,
+    QualitySettings,
+    Recipe,
+    StainSettings,
+    TilingSettings,
+    TissueSettings,
+)
+from jecur.slide.reader import Slide
+from jecur.stain.reference import builtin_reference
+from jecur.study.prepare import features_reader
+from jecur.study.survey import SlideFacts, TileVerdicts, judge_tiles, look, opened
+
+__all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide"]
+
+_PREVIEW_PX = 1200
+_TISSUE, _SCORED, _REJECTED = (20, 110, 180), (0, 130, 90), (213, 94, 0)
+"""Colors told apart by color-blind readers too; rejected tiles are crossed as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlidePreview:
+    """One slide as the product sees it.
+
+    Parameters
+    ----------
+    file
+        Name of the file, without its folder.
+    status, code, reason, flags
+        As a run would write to ``slides.csv``; ``code`` is the gravest finding, "" if there is none.
+    reader, vendor
+        Library that decodes, scanner family; "" if nothing could be opened.
+    width, height, levels
+        Level-0 pixels, and the number of levels; 0 if nothing could be opened.
+    mpp, mpp_source
+        Micrometers per pixel, and where they come from: "file", "objective", "resolution-tag",
+        "override"; None and "" if unknown.
+    icc_profile
+        Whether the file embeds a color profile; it is not applied.
+    tissue_mm2
+        Area of tissue, square millimeters; None if it was not looked for.
+    n_tiles, n_tiles_left_out
+        Tiles that would be scored, and tiles over tissue that would not be.
+    """
+
+    file: str
+    status: Literal["ok", "flagged", "failed"]
+    code: str = ""
+    reason: str = ""
+    reader: str = ""
+    vendor: str = ""
+    width: int = 0
+    height: int = 0
+    levels: int = 0
+    mpp: float | None = None
+    mpp_source: str = ""
+    icc_profile: bool = False
+    tissue_mm2: float | None = None
+    n_tiles: int = 0
+    n_tiles_left_out: int = 0
+    flags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"flags": list(self.flags)}
+
+
+def preview_slide(
+    path: Path,
+    recipe: Recipe,
+    *,
+    mpp: float | None = None,
+    preview: Path | None = None,
+    annotation: Path | None = None,
+    core: CorePlace | None = None,
+) -> SlidePreview:
+    """Look at one slide; what is wrong with it is in the answer, not raised.
+
+    Parameters
+    ----------
+    path
+        Slide file, or a folder that holds one DICOM slide.
+    recipe
+        Limits and settings of the study.
+    mpp
+        Micrometers per pixel in place of the file's own.
+    preview
+        PNG to draw: slide, tissue, tiles and rejected tiles. Not written if nothing can be read.
+    annotation
+        File of drawn regions, followed as the recipe's ``annotations`` say.
+    core
+        The core of a tissue array to look at, in place of the whole slide.
+    """
+    facts = SlideFacts()
+    try:
+        if path.suffix.lower() in FEATURE_SUFFIXES:
+            _look_at_features(path, mpp, facts)
+        else:
+            with opened(path, mpp, facts) as slide, _drawn(slide, facts, preview):
+                seen = look(slide, recipe, facts, core=core, annotation=annotation)
+                judge_tiles(seen, recipe, facts)
+    except SlideError as error:
+        facts.fail(error)
+    return SlidePreview(path.name, **{name: getattr(facts, name) for name in _SAME_FACTS})
+
+
+_SAME_FACTS = tuple(name for name in SlidePreview.__slots__ if name != "file")
+
+
+@contextmanager
+def _drawn(slide: Slide, facts: SlideFacts, preview: Path | None) -> Iterator[None]:
+    """Draw what was seen, also if the slide failed on the way."""
+    try:
+        yield
+    finally:
+        if preview is not None:
+            Image.fromarray(draw_preview(slide, facts.seen)).save(preview, "PNG")
+
+
+def _look_at_features(path: Path, mpp: float | None, facts: SlideFacts) -> None:
+    """Read a feature file as a run does, whole: a NaN in its last tile is found here too."""
+    with TemporaryDirectory() as scratch:
+        found = write_feature_bag(path, Path(scratch) / "bag.npy")
+    facts.status, facts.n_tiles = "ok", len(found.positions)
+    facts.reader = features_reader(found.width)
+    facts.mpp, facts.mpp_source = mpp, "given" if mpp else ""
+
+
+def draw_preview(slide: Slide, seen: TileVerdicts | None) -> RGB:
+    """Thumbnail with the tissue outlined, tiles framed, and rejected tiles framed and crossed.
+
+    The thumbnail is read from the pyramid: no label or macro image is ever touched.
+    """
+    um_per_px = max(slide.size.width, slide.size.height) * slide.mpp / _PREVIEW_PX
+    image = Image.fromarray(slide.overview(max(um_per_px, slide.mpp)))
+    if seen is None:
+        return np.asarray(image)
+    draw = ImageDraw.Draw(image)
+    scale = image.width / slide.size.width
+    features: Any = seen.tissue.to_geojson()["features"]
+    for feature in features:
+        shape = feature["geometry"]
+        pieces = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
+        for ring in (ring for piece in pieces for ring in piece):
+            draw.line([(x * scale, y * scale) for x, y in ring], fill=_TISSUE, width=2)
+    side = seen.grid.side_px * scale
+    for (x, y), scored in zip(seen.grid.positions * scale, seen.scored, strict=True):
+        box = (x + 1, y + 1, x + side - 1, y + side - 1)
+        draw.rectangle(box, outline=_SCORED if scored else _REJECTED)
+        if not scored:
+            draw.line(box, fill=_REJECTED)
+            draw.line((box[0], box[3], box[2], box[1]), fill=_REJECTED)
+    return np.asarray(image)
+
+
+def default_recipe() -> Recipe:
+    """Return the settings of a study that changes none; a verdict needs no nuclei network."""
+    return Recipe(
+        tissue=TissueSettings(),
+        tiling=TilingSettings(),
+        quality=QualitySettings(),
+        stain=StainSettings(),
+        stain_reference=builtin_reference().to_dict(),
+        nuclei=NucleiSettings(),
+        nuclei_sha256="",
+    )

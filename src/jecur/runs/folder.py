@@ -1,0 +1,277 @@
+"""The run folder: every file written whole or not at all, and a manifest of how it was made.
+
+Two runs of the same study end in the same bytes, however often one of them was stopped and gone on
+with. Times, dates and durations go into one file alone, ``log.jsonl``.
+"""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+import jecur
+from jecur.errors import RunFolderError, SystemRefusedError
+from jecur.runs.files import (
+    atomic_path,
+    fingerprint,
+    refused_as_said,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from jecur.runs.finished import Finished, damage, read_marker, write_marker
+from jecur.runs.log import append_event, read_events
+
+__all__ = [
+    "LOG",
+    "MANIFEST",
+    "RunFolder",
+    "atomic_path",
+    "fingerprint",
+    "library_versions",
+    "result_files",
+    "sha256_file",
+    "write_json",
+    "write_text",
+]
+
+LOG = "log.jsonl"
+MANIFEST = "manifest.json"
+_COMPLETE = "complete"
+
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "onnxruntime",
+    "openslide-python",
+    "openslide-bin",
+    "torch",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Everything one run leaves behind.
+
+    Parameters
+    ----------
+    root
+        The folder; made on demand.
+    slides
+        Where the slides' folders are; None is ``root / "slides"``.
+    lock
+        Held while this object, or a part of it, lives: one run writes at a time.
+    """
+
+    root: Path
+    slides: Path | None = None
+    lock: FileLock | None = field(default=None, compare=False, repr=False)
+    whole: Path | None = None
+    """Root of the run that this is a part of; None if it is the whole."""
+    identity: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """Device and number of the root when it was opened."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process border without the lock: workers write for the run that started them."""
+        return RunFolder, (self.root, self.slides, None, self.whole, self.identity)
+
+    @classmethod
+    def open(cls, root: Path) -> "RunFolder":
+        """Make or reuse a run folder.
+
+        Raises
+        ------
+        RunFolderError
+            If the path is a file, or a folder that holds something else, or another run is
+            writing there.
+        """
+        if root.exists() and not root.is_dir():
+            raise RunFolderError(f"expected a folder at {root}, found a file; name another --out")
+        marker = root / MANIFEST
+        if root.is_dir() and any(root.iterdir()) and not marker.exists():
+            raise RunFolderError(
+                f"expected an empty folder or an earlier run at {root}, found other files; "
+                "name another --out"
+            )
+        with refused_as_said(root):
+            root.mkdir(parents=True, exist_ok=True)
+        if not marker.exists():
+            write_json(marker, {"jecur": jecur.__version__})
+        lock = _locked(root)
+        run = cls(root, lock=lock, identity=_identity(root))
+        if lock and lock.lock_counter == 1:  # nobody else writes: a killed run left these
+            run.sweep()
+        return run
+
+    def sweep(self) -> None:
+        """Take away what killed processes left half written."""
+        for left in self.root.rglob(".part-*"):
+            with suppress(OSError):
+                left.unlink()
+
+    def slide_folder(self, slide: str) -> Path:
+        """Folder of one slide's files."""
+        return (self.slides or self.root / "slides") / slide
+
+    def part(self, name: str) -> "RunFolder":
+        """Return the folder of one part of this run (a fold), with the slides of the whole."""
+        root = self.root / "parts" / name
+        with refused_as_said(root):
+            root.mkdir(parents=True, exist_ok=True)
+        slides, whole = self.slides or self.root / "slides", self.whole or self.root
+        return RunFolder(root, slides, self.lock, whole, self.identity)
+
+    def finished_slide(self, slide: str, mark: str) -> Finished | None:
+        """Return what was finished of a slide under the same settings, unproved; else None."""
+        finished = read_marker(self.slide_folder(slide) / _COMPLETE)
+        return finished if finished is not None and finished.mark == mark else None
+
+    def is_complete(self, slide: str, mark: str) -> bool:
+        """Whether this slide was prepared under the same settings and every byte is as it was."""
+        finished = self.finished_slide(slide, mark)
+        return finished is not None and not damage(self.slide_folder(slide), finished)
+
+    def mark_complete(self, slide: str, mark: str, names: Sequence[str] = ()) -> None:
+        """Say that these files of the slide are there; written last."""
+        self._require_there()
+        folder = self.slide_folder(slide)
+        write_marker(folder / _COMPLETE, folder, mark, names)
+
+    def bag_sha256(self, slide: str) -> str:
+        """Digest of a slide's bag as it was written; measured now if nobody wrote it down."""
+        folder = self.slide_folder(slide)
+        finished = read_marker(folder / _COMPLETE)
+        known = finished.files.get("bag.npy") if finished is not None else None
+        return known.sha256 if known is not None else sha256_file(folder / "bag.npy")
+
+    def is_finished(self, stage: str, mark: str) -> bool:
+        """Whether a stage was finished under this mark and its files are as they were."""
+        finished = read_marker(self.root / "stages" / stage)
+        return finished is not None and finished.mark == mark and not damage(self.root, finished)
+
+    def mark_stage(self, stage: str, mark: str, files: Sequence[Path]) -> None:
+        """Say that these files of a stage are there; written last."""
+        self._require_there()
+        names = [path.relative_to(self.root).as_posix() for path in files]
+        write_marker(self.root / "stages" / stage, self.root, mark, names)
+
+    def log(self, event: str, **facts: object) -> None:
+        """Append one line to the log of the whole run."""
+        self._require_there()
+        append_event((self.whole or self.root) / LOG, event, **facts)
+
+    def log_private(self) -> None:
+        """Write the digests of the study's own secrets into the log: they differ by design."""
+        root = self.whole or self.root
+        found = (path for path in sorted(root.rglob("private/*")) if path.is_file())
+        self.log("private", sha256={p.relative_to(root).as_posix(): sha256_file(p) for p in found})
+
+    def day_begun(self, stage: str, mark: str) -> str:
+        """Day (UTC, ISO 8601) on which this very work was first begun; today if it was not yet.
+
+        A run that was stopped and gone on with keeps the day of its start.
+        """
+        for line in read_events((self.whole or self.root) / LOG, "begun"):
+            if (line.get("stage"), line.get("mark")) == (stage, mark):
+                return str(line["day"])
+        day = datetime.now(UTC).date().isoformat()
+        self.log("begun", stage=stage, mark=mark, day=day)
+        return day
+
+    def write_manifest(self, facts: Mapping[str, Any]) -> Path:
+        """Write how the run was made: settings, seeds, versions, and the hash of each file."""
+        self._require_there()
+        self.sweep()
+        path = write_json(
+            self.root / MANIFEST,
+            {
+                "jecur": jecur.__version__,
+                "versions": library_versions(),
+                **facts,
+                "sha256": self._digests(),
+            },
+        )
+        self.log("finished", manifest_sha256=sha256_file(path))
+        return path
+
+    def renew_manifest(self) -> None:
+        """Take up files that a later command has added to a finished run."""
+        facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        if "sha256" in facts:
+            known = ("jecur", "versions", "sha256")
+            self.write_manifest({key: facts[key] for key in facts if key not in known})
+
+    def _digests(self) -> dict[str, str]:
+        """Digest of every file; that of a bag as it was when written, for it may be huge."""
+        return {
+            name: self.bag_sha256(Path(name).parent.relative_to("slides").as_posix())
+            if name.startswith("slides/") and path.name == "bag.npy"
+            else sha256_file(path)
+            for name, path in result_files(self.root)
+        }
+
+    def _require_there(self) -> None:
+        """Refuse to go on in a folder that is not the one that was opened."""
+        root = self.whole or self.root
+        if self.identity is not None and _identity(root) != self.identity:
+            raise SystemRefusedError(
+                f"expected the run folder at {root} to stay, found that it was deleted or replaced "
+                "meanwhile; run the same command again to start anew",
+                code="vanished",
+            )
+
+
+def result_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every file of a run folder that the manifest answers for: (relative name, path), sorted.
+
+    Left out are hidden files, the study's own secrets (``private``, never to be shared), the
+    manifest itself and the log, which has a chain of its own.
+    """
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        hidden = any(part.startswith(".") or part == "private" for part in name.parts)
+        if path.is_file() and not hidden and name.as_posix() not in {MANIFEST, LOG}:
+            yield name.as_posix(), path
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    try:
+        stat = root.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
+
+
+def _locked(root: Path) -> FileLock | None:
+    """Lock a run folder; None where the file system has no locks."""
+    lock = FileLock(root / ".lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderError(
+            f"expected no other run at {root}, found one writing there; wait until it has ended, or "
+            "name another --out",
+            code="run-in-progress",
+        ) from error
+    except (NotImplementedError, OSError):
+        return None
+    return lock
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that can change a number."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions

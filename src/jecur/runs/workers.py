@@ -1,0 +1,176 @@
+"""Run the same work over many slides, here, in processes; one bad slide never stops the rest."""
+
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from jecur.errors import NOBODYS_FAULT, JecurError, SlideError, SystemRefusedError, refusal
+from jecur.runs.worker_pool import Lost, work_off
+
+__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "run_all"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Progress(Protocol):
+    """Where long work says how far it is; the command line draws it, a library user need not."""
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Open a bar of ``total`` steps; the value of the block advances it by one."""
+
+    def say(self, line: str) -> None:
+        """Show one line of prose."""
+
+    def note(self, text: str) -> None:
+        """Show how the present task is going, beside its bar, in place of what was there."""
+
+
+class SilentProgress:
+    """Says nothing."""
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG002
+        """Open a bar that nobody sees."""
+        return nullcontext(lambda: None)
+
+    def say(self, line: str) -> None:
+        """Drop the line."""
+
+    def note(self, text: str) -> None:
+        """Drop the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Work that did not succeed: the error to show, and where our own code broke if it did."""
+
+    error: JecurError
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item, Result]):
+    """One item and what became of it."""
+
+    item: Item
+    result: Result | Failure
+    seconds: float = field(default=0.0, compare=False)
+    """What it took, waiting left out."""
+
+
+def run_all(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    progress: Progress,
+    title: str,
+    limit_s: Callable[[Item], float] | None = None,
+) -> Iterator[Outcome[Item, Result]]:
+    """Apply ``work`` to every item; yield outcomes as they come, in any order.
+
+    Parameters
+    ----------
+    work
+        A module-level function.
+    items
+        Values that can cross a process border.
+    workers
+        Processes; 1 without a limit works in this one.
+    progress
+        Draws a bar named ``title``.
+    limit_s
+        Seconds an item may take, by item; None sets no limit.
+
+    Yields
+    ------
+    Outcome
+        The result, or a `Failure`: a user error as raised, our own bug with code
+        ``internal-error``, work that took too long with ``timeout``, a process that died twice
+        over the same item with ``crashed``, or ``killed`` if the system ended it.
+
+    Raises
+    ------
+    SystemRefusedError
+        If the disk is full, or anything else is refused that no item can bring about.
+    """
+    with progress.task(title, len(items)) as advance:
+        outcomes = (
+            _here(work, items)
+            if limit_s is None and (workers <= 1 or len(items) <= 1)
+            else _in_processes(work, items, workers, limit_s)
+        )
+        for outcome in outcomes:
+            if isinstance(outcome.result, Failure) and isinstance(
+                outcome.result.error, SystemRefusedError
+            ):
+                raise outcome.result.error
+            advance()
+            yield outcome
+
+
+def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Item, Result]]:
+    for item in items:
+        start = time.monotonic()
+        result = _guarded(work, item)
+        yield Outcome(item, result, time.monotonic() - start)
+
+
+def _in_processes(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    limit_s: Callable[[Item], float] | None,
+) -> Iterator[Outcome[Item, Result]]:
+    for done in work_off(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
+        item, answer = items[done.index], done.answer
+        result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
+        yield Outcome(item, result, done.seconds)
+
+
+def _lost(lost: Lost, seconds: float) -> Failure:
+    """Say why there is no answer."""
+    if lost.why == "timeout":
+        return Failure(
+            SlideError(
+                f"expected an end within the limit, found none after {seconds:.0f} s; the file is "
+                "damaged or on a slow disk: copy it here, or raise slide_minutes under [compute]",
+                code="timeout",
+            )
+        )
+    if lost.exit_code == -signal.Signals.SIGKILL:
+        return Failure(
+            SlideError(
+                "expected enough memory for a slide a worker, found that the system killed its "
+                "process twice; use fewer workers (-j) or close other programs",
+                code="killed",
+            )
+        )
+    message = (
+        "expected the slide library to read the file or refuse it, found that it ended its "
+        "process twice; the file is damaged: scan or export it again"
+    )
+    return Failure(SlideError(message, code="crashed"))
+
+
+def _guarded(work: Callable[[Item], Result], item: Item) -> Result | Failure:
+    try:
+        return work(item)
+    except JecurError as error:
+        return Failure(error)
+    except MemoryError:
+        message = (
+            "expected enough memory for this slide, found too little; use fewer workers (-j), "
+            "close other programs, or check that the file is whole"
+        )
+        return Failure(SlideError(message, code="out-of-memory"))
+    except Exception as error:  # noqa: BLE001 - one slide's bug must not lose the cohort
+        if isinstance(error, OSError) and error.errno in NOBODYS_FAULT:
+            return Failure(refusal(error))
+        message = f"internal error ({type(error).__name__}: {error}); please report it"
+        return Failure(SlideError(message, code="internal-error"), traceback.format_exc())

@@ -1,0 +1,1 @@
+"""TIFF files as they are stored: pages, colors, scale, tiles."""

@@ -1,0 +1,135 @@
+"""Whether OpenSlide reads a plain TIFF right, and what neither reader may pass over in silence.
+
+OpenSlide's generic reader leaves tiles to libtiff, which turns each tile for itself, takes an
+unknown fourth sample for transparency, and believes a tag against the JPEG stream below it.
+"""
+
+from pathlib import Path
+
+import tifffile
+
+from jecur.errors import SlideError
+from jecur.slide.source import damaged, several_scans
+from jecur.slide.tiff.colors import JPEG, color_model, stream_model, why_unread
+from jecur.slide.tiff.jpeg_streams import joined
+from jecur.slide.tiff.layout import Page
+from jecur.slide.tiff.ome import holds_ome
+from jecur.slide.tiff.orientation import UPRIGHT
+from jecur.slide.tiff.pages import orientation_of, page_size, rival_pages
+from jecur.slide.tiff.reader_tifffile import DECODE_ERRORS
+
+__all__ = ["has_missing_tiles", "openslide_reads", "refuse_aperio"]
+
+_OPENSLIDE_CODECS = frozenset({1, 5, JPEG, 8, 32773, 32946})
+_REDUCED = 1
+_GRAY = 1
+_LARGEST_STEP = 0.67
+"""A level has at most this part of the area of the level before it; scanners take 1/4 to 1/16."""
+
+
+def openslide_reads(path: Path) -> bool:
+    """Whether OpenSlide's generic reader sees all of a TIFF and reads its colors right.
+
+    What tifffile cannot parse is left to OpenSlide to judge.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages: list[Page] = list(file.pages)
+            if holds_ome(str(pages[0].description or "")) or rival_pages(file, page_size(pages[0])):
+                return False
+            used = [pages[0]] + [
+                page for page in pages[1:] if page.is_tiled and int(page.subfiletype) & _REDUCED
+            ]
+            hidden = len(used) == 1 and bool(pages[0].pages)
+            return not hidden and all(_is_plain(file, page) for page in used)
+    except DECODE_ERRORS:
+        return True
+
+
+def refuse_aperio(path: Path) -> None:
+    """Refuse an Aperio file that OpenSlide would read to wrong colors, places or only in part.
+
+    Raises
+    ------
+    SlideError
+        "not-a-slide", "unreadable" or "several-scans", naming the cause.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            chain: list[Page] = list(file.pages)
+            pages = [page for page in chain if page.is_tiled]
+            cause = next(filter(None, (_why_aperio(page) for page in pages)), "")
+            areas = [int(page.imagewidth) * int(page.imagelength) for page in pages]
+            # OpenSlide takes every tiled page for a level, and can end the process over equal ones
+            rivals = [
+                int(pages[k + 1].index)
+                for k in range(len(areas) - 1)
+                if areas[k + 1] > _LARGEST_STEP * areas[k]
+            ]
+            for page in pages:
+                contradiction = _jpeg_contradiction(file, page)
+                if contradiction is not None:
+                    raise damaged(path, contradiction)
+    except DECODE_ERRORS:
+        return
+    if cause:
+        raise SlideError(
+            f"{path.name}: expected an 8-bit RGB image, found {cause}; "
+            "export the bright-field image as 8-bit RGB",
+            code="not-a-slide",
+        )
+    if rivals:
+        raise several_scans(path.name, [f"page {number + 1}" for number in (0, *rivals)])
+
+
+def has_missing_tiles(path: Path) -> bool:
+    """Whether any tile of a TIFF is listed and not stored."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return not all(all(page.databytecounts) for page in file.pages)
+    except DECODE_ERRORS:
+        return True
+
+
+def _is_plain(file: tifffile.TiffFile, page: Page) -> bool:
+    """Whether libtiff and OpenSlide's own decoders give what is stored: color or gray, upright."""
+    if int(page.compression) not in _OPENSLIDE_CODECS or orientation_of(page) != UPRIGHT:
+        return False
+    if int(page.photometric) <= _GRAY:
+        return int(page.samplesperpixel) == 1 and page.bitspersample == 8
+    return (
+        not why_unread(page)
+        and int(page.planarconfig) == 1
+        and int(page.samplesperpixel) == 3
+        and color_model(page) == "rgb"
+        and _jpeg_contradiction(file, page) is None
+    )
+
+
+def _why_aperio(page: Page) -> str:
+    turn = orientation_of(page)
+    if turn != UPRIGHT:
+        return f"Orientation {turn} in a scanner's file"
+    if int(page.planarconfig) != 1:  # OpenSlide divides by zero over them
+        return "separate color planes in a scanner's file"
+    return why_unread(page)
+
+
+def _jpeg_contradiction(file: tifffile.TiffFile, page: Page) -> Exception | None:
+    """Tell where the first, middle and last stored tiles contradict the page's tag."""
+    if int(page.compression) != JPEG:
+        return None
+    stored = [k for k, count in enumerate(page.databytecounts) if count]
+    tagged = "rgb" if int(page.photometric) == 2 else "ycbcr"
+    for index in {stored[0], stored[len(stored) // 2], stored[-1]} if stored else ():
+        file.filehandle.seek(page.dataoffsets[index])
+        data = joined(file.filehandle.read(page.databytecounts[index]), page.jpegtables, rgb=False)
+        try:
+            held = stream_model(page, data)
+        except ValueError as error:
+            if "under a tag" in str(error):
+                return error
+            continue  # damage, for the decoder to tell
+        if held != tagged:
+            return NotImplementedError("JPEG streams of Y, Cb, Cr under a tag that says R, G, B")
+    return None

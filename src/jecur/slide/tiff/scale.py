@@ -1,0 +1,58 @@
+"""What a TIFF says of its scale: OME-XML, the Aperio description, the resolution tags."""
+
+import re
+
+from jecur.slide.source import Scale
+from jecur.slide.tiff.layout import Page
+from jecur.slide.tiff.ome import OmeImage
+
+__all__ = ["scale_of", "tag_micrometers"]
+
+_TAG_UNITS = {2: 25_400.0, 3: 10_000.0}
+"""Micrometers in one TIFF resolution unit: inch, centimeter."""
+
+
+def scale_of(page: Page, image: OmeImage | None, *, ome: bool) -> Scale:
+    """Scale of the page that is read.
+
+    From its OME-XML, the Aperio description or the resolution tags, in that order. Tags beside
+    OME-XML or a description are kept to be compared. Where OME-XML is there but cannot tell
+    of this image, the tags are not believed in its place.
+
+    Parameters
+    ----------
+    page
+        Page of level 0.
+    image
+        What OME-XML says of that image; None without.
+    ome
+        Whether the file has OME-XML.
+    """
+    tags = tag_micrometers(page, "XResolution"), tag_micrometers(page, "YResolution")
+    objective = image.objective if image else None
+    if image is not None and image.mpp_x is not None and image.mpp_y is not None:
+        return Scale(image.mpp_x, image.mpp_y, "file", objective, tags[0])
+    if ome and image is None:
+        return Scale()
+    aperio = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", str(page.description or ""))
+    if aperio:
+        value = _float(aperio[1])
+        return Scale(value, value, "file", objective, tags[0])
+    return Scale(*tags, "resolution-tag", objective)
+
+
+def tag_micrometers(page: Page, name: str) -> float | None:
+    """Micrometers per pixel by a resolution tag of a page; None if it has none or no unit."""
+    tag, unit = page.tags.get(name), page.tags.get("ResolutionUnit")
+    factor = _TAG_UNITS.get(int(unit.value)) if unit is not None else None
+    if tag is None or factor is None or not isinstance(tag.value, tuple):
+        return None
+    numerator, denominator = tag.value
+    return factor * denominator / numerator if numerator and denominator else None
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,228 @@
+"""High versus low risk: in everybody, and within every level of every clinical factor."""
+
+import numpy as np
+
+from jecur.arrays import BoolVector, IntVector
+from jecur.errors import NotEstimableError
+from jecur.settings import StatisticsSettings
+from jecur.statistics.results import (
+    CovariateColumn,
+    EvaluationInput,
+    GroupStatistics,
+    HorizonIncidence,
+    HorizonSurvival,
+    Reported,
+    ReportedTest,
+    StratifiedFactor,
+    Subgroup,
+)
+from jecur.statistics.terms import (
+    estimate_or_reason,
+    factor_levels,
+    missing,
+    numeric_values,
+    report_ratio,
+    report_test,
+)
+from jecur.survival.competing import CumulativeIncidence, cumulative_incidence
+from jecur.survival.cox import HazardRatio, ModelTest, fit_cox, likelihood_ratio_test
+from jecur.survival.kaplan_meier import KaplanMeier, Quantile, kaplan_meier
+from jecur.survival.logrank import LogRank, logrank
+
+__all__ = ["compare_groups", "describe_group", "report_quantile", "stratified_factor"]
+
+
+def describe_group(
+    name: str, rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> GroupStatistics:
+    """Survival of the patients ``rows`` picks; an empty group says so."""
+    counts = int(rows.sum()), int(patients.event[rows].sum())
+    ended = patients.event if patients.competing is None else patients.event | patients.competing
+    curve, reason = estimate_or_reason(
+        lambda: kaplan_meier(
+            patients.months[rows], ended[rows], interval=settings.interval, level=settings.level
+        )
+    )
+    if curve is None:
+        median = Reported(None, None, None, None, None, *counts, settings.level, "", reason)
+        return GroupStatistics(name, *counts, median, (), None, reason)
+    incidence = _incidence(rows, patients, settings)
+    return GroupStatistics(
+        name,
+        *counts,
+        report_quantile(curve.median(), "the curve stays above one half"),
+        tuple(_at(curve, t) for t in settings.horizons_months),
+        curve,
+        n_competing=incidence.n_competing if incidence else 0,
+        incidence=incidence,
+        incidence_at=tuple(_incidence_at(incidence, t) for t in settings.horizons_months)
+        if incidence
+        else (),
+    )
+
+
+def _incidence(
+    rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> CumulativeIncidence | None:
+    if patients.competing is None:
+        return None
+    return cumulative_incidence(
+        patients.months[rows],
+        patients.event[rows],
+        patients.competing[rows],
+        interval=settings.interval,
+        level=settings.level,
+    )
+
+
+def _incidence_at(curve: CumulativeIncidence, months: float) -> HorizonIncidence:
+    at_risk = int(curve.n_at_risk([months])[0])
+    if not curve.known_at(months):
+        return HorizonIncidence(months, None, None, None, None, None, None, at_risk)
+    wanted = (curve.at(months), *curve.interval_at(months))
+    own, low, high = (_or_none(float(v[0])) for v in wanted)
+    other, other_low, other_high = (_or_none(float(v[0])) for v in curve.competing_at(months))
+    return HorizonIncidence(months, own, low, high, other, other_low, other_high, at_risk)
+
+
+def report_quantile(quantile: Quantile, if_none: str) -> Reported:
+    """Report a time, or that the curve does not come down to it."""
+    return Reported(
+        _or_none(quantile.estimate),
+        _or_none(quantile.lower),
+        _or_none(quantile.upper),
+        None,
+        None,
+        quantile.n,
+        quantile.events,
+        quantile.level,
+        quantile.method,
+        None if np.isfinite(quantile.estimate) else if_none,
+    )
+
+
+def compare_groups(
+    rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> tuple[Reported, ReportedTest]:
+    """Hazard ratio and log-rank test of high versus low among the patients ``rows`` picks."""
+    high, months, event = patients.high_risk[rows], patients.months[rows], patients.event[rows]
+    counts = int(rows.sum()), int(event.sum())
+
+    def ratio() -> HazardRatio:
+        _require_two(high)
+        model = fit_cox(
+            high[:, None], months, event, names=("high versus low risk",), ties=settings.ties
+        )
+        return model.hazard_ratios(level=settings.level)[0]
+
+    def test() -> LogRank:
+        _require_two(high)
+        return logrank(months, event, high)
+
+    return (
+        report_ratio(*estimate_or_reason(ratio), counts, settings.level),
+        report_test(*estimate_or_reason(test), counts, "log-rank"),
+    )
+
+
+def stratified_factor(
+    covariate: CovariateColumn, patients: EvaluationInput, settings: StatisticsSettings
+) -> StratifiedFactor:
+    """Compare high with low risk within each level of one covariate."""
+    coded, reason = estimate_or_reason(lambda: _levels(covariate))
+    names, code = coded or ((), np.full(patients.months.size, -1, dtype=np.int64))
+    known = code >= 0
+    subgroups = tuple(
+        _subgroup(name, code == k, patients, settings) for k, name in enumerate(names)
+    )
+    high, months, event = patients.high_risk[known], patients.months[known], patients.event[known]
+    counts = int(known.sum()), int(event.sum())
+
+    def pooled() -> LogRank:
+        _require_two(high, reason)
+        return logrank(months, event, high, strata=code[known])
+
+    def interaction() -> ModelTest:
+        _require_two(high, reason)
+        marks = [(code[known] == k).astype(float) for k in range(1, len(names))]
+        if not marks:
+            raise NotEstimableError("expected two levels or more, found one")
+        main = np.stack([high.astype(float), *marks], axis=1)
+        product = np.stack([high * mark for mark in marks], axis=1)
+        labels = ("high versus low risk", *names[1:])
+        crossed = tuple(f"high risk in {name}" for name in names[1:])
+        smaller = fit_cox(main, months, event, names=labels, ties=settings.ties)
+        larger = fit_cox(
+            np.hstack([main, product]), months, event, names=labels + crossed, ties=settings.ties
+        )
+        return likelihood_ratio_test(larger, smaller)
+
+    return StratifiedFactor(
+        covariate.name,
+        covariate.label,
+        subgroups,
+        int(np.sum(~known)),
+        report_test(*estimate_or_reason(pooled), counts, "stratified log-rank"),
+        report_test(
+            *estimate_or_reason(interaction), counts, "likelihood-ratio test of interaction"
+        ),
+    )
+
+
+def _subgroup(
+    name: str, rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+) -> Subgroup:
+    ratio, test = compare_groups(rows, patients, settings)
+    return Subgroup(
+        name,
+        int(rows.sum()),
+        int(patients.event[rows].sum()),
+        ratio,
+        test,
+        describe_group("high", rows & patients.high_risk, patients, settings),
+        describe_group("low", rows & ~patients.high_risk, patients, settings),
+    )
+
+
+def _levels(covariate: CovariateColumn) -> tuple[tuple[str, ...], IntVector]:
+    """Names of the levels and each patient's index among them, -1 where missing."""
+    gone = missing(covariate)
+    if gone.all():
+        raise NotEstimableError(
+            f"expected {covariate.name} to be known in somebody, found no value"
+        )
+    if covariate.kind == "numeric":
+        values = numeric_values(covariate)
+        cut = covariate.cut if covariate.cut is not None else float(np.median(values[~gone]))
+        unit = f" {covariate.unit}" if covariate.unit else ""
+        code = np.where(gone, -1, (values > cut).astype(np.int64))
+        return (f"<= {cut:g}{unit}", f"> {cut:g}{unit}"), code
+    names = factor_levels(covariate)
+    index = {name: k for k, name in enumerate(names)}
+    pairs = zip(covariate.values, gone, strict=True)
+    return names, np.array([-1 if g else index[str(v)] for v, g in pairs], dtype=np.int64)
+
+
+def _require_two(high: BoolVector, reason: str | None = None) -> None:
+    if reason is not None:
+        raise NotEstimableError(reason)
+    if high.all() or not high.any():
+        which = "high" if high.size and high.all() else "low"
+        raise NotEstimableError(
+            f"expected patients of high and of low risk, found {high.size} of {which} risk only"
+        )
+
+
+def _at(curve: KaplanMeier, months: float) -> HorizonSurvival:
+    lower, upper = curve.interval_at(months)
+    return HorizonSurvival(
+        months,
+        _or_none(float(curve.at(months)[0])),
+        _or_none(float(lower[0])),
+        _or_none(float(upper[0])),
+        int(curve.n_at_risk(months)[0]),
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None

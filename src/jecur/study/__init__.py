@@ -1,0 +1,1 @@
+"""The stages of a study: survey, prepare, train, score, explain, report."""

@@ -1,0 +1,212 @@
+"""From the clinical table to prepared slides: what every study does first."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
+from jecur.cohort.selection import refuse_shared_files
+from jecur.errors import TableError
+from jecur.runs.folder import RunFolder, write_text
+from jecur.runs.workers import Failure, Progress, run_all
+from jecur.settings import ComputeSettings, StudySettings, write_study
+from jecur.study.prepare import (
+    PreparedSlide,
+    Recipe,
+    SlideTask,
+    finished_slide,
+    prepare_slide,
+    recipe_of_study,
+    write_slides_table,
+)
+from jecur.study.score import ScoredPatient
+from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
+
+__all__ = [
+    "PreparedCohort",
+    "prepare_slides",
+    "prepare_study",
+    "require_unseen_patients",
+    "select_training_patients",
+    "usable_slides",
+]
+
+_USUAL = ComputeSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCohort:
+    """A cohort whose slides are prepared: all that is there before anything is learnt."""
+
+    cohort: Cohort
+    training_patients: TrainingPatients
+    prepared: Mapping[str, PreparedSlide]
+    """Slide -> what became of it."""
+    recipe: Recipe
+
+    @property
+    def n_failed(self) -> int:
+        """Slides without a bag."""
+        return sum(slide.status == "failed" for slide in self.prepared.values())
+
+
+def prepare_study(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    everybody: bool = False,
+) -> PreparedCohort:
+    """Read the clinical table and prepare the slides of everybody who is needed.
+
+    Parameters
+    ----------
+    study, folder, run, workers, progress
+        As `run_study`.
+    everybody
+        Prepare patients without a distinct outcome too, whatever their role.
+
+    Raises
+    ------
+    TableError
+        If two patients of different roles have the very same tiles.
+    """
+    run.log("study", name=study.name)
+    write_text(run.root / "study.toml", write_study(study))
+    cohort = read_cohort(study.cohort, folder)
+    run.log("table", source=cohort.source, notes=list(cohort.remarks))
+    for note in cohort.remarks:
+        progress.say(note)
+    for name in cohort.unmatched_slides:
+        run.log("unmatched-slide", file=name)
+        progress.say(
+            f"{name}: expected a patient for every slide, found none that names it; "
+            "add it to the table or leave it out [unmatched-slide]"
+        )
+    refuse_shared_files(cohort.patients, across_roles=not everybody)
+    training_patients = select_training_patients(cohort, study)
+    needed = (
+        cohort.patients
+        if everybody
+        else (*training_patients.patients, *cohort.of_role("validation"))
+    )
+    recipe = recipe_of_study(study)
+    orders = [
+        SlideTask(
+            entry.id,
+            patient.id,
+            entry.path,
+            entry.mpp,
+            recipe,
+            run,
+            core=entry.core,
+            annotation=entry.annotation,
+        )
+        for patient in needed
+        for entry in patient.slides
+    ]
+    prepared = prepare_slides(
+        orders, run, workers=workers, progress=progress, compute=study.compute
+    )
+    refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
+    return PreparedCohort(cohort, training_patients, prepared, recipe)
+
+
+def select_training_patients(cohort: Cohort, study: StudySettings) -> TrainingPatients:
+    """Patients of the training and tuning roles that the loss of the study learns from."""
+    training, tuning = (
+        outcomes_of(cohort.of_role(role), study.training) for role in ("training", "tuning")
+    )
+    return TrainingPatients(training, tuning)
+
+
+def prepare_slides(
+    orders: Sequence[SlideTask],
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    compute: ComputeSettings = _USUAL,
+) -> dict[str, PreparedSlide]:
+    """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
+    prepared = _finished(orders, run, threads=workers, progress=progress)
+    missing = [order for order in orders if order.slide not in prepared]
+    for outcome in run_all(
+        prepare_slide,
+        missing,
+        workers=workers,
+        progress=progress,
+        title="Preparing slides",
+        limit_s=partial(_limit_s, compute),
+    ):
+        order, result = outcome.item, outcome.result
+        if isinstance(result, Failure):
+            run.log("slide-failed", slide=order.slide, code=result.error.code, trace=result.trace)
+            progress.say(f"{order.slide}: {result.error.message} [{result.error.code}]")
+            result = PreparedSlide.failed(order, result.error, result.error.code)
+        elif result.status == "failed":
+            run.log("slide-failed", slide=order.slide, code=result.code)
+            progress.say(f"{order.slide}: {result.reason} [{result.code}]")
+        run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
+        prepared[order.slide] = result
+    prepared = {order.slide: prepared[order.slide] for order in orders}  # not as they ended
+    write_slides_table(list(prepared.values()), run)
+    return prepared
+
+
+def _finished(
+    orders: Sequence[SlideTask], run: RunFolder, *, threads: int, progress: Progress
+) -> dict[str, PreparedSlide]:
+    """Slides that were prepared before and whose files are as they were written, to the last byte."""
+    prepared = {}
+    with ThreadPoolExecutor(max(1, threads)) as pool:  # hashing runs outside of Python's lock
+        for order, (slide, damaged) in zip(orders, pool.map(finished_slide, orders), strict=True):
+            if slide is not None:
+                prepared[order.slide] = slide
+            if damaged:
+                run.log("slide-damaged", slide=order.slide, files=damaged)
+                progress.say(
+                    f"{order.slide}: expected the files that were written, found "
+                    f"{', '.join(damaged)} changed or gone; the slide is prepared anew [damaged]"
+                )
+    return prepared
+
+
+def _limit_s(compute: ComputeSettings, order: SlideTask) -> float:
+    try:
+        return compute.limit_s(order.path.stat().st_size)
+    except OSError:  # preparing it will say what is wrong
+        return compute.limit_s(0)
+
+
+def usable_slides(
+    slides_of: Sequence[tuple[str, Sequence[SlideEntry]]], prepared: Mapping[str, PreparedSlide]
+) -> dict[str, list[str]]:
+    """Patient -> slides with a bag; patients without one are left out."""
+    usable = {
+        patient: [entry.id for entry in entries if prepared[entry.id].usable]
+        for patient, entries in slides_of
+    }
+    return {patient: slides for patient, slides in usable.items() if slides}
+
+
+def require_unseen_patients(scored: Sequence[ScoredPatient]) -> None:
+    """Refuse to report on patients that the model learnt from.
+
+    Raises
+    ------
+    TableError
+        With code ``leak``.
+    """
+    seen = [p.patient for p in scored if p.seen_in_training]
+    if seen:
+        raise TableError(
+            f"expected validation patients the model has not seen, found {seen[0]} among its "
+            f"training patients ({len(seen)} in all: the same tiles under two patients?); "
+            "no statistics are made from these; correct roles or slides",
+            code="leak",
+        )

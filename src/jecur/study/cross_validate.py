@@ -1,0 +1,370 @@
+"""Cross-validation of a study: every risk comes from a model that never saw the patient.
+
+Patients of the training and tuning roles are divided into folds; those of the validation role are
+not touched. For each fold a model is learnt from the others' distinct outcomes and scores all
+comers of the fold. Where ``inner_folds`` are asked for, the number of epochs is chosen by folds
+inside the training patients; the outer fold takes no part in that.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from jecur.cohort.cohort import Exclusion, Patient, read_cohort
+from jecur.cohort.csv_text import csv_text
+from jecur.cohort.endpoint import endpoint_definition
+from jecur.cohort.selection import (
+    DistinctOutcome,
+    refuse_labels_alike,
+)
+from jecur.cohort.splits import Folds, site_of, split_patients
+from jecur.errors import TrainingError
+from jecur.model.file import read_bundle
+from jecur.runs.folder import RunFolder, write_json, write_text
+from jecur.runs.workers import Progress
+from jecur.settings import CrossvalSettings, StudySettings
+from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
+from jecur.statistics.results import to_json_dict
+from jecur.study.cohort_slides import (
+    PreparedCohort,
+    prepare_study,
+    require_unseen_patients,
+    usable_slides,
+)
+from jecur.study.score import score_patients
+from jecur.study.train import TrainingPatients, outcomes_of, train_model
+from jecur.study.training_card import RESEARCH_USE_ONLY
+
+__all__ = ["CrossValidationReport", "cross_validate"]
+
+NOBODY = DistinctOutcome((), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidationReport:
+    """Result of a cross-validation, and where it lies."""
+
+    statistics: HeldOutStatistics
+    summary: Path
+    scores: Path
+    n_failed_slides: int
+    excluded: tuple[Exclusion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """What all folds share."""
+
+    study: StudySettings
+    settings: CrossvalSettings
+    ready: PreparedCohort
+    run: RunFolder
+    progress: Progress
+    workers: int
+
+
+def cross_validate(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    settings: CrossvalSettings,
+    *,
+    workers: int,
+    progress: Progress,
+) -> CrossValidationReport:
+    """Cross-validate a study; running again does only what is missing.
+
+    Parameters
+    ----------
+    study
+        Every setting of the models.
+    folder
+        Where the study file lies.
+    run
+        Where everything goes: ``scores.csv`` with each patient's fold, ``folds.csv``,
+        ``crossval.json``, ``crossval.md``; each fold's model under ``parts``.
+    settings
+        Folds, repeats, sites, inner folds.
+    workers, progress
+        As `jecur.pipeline.run_study`.
+
+    Raises
+    ------
+    TableError
+        If the folds asked for cannot be made, or two patients have the very same tiles.
+    TrainingError
+        If the patients left to learn from are all of one outcome; the fold is named.
+    """
+    cohort = read_cohort(study.cohort, folder)
+    # A study that cannot be divided is refused before hours of slides, not after.
+    _divide([p for p in cohort.patients if p.role != "validation"], study, settings)
+    ready = prepare_study(study, folder, run, workers=workers, progress=progress, everybody=True)
+    patients, excluded = _patients(ready)
+    bench = CrossValidation(study, settings, ready, run, progress, workers)
+    divisions = _divide(patients, study, settings)
+    scores, folds = [], []
+    for repeat, division in enumerate(divisions):
+        for fold in range(settings.folds):
+            held_out, facts = _one_fold(bench, patients, division, repeat, fold)
+            scores.append(held_out)
+            folds.append(facts)
+    return _write(bench, pd.concat(scores, ignore_index=True), folds, divisions, excluded)
+
+
+def _divide(
+    patients: Sequence[Patient], study: StudySettings, settings: CrossvalSettings
+) -> list[Folds]:
+    """Folds of every repeat; each leaves patients of both outcomes to learn from."""
+    refuse_labels_alike(_distinct(patients, study), "all patients")
+    divisions = []
+    for repeat in range(settings.repeats):
+        division = split_patients(
+            patients,
+            n_folds=settings.folds,
+            site_preserving=settings.site_preserving,
+            seed=settings.seed + repeat,
+        )
+        for fold in range(settings.folds):
+            held_out = division.fold_of == fold
+            others = [p for p, out in zip(patients, held_out, strict=True) if not out]
+            refuse_labels_alike(_distinct(others, study), _part_name(repeat, fold))
+        divisions.append(division)
+    return divisions
+
+
+def _part_name(repeat: int, fold: int) -> str:
+    return f"repeat-{repeat + 1}-fold-{fold + 1}"
+
+
+def _patients(ready: PreparedCohort) -> tuple[list[Patient], tuple[Exclusion, ...]]:
+    """Patients of the training and tuning roles with a bag; the others with their reason."""
+    used, excluded = [], list(ready.cohort.excluded)
+    for patient in ready.cohort.patients:
+        if patient.role == "validation":
+            reason = "validation role: kept apart from cross-validation"
+            excluded.append(Exclusion(patient.id, patient.role, reason))
+        elif usable_slides([(patient.id, patient.slides)], ready.prepared):
+            used.append(patient)
+        else:
+            codes = sorted({ready.prepared[e.id].code or "no-tiles" for e in patient.slides})
+            reason = f"no usable slide: {', '.join(codes)}"
+            excluded.append(Exclusion(patient.id, patient.role, reason))
+    return used, tuple(excluded)
+
+
+def _one_fold(
+    bench: CrossValidation, patients: Sequence[Patient], division: Folds, repeat: int, fold: int
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Learn from the other folds and score this one: its rows of scores, and facts of the fold."""
+    inside = division.fold_of == fold
+    held_out = [p for p, out in zip(patients, inside, strict=True) if out]
+    others = [p for p, out in zip(patients, inside, strict=True) if not out]
+    name = _part_name(repeat, fold)
+    part = bench.run.part(name)
+    study = bench.study
+    if bench.settings.inner_folds:
+        epochs = _choose_epochs(bench, others, part, seed=bench.settings.seed + repeat)
+        training = study.training.with_changes(epochs=epochs)
+        study = msgspec.structs.replace(study, training=training)
+    training_patients = TrainingPatients(_distinct(others, study), NOBODY)
+    model = _learn(bench, study, training_patients, part, name)
+    scored = score_patients(
+        model,
+        usable_slides([(p.id, p.slides) for p in held_out], bench.ready.prepared),
+        part,
+        study.scoring,
+        threads=bench.workers,
+        progress=bench.progress,
+    )
+    require_unseen_patients(scored)
+    by_id, cutoff = {p.id: p for p in held_out}, read_bundle(model).cutoff
+    rows = [
+        {
+            "patient_id": s.patient,
+            "site": by_id[s.patient].site,
+            "repeat": repeat + 1,
+            "fold": fold + 1,
+            "risk": s.score.risk,
+            "group": s.score.group,
+            "cutoff": cutoff,
+            "months": by_id[s.patient].months,
+            "event": int(by_id[s.patient].event),
+            "n_slides": len(s.slides),
+            "n_tiles": len(s.score.tile_scores),
+            "model": model.relative_to(bench.run.root).as_posix(),
+        }
+        for s in scored
+    ]
+    facts: dict[str, object] = {
+        "repeat": repeat + 1,
+        "fold": fold + 1,
+        "n": len(held_out),
+        "events": sum(p.event for p in held_out),
+        "n_good": len(training_patients.training.good),
+        "n_poor": len(training_patients.training.poor),
+        "n_not_trained_on": len(training_patients.training.excluded),
+        "epochs": study.training.optimizer.epochs,
+        "sites": ";".join(sorted({site_of(p) for p in held_out}))
+        if bench.settings.site_preserving
+        else "",
+    }
+    return pd.DataFrame(rows), facts
+
+
+def _distinct(patients: Sequence[Patient], study: StudySettings) -> DistinctOutcome:
+    return outcomes_of(patients, study.training)
+
+
+def _learn(
+    bench: CrossValidation,
+    study: StudySettings,
+    training_patients: TrainingPatients,
+    part: RunFolder,
+    name: str,
+) -> Path:
+    try:
+        return train_model(
+            study,
+            training_patients,
+            bench.ready.prepared,
+            bench.ready.recipe,
+            part,
+            progress=bench.progress,
+        )
+    except TrainingError as error:
+        raise error.within(name) from error
+
+
+def _choose_epochs(
+    bench: CrossValidation, patients: Sequence[Patient], part: RunFolder, *, seed: int
+) -> int:
+    """Epochs with the least mean loss on patients held out inside the training patients."""
+    study, settings = bench.study, bench.settings
+    division = split_patients(
+        patients,
+        n_folds=settings.inner_folds,
+        site_preserving=settings.site_preserving,
+        seed=seed,
+    )
+    curves = []
+    for fold in range(settings.inner_folds):
+        inside = division.fold_of == fold
+        watched = [p for p, out in zip(patients, inside, strict=True) if out]
+        learnt = [p for p, out in zip(patients, inside, strict=True) if not out]
+        training_patients = TrainingPatients(_distinct(learnt, study), _distinct(watched, study))
+        name = f"inner-{fold + 1}"
+        model = _learn(
+            bench, study, training_patients, part.part(name), f"{part.root.name}, {name}"
+        )
+        curve = read_bundle(model).card.training_curve
+        curves.append([row.tuning_loss for row in curve if row.tuning_loss is not None])
+    usable = [curve for curve in curves if len(curve) == study.training.optimizer.epochs]
+    if not usable:
+        raise TrainingError(
+            f"{part.root.name}: expected patients with a distinct outcome in an inner fold, found "
+            "none; the number of epochs cannot be chosen: ask for fewer inner folds, or for none",
+            code="labels-all-alike",
+        )
+    return int(np.argmin(np.mean(usable, axis=0))) + 1
+
+
+def _write(
+    bench: CrossValidation,
+    scores: pd.DataFrame,
+    folds: Sequence[Mapping[str, object]],
+    divisions: Sequence[Folds],
+    excluded: tuple[Exclusion, ...],
+) -> CrossValidationReport:
+    run, study = bench.run, bench.study
+    path = write_text(run.root / "scores.csv", csv_text(scores))
+    write_text(
+        run.root / "exclusions.csv",
+        csv_text(
+            pd.DataFrame([(e.patient, e.role, e.reason) for e in excluded], columns=_EXCLUSION)
+        ),
+    )
+    statistics = held_out_statistics(
+        scores["risk"].to_numpy(),
+        scores["months"].to_numpy(),
+        scores["event"].to_numpy().astype(bool),
+        high_risk=(scores["group"] == "high").to_numpy(),
+        patient=scores["patient_id"].tolist(),
+        repeat=scores["repeat"].to_numpy(),
+        fold=scores["fold"].to_numpy(),
+        settings=study.statistics,
+    )
+    rows = pd.DataFrame(folds)
+    rows["concordance"] = [row.concordance for row in statistics.folds]
+    rows["pairs"] = [row.pairs for row in statistics.folds]
+    rows["reason"] = [row.reason for row in statistics.folds]
+    write_text(run.root / "folds.csv", csv_text(rows))
+    how = [{"method": division.method, "imbalance": division.imbalance} for division in divisions]
+    definition = endpoint_definition(study.cohort.endpoint)
+    write_json(
+        run.root / "crossval.json",
+        {
+            "study": study.name,
+            "virtual": study.virtual,
+            "intended_use": RESEARCH_USE_ONLY,
+            "endpoint": {"kind": study.cohort.endpoint.kind, "definition": definition},
+            "settings": msgspec.to_builtins(bench.settings),
+            "divisions": how,
+            "statistics": to_json_dict(statistics),
+        },
+    )
+    summary = write_text(
+        run.root / "crossval.md", _summary(bench, statistics, rows, how[0]["method"], excluded)
+    )
+    run.write_manifest({"study": msgspec.to_builtins(study), "command": "crossval"})
+    return CrossValidationReport(statistics, summary, path, bench.ready.n_failed, excluded)
+
+
+_EXCLUSION = ["patient_id", "role", "reason"]
+
+
+def _summary(
+    bench: CrossValidation,
+    statistics: HeldOutStatistics,
+    folds: pd.DataFrame,
+    method: object,
+    excluded: Sequence[Exclusion],
+) -> str:
+    study, settings = bench.study, bench.settings
+    tuned = (
+        f"chosen in {settings.inner_folds} inner folds" if settings.inner_folds else "not chosen"
+    )
+    show: Callable[[object], str] = lambda value: "" if value is None else str(value)  # noqa: E731
+    columns = [
+        "repeat",
+        "fold",
+        "n",
+        "events",
+        "n_good",
+        "n_poor",
+        "epochs",
+        "concordance",
+        "pairs",
+    ]
+    lines = [
+        f"# {study.name}: cross-validation",
+        "",
+        f"{RESEARCH_USE_ONLY}{' The patients are virtual.' if study.virtual else ''}",
+        "",
+        f"Endpoint: {study.cohort.endpoint.kind} ({endpoint_definition(study.cohort.endpoint)}).",
+        f"Folds: {settings.folds}, {settings.repeats} time(s); {method}. Epochs: {tuned}. "
+        "Cut-off: that of the study file, fixed before training.",
+        f"Patients: {statistics.n} scored ({statistics.events} events), {len(excluded)} left out "
+        "(exclusions.csv).",
+        "",
+        *(f"- {line}" for line in statistics.lines()),
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+    ]
+    for row in folds.round(4).astype(object).where(folds.notna(), None).to_dict("records"):
+        lines.append("| " + " | ".join(show(row[c]) for c in columns) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,135 @@
+"""Heat maps and the most predictive tiles of scored patients."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from jecur.arrays import Logits
+from jecur.explain.heatmap import (
+    ScoreScale,
+    overlay_scores,
+    qupath_geojson,
+    score_scale,
+    side_by_side,
+)
+from jecur.explain.review import ReviewTile, write_review_sheet
+from jecur.explain.top_tiles import select_top_tiles
+from jecur.mil.bag import Bag, open_bag
+from jecur.runs.folder import RunFolder, atomic_path, write_text
+from jecur.runs.pictures import jpeg_bytes, png_bytes
+from jecur.runs.workers import Progress
+from jecur.settings import ScoringSettings
+from jecur.study.prepare import PreparedSlide
+from jecur.study.score import ScoredPatient
+
+__all__ = ["TopTilePicture", "write_heatmaps", "write_top_tiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopTilePicture:
+    """One of the most predictive tiles, as a picture."""
+
+    jpeg: bytes
+    patient: str
+    score: float
+    end: str
+
+
+def write_heatmaps(
+    patients: Sequence[ScoredPatient],
+    prepared: Mapping[str, PreparedSlide],
+    run: RunFolder,
+    *,
+    cutoff: float,
+    progress: Progress,
+) -> ScoreScale | None:
+    """Write ``heatmap.png``, ``overlay.png`` and ``tiles.geojson`` beside each slide's thumbnail.
+
+    Returns
+    -------
+    ScoreScale or None
+        The color scale shared by all; None without patients.
+    """
+    if not patients:
+        return None
+    scale = score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
+    n_slides = sum(len(p.slides) for p in patients)
+    with progress.task("Heat maps", n_slides) as advance:
+        for slide, scores, tiles in _by_slide(patients, run):
+            _write_heatmap(prepared[slide], scores, tiles, run.slide_folder(slide), scale)
+            advance()
+    return scale
+
+
+def _by_slide(
+    patients: Sequence[ScoredPatient], run: RunFolder
+) -> Iterator[tuple[str, Logits, pd.DataFrame]]:
+    for patient in patients:
+        start = 0
+        for slide in patient.slides:
+            tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+            yield slide, patient.score.tile_scores[start : start + len(tiles)], tiles
+            start += len(tiles)
+
+
+def _write_heatmap(
+    slide: PreparedSlide, scores: Logits, tiles: pd.DataFrame, folder: Path, scale: ScoreScale
+) -> None:
+    if not len(scores) or slide.mpp is None or slide.thumbnail_um_per_px is None:
+        return
+    positions = tiles[["x", "y"]].to_numpy(np.int64)
+    side_px = int(tiles["side_px"].iloc[0])
+    step = slide.mpp / slide.thumbnail_um_per_px
+    with Image.open(folder / "thumbnail.png") as picture:
+        thumbnail = np.asarray(picture.convert("RGB"))
+    overlay = overlay_scores(
+        thumbnail, (positions - slide.origin) * step, scores, side_px=side_px * step, scale=scale
+    )
+    for name, image in (
+        ("overlay.png", overlay),
+        ("heatmap.png", side_by_side(thumbnail, overlay, scale)),
+    ):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(png_bytes(image))
+    shapes = qupath_geojson(positions, scores, side_px=side_px, scale=scale)
+    write_text(folder / "tiles.geojson", shapes)
+
+
+def write_top_tiles(
+    patients: Sequence[ScoredPatient], run: RunFolder, settings: ScoringSettings
+) -> list[TopTilePicture]:
+    """Pick the most predictive tiles of both ends and write the blinded review sheet."""
+    if patients and _bag_of(patients[0], run).holds_features:
+        return []  # there are no pictures to show
+    high, low = select_top_tiles(
+        [p.score.tile_scores for p in patients],
+        n_tiles=settings.n_top_tiles,
+        max_per_patient=settings.max_tiles_per_patient,
+    )
+    pictures, reviewed = [], []
+    for top in (*high, *low):
+        patient = patients[top.patient]
+        bag = _bag_of(patient, run)
+        jpeg = jpeg_bytes(bag.take([top.tile])[0, ..., :3])
+        slide, x, y = _locate(patient, top.tile, run)
+        pictures.append(TopTilePicture(jpeg, patient.patient, top.score, top.end))
+        reviewed.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
+    write_review_sheet(reviewed, run.root / "review", rng=np.random.default_rng(0))
+    return pictures
+
+
+def _bag_of(patient: ScoredPatient, run: RunFolder) -> Bag:
+    return open_bag([run.slide_folder(slide) / "bag.npy" for slide in patient.slides])
+
+
+def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int]:
+    for slide in patient.slides:
+        tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+        if tile < len(tiles):
+            return slide, int(tiles["x"].iloc[tile]), int(tiles["y"].iloc[tile])
+        tile -= len(tiles)
+    raise IndexError(tile)

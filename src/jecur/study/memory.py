@@ -1,0 +1,119 @@
+"""Who a study's models learnt from: known again inside the study, by nobody outside it.
+
+A model file knows the tiles it learnt from by digest. Patients' names are not in it, nor any hash of
+them: names are few and guessed fast. They are kept in the study's run folder, in `FOLDER`, hashed by
+scrypt [1]_ with a secret of 256 bits that is made with the folder and never leaves it. Whoever has
+the folder has the study's tables anyway; whoever has the model alone has nothing to guess with.
+
+References
+----------
+.. [1] C. Percival, S. Josefsson. The scrypt password-based key derivation function. RFC 7914, 2016.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from jecur.errors import RunFolderError
+from jecur.runs.folder import RunFolder, sha256_file
+
+__all__ = ["FOLDER", "StudyMemory", "memory_beside", "remember_patients"]
+
+FOLDER = "private"
+"""Of the secret and of the hashes; readable by the owner alone, and no part of any result."""
+_SECRET, _PATIENTS = "secret.key", "trained_on.json"
+_COST = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
+"""16 MiB and some 40 ms a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyMemory:
+    """Patients a model learnt from; empty where only the model file is at hand."""
+
+    patients: frozenset[str] = frozenset()
+    secret: bytes = field(default=b"", repr=False)
+
+    def saw(self, patient: str) -> bool:
+        """Whether the model learnt from this patient."""
+        return bool(self.patients) and _hashed(self.secret, patient) in self.patients
+
+
+def remember_patients(patients: Iterable[str], model: Path, run: RunFolder) -> None:
+    """Write down who the model of a run, or of a part of it, learnt from."""
+    secret = _study_secret(run)
+    with ThreadPoolExecutor(2) as pool:
+        hashed = sorted(pool.map(lambda patient: _hashed(secret, patient), patients))
+    folder = run.root / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    facts = {"model_sha256": sha256_file(model), "patients": hashed}
+    _write_private(folder / _PATIENTS, json.dumps(facts, indent=1) + "\n")
+
+
+def memory_beside(model: Path) -> StudyMemory:
+    """Find who a model learnt from, if it still lies in the run folder of its study.
+
+    Raises
+    ------
+    RunFolderError
+        If the study's memory is there and cannot be read.
+    """
+    root = model.resolve().parent.parent
+    patients = root / FOLDER / _PATIENTS
+    keys = [folder / FOLDER / _SECRET for folder in (root, *root.parents[:5])]
+    secret = next((key for key in keys if key.is_file()), None)
+    if secret is None or not patients.is_file():
+        return StudyMemory()
+    try:
+        facts = json.loads(patients.read_text(encoding="utf-8"))
+        if facts["model_sha256"] != sha256_file(model):
+            return StudyMemory()
+        return StudyMemory(frozenset(map(str, facts["patients"])), _secret_in(secret))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"expected the study's memory of whom {model.name} learnt from in {patients.parent}, found "
+            f"it damaged ({type(error).__name__}); remove that folder and train again"
+        ) from error
+
+
+def _study_secret(run: RunFolder) -> bytes:
+    """Secret of the whole study; the parts of a run share it."""
+    root = run.slides.parent if run.slides else run.root
+    path = root / FOLDER / _SECRET
+    if not path.is_file():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_private(path, secrets.token_hex(32) + "\n")
+    try:
+        return _secret_in(path)
+    except ValueError as error:
+        raise RunFolderError(
+            f"expected 64 hexadecimal digits in {path}, found others; remove the file and train again"
+        ) from error
+
+
+def _secret_in(path: Path) -> bytes:
+    secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    if len(secret) != 32:
+        raise ValueError("secret of another length")
+    return secret
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write whole or not at all; never readable by others, not even while it is written."""
+    part = path.with_name(f".part-{path.name}")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+@lru_cache(maxsize=100_000)
+def _hashed(secret: bytes, patient: str) -> str:
+    return hashlib.scrypt(patient.encode(), salt=secret, **_COST).hex()

@@ -1,0 +1,356 @@
+"""One slide from file to bag: tissue, tiles, normal colors, nuclei channel, and what was seen.
+
+A `Recipe` is everything that decides the pixels the networks see. It is written into the model
+file, so that a slide is prepared for scoring exactly as those the model learnt from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from jecur.cohort.csv_text import csv_text
+from jecur.errors import SlideError
+from jecur.geometry import CorePlace
+from jecur.mil.bag import writing_bag
+from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
+from jecur.mil.looks import LOOKS_FILE, write_looks
+from jecur.model.file import Bundle, read_bundle
+from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.runs.finished import damage
+from jecur.runs.folder import (
+    RunFolder,
+    atomic_path,
+    fingerprint,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from jecur.runs.pictures import png_bytes
+from jecur.settings import NucleiSettings, Recipe, StudySettings
+from jecur.slide.content import content_digest
+from jecur.slide.reader import Slide
+from jecur.slide.tissue import TissueMask
+from jecur.stain.reference import builtin_reference
+from jecur.study.survey import SlideFacts, Status, TileVerdicts, judge_tiles, look, opened
+
+__all__ = [
+    "PreparedSlide",
+    "Recipe",
+    "SlideTask",
+    "features_reader",
+    "finished_slide",
+    "prepare_slide",
+    "recipe_of_bundle",
+    "recipe_of_study",
+    "write_slides_table",
+]
+
+THUMBNAIL_PX = 512
+"""Longer side of the thumbnail, pixels."""
+
+
+FEATURE_FILES = ("bag.npy", "quality.json", "tiles.parquet")
+"""What is made of a file of features."""
+
+SLIDE_FILES = (*FEATURE_FILES, "stain.json", "thumbnail.png", "tissue.geojson")
+"""What is made of a slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideTask:
+    """One slide to prepare; crosses process borders."""
+
+    slide: str
+    patient: str
+    path: Path
+    mpp: float | None
+    recipe: Recipe
+    run: RunFolder
+    bundle: Path | None = None
+    """Model file whose nuclei network to use; None uses the recipe's."""
+    core: CorePlace | None = None
+    """The core of a tissue array to take for a slide."""
+    annotation: Path | None = None
+    """File of drawn regions."""
+
+    @property
+    def mark(self) -> str:
+        """Fingerprint of the work: the slide's content and name, scale and recipe."""
+        parts: list[object] = [self.path.name, content_digest(self.path), self.mpp, self.recipe]
+        if self.core is not None:
+            parts.append(self.core)
+        if self.annotation is not None:
+            drawn = self.annotation
+            parts.append(sha256_file(drawn) if drawn.is_file() else "absent")
+        return fingerprint(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSlide:
+    """What became of a slide: one row of ``slides.csv``."""
+
+    slide: str
+    patient_id: str
+    status: Status
+    code: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    n_tiles: int = 0
+    n_tiles_left_out: int = 0
+    mpp: float | None = None
+    mpp_source: str = ""
+    reader: str = ""
+    vendor: str = ""
+    width: int = 0
+    height: int = 0
+    tissue_mm2: float | None = None
+    thumbnail_um_per_px: float | None = None
+    core: str = ""
+    """Core of a tissue array, "" for a whole slide."""
+    origin: tuple[float, float] = (0.0, 0.0)
+    """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
+    training_distance: float | None = None
+    """How far it lies from the model's training slides; None before a model looks at it."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a bag to learn from or to score."""
+        return self.status != "failed" and self.n_tiles > 0
+
+    def row(self) -> dict[str, Any]:
+        """Values of the row, flags joined."""
+        x, y = self.origin
+        return asdict(self) | {"flags": ";".join(self.flags), "origin": f"{x:g} {y:g}"}
+
+    @classmethod
+    def failed(cls, order: SlideTask, error: SlideError | Exception, code: str) -> "PreparedSlide":
+        """Return the row of a slide that could not be prepared."""
+        return cls(order.slide, order.patient, "failed", code, str(error))
+
+    @classmethod
+    def of_facts(
+        cls, order: SlideTask, facts: SlideFacts, *, thumbnail_um_per_px: float | None
+    ) -> "PreparedSlide":
+        """Return the row of a slide that was looked at, scored or not."""
+        same = {name: getattr(facts, name) for name in _SAME_FACTS}
+        return cls(
+            slide=order.slide,
+            patient_id=order.patient,
+            core=order.core.core if order.core else "",
+            thumbnail_um_per_px=thumbnail_um_per_px,
+            **same,
+        )
+
+
+_SAME_FACTS = (
+    "status", "code", "reason", "flags", "n_tiles", "n_tiles_left_out", "mpp", "mpp_source", "reader",
+    "vendor", "width", "height", "tissue_mm2", "origin",
+)  # fmt: skip
+
+
+def recipe_of_study(study: StudySettings) -> Recipe:
+    """Recipe of a study that trains its own model, with the built-in stain reference.
+
+    Raises
+    ------
+    NucleiModelError
+        If the study's nuclei network cannot be used, or sees tissue at another scale.
+    """
+    network = NucleiModel.load(study.nuclei, threads=1)
+    network.require_working_scale()
+    return Recipe(
+        tissue=study.tissue,
+        tiling=study.tiling,
+        quality=study.quality,
+        stain=study.stain,
+        stain_reference=builtin_reference().to_dict(),
+        nuclei=study.nuclei,
+        nuclei_sha256=network.sha256,
+        annotations=study.annotations,
+    )
+
+
+def recipe_of_bundle(bundle: Bundle) -> Recipe:
+    """Recipe that a model file demands."""
+    return bundle.card.recipe
+
+
+def finished_slide(order: SlideTask) -> tuple[PreparedSlide | None, tuple[str, ...]]:
+    """Take up the same work done before, if every byte of it is as it was written.
+
+    Returns
+    -------
+    PreparedSlide or None
+        None if it is to be done, or done anew.
+    tuple of str
+        Files that are missing or were changed.
+    """
+    finished = order.run.finished_slide(order.slide, order.mark)
+    if finished is None:
+        return None, ()
+    folder = order.run.slide_folder(order.slide)
+    damaged = damage(folder, finished)
+    if damaged:
+        return None, damaged
+    try:
+        text = (folder / "quality.json").read_bytes()
+        return msgspec.json.decode(text, type=PreparedSlide), ()
+    except (OSError, msgspec.DecodeError):
+        return None, ("quality.json",)
+
+
+def prepare_slide(order: SlideTask) -> PreparedSlide:
+    """Slide file -> bag, thumbnail, tissue outline, tile table and quality in the run folder.
+
+    Does nothing if the same work was done before. A slide that cannot be opened, has no tissue, whose
+    stains are refused or that was replaced meanwhile comes back as failed, with all that is known of it.
+    """
+    folder, mark = order.run.slide_folder(order.slide), order.mark
+    finished, _ = finished_slide(order)
+    if finished is not None:
+        return finished
+    facts = SlideFacts()
+    try:
+        if order.path.suffix.lower() in FEATURE_SUFFIXES:
+            return _prepare_features(order, mark)
+        scale = _prepare_pixels(order, facts)
+        _refuse_replaced(order, mark)
+    except SlideError as error:
+        facts.fail(error)
+        scale = None
+    prepared = PreparedSlide.of_facts(order, facts, thumbnail_um_per_px=scale)
+    if scale is not None and facts.seen is not None:
+        _write_tables(folder, facts.seen, prepared)
+        files = (*SLIDE_FILES, LOOKS_FILE) if facts.seen.kept else SLIDE_FILES
+        order.run.mark_complete(order.slide, mark, files)
+    return prepared
+
+
+def _prepare_pixels(order: SlideTask, facts: SlideFacts) -> float:
+    """Write bag, tissue outline and thumbnail; return the thumbnail's micrometers per pixel."""
+    folder, recipe = order.run.slide_folder(order.slide), order.recipe
+    with opened(order.path, order.mpp, facts) as whole:
+        seen = look(whole, recipe, facts, core=order.core, annotation=order.annotation)
+        network = _nuclei_network(order)
+        with writing_bag(folder / "bag.npy", seen.grid.output_px) as bag:
+            judge_tiles(
+                seen,
+                recipe,
+                facts,
+                lambda normalizer, rgb: bag.append(
+                    add_nuclei_channel(network, normalizer.apply(rgb))
+                ),
+            )
+        return _write_pictures(seen.slide, seen.tissue, folder)
+
+
+def _refuse_replaced(order: SlideTask, mark: str) -> None:
+    """Refuse a bag whose slide is no longer what it was when the work began."""
+    if order.mark != mark:
+        raise SlideError(
+            f"{order.path.name}: expected the slide to stay as it was while it was read, found it "
+            "replaced; run again when it is copied whole",
+            code="changed-while-read",
+        )
+
+
+def write_slides_table(slides: Sequence[PreparedSlide], run: RunFolder) -> Path:
+    """Write ``slides.csv``: one row a slide, whatever happened to it."""
+    return write_text(
+        run.root / "slides.csv", csv_text(pd.DataFrame([slide.row() for slide in slides]))
+    )
+
+
+def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
+    """Take the features of a slide as they are: no pixels, no pictures, no judgment of quality."""
+    folder = order.run.slide_folder(order.slide)
+    facts = write_feature_bag(order.path, folder / "bag.npy")
+    _refuse_replaced(order, mark)
+    mpp = order.mpp
+    frame = pd.DataFrame(facts.positions, columns=["x", "y"])
+    frame["side_px"] = facts.side_px
+    frame["side_um"] = facts.side_px * mpp if mpp and facts.side_px else float("nan")
+    with atomic_path(folder / "tiles.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    prepared = PreparedSlide(
+        slide=order.slide,
+        patient_id=order.patient,
+        status="ok",
+        n_tiles=len(facts.positions),
+        mpp=mpp,
+        mpp_source="given" if mpp else "",
+        reader=features_reader(facts.width),
+    )
+    write_looks(folder)
+    write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
+    order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, LOOKS_FILE))
+    return prepared
+
+
+def features_reader(width: int) -> str:
+    """Name the reader of a slide that comes as features."""
+    return f"features, {width} a tile"
+
+
+def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
+    scale = max(slide.size.width, slide.size.height) * slide.mpp / THUMBNAIL_PX
+    write_text(
+        folder / "tissue.geojson", msgspec.json.encode(tissue.to_geojson(slide.origin)).decode()
+    )
+    with atomic_path(folder / "thumbnail.png") as temporary:
+        temporary.write_bytes(png_bytes(slide.overview(scale)))
+    return scale
+
+
+def _write_tables(folder: Path, seen: TileVerdicts, prepared: PreparedSlide) -> None:
+    grid, kept, normalizer = seen.grid, seen.kept, seen.normalizer
+    x, y = (grid.positions[kept] + np.round(prepared.origin).astype(np.int64)).T
+    frame = pd.DataFrame(
+        {
+            "x": x,
+            "y": y,
+            "row": grid.rows[kept],
+            "col": grid.cols[kept],
+            "tissue_fraction": grid.tissue_fraction[kept],
+            "side_px": grid.side_px,
+            "side_um": grid.side_um,
+        }
+    )
+    with atomic_path(folder / "tiles.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    fitted = normalizer.slide.to_dict() if normalizer and normalizer.slide else None
+    flags = list(normalizer.flags) if normalizer else []
+    write_json(folder / "stain.json", {"slide": fitted, "flags": flags})
+    if kept:
+        write_looks(folder)
+    write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
+
+
+def _nuclei_network(order: SlideTask) -> NucleiModel:
+    network = _cached_network(order.recipe.nuclei, order.bundle, order.recipe.nuclei_sha256)
+    if network.sha256 != order.recipe.nuclei_sha256:
+        raise SlideError(
+            "expected the nuclei network that the model was trained with, found another; "
+            "restore it or train again",
+            code="other-nuclei-network",
+        )
+    return network
+
+
+@cache
+def _cached_network(settings: NucleiSettings, bundle: Path | None, tried: str) -> NucleiModel:
+    # One thread a process: the processes share the cores.
+    if bundle is None:
+        return NucleiModel.load(settings, threads=1, tried=tried)
+    held = read_bundle(bundle).nuclei_onnx
+    return (
+        NucleiModel.load(settings, threads=1, tried=tried)
+        if held is None
+        else NucleiModel.from_bytes(held, threads=1)
+    )

@@ -1,0 +1,210 @@
+"""Score patients with a model file, and put what it saw into the run folder."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jecur.arrays import Logits
+from jecur.cohort.csv_text import csv_text
+from jecur.errors import BagError
+from jecur.mil.bag import open_bag
+from jecur.mil.likeness import Likeness, likeness
+from jecur.mil.looks import read_looks
+from jecur.mil.passport import admit_model
+from jecur.mil.scoring import RiskScore, TileScorer
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_text
+from jecur.runs.workers import Progress
+from jecur.settings import ScoringSettings
+from jecur.study.memory import memory_beside
+from jecur.study.prepare import PreparedSlide, write_slides_table
+from jecur.study.training_card import was_trained_on
+
+__all__ = ["ScoredPatient", "flag_unlike_training", "score_patients"]
+
+TILE_COLUMNS = ["slide", "patient_id", "x", "y", "side_um", "score", "contribution"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPatient:
+    """One patient with a risk, and the slides it is from."""
+
+    patient: str
+    slides: tuple[str, ...]
+    score: RiskScore
+    seen_in_training: bool
+    """The model learnt from this patient or these tiles: the risk proves nothing."""
+    likeness: Mapping[str, Likeness] = field(default_factory=dict)
+    """Slide -> how far it lies from the training slides; empty if the model does not know them."""
+
+    @property
+    def farthest(self) -> Likeness | None:
+        """The slide least like the training slides."""
+        known = [found for found in self.likeness.values() if found.distance is not None]
+        return max(known, key=lambda found: (found.unlike, found.distance)) if known else None
+
+
+def score_patients(
+    model: Path,
+    slides_of: Mapping[str, Sequence[str]],
+    run: RunFolder,
+    settings: ScoringSettings,
+    *,
+    threads: int,
+    progress: Progress,
+) -> list[ScoredPatient]:
+    """Score every patient and write ``scores.csv`` and ``tile_scores.parquet``.
+
+    Parameters
+    ----------
+    model
+        A ``.jecur`` file.
+    slides_of
+        Patient -> slides with a bag in the run folder, at least one each.
+    run
+        Where bags are and results go. Tiles scored before by the same model are not scored again.
+    settings
+        Batch size.
+    threads
+        Of the network.
+    progress
+        Draws a bar.
+    """
+    bundle = admit_model(model)
+    digests = _proved_bags(
+        [slide for slides in slides_of.values() for slide in slides], run, threads
+    )
+    mark = fingerprint(bundle.sha256, slides_of, digests)
+    before = _earlier_scores(run) if run.is_finished("scores", mark) else None
+    memory = memory_beside(model)
+    looks = bundle.card.looks
+    scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
+    patients, tables = [], []
+    with progress.task("Scoring patients", len(slides_of)) as advance:
+        for patient, slides in slides_of.items():
+            bag = open_bag([run.slide_folder(slide) / "bag.npy" for slide in slides])
+            score = scorer.score_bag(bag) if before is None else scorer.pool(before[patient])
+            seen = (
+                memory.saw(patient)
+                or was_trained_on(bundle, patient=patient)
+                or any(was_trained_on(bundle, bag_sha256=digests[slide]) for slide in slides)
+            )
+            near = {
+                slide: likeness(looks, read_looks(run.slide_folder(slide)))
+                for slide in slides
+                if looks is not None
+            }
+            patients.append(ScoredPatient(patient, tuple(slides), score, seen, near))
+            tables.append(_tile_table(patient, slides, score, run))
+            advance()
+    _write_scores(run, patients, model.name, bundle.cutoff)
+    tiles = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=TILE_COLUMNS)
+    with atomic_path(run.root / "tile_scores.parquet") as temporary:
+        tiles.to_parquet(temporary, index=False)
+    run.mark_stage(
+        "scores", mark, [run.root / name for name in ("scores.csv", "tile_scores.parquet")]
+    )
+    return patients
+
+
+def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, str]:
+    """Slide -> digest of its bag, measured now: hours of learning may lie behind the first look.
+
+    Raises
+    ------
+    BagError
+        If a bag is not as it was written.
+    """
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        found = pool.map(lambda slide: sha256_file(run.slide_folder(slide) / "bag.npy"), slides)
+        digests = dict(zip(slides, found, strict=True))
+    for slide, digest in digests.items():
+        if digest != run.bag_sha256(slide):
+            raise BagError(
+                f"{slide}: expected the bag that was written, found another; nothing is scored: "
+                "run the same command again, and the slide is prepared anew",
+                code="changed-bag",
+            )
+    return digests
+
+
+def _earlier_scores(run: RunFolder) -> Mapping[str, Logits] | None:
+    path = run.root / "tile_scores.parquet"
+    if not path.is_file():
+        return None
+    frame = pd.read_parquet(path)
+    columns = ["score", "gate"] if "gate" in frame else ["score"]
+    groups = frame.groupby("patient_id", sort=False)
+    outputs = {str(p): np.ascontiguousarray(rows[columns], np.float32) for p, rows in groups}
+    return {p: found if len(columns) == 2 else found[:, 0] for p, found in outputs.items()}
+
+
+def _tile_table(
+    patient: str, slides: Sequence[str], score: RiskScore, run: RunFolder
+) -> pd.DataFrame:
+    parts = []
+    for slide in slides:
+        tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
+        parts.append(tiles.assign(slide=slide, patient_id=patient))
+    table = pd.concat(parts, ignore_index=True)
+    table = table.assign(score=score.tile_scores, contribution=score.contributions)
+    if score.gates is None:
+        return table[TILE_COLUMNS]
+    return table.assign(gate=score.gates)[[*TILE_COLUMNS, "gate"]]
+
+
+def _write_scores(
+    run: RunFolder, patients: Sequence[ScoredPatient], model: str, cutoff: float
+) -> None:
+    frame = pd.DataFrame(
+        [
+            {
+                "patient_id": p.patient,
+                "risk": p.score.risk,
+                "group": p.score.group,
+                "n_slides": len(p.slides),
+                "n_tiles": len(p.score.tile_scores),
+                "model": model,
+                "cutoff": cutoff,
+                "seen_in_training": p.seen_in_training,
+                "unlike_training": p.farthest.unlike if p.farthest else None,
+                "training_distance": p.farthest.distance if p.farthest else None,
+            }
+            for p in patients
+        ]
+    )
+    write_text(run.root / "scores.csv", csv_text(frame))
+
+
+def flag_unlike_training(
+    patients: Sequence[ScoredPatient], prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> dict[str, PreparedSlide]:
+    """Flag slides that are unlike the model's training slides, and write ``slides.csv`` anew."""
+    told = dict(prepared)
+    for patient in patients:
+        for slide, found in patient.likeness.items():
+            told[slide] = _judged(prepared[slide], found)
+    write_slides_table(list(told.values()), run)
+    return told
+
+
+def _judged(slide: PreparedSlide, found: Likeness) -> PreparedSlide:
+    distance = None if found.distance is None else round(found.distance, 4)
+    if not found.unlike:
+        return replace(slide, training_distance=distance)
+    most = ", ".join(f"{name} {apart:+.1f} SD" for name, apart in found.most)
+    reason = (
+        f"expected a slide like those the model learnt from (distance up to {found.limit:.2f}), found "
+        f"one at {found.distance:.2f} ({most}); its risk is not to be relied on"
+    )
+    return replace(
+        slide,
+        status="flagged",
+        code=slide.code or "unlike-training",
+        reason=slide.reason or reason,
+        flags=(*slide.flags, "unlike-training"),
+        training_distance=distance,
+    )

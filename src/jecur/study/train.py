@@ -1,0 +1,313 @@
+"""From the bags of the training patients to a locked model file.
+
+torch is imported here only when there is something to learn.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import convert
+
+import jecur
+from jecur.cohort.cohort import Patient
+from jecur.cohort.selection import (
+    DistinctOutcome,
+    select_distinct_outcome,
+    select_everybody,
+)
+from jecur.errors import JecurError, TableError, TrainingError
+from jecur.mil.bag import Bag, open_bag
+from jecur.mil.likeness import SlideLooks, fit_looks
+from jecur.mil.looks import read_looks
+from jecur.model.card import CohortFacts, ModelCard, PoolingFacts, TrainingEpoch
+from jecur.model.file import Bundle, read_bundle, write_bundle
+from jecur.nuclei.segmentation import NucleiModel
+from jecur.runs.folder import RunFolder, fingerprint, write_text
+from jecur.runs.workers import Progress
+from jecur.settings import StudySettings, TrainingSettings
+from jecur.study.memory import remember_patients
+from jecur.study.prepare import PreparedSlide, Recipe
+from jecur.study.training_card import (
+    input_of,
+    selection,
+    study_card,
+    tile_memory,
+    tuning_metrics,
+)
+
+if TYPE_CHECKING:
+    from jecur.training.loop import LabeledBag, Trained
+    from jecur.training.task import Example, TrainingTask
+
+__all__ = [
+    "TrainingPatients",
+    "bag_of",
+    "outcomes_of",
+    "refuse_shared_tiles",
+    "train_model",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPatients:
+    """Patients to learn from, and those whose loss is watched meanwhile."""
+
+    training: DistinctOutcome
+    tuning: DistinctOutcome
+
+    @property
+    def patients(self) -> tuple[Patient, ...]:
+        """Everybody whose slides are needed."""
+        sides = (self.training, self.tuning)
+        return tuple(p for side in sides for p in (*side.good, *side.poor))
+
+
+def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> DistinctOutcome:
+    """Sort patients as the loss wants them: distinct outcomes, or for Cox everybody by event."""
+    if training.loss.name == "cox":
+        return select_everybody(patients)
+    return select_distinct_outcome(
+        patients, good_months=training.loss.good_months, poor_months=training.loss.poor_months
+    )
+
+
+def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder) -> Bag | None:
+    """Open all usable slides of a patient as one bag; None if there is none."""
+    usable = _bag_files(patient, prepared, run)
+    return open_bag(usable) if usable else None
+
+
+def _bag_files(
+    patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> list[Path]:
+    return [
+        (run.slide_folder(entry.id) / "bag.npy").resolve()
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].usable
+    ]
+
+
+def train_model(
+    study: StudySettings,
+    training_patients: TrainingPatients,
+    prepared: Mapping[str, PreparedSlide],
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    progress: Progress,
+) -> Path:
+    """Train, lock the cut-off and write the model file; nothing if that was done before.
+
+    Raises
+    ------
+    TrainingError
+        If torch is not installed, or the training patients are all of one outcome.
+    """
+    digests = _bag_digests(training_patients, prepared, run)
+    mark = fingerprint(
+        study.training, recipe, digests, _labels(training_patients), jecur.__version__
+    )
+    path = run.root / "models" / f"{_slug(study.name)}.jecur"
+    if run.is_finished("learning", mark) and _is_whole(path):
+        return path
+    day = run.day_begun("learning", mark)
+    try:
+        from jecur.training.export import (  # noqa: PLC0415
+            encoder_to_onnx,
+            encoder_weights,
+            pooling_weights,
+        )
+        from jecur.training.processes import join_processes  # noqa: PLC0415
+        from jecur.training.task import TrainingTask, run_training_task  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"expected torch and timm for training, found no {error.name}; "
+            'install them with: pip install "jecur[train]"',
+            code="no-torch",
+        ) from error
+
+    lesson = TrainingTask(
+        training=_examples(training_patients.training, prepared, run),
+        tuning=_examples(training_patients.tuning, prepared, run),
+        settings=study.training,
+        checkpoints=str((run.root / "checkpoints").resolve()),
+        mark=mark,
+    )
+    trained, training = run_training_task(
+        lesson,
+        progress=progress,
+        on_epoch=lambda state: _show_curve(state.curve, run, progress),
+        processes=join_processes(),
+    )
+    nuclei = NucleiModel.load(study.nuclei, threads=1)
+    card = study_card(study, recipe, created=day) | _card_of_learning(
+        lesson, training_patients, trained, training
+    )
+    used = {example.patient for example in (*lesson.training, *lesson.tuning)}
+    looks = fit_looks(_looks(training_patients, prepared, run))
+    write_bundle(
+        Bundle(
+            card=ModelCard(
+                **card, nuclei=dict(nuclei.card), trained_on=tile_memory(digests), looks=looks
+            ),
+            encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
+            nuclei_onnx=nuclei.onnx_bytes if _needs_nuclei(study, trained) else None,
+            weights=encoder_weights(trained.encoder),
+            pooling=pooling_weights(trained.pooling),
+        ),
+        path,
+    )
+    remember_patients(used, path, run)
+    run.log_private()
+    run.mark_stage("learning", mark, [path])
+    return path
+
+
+def _needs_nuclei(study: StudySettings, trained: "Trained") -> bool:
+    """Whether the nuclei network goes into the model file: it is used, and not everywhere at hand."""
+    return trained.encoder.channels == 4 or study.nuclei.model != "builtin"
+
+
+def _card_of_learning(
+    lesson: "TrainingTask",
+    training_patients: TrainingPatients,
+    trained: "Trained",
+    training: "Sequence[LabeledBag]",
+) -> dict[str, Any]:
+    """Write down what came of the training."""
+    by_id = {p.id: p for p in training_patients.patients}
+    watched = [by_id[example.patient] for example in lesson.tuning]
+    return {
+        "cohort": CohortFacts(
+            n_good=sum(not bag.recurred for bag in training),
+            n_poor=sum(bag.recurred for bag in training),
+            n_tuning=len(watched),
+            n_tiles=sum(len(bag.bag) for bag in training),
+            selection=selection(lesson.settings),
+        ),
+        "metrics": tuning_metrics(watched, trained.tuning_scores),
+        "cutoff": trained.cutoff,
+        "pooling": PoolingFacts(**trained.pooling.plain().to_card()),
+        "input": input_of(training[0].bag, trained.encoder.channels),
+        "channels": trained.encoder.channels,
+        "training_curve": convert(trained.state.curve, tuple[TrainingEpoch, ...]),
+    }
+
+
+def _examples(
+    outcome: DistinctOutcome, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> "tuple[Example, ...]":
+    """Patients of one side with a bag, the good ones first."""
+    from jecur.training.task import Example  # noqa: PLC0415
+
+    sides = ((outcome.good, False), (outcome.poor, True))
+    files = [(p, _bag_files(p, prepared, run), poor) for side, poor in sides for p in side]
+    return tuple(
+        Example(p.id, tuple(str(path) for path in paths), poor, p.months)
+        for p, paths, poor in files
+        if paths
+    )
+
+
+def _show_curve(
+    curve: Sequence[Mapping[str, float | None]], run: RunFolder, progress: Progress
+) -> None:
+    """Write ``training.csv`` anew, and the newest losses (training | tuning) beside the bar."""
+    lines = [",".join(curve[-1])]
+    lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
+    write_text(run.root / "training.csv", "\n".join(lines) + "\n")
+    loss, tuning = curve[-1]["training_loss"], curve[-1]["tuning_loss"]
+    progress.note(f"loss {loss:.3f}" if tuning is None else f"loss {loss:.3f} | {tuning:.3f}")
+
+
+def _bag_digests(
+    training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> dict[str, str]:
+    """Slide -> hash of its bag, of everybody who is learnt from."""
+    return {
+        entry.id: run.bag_sha256(entry.id)
+        for patient in training_patients.patients
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].n_tiles > 0
+    }
+
+
+def _looks(
+    training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide], run: RunFolder
+) -> list[SlideLooks]:
+    """Read what the slides of everybody who is learnt from look like."""
+    return [
+        SlideLooks(
+            patient.id,
+            read_looks(run.slide_folder(entry.id)),
+            prepared[entry.id].vendor,
+            prepared[entry.id].mpp,
+        )
+        for patient in training_patients.patients
+        for entry in patient.slides
+        if entry.id in prepared and prepared[entry.id].usable
+    ]
+
+
+def refuse_shared_tiles(
+    patients: Sequence[Patient],
+    prepared: Mapping[str, PreparedSlide],
+    run: RunFolder,
+    *,
+    across_roles: bool,
+) -> None:
+    """Refuse, before anything is learnt, the same tiles under two patients.
+
+    Parameters
+    ----------
+    patients
+        Everybody whose slides were prepared.
+    prepared, run
+        Where the bags are.
+    across_roles
+        Only patients of different roles matter; else any two do (they may fall into two folds).
+
+    Raises
+    ------
+    TableError
+        With code ``leak``; names both patients and slides.
+    """
+    first: dict[str, tuple[Patient, str]] = {}
+    for patient in patients:
+        for entry in patient.slides:
+            if entry.id not in prepared or not prepared[entry.id].usable:
+                continue
+            digest = run.bag_sha256(entry.id)
+            other, slide = first.setdefault(digest, (patient, entry.id))
+            if other.id != patient.id and (not across_roles or other.role != patient.role):
+                raise TableError(
+                    f"expected every slide under one patient, found the same tiles as {slide} of "
+                    f"{other.id} ({other.role}) and {entry.id} of {patient.id} ({patient.role}); "
+                    "nothing was learnt from these: correct patients, roles or slides",
+                    code="leak",
+                )
+
+
+def _labels(training_patients: TrainingPatients) -> Sequence[tuple[str, str]]:
+    sides = {"training": training_patients.training, "tuning": training_patients.tuning}
+    return [
+        (f"{role}-{name}", patient.id)
+        for role, side in sides.items()
+        for name in ("good", "poor")
+        for patient in getattr(side, name)
+    ]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        read_bundle(path)
+    except JecurError:
+        return False
+    return True
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"

@@ -1,0 +1,154 @@
+"""What a model file says about itself: recipe, cohort, cut-off, direction, and who was learnt from."""
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+import jecur
+from jecur.cohort.cohort import Patient
+from jecur.cohort.endpoint import endpoint_definition
+from jecur.errors import NotEstimableError
+from jecur.mil.bag import Bag
+from jecur.model.card import (
+    EndpointText,
+    Interval,
+    NetworkInput,
+    TileFacts,
+    TrainedOn,
+    TuningMetrics,
+)
+from jecur.model.file import Bundle
+from jecur.runs.folder import library_versions
+from jecur.settings import Recipe, StudySettings, TrainingSettings
+from jecur.survival.concordance import harrell_concordance
+
+__all__ = [
+    "RESEARCH_USE_ONLY",
+    "input_of",
+    "selection",
+    "study_card",
+    "tile_memory",
+    "tuning_metrics",
+    "was_trained_on",
+]
+
+RESEARCH_USE_ONLY = (
+    "Research use only. Not a medical device; not validated on patients; "
+    "must not guide the care of anyone."
+)
+
+
+def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[str, Any]:
+    """Write down what the study file decides of a model; of files on this disk, the name alone.
+
+    ``created`` is the day on which learning began.
+    """
+    training = study.training
+    endpoint = study.cohort.endpoint
+    return {
+        "name": study.name[:500],
+        "virtual": study.virtual,
+        "intended_use": RESEARCH_USE_ONLY,
+        "licence": "Weights follow the licences of the data they were fitted on, nuclei included.",
+        "created": created,
+        "jecur": jecur.__version__,
+        "versions": library_versions(),
+        "endpoint": EndpointText(
+            kind=endpoint.kind, definition=endpoint_definition(endpoint)[:4000]
+        ),
+        "direction": "higher risk = earlier event; fixed at training",
+        "cutoff_source": _CUTOFF_SOURCES[training.loss.name],
+        "encoder": training.encoder.architecture[:500],
+        "tile": TileFacts(side_um=study.tiling.side_um, px=study.tiling.output_px),
+        "recipe": replace(
+            recipe, nuclei=replace(recipe.nuclei, model=_name_alone(recipe.nuclei.model))
+        ),
+        "training": training.with_changes(start=_name_alone(training.encoder.start)),
+    }
+
+
+_CUTOFF_SOURCES = {
+    "cutoff": "set in the study file before training; inside the loss (paper, Eq. 3)",
+    "cross-entropy": "1/2: where the loss is indifferent",
+    "cox": "median risk of the training patients",
+}
+
+
+def selection(training: TrainingSettings) -> str:
+    """Say which patients were learnt from."""
+    if training.loss.name == "cox":
+        return "everybody with follow-up; good is without the event, poor with it"
+    return (
+        f"distinct outcome: event before {training.loss.poor_months:g} months, "
+        f"or free of it for {training.loss.good_months:g}"
+    )
+
+
+def _name_alone(path: str) -> str:
+    """Name of a file without its folders: where it lies says who works where."""
+    return re.split(r"[/\\\\]", path)[-1] or path
+
+
+def input_of(bag: Bag, channels: int) -> NetworkInput:
+    """Say what the network takes: tiles of a shape, or features of a length."""
+    if bag.holds_features:
+        return NetworkInput(kind="features", width=bag.tile_shape[0])
+    height, width = bag.tile_shape[:2]
+    return NetworkInput(kind="tiles", shape=(height, width, channels))
+
+
+def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> TuningMetrics:
+    """Judge the finished model on the tuning patients, whom it has not learnt from.
+
+    Parameters
+    ----------
+    patients
+        Of the tuning role, as selected for the loss.
+    scores
+        Their pooled scores, in the same order; higher means earlier event.
+
+    Returns
+    -------
+    TuningMetrics
+        Harrell's concordance with its 95 % interval, or why there is none.
+    """
+    told = "a model is judged on validation patients, in the report"
+    if not patients:
+        return TuningMetrics(note=f"none here: {told}")
+    found = TuningMetrics(
+        note=f"tuning patients, used to monitor training, selected as the training patients; {told}",
+        n=len(patients),
+        n_events=sum(p.event for p in patients),
+    )
+    try:
+        c = harrell_concordance(
+            np.asarray(scores, float),
+            np.array([p.months for p in patients]),
+            np.array([p.event for p in patients]),
+        )
+    except NotEstimableError as error:
+        return replace(found, why=error.message)
+    return replace(found, concordance=Interval(estimate=c.estimate, lower=c.lower, upper=c.upper))
+
+
+def was_trained_on(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:
+    """Whether the model file itself knows these tiles, or, in files of version 0.1, this patient."""
+    memory = bundle.card.trained_on
+    if not memory.salt:
+        return bag_sha256 in memory.bags
+    return _salted(memory.salt, patient) in memory.patients or (
+        _salted(memory.salt, bag_sha256) in memory.bags
+    )
+
+
+def tile_memory(digests: Mapping[str, str]) -> TrainedOn:
+    """Remember tiles by digest; who they are of stays with the study (`jecur.study.memory`)."""
+    return TrainedOn(bags=tuple(sorted(set(digests.values()))))
+
+
+def _salted(salt: str, text: str) -> str:
+    return sha256(f"{salt}:{text}".encode()).hexdigest()[:32] if text else ""

@@ -1,0 +1,58 @@
+"""The model file: the same bytes for the same model, and no changed byte accepted."""
+
+import zipfile
+
+import numpy as np
+import pytest
+from tests.model_files import toy_bundle
+
+from jecur.errors import BundleError
+from jecur.model.file import Bundle, read_bundle, write_bundle
+from jecur.nuclei.segmentation import BUILTIN
+
+BUNDLE = toy_bundle(nuclei_onnx=BUILTIN.read_bytes(), weights=b"weights" * 50)
+
+
+def test_round_trip_and_identical_bytes(tmp_path):
+    first = write_bundle(BUNDLE, tmp_path / "a.jecur")
+    second = write_bundle(BUNDLE, tmp_path / "b.jecur")
+    assert first.read_bytes() == second.read_bytes()
+    assert read_bundle(first) == BUNDLE
+
+
+def test_any_unzip_program_opens_it(tmp_path):
+    path = write_bundle(BUNDLE, tmp_path / "a.jecur")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("encoder.onnx") == BUNDLE.encoder_onnx
+
+
+def test_a_model_without_nuclei_keeps_none(tmp_path):
+    bundle = Bundle(BUNDLE.card, BUNDLE.encoder_onnx, None, BUNDLE.weights)
+    assert read_bundle(write_bundle(bundle, tmp_path / "a.jecur")).nuclei_onnx is None
+
+
+def test_every_changed_byte_is_refused(tmp_path):
+    path = write_bundle(BUNDLE, tmp_path / "a.jecur")
+    clean = path.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [0, 7, 8, 20, 72, 73, len(clean) - 1, *rng.integers(0, len(clean), 60)]
+    for place in places:
+        changed = bytearray(clean)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        with pytest.raises(BundleError):
+            read_bundle(path)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40, 200])
+def test_a_truncated_file_is_refused(tmp_path, cut):
+    path = write_bundle(BUNDLE, tmp_path / "a.jecur")
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(BundleError):
+        read_bundle(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(BundleError, match=r"none\.jecur") as caught:
+        read_bundle(tmp_path / "none.jecur")
+    assert caught.value.code == "missing-model"

@@ -1,0 +1,112 @@
+"""The command line under torchrun: two processes write what one writes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load
+
+from jecur.cli import OK
+from jecur.demo import study_of_virtual_cohort
+from jecur.model.file import read_bundle
+from jecur.settings import SimulationSettings, TrainingSettings, write_study
+from jecur.simulate.cohort import simulate_cohort
+
+pytest.importorskip("torch", reason="needs the extra: train")
+
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+PAPER = TrainingSettings.from_flat(
+    encoder="mobilenetv2_035",
+    start="random",
+    epochs=2,
+    chunk_size=2,
+    tiles_per_bag=5,
+    good_months=30.0,
+    poor_months=25.0,
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    cohort = SimulationSettings(
+        n_training=6, n_validation=2, seed=5, size_px=768, tissue_fraction=0.7
+    )
+    simulate_cohort(cohort, folder)
+    (folder / "study.toml").write_text(write_study(study_of_virtual_cohort("Tiny", PAPER)))
+    return folder / "study.toml"
+
+
+def _launched(n: int, *command: object) -> str:
+    """Run one command in n processes of one thread; what the first of them printed."""
+    alone = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
+    done = subprocess.run(
+        [sys.executable, *LAUNCHER, str(n), "-m", "jecur", *map(str, command)],
+        env=alone | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if "init_process_group" in done.stderr or "RendezvousConnectionError" in done.stderr:
+        pytest.skip(f"processes cannot be joined here: {done.stderr[-300:]}")
+    assert done.returncode == OK, done.stderr
+    return done.stdout
+
+
+def _weights(out: Path) -> dict[str, np.ndarray]:
+    (model,) = (out / "models").glob("*.jecur")
+    return load(read_bundle(model).weights)
+
+
+def test_two_processes_train_the_model_of_one(study, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    _launched(1, "train", study, "--out", one, "-j", "1")
+    said = _launched(2, "train", study, "--out", two, "-j", "1", "--json")
+    assert said.count('"model"') == 1  # the first process alone speaks
+    alone, together = _weights(one), _weights(two)
+    assert alone.keys() == together.keys()
+    for name, expected in alone.items():
+        assert np.abs(together[name] - expected).max(initial=0.0) < 1e-5, name
+    # Again: there is nothing to learn, and nobody waits for it.
+    assert '"model"' in _launched(2, "train", study, "--out", two, "-j", "1", "--json")
+
+
+def test_cross_validation_shares_every_fold(study, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    frozen = PAPER.with_changes(encoder_learns=False, pooling="mean", loss="cox")
+    settings = study_of_virtual_cohort("Tiny", frozen)
+    path = study.parent / "frozen.toml"
+    path.write_text(write_study(settings))
+    options = ["--folds", "2", "-j", "1"]
+    _launched(1, "crossval", path, "--out", one, *options)
+    _launched(2, "crossval", path, "--out", two, *options)
+    alone, together = (pd.read_csv(out / "scores.csv") for out in (one, two))
+    assert list(alone["patient_id"]) == list(together["patient_id"])
+    assert np.abs(alone["risk"] - together["risk"]).max() < 1e-6
+
+
+def test_a_wrong_study_ends_all_processes(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            *LAUNCHER,
+            "2",
+            "-m",
+            "jecur",
+            "train",
+            "none.toml",
+            "--out",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != OK
+    assert "none.toml" in done.stderr
