@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jecur.report.tables.added_value import added_value_section
 from jecur.settings import StatisticsSettings
 from jecur.statistics.added_value import added_value
 from jecur.statistics.results import CovariateColumn, EvaluationInput
@@ -217,3 +218,27 @@ def test_factors_that_cannot_enter_cost_themselves_and_say_why(table):
     none = added_value(replace(whole, covariates=odd[:2]), SETTINGS)
     assert none.likelihood_ratio.chi2 is None
     assert "clinical factor" in none.reason
+
+
+def test_a_correction_that_most_draws_do_not_allow_is_said_not_to_be_one(table):
+    part = table.iloc[:40]
+    rare = tuple("yes" if k in (2, 5) else "no" for k in range(40))
+    factor = CovariateColumn("rare", "Rare", "categorical", rare)
+    patients = replace(_patients(part), covariates=(factor,))
+    found = added_value(patients, replace_settings(n_optimism=20))
+    assert found.likelihood_ratio.p is not None
+    assert (found.n_replicates, found.n_requested) == (0, 20)
+    section = added_value_section(found, 0.95, ())
+    assert any("too few of 20 bootstrap samples" in note for note in section.notes)
+    assert [t.name for t in section.tables] == ["added_value"]
+
+
+def test_a_number_far_out_costs_no_probability(table):
+    far = tuple(np.where(np.arange(len(table)) == 7, 1e9, table.age))
+    whole = _patients(table, competes=True)
+    covariates = (CovariateColumn("far", "Far", "numeric", far), *whole.covariates)
+    measures = _by(added_value(replace(whole, covariates=covariates), SETTINGS))
+    for measure in measures.values():
+        for value in (measure.clinical, measure.with_score):
+            assert value.estimate is None or 0 <= value.estimate <= 1
+            assert "fault" not in (value.reason or "")

@@ -106,18 +106,18 @@ def _read(folder, **more):
         kind="overall survival", unit="months", event_values=("1",), censored_values=("0",)
     )
     columns = ColumnSettings(patient="id", role="", slide="")
-    covariate = Covariate(column="afp", **more)
+    covariate = Covariate(column="change", **more)
     return read_cohort(
         CohortSettings(endpoint=endpoint, columns=columns, covariates=(covariate,)), folder
     )
 
 
 def test_the_table_is_refused_with_the_rows_of_what_has_no_logarithm(tmp_path):
-    rows = ["id,time,event,afp", "a,3,1,10", "b,4,0,0", "c,5,1,NA", "d,6,1,-2"]
+    rows = ["id,time,event,change", "a,3,1,10", "b,4,0,0", "c,5,1,NA", "d,6,1,-2"]
     (tmp_path / "clinical.csv").write_text("\n".join(rows) + "\n")
-    with pytest.raises(TableError, match=r"above 0 in column 'afp'.*found 0 in rows 3, 5"):
+    with pytest.raises(TableError, match=r"above 0 in column 'change'.*found 0 in rows 3, 5"):
         _read(tmp_path, scale="log2")
-    assert _read(tmp_path).patients[1].covariates["afp"] == 0.0
+    assert _read(tmp_path).patients[1].covariates["change"] == 0.0
     with pytest.raises(TableError, match="in row 5"):
         _read(tmp_path, scale="log10", missing_values=("", "NA", "0"))
 

@@ -61,7 +61,7 @@ def added_value(patients: EvaluationInput, settings: StatisticsSettings) -> Adde
         test = report_test(None, reason, counts, "likelihood-ratio test")
         return AddedValue(
             tuple(t.label for t in found.terms), found.left_out, *counts,
-            int(np.sum(~rows)), 0, test, (), 0, settings.seed, reason,
+            int(np.sum(~rows)), 0, test, (), 0, settings.n_optimism, settings.seed, reason,
         )  # fmt: skip
     likelihood, why = estimate_or_reason(
         lambda: likelihood_ratio_test(pair.with_score.cox, pair.clinical.cox)
@@ -80,6 +80,7 @@ def added_value(patients: EvaluationInput, settings: StatisticsSettings) -> Adde
             for name, months, three in _apparent(pair, horizons, settings)
         ),
         n_drawn,
+        settings.n_optimism,
         settings.seed,
     )
 

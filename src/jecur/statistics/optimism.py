@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jecur.arrays import Matrix
-from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
+from jecur.statistics.terms import estimate_or_reason
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.concordance import concordance
@@ -57,13 +57,9 @@ def optimism_of(
     losses = []
     for _ in range(settings.n_optimism):
         drawn = data.rows(rng.integers(0, n, size=n))
-        try:
-            pair = fit_pair(drawn)
-            here = _performance(pair, drawn, horizons, settings)
-            there = _performance(pair, data, horizons, settings)
-        except NotEstimableError:
-            continue
-        losses.append(here - there)
+        loss, _ = estimate_or_reason(lambda d=drawn: _loss(d, data, horizons, settings))  # type: ignore[misc]
+        if loss is not None:
+            losses.append(loss)
     if not losses or len(losses) < MIN_SUCCESS * settings.n_optimism:
         return {}, 0
     table = np.stack(losses)  # (draws, measures, 2)
@@ -74,6 +70,15 @@ def optimism_of(
         if enough[k]
     }
     return {key: (pair[0], pair[1]) for key, pair in means.items()}, len(losses)
+
+
+def _loss(
+    drawn: ModelData, data: ModelData, horizons: Sequence[float], settings: StatisticsSettings
+) -> Matrix:
+    """(measures, 2) performance in the patients drawn less that in the patients themselves."""
+    pair = fit_pair(drawn)
+    here = _performance(pair, drawn, horizons, settings)
+    return here - _performance(pair, data, horizons, settings)
 
 
 def _performance(

@@ -298,6 +298,8 @@ class AddedValue:
     measures: tuple[AddedMeasure, ...]
     n_replicates: int
     """Bootstrap draws behind the corrected numbers; 0 if they were not computed."""
+    n_requested: int
+    """Draws that were asked for."""
     seed: int
     reason: str | None = None
 

@@ -14,6 +14,9 @@ from jecur.survival.risk_sets import Ties
 
 __all__ = ["FittedModel", "FittedPair", "ModelData", "fit_pair"]
 
+LARGEST = 600.0
+"""Of a linear predictor: beyond, the probability is 0 or 1 to the last digit, and exp overflows."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelData:
@@ -104,5 +107,8 @@ def _fit(x: Matrix, on: ModelData, which: int) -> FittedModel:
     def risk(new: Matrix) -> Vector:
         return np.asarray((new - center) @ gray.coefficients)
 
+    def probability(new: Matrix, times: Vector) -> Matrix:
+        return base_gray.incidence(np.clip(risk(new), -LARGEST, LARGEST), times)
+
     base_gray = subdistribution_baseline(risk(x), on.months, on.event, on.competing)
-    return FittedModel(cox, cox_risk, risk, lambda new, t: base_gray.incidence(risk(new), t))
+    return FittedModel(cox, cox_risk, risk, probability)

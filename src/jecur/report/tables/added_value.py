@@ -106,6 +106,11 @@ def _optimism(added: AddedValue) -> str:
             f"samples of patients, models refitted in each, seed {added.seed}; – where a measure exists "
             "in too few of them)."
         )
+    if added.n_requested:
+        return (
+            f"{fitted}; the numbers above could not be corrected for it, as the models could be fitted "
+            f"in too few of {added.n_requested} bootstrap samples."
+        )
     return (
         f"{fitted}; the numbers above are not corrected for it (set n_optimism = 200 under "
         "[statistics] to have them corrected)."
