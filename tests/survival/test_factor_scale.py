@@ -108,7 +108,10 @@ def _read(folder, **more):
     columns = ColumnSettings(patient="id", role="", slide="")
     covariate = Covariate(column="change", **more)
     return read_cohort(
-        CohortSettings(endpoint=endpoint, columns=columns, covariates=(covariate,)), folder
+        CohortSettings(
+            endpoint=endpoint, columns=columns, covariates=(covariate,), implausible="warn"
+        ),
+        folder,
     )
 
 

@@ -19,8 +19,10 @@ from jecur.settings import EndpointSettings
 __all__ = ["MONTHS_IN", "age_doubts", "date_doubts", "since_surgery_doubts", "time_doubts"]
 
 MONTHS_IN = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
+_IMPOSSIBLE = 12.0 * OLDEST
+"""Months: nobody has been followed for longer than anybody has lived."""
 _LONGEST = 720.0
-"""Months: nobody has been followed for 60 years after liver surgery."""
+"""Months: 60 years after liver surgery can be, and is hardly ever true."""
 _LONG_MEDIAN, _LONG_MAX = 144.0, 360.0
 _SHORT_MAX, _SHORT_MEDIAN, _SHORT_MEDIAN_MAX = 12.0, 9.0, 36.0
 _SHORT_MEDIAN_OF_MONTHS = 6.0
@@ -66,12 +68,20 @@ def time_doubts(column: str, time: pd.Series, settings: EndpointSettings) -> Ite
             "wrong-unit", column, f"{unit}, as declared", f"{named} in its name", known.index,
             f'make sure which it is, and declare unit = "{named}" or "{unit}"',
         )  # fmt: skip
-    endless = months[months > _LONGEST]
+    endless = months[months > _IMPOSSIBLE]
+    very_long = months[months > _LONGEST]
     if len(endless):
         first = known[endless.index[0]]
         yield doubt(
-            "impossible-follow-up", column, f"follow-up of at most {_LONGEST / 12:g} years",
+            "impossible-follow-up", column, f"follow-up of at most {OLDEST:g} years",
             f"{first:g} {unit} ({endless.iloc[0] / 12:.0f} years)", endless.index,
+            _unit_remedy(known, unit),
+        )  # fmt: skip
+    elif len(very_long):
+        first = known[very_long.index[0]]
+        yield oddity(
+            "odd-follow-up", column, f"follow-up of at most {_LONGEST / 12:g} years",
+            f"{first:g} {unit} ({very_long.iloc[0] / 12:.0f} years)", very_long.index,
             _unit_remedy(known, unit),
         )  # fmt: skip
     elif len(known) >= _FEWEST and (found := _odd_distribution(months, unit)):
