@@ -34,7 +34,7 @@ from jecur.settings import SimulationSettings, TrainingSettings
 from jecur.simulate.cohort import draw_patients, simulate_cohort
 from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
 from jecur.survival.auc import time_dependent_auc
-from jecur.survival.concordance import concordance
+from jecur.survival.concordance_index import concordance
 from jecur.survival.cox import fit_cox
 from jecur.survival.elastic_net import fit_elastic_net_by_folds
 from jecur.training.loop import LabeledBag, train_encoder

@@ -27,7 +27,7 @@ from jecur.mil.bag import Bag
 from jecur.runs.workers import SilentProgress
 from jecur.settings import PRESETS, LossName, PoolingName, TrainingSettings
 from jecur.simulate.cohort import draw_patients
-from jecur.survival.concordance import concordance
+from jecur.survival.concordance_index import concordance
 from jecur.training.loop import LabeledBag, train_encoder
 
 SEEDS = (1, 2, 3, 4, 5)

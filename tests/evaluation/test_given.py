@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from jecur.cli import OK, USER_ERROR, run
-from jecur.survival.concordance import harrell_concordance
+from jecur.survival.concordance_index import harrell_concordance
 from jecur.survival.cox import fit_cox
 
 N = 90

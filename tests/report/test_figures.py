@@ -25,7 +25,7 @@ from jecur.report.figures.forest import ForestRow, forest_figure
 from jecur.report.figures.model import risk_figure, training_figure
 from jecur.report.figures.probability import CalibrationPoints, calibration_figure
 from jecur.report.figures.survival import km_figure, km_panel
-from jecur.survival.kaplan_meier import kaplan_meier
+from jecur.survival.survival_curve import kaplan_meier
 
 NAN = float("nan")
 

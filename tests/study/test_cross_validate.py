@@ -22,7 +22,7 @@ from jecur.settings import (
 from jecur.simulate.cohort import simulate_cohort
 from jecur.statistics.cross_validated import held_out_statistics
 from jecur.study.memory import memory_beside
-from jecur.survival.concordance import concordance
+from jecur.survival.concordance_index import concordance
 
 TRAINING = TrainingSettings.from_flat(
     encoder="mobilenetv2_035",

@@ -15,7 +15,7 @@ from jecur.mil.bag import open_bag
 from jecur.mil.feature_file import write_feature_bag
 from jecur.model.file import read_bundle
 from jecur.settings import PRESETS, TrainingSettings, read_study, write_study
-from jecur.survival.concordance import harrell_concordance
+from jecur.survival.concordance_index import harrell_concordance
 
 h5py = pytest.importorskip("h5py", reason="needs the extra: features")
 WIDTH, N_TRAINING, N_UNSEEN = 12, 24, 12

@@ -6,7 +6,7 @@ import pytest
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.brier import brier_score
 from jecur.survival.calibration import calibration_groups
-from jecur.survival.kaplan_meier import kaplan_meier
+from jecur.survival.survival_curve import kaplan_meier
 
 
 def patients(rng, n, *, censored=True):

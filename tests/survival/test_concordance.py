@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jecur.errors import NotEstimableError, TableError
-from jecur.survival.concordance import (
+from jecur.survival.concordance_index import (
     compare_concordance,
     concordance,
     harrell_concordance,

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.baseline import baseline_hazard
-from jecur.survival.concordance import concordance
+from jecur.survival.concordance_index import concordance
 from jecur.survival.cox import fit_cox, likelihood_ratio_test
-from jecur.survival.logrank import logrank
+from jecur.survival.logrank_test import logrank
 from jecur.survival.partial_likelihood import evaluate_likelihood, score_residuals
 from jecur.survival.proportional_hazards import proportional_hazards_test
 from jecur.survival.risk_sets import risk_sets

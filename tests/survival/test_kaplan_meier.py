@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jecur.errors import EndpointError, NotEstimableError, SettingsError
-from jecur.survival.kaplan_meier import kaplan_meier, median_follow_up
+from jecur.survival.survival_curve import kaplan_meier, median_follow_up
 
 INTERVALS = ("log", "log-log", "plain")
 

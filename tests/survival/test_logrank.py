@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jecur.errors import NotEstimableError
 from jecur.survival.competing import gray_test
-from jecur.survival.logrank import logrank, pairwise_logrank
+from jecur.survival.logrank_test import logrank, pairwise_logrank
 
 
 def numbers(text):

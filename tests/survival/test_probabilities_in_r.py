@@ -26,8 +26,8 @@ from jecur.survival.cox import fit_cox
 from jecur.survival.decision import decision_curve
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.fine_gray_baseline import subdistribution_baseline
-from jecur.survival.kaplan_meier import kaplan_meier
 from jecur.survival.outcome_at import outcome_at
+from jecur.survival.survival_curve import kaplan_meier
 
 GOLD = json.loads(
     (Path(__file__).parents[1] / "golden" / "probabilities_in_r.json").read_text(encoding="utf-8")

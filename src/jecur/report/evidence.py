@@ -43,7 +43,7 @@ from jecur.statistics.results import (
     StudyStatistics,
     Subgroup,
 )
-from jecur.survival.kaplan_meier import KaplanMeier
+from jecur.survival.survival_curve import KaplanMeier
 
 __all__ = ["weigh_evidence"]
 

@@ -30,7 +30,7 @@ from jecur.statistics.results import AddedMeasure, AddedValue, EvaluationInput, 
 from jecur.statistics.terms import Term, estimate_or_reason, not_estimable, report_test, score_term
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.brier import IntegratedBrier, integrated_brier_score
-from jecur.survival.concordance import (
+from jecur.survival.concordance_index import (
     Concordance,
     PairedDifference,
     compare_concordance,

@@ -25,7 +25,7 @@ from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
 from jecur.statistics.results import Reported
 from jecur.statistics.terms import estimate_or_reason, not_estimable, report_ratio
-from jecur.survival.concordance import Concordance, concordance, proportion_interval
+from jecur.survival.concordance_index import Concordance, concordance, proportion_interval
 from jecur.survival.cox import HazardRatio, fit_cox
 
 __all__ = ["FoldStatistics", "HeldOutStatistics", "held_out_statistics"]

@@ -30,11 +30,11 @@ from jecur.statistics.subgroups import (
 from jecur.statistics.terms import estimate_or_reason, not_estimable, report_ratio, report_test
 from jecur.survival.bootstrap import bootstrap_interval
 from jecur.survival.competing import check_competing
-from jecur.survival.concordance import Concordance, PairWeight, concordance
+from jecur.survival.concordance_index import Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
 from jecur.survival.follow_up import tied_times
-from jecur.survival.kaplan_meier import median_follow_up
 from jecur.survival.proportional_hazards import proportional_hazards_test
+from jecur.survival.survival_curve import median_follow_up
 
 __all__ = ["evaluate"]
 

@@ -19,7 +19,7 @@ from jecur.statistics.results import (
 )
 from jecur.statistics.terms import estimate_or_reason, make_term, not_estimable
 from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
-from jecur.survival.concordance import PairWeight, compare_concordance, concordance
+from jecur.survival.concordance_index import PairWeight, compare_concordance, concordance
 
 __all__ = [
     "auc_curves",

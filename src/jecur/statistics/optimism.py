@@ -16,7 +16,7 @@ from jecur.settings import StatisticsSettings
 from jecur.statistics.terms import estimate_or_reason
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.censoring import censoring_curve
-from jecur.survival.concordance import concordance
+from jecur.survival.concordance_index import concordance
 from jecur.survival.fitted_pair import FittedModel, FittedPair, ModelData, fit_pair
 
 __all__ = ["Optimism", "optimism_of"]

@@ -14,7 +14,7 @@ from jecur.settings import FactorScale
 from jecur.statistics.probabilities import BrierOverTime, Calibration, Decision, HorizonIncidence
 from jecur.survival.competing import CumulativeIncidence
 from jecur.survival.estimate import Reported, ReportedTest
-from jecur.survival.kaplan_meier import KaplanMeier
+from jecur.survival.survival_curve import KaplanMeier
 
 __all__ = [
     "AddedMeasure",

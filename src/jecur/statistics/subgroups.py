@@ -26,8 +26,8 @@ from jecur.statistics.terms import (
 )
 from jecur.survival.competing import CumulativeIncidence, cumulative_incidence
 from jecur.survival.cox import HazardRatio, ModelTest, fit_cox, likelihood_ratio_test
-from jecur.survival.kaplan_meier import KaplanMeier, Quantile, kaplan_meier
-from jecur.survival.logrank import LogRank, logrank
+from jecur.survival.logrank_test import LogRank, logrank
+from jecur.survival.survival_curve import KaplanMeier, Quantile, kaplan_meier
 
 __all__ = ["compare_groups", "describe_group", "report_quantile", "stratified_factor"]
 

@@ -11,7 +11,7 @@ from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import JecurError, NotEstimableError, TableError
 from jecur.statistics.results import CLASSIFIER, SCORE, CovariateColumn, Reported, ReportedTest
 from jecur.survival.cox import HazardRatio, ModelTest
-from jecur.survival.logrank import LogRank
+from jecur.survival.logrank_test import LogRank
 
 __all__ = [
     "Term",

@@ -24,7 +24,7 @@ from jecur.model.card import (
 from jecur.model.file import Bundle
 from jecur.runs.folder import library_versions
 from jecur.settings import Recipe, StudySettings, TrainingSettings
-from jecur.survival.concordance import harrell_concordance
+from jecur.survival.concordance_index import harrell_concordance
 
 __all__ = [
     "RESEARCH_USE_ONLY",

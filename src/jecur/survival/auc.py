@@ -30,15 +30,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
-from jecur.survival.concordance import (
+from jecur.survival.concordance_index import (
     PairedDifference,
     ProportionInterval,
     paired_difference,
     proportion_interval,
 )
 from jecur.survival.follow_up import check_marker
+from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.outcome_at import check_outcome
 
 __all__ = [
@@ -95,6 +97,7 @@ class RocCurve:
     horizon: float
 
 
+@same_patients
 def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, options
     marker: ArrayLike,
     time: ArrayLike,
@@ -130,10 +133,11 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     TimeDependentAuc
         A horizon without cases or controls is NaN and says why.
     """
+    require_choice("interval", interval, ProportionInterval)
     data = _outcomes(time, event, competing, recipe)
     months = data.months
     values = check_marker(marker, months.size)
-    at = np.atleast_1d(np.asarray(horizons, dtype=np.float64))
+    at = np.array([check_horizon(t) for t in np.ravel(horizons).tolist()])
     code = np.unique(values, return_inverse=True)[1]  # sorted once for all horizons
     rows = [_at_horizon(code, data, float(t)) for t in at]
     estimate = np.array([r[0] for r in rows])
@@ -164,6 +168,7 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     )
 
 
+@same_patients
 def compare_auc(  # noqa: PLR0913 -- two markers, response in two parts, options
     first: ArrayLike,
     second: ArrayLike,
@@ -196,6 +201,7 @@ def compare_auc(  # noqa: PLR0913 -- two markers, response in two parts, options
     return paired_difference(difference, error, level, (a.n, a.events), method)
 
 
+@same_patients
 def roc_curve(
     marker: ArrayLike,
     time: ArrayLike,
@@ -214,6 +220,7 @@ def roc_curve(
     """
     data = _outcomes(time, event, competing, recipe)
     values = check_marker(marker, data.months.size)
+    check_horizon(horizon)
     case, control = data.cases(horizon), data.controls(horizon)
     reason = _reason(case, data.months > horizon, horizon)
     if reason is not None:
@@ -259,6 +266,7 @@ class _Outcomes:
 def _outcomes(
     time: ArrayLike, event: ArrayLike, competing: ArrayLike | None, recipe: AucRecipe
 ) -> _Outcomes:
+    require_choice("recipe", recipe, AucRecipe)
     months, seen, other = check_outcome(time, event, competing)
     return _Outcomes(months, seen, other, recipe, censoring_curve(months, seen | other))
 

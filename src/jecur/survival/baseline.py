@@ -15,6 +15,7 @@ from jecur.arrays import Matrix, Vector
 from jecur.survival.covariates import check_covariates
 from jecur.survival.cox import CoxModel
 from jecur.survival.follow_up import check_follow_up
+from jecur.survival.inputs import check_times, same_patients
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import risk_sets
 
@@ -37,7 +38,7 @@ class BaselineHazard:
 
     def survival(self, covariates: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted survival of (m, p) covariates at (t,) times, (m, t)."""
-        row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="right")
+        row = np.searchsorted(self.time, check_times(times), side="right")
         hazard = np.concatenate([[0.0], self.cumulative_at_center])[row]
         with np.errstate(over="ignore", invalid="ignore"):
             risk = np.exp(self.model.risk(np.asarray(covariates, dtype=np.float64) - self.center))
@@ -45,6 +46,7 @@ class BaselineHazard:
         return np.asarray(np.exp(-np.where(hazard == 0.0, 0.0, product)))
 
 
+@same_patients
 def baseline_hazard(
     model: CoxModel, covariates: ArrayLike, time: ArrayLike, event: ArrayLike
 ) -> BaselineHazard:

@@ -19,12 +19,13 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from jecur.arrays import BoolVector, Vector
-from jecur.errors import NotEstimableError, TableError
+from jecur.errors import TableError
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
 from jecur.survival.competing import cumulative_incidence
 from jecur.survival.follow_up import check_level, check_marker
-from jecur.survival.kaplan_meier import kaplan_meier
+from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
+from jecur.survival.survival_curve import kaplan_meier
 
 __all__ = [
     "BrierScore",
@@ -87,6 +88,7 @@ class _Outcomes:
     censoring: CensoringCurve
 
 
+@same_patients
 def brier_score(
     predicted: ArrayLike,
     time: ArrayLike,
@@ -145,6 +147,7 @@ def brier_score(
     )
 
 
+@same_patients
 def integrated_brier_score(
     predict: Callable[[float], Vector],
     time: ArrayLike,
@@ -179,8 +182,7 @@ def integrated_brier_score(
         If a prediction is no probability.
     """
     months, seen, other = check_outcome(time, event, competing)
-    if not horizon > 0:
-        raise NotEstimableError(f"expected a horizon above 0 months, found {horizon:g}")
+    check_horizon(horizon)
     require_beyond(months, horizon)
     data = _Outcomes(months, seen, other, censoring_curve(months, seen | other))
     times = _times(months, horizon)

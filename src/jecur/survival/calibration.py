@@ -27,16 +27,18 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import Matrix, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.brier import check_probabilities
 from jecur.survival.competing import cumulative_incidence
 from jecur.survival.cox import HazardRatio, fit_cox
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.follow_up import check_level
-from jecur.survival.kaplan_meier import IntervalKind, kaplan_meier
+from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.outcome_at import OutcomeAt, check_outcome, outcome_at
 from jecur.survival.pseudo_regression import fit_cloglog, spline_columns
 from jecur.survival.risk_sets import Ties
+from jecur.survival.survival_curve import IntervalKind, kaplan_meier
 
 __all__ = [
     "CalibrationCurve",
@@ -122,6 +124,7 @@ def cloglog(probability: Vector) -> Vector:
     return np.asarray(np.log(-np.log1p(-np.clip(probability, 1e-12, 1 - 1e-12))))
 
 
+@same_patients
 def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts, options
     predicted: ArrayLike,
     time: ArrayLike,
@@ -142,6 +145,8 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts,
     TableError
         If a prediction is no probability.
     """
+    require_choice("interval", interval, IntervalKind)
+    check_horizon(horizon)
     months, seen, other = check_outcome(time, event, competing)
     p = check_probabilities(predicted, months.size)
     edges = np.unique(np.quantile(p, np.linspace(0, 1, n_groups + 1)[1:-1]))
@@ -165,6 +170,7 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts,
     return tuple(out)
 
 
+@same_patients
 def observed_expected(
     predicted: ArrayLike,
     time: ArrayLike,
@@ -194,6 +200,7 @@ def observed_expected(
     )
 
 
+@same_patients
 def calibration_slope(
     predicted: ArrayLike,
     time: ArrayLike,
@@ -222,6 +229,7 @@ def calibration_slope(
     return weighted.hazard_ratios(level=level)[0]
 
 
+@same_patients
 def calibration_intercept(
     predicted: ArrayLike,
     time: ArrayLike,
@@ -252,6 +260,7 @@ def calibration_intercept(
     )
 
 
+@same_patients
 def calibration_curve(
     predicted: ArrayLike,
     time: ArrayLike,

@@ -25,9 +25,10 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
-from jecur.survival.kaplan_meier import IntervalKind, confidence_limits
+from jecur.survival.inputs import check_times, same_patients, truths
 from jecur.survival.meeting import refuse_groups_apart
 from jecur.survival.newton import inverse
+from jecur.survival.survival_curve import IntervalKind, confidence_limits
 
 __all__ = [
     "CumulativeIncidence",
@@ -84,11 +85,11 @@ class CumulativeIncidence:
 
     def n_at_risk(self, times: ArrayLike) -> Vector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        row = np.searchsorted(self.time, np.asarray(times, dtype=np.float64), side="left")
+        row = np.searchsorted(self.time, check_times(times), side="left")
         return np.asarray(np.concatenate([self.n_risk, [0.0]])[row])
 
     def _at(self, values: Vector, times: ArrayLike) -> Vector:
-        row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="right")
+        row = np.searchsorted(self.time, check_times(times), side="right")
         return np.asarray(np.concatenate([[0.0], values])[row])
 
 
@@ -112,13 +113,12 @@ def check_competing(competing: ArrayLike, event: BoolVector) -> BoolVector:
     EndpointError
         If the length differs, a value is not 0 or 1, or somebody has both events.
     """
-    other = np.asarray(competing)
-    if other.shape != event.shape or not np.all((other == 0) | (other == 1)):
+    other = truths(competing, "competing events", EndpointError)
+    if other.shape != event.shape:
         raise EndpointError(
             f"expected one competing event, 0 or 1, for each of {event.size} patients, found "
-            f"shape {other.shape} or other values; recode them"
+            f"shape {other.shape}; give two vectors of the same length"
         )
-    other = other.astype(np.bool_)
     if np.any(other & event):
         row = int(np.flatnonzero(other & event)[0])
         raise EndpointError(
@@ -128,6 +128,7 @@ def check_competing(competing: ArrayLike, event: BoolVector) -> BoolVector:
     return other
 
 
+@same_patients
 def cumulative_incidence(
     time: ArrayLike,
     event: ArrayLike,
@@ -226,6 +227,7 @@ def _standard_error(
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
 
 
+@same_patients
 def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: Labels) -> GrayTest:
     """Test that groups have one cumulative incidence [2]_, with rho = 0 as R's ``cmprsk``.
 

@@ -8,6 +8,7 @@ from scipy.linalg import qr
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError, TableError
+from jecur.survival.inputs import numbers
 
 __all__ = ["check_covariates", "standardize"]
 
@@ -25,7 +26,9 @@ def check_covariates(covariates: ArrayLike, n: int, names: tuple[str, ...]) -> M
     TableError
         If the shape is another or a value is missing.
     """
-    x = np.asarray(covariates, dtype=np.float64)
+    x = numbers(covariates, "covariates")
+    if x.ndim == 1 and len(names) == 1:
+        x = x[:, None]
     if x.shape != (n, len(names)) or not names:
         raise TableError(
             f"expected covariates of shape ({n}, {len(names)}), found {x.shape}; "

@@ -24,9 +24,11 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import Matrix, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
+from jecur.survival.inputs import column_names, numbers, same_patients
 from jecur.survival.newton import inverse, maximize_likelihood
 from jecur.survival.partial_likelihood import CoxLikelihood, score_residuals
 from jecur.survival.risk_sets import Ties, risk_sets
@@ -94,7 +96,7 @@ class CoxModel:
 
     def risk(self, covariates: ArrayLike) -> Vector:
         """Linear predictor of (m, p) covariates, (m,); higher means earlier event."""
-        return np.asarray(np.asarray(covariates, dtype=np.float64) @ self.coefficients)
+        return np.asarray(numbers(covariates, "covariates") @ self.coefficients)
 
     def hazard_ratios(self, *, level: float = 0.95) -> tuple[HazardRatio, ...]:
         """Hazard ratios with Wald intervals, in the order of ``names``."""
@@ -141,12 +143,13 @@ class CoxModel:
         return ModelTest(chi2, df, p, self.n_patients, self.n_events, method)
 
 
+@same_patients
 def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are options
     covariates: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
     *,
-    names: tuple[str, ...],
+    names: tuple[str, ...] | None = None,
     ties: Ties = "efron",
     strata: Labels | None = None,
     weights: ArrayLike | None = None,
@@ -157,13 +160,13 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     Parameters
     ----------
     covariates
-        (n, p) float64, no missing values; standardized inside each stratum, so shifting a
-        covariate, of everybody or of one stratum, changes nothing and rescaling it changes only
-        its own ratio.
+        (n, p) numbers, no missing values, or a DataFrame with one column each; standardized inside
+        each stratum, so shifting a covariate, of everybody or of one stratum, changes nothing and
+        rescaling it changes only its own ratio.
     time, event
         Follow-up of the same n patients: months, and whether the event was seen.
     names
-        One per covariate.
+        One per covariate; the columns of a DataFrame if left out.
     ties
         "efron" [2]_ unless reproducing a result that used "breslow".
     strata
@@ -189,8 +192,10 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     TableError, EndpointError
         Shapes that do not fit, missing values.
     """
+    require_choice("ties", ties, Ties)
+    named = column_names(covariates, names)
     months, seen = check_follow_up(time, event)
-    x = check_covariates(covariates, months.size, names)
+    x = check_covariates(covariates, months.size, named)
     _, stratum = label_codes(strata, months.size)
     if not seen.any():
         raise NotEstimableError(
@@ -198,19 +203,19 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
             "no hazard ratio can be estimated"
         )
     sets = risk_sets(months, seen, stratum, ties, _check_weights(weights, months.size))
-    centered, scale = standardize(x[sets.order], names, sets.counted, sets.stratum)
-    found = maximize_likelihood(CoxLikelihood(centered, sets), names)
+    centered, scale = standardize(x[sets.order], named, sets.counted, sets.stratum)
+    found = maximize_likelihood(CoxLikelihood(centered, sets), named)
     at, null = found.at, found.null
     covariance = inverse(at.information) / np.outer(scale, scale)
     robust = covariance
     if robust_cluster is not None:
         _, cluster = label_codes(robust_cluster, months.size)
         residuals = score_residuals(centered, sets, at) * scale @ covariance
-        sums = np.zeros((int(cluster.max()) + 1, len(names)))
+        sums = np.zeros((int(cluster.max()) + 1, len(named)))
         np.add.at(sums, cluster[sets.order], residuals)
         robust = sums.T @ sums
     return CoxModel(
-        names,
+        named,
         found.beta / scale,
         robust,
         covariance,
@@ -252,7 +257,7 @@ def likelihood_ratio_test(larger: CoxModel, smaller: CoxModel) -> ModelTest:
 def _check_weights(weights: ArrayLike | None, n: int) -> Vector | None:
     if weights is None:
         return None
-    w = np.asarray(weights, dtype=np.float64)
+    w = numbers(weights, "case weights")
     if w.shape != (n,) or not np.all(np.isfinite(w) & (w > 0)):
         raise TableError(
             f"expected {n} case weights above 0, found shape {w.shape} or other values; "

@@ -27,6 +27,7 @@ from jecur.arrays import Vector
 from jecur.errors import SettingsError
 from jecur.survival.brier import check_probabilities
 from jecur.survival.follow_up import check_level
+from jecur.survival.inputs import numbers, same_patients
 from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
 
 __all__ = ["DecisionCurve", "decision_curve"]
@@ -51,6 +52,7 @@ class DecisionCurve:
     method: str
 
 
+@same_patients
 def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, options
     predicted: ArrayLike,
     time: ArrayLike,
@@ -87,8 +89,8 @@ def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, opt
     """
     months, seen, other = check_outcome(time, event, competing)
     p = check_probabilities(predicted, months.size)
-    at = np.asarray(thresholds, dtype=np.float64)
-    if at.ndim != 1 or at.size == 0 or np.any((at <= 0) | (at >= 1)):
+    at = numbers(thresholds, "thresholds", SettingsError)
+    if at.ndim != 1 or at.size == 0 or not np.all((at > 0) & (at < 1)):
         raise SettingsError(f"expected thresholds between 0 and 1, found {at.tolist()}")
     require_beyond(months, horizon)
     z = float(ndtri(0.5 + check_level(level) / 2))

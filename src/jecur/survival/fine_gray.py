@@ -21,12 +21,14 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import BoolVector, Matrix, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.competing import check_competing
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import HazardRatio
 from jecur.survival.follow_up import check_follow_up, check_level
+from jecur.survival.inputs import column_names, same_patients
 from jecur.survival.newton import inverse, maximize_likelihood
 from jecur.survival.partial_likelihood import CoxLikelihood, Evaluation, score_residuals
 from jecur.survival.risk_sets import Lingering, RiskSets, Ties, risk_sets
@@ -70,13 +72,14 @@ class FineGray:
         return tuple(out)
 
 
+@same_patients
 def fit_fine_gray(
     covariates: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
     competing: ArrayLike,
     *,
-    names: tuple[str, ...],
+    names: tuple[str, ...] | None = None,
     ties: Ties = "efron",
 ) -> FineGray:
     """Fit by the weighted partial likelihood [1]_.
@@ -84,13 +87,13 @@ def fit_fine_gray(
     Parameters
     ----------
     covariates
-        (n, p) float64, no missing values.
+        (n, p) numbers, no missing values, or a DataFrame with one column each.
     time, event
         Follow-up of the same n patients: months, and whether the event of interest was seen.
     competing
         (n,) whether follow-up ended by the competing event.
     names
-        One per covariate.
+        One per covariate; the columns of a DataFrame if left out.
     ties
         As of ``coxph(..., weights = fgwt)`` on R's ``finegray`` data, whose coefficients these
         are under either. ``cmprsk::crr`` gives the same where no times are tied, with the same
@@ -103,23 +106,25 @@ def fit_fine_gray(
     TableError, EndpointError
         Shapes that do not fit, missing values, a patient with both events.
     """
+    require_choice("ties", ties, Ties)
+    named = column_names(covariates, names)
     months, seen = check_follow_up(time, event)
     other = check_competing(competing, seen)
-    x = check_covariates(covariates, months.size, names)
+    x = check_covariates(covariates, months.size, named)
     if not seen.any():
         raise NotEstimableError(
             f"expected at least one event, found none among {months.size} patients"
         )
     sets = _risk_sets(months, seen, other, ties)
-    z, scale = standardize(x[sets.order], names, sets.counted)
-    found = maximize_likelihood(CoxLikelihood(z, sets), names)
+    z, scale = standardize(x[sets.order], named, sets.counted)
+    found = maximize_likelihood(CoxLikelihood(z, sets), named)
     at = found.at
     inverted = inverse(at.information)
     known = score_residuals(z, sets, at)
     with_g = known + _through_g(z, sets, at, months, seen | other)
     out = 1.0 / np.outer(scale, scale)
     return FineGray(
-        names,
+        named,
         found.beta / scale,
         inverted @ (with_g.T @ with_g) @ inverted * out,
         inverted @ (known.T @ known) @ inverted * out,

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from jecur.arrays import Matrix, Vector
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.follow_up import check_marker
+from jecur.survival.inputs import check_times
 from jecur.survival.outcome_at import check_outcome
 
 __all__ = ["SubdistributionBaseline", "subdistribution_baseline"]
@@ -33,7 +34,7 @@ class SubdistributionBaseline:
 
     def incidence(self, linear: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted incidence of (m,) linear predictors at (t,) times, (m, t)."""
-        row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="right")
+        row = np.searchsorted(self.time, check_times(times), side="right")
         hazard = np.concatenate([[0.0], self.cumulative])[row]
         eta = np.asarray(linear, dtype=np.float64)
         return np.asarray(-np.expm1(-np.outer(np.exp(eta), hazard)))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jecur.arrays import BoolVector, IntVector, Vector
 from jecur.errors import EndpointError, NotEstimableError, SettingsError, TableError
+from jecur.survival.inputs import numbers, truths
 
 __all__ = [
     "Labels",
@@ -59,8 +60,8 @@ def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVect
     NotEstimableError
         If there is no patient.
     """
-    months = np.asarray(time, dtype=np.float64)
-    seen = np.asarray(event)
+    months = numbers(time, "follow-up times", EndpointError)
+    seen = truths(event, "events", EndpointError)
     if months.ndim != 1 or seen.shape != months.shape:
         raise EndpointError(
             f"expected one time and one event a patient, found shapes {months.shape} and "
@@ -74,10 +75,6 @@ def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVect
             f"expected months of zero or more, found {months[row]} in row {row}; "
             "leave out patients without follow-up"
         )
-    if seen.dtype != np.bool_:
-        if not np.all((seen == 0) | (seen == 1)):
-            raise EndpointError("expected events coded 0 or 1, found other values; recode them")
-        seen = seen.astype(np.bool_)
     return tied_times(months), seen
 
 
@@ -107,7 +104,7 @@ def check_marker(marker: ArrayLike, n: int) -> Vector:
     TableError
         If its length is not n or a value is missing.
     """
-    values = np.asarray(marker, dtype=np.float64)
+    values = numbers(marker, "the marker")
     if values.shape != (n,):
         raise TableError(
             f"expected {n} marker values, found shape {values.shape}; give one a patient"
@@ -128,8 +125,8 @@ def check_level(level: float) -> float:
     SettingsError
         If it does not.
     """
-    if not 0 < level < 1:
-        raise SettingsError(f"expected a level between 0 and 1, found {level}; 0.95 is usual")
+    if not isinstance(level, int | float | np.floating) or not 0 < level < 1:
+        raise SettingsError(f"expected a level between 0 and 1, found {level!r}; 0.95 is usual")
     return level
 
 
@@ -155,10 +152,21 @@ def label_codes(labels: Labels | None, n: int) -> tuple[tuple[Hashable, ...], In
     if labels is None:
         return ("all",), np.zeros(n, dtype=np.int64)
     values = np.asarray(labels)
+    gone = [k for k, label in enumerate(values.tolist()) if _is_missing(label)]
+    if gone:
+        raise TableError(
+            f"expected a label for everybody, found {len(gone)} missing, the first in row {gone[0]}; "
+            "leave those patients out, or name them 'unknown'"
+        )
     if values.shape != (n,):
         raise TableError(f"expected {n} labels, found shape {values.shape}; give one a patient")
     names, code = np.unique(values, return_inverse=True)
     return tuple(names.tolist()), code.astype(np.int64)
+
+
+def _is_missing(label: object) -> bool:
+    """None, not a number, or what pandas writes for a missing value; a label equals itself."""
+    return label is None or type(label).__name__ in {"NAType", "NaTType"} or label != label  # noqa: PLR0124
 
 
 def rows_by_code(code: IntVector) -> list[IntVector]:

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import Vector
+from jecur.choices import require_choice
+from jecur.errors import TableError
+from jecur.survival.inputs import numbers
 
 __all__ = ["Adjustment", "adjust_p_values"]
 
@@ -36,7 +39,10 @@ def adjust_p_values(p: ArrayLike, method: Adjustment = "holm") -> Vector:
     Vector
         (m,) adjusted p-values in [0, 1].
     """
-    raw = np.asarray(p, dtype=np.float64)
+    require_choice("method", method, Adjustment)
+    raw = numbers(p, "p-values")
+    if np.any((raw < 0) | (raw > 1)):
+        raise TableError(f"expected p-values in [0, 1], found {raw[(raw < 0) | (raw > 1)][0]:g}")
     out = raw.copy()
     known = np.flatnonzero(np.isfinite(raw))
     m = known.size

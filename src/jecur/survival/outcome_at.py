@@ -19,6 +19,7 @@ from jecur.arrays import BoolVector, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.competing import check_competing
 from jecur.survival.follow_up import check_follow_up
+from jecur.survival.inputs import check_horizon
 
 __all__ = ["OutcomeAt", "check_outcome", "outcome_at", "require_beyond"]
 
@@ -61,7 +62,7 @@ def check_outcome(
 
 def require_beyond(months: Vector, horizon: float) -> None:
     """Raise ``NotEstimableError`` unless somebody is followed beyond the horizon."""
-    if not np.any(months > horizon):
+    if not np.any(months > check_horizon(horizon)):
         raise NotEstimableError(
             f"expected patients followed beyond {horizon:g} months, found none; "
             "take an earlier horizon"
@@ -87,6 +88,7 @@ def outcome_at(
     EndpointError, NotEstimableError
         Follow-up that is none, a patient with both events; no patient.
     """
+    check_horizon(horizon)
     months, seen, other = check_outcome(time, event, competing)
     times, position = np.unique(months, return_inverse=True)
     total = np.bincount(position, minlength=times.size)

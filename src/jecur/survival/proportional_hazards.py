@@ -24,10 +24,12 @@ from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import rankdata
 
 from jecur.arrays import BoolVector, Matrix, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import CoxModel, ModelTest
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, life_table
+from jecur.survival.inputs import same_patients
 from jecur.survival.newton import inverse
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import RiskSets, risk_sets
@@ -47,6 +49,7 @@ class ProportionalHazards:
     transform: TimeTransform
 
 
+@same_patients
 def proportional_hazards_test(  # noqa: PLR0913 -- a model and the data it was fitted on
     model: CoxModel,
     covariates: ArrayLike,
@@ -82,6 +85,7 @@ def proportional_hazards_test(  # noqa: PLR0913 -- a model and the data it was f
     NotEstimableError
         If the enlarged model has no information, as with a single event time.
     """
+    require_choice("transform", transform, TimeTransform)
     months, seen = check_follow_up(time, event)
     x = check_covariates(covariates, months.size, model.names)
     _, stratum = label_codes(strata, months.size)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from jecur.arrays import BoolVector, IntVector, Vector
+from jecur.choices import require_choice
 from jecur.survival.running import running, running_from_end
 
 __all__ = ["Lingering", "RiskSets", "Ties", "risk_sets"]
@@ -82,6 +83,7 @@ def risk_sets(
     weight: Vector | None = None,
 ) -> RiskSets:
     """Sort patients and lay out the event slots; ``weight`` is (n,), in the order given."""
+    require_choice("ties", ties, Ties)
     order = np.lexsort((time, stratum))
     t, s, d = time[order], stratum[order], event[order]
     new_stratum = s[1:] != s[:-1]

@@ -21,7 +21,7 @@ from jecur.report.figures.canvas import (
     month_ticks,
     text_width,
 )
-from jecur.survival.kaplan_meier import KaplanMeier
+from jecur.survival.survival_curve import KaplanMeier
 
 __all__ = ["km_figure", "km_panel"]
 

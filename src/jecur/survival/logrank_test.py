@@ -22,8 +22,10 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
-from jecur.errors import NotEstimableError
+from jecur.choices import require_choice
+from jecur.errors import NotEstimableError, SettingsError
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, rows_by_code
+from jecur.survival.inputs import same_patients
 from jecur.survival.meeting import refuse_groups_apart
 from jecur.survival.multiplicity import Adjustment, adjust_p_values
 
@@ -62,6 +64,7 @@ class PairwiseLogRank:
     adjustment: str
 
 
+@same_patients
 def logrank(
     time: ArrayLike,
     event: ArrayLike,
@@ -94,6 +97,8 @@ def logrank(
         Fewer than two groups; no event while two groups were at risk; groups that never met
         another, as a group alone in its stratum (code "groups-apart").
     """
+    if not np.isfinite(rho):
+        raise SettingsError(f"rho: expected a finite number, found {rho!r}; 0 is the log-rank test")
     months, seen = check_follow_up(time, event)
     names, code = label_codes(group, months.size)
     if len(names) < 2:
@@ -123,6 +128,7 @@ def logrank(
     )
 
 
+@same_patients
 def pairwise_logrank(
     time: ArrayLike,
     event: ArrayLike,
@@ -137,6 +143,7 @@ def pairwise_logrank(
     NotEstimableError
         As `logrank`, of the first pair that cannot be compared.
     """
+    require_choice("adjustment", adjustment, Adjustment)
     months, seen = check_follow_up(time, event)
     names, code = label_codes(group, months.size)
     pairs, tests = [], []

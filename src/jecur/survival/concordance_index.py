@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import BoolVector, IntVector, Vector
+from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.follow_up import (
@@ -34,6 +35,7 @@ from jecur.survival.follow_up import (
     life_table,
     rows_by_code,
 )
+from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.pairs import weight_below
 
 __all__ = [
@@ -92,6 +94,7 @@ class PairedDifference:
     method: str
 
 
+@same_patients
 def concordance(  # noqa: PLR0913 -- the options of R's function
     risk: ArrayLike,
     time: ArrayLike,
@@ -135,7 +138,10 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     NotEstimableError
         If no pair is comparable.
     """
+    require_choice("weight", weight, PairWeight)
     months, seen = check_follow_up(time, event)
+    if tau is not None:
+        check_horizon(tau, "tau")
     marker = check_marker(risk, months.size)
     _, stratum = label_codes(strata, months.size)
     counts, per_patient = np.zeros(5), np.zeros((months.size, 2))
@@ -176,6 +182,7 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     )
 
 
+@same_patients
 def harrell_concordance(
     risk: ArrayLike, time: ArrayLike, event: ArrayLike, *, level: float = 0.95
 ) -> Concordance:
@@ -183,6 +190,7 @@ def harrell_concordance(
     return concordance(risk, time, event, weight="n", level=level)
 
 
+@same_patients
 def uno_concordance(
     risk: ArrayLike,
     time: ArrayLike,
@@ -198,6 +206,7 @@ def uno_concordance(
     return concordance(risk, time, event, weight="n/G2", tau=tau, level=level)
 
 
+@same_patients
 def compare_concordance(  # noqa: PLR0913 -- two markers and their options
     first: ArrayLike,
     second: ArrayLike,
@@ -245,6 +254,7 @@ def proportion_interval(
     estimate: float, error: float, level: float, kind: ProportionInterval
 ) -> tuple[float, float]:
     """Wald interval of a share of pairs; the point itself at 0 and 1 on the logit scale."""
+    require_choice("interval", kind, ProportionInterval)
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
     if kind == "plain":
         return estimate - half, estimate + half

@@ -23,7 +23,9 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from jecur.arrays import IntVector, Vector
+from jecur.choices import require_choice
 from jecur.survival.follow_up import check_follow_up, check_level, life_table
+from jecur.survival.inputs import check_times, same_patients
 
 __all__ = [
     "IntervalKind",
@@ -87,7 +89,7 @@ class KaplanMeier:
 
     def n_at_risk(self, times: ArrayLike) -> IntVector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="left")
+        row = np.searchsorted(self.time, check_times(times), side="left")
         return np.append(self.n_risk, 0.0)[row].astype(np.int64)
 
     def quantile(self, probability: float) -> Quantile:
@@ -115,10 +117,11 @@ class KaplanMeier:
         return float(areas.sum()), float(np.sqrt(terms.sum()))
 
     def _step(self, values: Vector, times: ArrayLike, start: float) -> Vector:
-        row = np.searchsorted(self.time, np.atleast_1d(np.asarray(times, float)), side="right")
+        row = np.searchsorted(self.time, check_times(times), side="right")
         return np.concatenate([[start], values])[row]
 
 
+@same_patients
 def kaplan_meier(
     time: ArrayLike,
     event: ArrayLike,
@@ -174,6 +177,7 @@ def kaplan_meier(
     )
 
 
+@same_patients
 def median_follow_up(
     time: ArrayLike,
     event: ArrayLike,
@@ -211,6 +215,7 @@ def confidence_limits(
     interval
         Scale on which the interval is symmetric.
     """
+    require_choice("interval", interval, IntervalKind)
     if interval == "plain":
         half = z * survival * log_error
         return np.maximum(survival - half, 0.0), np.minimum(survival + half, 1.0)

@@ -1,0 +1,170 @@
+"""What people hand over, lists, arrays, and columns of a DataFrame, as numbers of the same patients.
+
+A column knows its rows by name. Two columns of the same length whose rows are named in another order
+are not of the same patients in the same order, and no estimator could tell: so that is refused.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jecur.arrays import BoolVector, Vector
+from jecur.errors import JecurError, SettingsError, TableError
+
+__all__ = ["check_horizon", "check_times", "column_names", "numbers", "same_patients", "truths"]
+
+_OF_TIMES = {"horizons", "thresholds"}
+"""Arguments that have no row a patient."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def same_patients(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse columns whose rows are named otherwise: they are not of the same patients."""
+    places = list(signature(function).parameters)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = dict(zip(places, args, strict=False)) | kwargs
+        named = [v for name, v in given.items() if name not in _OF_TIMES and _has_rows(v)]
+        for other in named[1:]:
+            if not named[0].index.equals(other.index):  # type: ignore[attr-defined]
+                raise TableError(
+                    "expected columns of the same rows in the same order, found rows named "
+                    f"{_head(named[0])} and {_head(other)}; take them from one table, or give "
+                    "`.to_numpy()` of each if the order is right",
+                    code="other-rows",
+                )
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _has_rows(value: object) -> bool:
+    """Whether it is a column or a table of pandas; a list has an ``index`` too, which is a method."""
+    return hasattr(getattr(value, "index", None), "equals")
+
+
+def _head(value: Any) -> str:  # noqa: ANN401 - a column of pandas
+    names = [str(name) for name in value.index[:3]]
+    return ", ".join(names) + (", ..." if len(value.index) > 3 else "")
+
+
+def column_names(table: object, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Names of covariates: those given, or a DataFrame's own.
+
+    Raises
+    ------
+    TableError
+        If there are none.
+    """
+    if names is not None:
+        return tuple(names)
+    columns = getattr(table, "columns", None)
+    if columns is not None:
+        return tuple(str(name) for name in columns)
+    own = getattr(table, "name", None)
+    if own is not None:
+        return (str(own),)
+    raise TableError(
+        "expected a name for each covariate, found none; give a DataFrame, or names=(...)"
+    )
+
+
+def numbers(
+    values: ArrayLike, what: str, error: type[JecurError] = TableError
+) -> NDArray[np.float64]:
+    """Return values as float64, what is missing as NaN; text and dates are no numbers.
+
+    Parameters
+    ----------
+    values
+        Any shape.
+    what
+        Names them in the message.
+    error
+        Class to raise.
+    """
+    if hasattr(values, "isna") and hasattr(values, "to_numpy"):
+        _refuse_text_columns(values, what, error)
+    found = np.asarray(values)
+    if found.dtype.kind in "fiub":
+        return found.astype(np.float64)
+    flat = [_number(value, what, error) for value in found.ravel().tolist()]
+    return np.array(flat, dtype=np.float64).reshape(found.shape)
+
+
+def _refuse_text_columns(table: Any, what: str, error: type[JecurError]) -> None:  # noqa: ANN401
+    """Name the columns of a DataFrame that hold text: they need levels first."""
+    columns = getattr(table, "columns", None)
+    if columns is None:
+        return
+    texts = [str(c) for c, kind in table.dtypes.items() if kind.name in {"category", "str"}]
+    texts += [
+        str(c)
+        for c, kind in table.dtypes.items()
+        if kind.name in {"object", "string"} and table[c].map(lambda v: isinstance(v, str)).any()
+    ]
+    if texts:
+        raise error(
+            f"expected numbers in {what}, found text or categories in {', '.join(texts)}; make 0/1 "
+            "columns of them: pandas.get_dummies(table, drop_first=True)"
+        )
+
+
+def _number(value: object, what: str, error: type[JecurError]) -> float:
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return float("nan")
+    if isinstance(value, int | float | np.number) and not isinstance(value, np.timedelta64):
+        return float(value)
+    raise error(f"expected numbers in {what}, found {_short(value)}; recode it first")
+
+
+def truths(values: ArrayLike, what: str, error: type[JecurError]) -> BoolVector:
+    """Return 0/1 or False/True as bool; anything else, and what is missing, is refused."""
+    found = np.asarray(values)
+    if found.dtype == np.bool_:
+        return found
+    coded = numbers(found, what, error)
+    odd = ~((coded == 0) | (coded == 1))
+    if odd.any():
+        first = found.ravel()[int(np.flatnonzero(odd.ravel())[0])]
+        raise error(f"expected {what} coded 0 or 1, found {_short(first)}; recode it first")
+    return np.asarray(coded == 1)
+
+
+def check_times(times: ArrayLike) -> Vector:
+    """Return (m,) times at which a curve is asked for.
+
+    Raises
+    ------
+    SettingsError
+        If one is not a number.
+    """
+    at = np.atleast_1d(numbers(times, "times", SettingsError))
+    if np.isnan(at).any():
+        raise SettingsError("expected times in months, found one that is not a number")
+    return at
+
+
+def check_horizon(months: float, name: str = "horizon") -> float:
+    """Return a horizon.
+
+    Raises
+    ------
+    SettingsError
+        If it is no finite number of months above 0.
+    """
+    number = isinstance(months, int | float | np.number) and not isinstance(months, bool)
+    if not number or not np.isfinite(months) or not months > 0:
+        raise SettingsError(f"{name}: expected months above 0, found {_short(months)}")
+    return float(months)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
