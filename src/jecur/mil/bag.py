@@ -8,7 +8,7 @@ bounded memory, and appears under its name only when it is whole.
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +32,7 @@ class BagWriter:
         self._stream = stream
         self._side = side
         self.n_tiles = 0
+        self.discarded = False
         self._write_header()
         self._data_start = stream.tell()
 
@@ -44,6 +45,10 @@ class BagWriter:
             )
         self._stream.write(np.ascontiguousarray(tiles).data)
         self.n_tiles += len(tiles)
+
+    def discard(self) -> None:
+        """Give up: no file is to come of it."""
+        self.discarded = True
 
     def finish(self) -> None:
         """Write the true count; numpy leaves room in the header for it to grow."""
@@ -67,11 +72,17 @@ class BagWriter:
 
 @contextmanager
 def writing_bag(path: Path, side: int) -> Iterator[BagWriter]:
-    """Open a bag file for writing; it replaces ``path`` only if the block ends well."""
-    with atomic_path(path) as temporary, temporary.open("w+b") as stream:
+    """Open a bag file for writing; it replaces ``path`` only if the block ends well, undiscarded."""
+    with suppress(_Discarded), atomic_path(path) as temporary, temporary.open("w+b") as stream:
         writer = BagWriter(stream, side)
         yield writer
+        if writer.discarded:
+            raise _Discarded
         writer.finish()
+
+
+class _Discarded(Exception):  # noqa: N818 - nothing is wrong
+    """Leaves a file unwritten."""
 
 
 @dataclass(frozen=True, slots=True)

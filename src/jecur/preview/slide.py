@@ -4,8 +4,6 @@ The very steps of `jecur.study.prepare` (`jecur.study.survey`), without the nucl
 a bag.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,10 +24,10 @@ from jecur.settings import (
     TilingSettings,
     TissueSettings,
 )
-from jecur.slide.reader import Slide
+from jecur.slide.reader import open_slide
 from jecur.stain.reference import builtin_reference
 from jecur.study.prepare import features_reader
-from jecur.study.survey import SlideFacts, TileVerdicts, judge_tiles, look, opened
+from jecur.study.survey import SlideFacts, Survey, survey_slide, unopened
 
 __all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide"]
 
@@ -111,60 +109,70 @@ def preview_slide(
     core
         The core of a tissue array to look at, in place of the whole slide.
     """
-    facts = SlideFacts()
-    try:
-        if path.suffix.lower() in FEATURE_SUFFIXES:
-            _look_at_features(path, mpp, facts)
+    if path.suffix.lower() in FEATURE_SUFFIXES:
+        facts = _survey_features(path, mpp)
+    else:
+        try:
+            slide = open_slide(path, mpp=mpp)
+        except SlideError as error:
+            facts = unopened(path, error)
         else:
-            with opened(path, mpp, facts) as slide, _drawn(slide, facts, preview):
-                seen = look(slide, recipe, facts, core=core, annotation=annotation)
-                judge_tiles(seen, recipe, facts)
-    except SlideError as error:
-        facts.fail(error)
+            with slide:
+                survey = survey_slide(slide, recipe, core=core, annotation=annotation)
+                facts = _drawn(survey, preview)
     return SlidePreview(path.name, **{name: getattr(facts, name) for name in _SAME_FACTS})
 
 
 _SAME_FACTS = tuple(name for name in SlidePreview.__slots__ if name != "file")
 
 
-@contextmanager
-def _drawn(slide: Slide, facts: SlideFacts, preview: Path | None) -> Iterator[None]:
-    """Draw what was seen, also if the slide failed on the way."""
-    try:
-        yield
-    finally:
-        if preview is not None:
-            Image.fromarray(draw_preview(slide, facts.seen)).save(preview, "PNG")
+def _drawn(survey: Survey, preview: Path | None) -> SlideFacts:
+    """Draw what was seen, also if the slide failed on the way, and say it."""
+    if preview is not None:
+        try:
+            Image.fromarray(draw_preview(survey)).save(preview, "PNG")
+        except SlideError as error:
+            return survey.facts.failed(error)
+    return survey.facts
 
 
-def _look_at_features(path: Path, mpp: float | None, facts: SlideFacts) -> None:
+def _survey_features(path: Path, mpp: float | None) -> SlideFacts:
     """Read a feature file as a run does, whole: a NaN in its last tile is found here too."""
-    with TemporaryDirectory() as scratch:
-        found = write_feature_bag(path, Path(scratch) / "bag.npy")
-    facts.status, facts.n_tiles = "ok", len(found.positions)
-    facts.reader = features_reader(found.width)
-    facts.mpp, facts.mpp_source = mpp, "given" if mpp else ""
+    try:
+        with TemporaryDirectory() as scratch:
+            found = write_feature_bag(path, Path(scratch) / "bag.npy")
+    except SlideError as error:
+        return SlideFacts().failed(error)
+    return SlideFacts(
+        status="ok",
+        n_tiles=len(found.positions),
+        reader=features_reader(found.width),
+        mpp=mpp,
+        mpp_source="given" if mpp else "",
+    )
 
 
-def draw_preview(slide: Slide, seen: TileVerdicts | None) -> RGB:
+def draw_preview(survey: Survey) -> RGB:
     """Thumbnail with the tissue outlined, tiles framed, and rejected tiles framed and crossed.
 
     The thumbnail is read from the pyramid: no label or macro image is ever touched.
     """
+    slide, grid = survey.slide, survey.grid
     um_per_px = max(slide.size.width, slide.size.height) * slide.mpp / _PREVIEW_PX
     image = Image.fromarray(slide.overview(max(um_per_px, slide.mpp)))
-    if seen is None:
+    if survey.tissue is None or grid is None:
         return np.asarray(image)
     draw = ImageDraw.Draw(image)
     scale = image.width / slide.size.width
-    features: Any = seen.tissue.to_geojson()["features"]
+    features: Any = survey.tissue.to_geojson()["features"]
     for feature in features:
         shape = feature["geometry"]
         pieces = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
         for ring in (ring for piece in pieces for ring in piece):
             draw.line([(x * scale, y * scale) for x, y in ring], fill=_TISSUE, width=2)
-    side = seen.grid.side_px * scale
-    for (x, y), scored in zip(seen.grid.positions * scale, seen.scored, strict=True):
+    side = grid.side_px * scale
+    clean = np.zeros(len(grid), dtype=np.bool_) if survey.clean is None else survey.clean
+    for (x, y), scored in zip(grid.positions * scale, clean, strict=True):
         box = (x + 1, y + 1, x + side - 1, y + side - 1)
         draw.rectangle(box, outline=_SCORED if scored else _REJECTED)
         if not scored:

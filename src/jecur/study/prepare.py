@@ -34,10 +34,9 @@ from jecur.runs.folder import (
 from jecur.runs.pictures import png_bytes
 from jecur.settings import NucleiSettings, Recipe, StudySettings
 from jecur.slide.content import content_digest
-from jecur.slide.reader import Slide
-from jecur.slide.tissue import TissueMask
+from jecur.slide.reader import Slide, open_slide
 from jecur.stain.reference import builtin_reference
-from jecur.study.survey import SlideFacts, Status, TileVerdicts, judge_tiles, look, opened
+from jecur.study.survey import SlideFacts, Status, Survey, judge_tiles, lay_tiles, unopened
 
 __all__ = [
     "PreparedSlide",
@@ -135,7 +134,7 @@ class PreparedSlide:
 
     @classmethod
     def of_facts(
-        cls, order: SlideTask, facts: SlideFacts, *, thumbnail_um_per_px: float | None
+        cls, order: SlideTask, facts: SlideFacts, *, thumbnail_um_per_px: float | None = None
     ) -> "PreparedSlide":
         """Return the row of a slide that was looked at, scored or not."""
         same = {name: getattr(facts, name) for name in _SAME_FACTS}
@@ -211,43 +210,57 @@ def prepare_slide(order: SlideTask) -> PreparedSlide:
     Does nothing if the same work was done before. A slide that cannot be opened, has no tissue, whose
     stains are refused or that was replaced meanwhile comes back as failed, with all that is known of it.
     """
-    folder, mark = order.run.slide_folder(order.slide), order.mark
+    mark = order.mark
     finished, _ = finished_slide(order)
     if finished is not None:
         return finished
-    facts = SlideFacts()
-    try:
-        if order.path.suffix.lower() in FEATURE_SUFFIXES:
+    if order.path.suffix.lower() in FEATURE_SUFFIXES:
+        try:
             return _prepare_features(order, mark)
-        scale = _prepare_pixels(order, facts)
+        except SlideError as error:
+            return PreparedSlide.of_facts(order, SlideFacts().failed(error))
+    try:
+        whole = open_slide(order.path, mpp=order.mpp)
+    except SlideError as error:
+        return PreparedSlide.of_facts(order, unopened(order.path, error))
+    with whole:
+        return _prepare_pixels(order, whole, mark)
+
+
+def _prepare_pixels(order: SlideTask, whole: Slide, mark: str) -> PreparedSlide:
+    """Write all that is made of a slide, if there is anything to score or to look at."""
+    folder = order.run.slide_folder(order.slide)
+    survey = Survey(whole, order.recipe)
+    try:
+        survey = _write_bag(order, whole)
+        survey.require_walked()
+        scale = _write_pictures(survey, folder)
         _refuse_replaced(order, mark)
     except SlideError as error:
-        facts.fail(error)
-        scale = None
-    prepared = PreparedSlide.of_facts(order, facts, thumbnail_um_per_px=scale)
-    if scale is not None and facts.seen is not None:
-        _write_tables(folder, facts.seen, prepared)
-        files = (*SLIDE_FILES, LOOKS_FILE) if facts.seen.kept else SLIDE_FILES
-        order.run.mark_complete(order.slide, mark, files)
+        return PreparedSlide.of_facts(order, survey.facts.failed(error))
+    prepared = PreparedSlide.of_facts(order, survey.facts, thumbnail_um_per_px=scale)
+    _write_tables(folder, survey, prepared)
+    files = (*SLIDE_FILES, LOOKS_FILE) if survey.kept else SLIDE_FILES
+    order.run.mark_complete(order.slide, mark, files)
     return prepared
 
 
-def _prepare_pixels(order: SlideTask, facts: SlideFacts) -> float:
-    """Write bag, tissue outline and thumbnail; return the thumbnail's micrometers per pixel."""
-    folder, recipe = order.run.slide_folder(order.slide), order.recipe
-    with opened(order.path, order.mpp, facts) as whole:
-        seen = look(whole, recipe, facts, core=order.core, annotation=order.annotation)
-        network = _nuclei_network(order)
-        with writing_bag(folder / "bag.npy", seen.grid.output_px) as bag:
-            judge_tiles(
-                seen,
-                recipe,
-                facts,
-                lambda normalizer, rgb: bag.append(
-                    add_nuclei_channel(network, normalizer.apply(rgb))
-                ),
-            )
-        return _write_pictures(seen.slide, seen.tissue, folder)
+def _write_bag(order: SlideTask, whole: Slide) -> Survey:
+    """Survey a slide and put its clean tiles, normalized, with their nuclei, into its bag."""
+    recipe = order.recipe
+    laid = lay_tiles(whole, recipe, core=order.core, annotation=order.annotation)
+    if laid.stopped:
+        return laid
+    network = _nuclei_network(order)
+    bag_path = order.run.slide_folder(order.slide) / "bag.npy"
+    with writing_bag(bag_path, recipe.tiling.output_px) as bag:
+        survey = judge_tiles(
+            laid,
+            lambda normalizer, rgb: bag.append(add_nuclei_channel(network, normalizer.apply(rgb))),
+        )
+        if survey.stopped:
+            bag.discard()
+    return survey
 
 
 def _refuse_replaced(order: SlideTask, mark: str) -> None:
@@ -298,7 +311,11 @@ def features_reader(width: int) -> str:
     return f"features, {width} a tile"
 
 
-def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
+def _write_pictures(survey: Survey, folder: Path) -> float:
+    """Write tissue outline and thumbnail; return the thumbnail's micrometers per pixel."""
+    slide, tissue = survey.slide, survey.tissue
+    if tissue is None:
+        raise ValueError("expected a slide with tissue")
     scale = max(slide.size.width, slide.size.height) * slide.mpp / THUMBNAIL_PX
     write_text(
         folder / "tissue.geojson", msgspec.json.encode(tissue.to_geojson(slide.origin)).decode()
@@ -308,8 +325,10 @@ def _write_pictures(slide: Slide, tissue: TissueMask, folder: Path) -> float:
     return scale
 
 
-def _write_tables(folder: Path, seen: TileVerdicts, prepared: PreparedSlide) -> None:
-    grid, kept, normalizer = seen.grid, seen.kept, seen.normalizer
+def _write_tables(folder: Path, survey: Survey, prepared: PreparedSlide) -> None:
+    grid, kept, normalizer = survey.grid, survey.kept, survey.normalizer
+    if grid is None:
+        raise ValueError("expected a slide with tiles")
     x, y = (grid.positions[kept] + np.round(prepared.origin).astype(np.int64)).T
     frame = pd.DataFrame(
         {
@@ -324,7 +343,7 @@ def _write_tables(folder: Path, seen: TileVerdicts, prepared: PreparedSlide) -> 
     )
     with atomic_path(folder / "tiles.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
-    fitted = normalizer.slide.to_dict() if normalizer and normalizer.slide else None
+    fitted = survey.stain.to_dict() if survey.stain else None
     flags = list(normalizer.flags) if normalizer else []
     write_json(folder / "stain.json", {"slide": fitted, "flags": flags})
     if kept:

@@ -1,13 +1,13 @@
-"""What is said of a slide, by whoever asks: one order of steps for a look and for a run.
+"""What is said of a slide, by whoever asks: one walk from the slide to its tissue, tiles and stains.
 
-Open, find tissue, cut it by drawings, lay tiles, fit stains, read and judge every tile. A run keeps
-the tiles (`jecur.study.prepare`), an inspection draws them (`jecur.preview.slide`); status, code, flags,
-scale and numbers of tiles come from here for both.
+Find tissue, cut it by drawings, lay tiles, fit stains, read and judge every tile. A run keeps the
+tiles (`jecur.study.prepare`), an inspection draws them, a preview shows their colors and nuclei
+(`jecur.preview`): tissue, tiles, colors and verdict come from here for all of them.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,46 +20,51 @@ from jecur.settings import Recipe
 from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.files import require_slide_file
 from jecur.slide.formats import open_source
-from jecur.slide.quality import SlideQuality, TileQuality, is_enlarged, judge_slide, measure_tiles
-from jecur.slide.reader import Slide, open_slide
-from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
+from jecur.slide.quality import TileQuality, is_enlarged, judge_slide, measure_tiles
+from jecur.slide.reader import Slide
+from jecur.slide.tiling import TileBatch, TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
 from jecur.slide.tissue import TissueMask, find_tissue
 from jecur.slide.tissue_array.core_slide import array_tiles, core_slide, restrict_to_core
-from jecur.stain.appearance import StainReference
+from jecur.stain.appearance import SlideStain, StainReference
 from jecur.stain.normalizer import Normalizer, fit_normalizer
 
-__all__ = ["SlideFacts", "TileVerdicts", "judge_tiles", "look", "opened"]
+__all__ = [
+    "SlideFacts",
+    "Survey",
+    "clean_tiles",
+    "judge_tiles",
+    "lay_tiles",
+    "survey_slide",
+    "unopened",
+]
 
 Status = Literal["ok", "flagged", "failed"]
 Take = Callable[[Normalizer, RGBBatch], None]
 """What is done with the clean tiles of a batch, (m, h, w, 3) as scanned."""
 
 
-@dataclass(slots=True)
-class TileVerdicts:
-    """What was found on the way, as far as it went."""
-
-    slide: Slide
-    tissue: TissueMask
-    grid: TileGrid
-    scored: BoolVector
-    """(n,) whether each tile of the grid is clean; all False until they are judged."""
-    normalizer: Normalizer | None = None
-
-    @property
-    def kept(self) -> list[int]:
-        """Numbers of the clean tiles."""
-        return [int(k) for k in np.flatnonzero(self.scored)]
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SlideFacts:
-    """What is known of a slide; filled step by step, so that a failure says what came before it.
+    """One slide as a row of a table: what the file is, and what is said of it.
 
     Parameters
     ----------
     status, code, reason, flags
         The verdict; ``code`` is the gravest finding, "" if there is none.
+    reader, vendor
+        Library that decodes, scanner family; "" if nothing could be opened.
+    width, height, levels
+        Level-0 pixels (of the core, where one was taken), and the number of levels; 0 if unknown.
+    mpp, mpp_source
+        Micrometers per pixel, and where they come from; None and "" if unknown.
+    icc_profile
+        Whether the file embeds a color profile; it is not applied.
+    tissue_mm2
+        Area of tissue, square millimeters; None if none was found.
+    n_tiles, n_tiles_left_out
+        Tiles to score, and tiles over tissue that are not.
+    origin
+        Upper left corner in the file, level-0 pixels (x, y).
     """
 
     status: Status = "failed"
@@ -78,120 +83,268 @@ class SlideFacts:
     n_tiles: int = 0
     n_tiles_left_out: int = 0
     origin: tuple[float, float] = (0.0, 0.0)
-    seen: TileVerdicts | None = field(default=None, repr=False)
 
-    def fail(self, error: SlideError) -> None:
-        """Write down what went wrong; there is nothing to score then."""
-        self.status, self.code, self.reason = "failed", error.code, error.message
-        self.n_tiles = 0
+    def failed(self, error: SlideError) -> "SlideFacts":
+        """Say the same of a slide that went wrong after all; there is nothing to score then."""
+        return replace(self, status="failed", code=error.code, reason=error.message, n_tiles=0)
 
 
-@contextmanager
-def opened(path: Path, mpp: float | None, facts: SlideFacts) -> Iterator[Slide]:
-    """Open a slide and say what it is, also if its scale is not believed.
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What was found on a slide, as far as the walk went; `survey_slide` makes it.
 
-    Raises
-    ------
-    SlideError
-        As `jecur.slide.reader.open_slide`.
+    Parameters
+    ----------
+    slide
+        The slide, or the window of it that holds the core. It must stay open to be read from.
+    recipe
+        Settings the slide was seen with.
+    status, code, reason
+        "ok", "flagged" or "failed"; the gravest finding and what it is, "" if there is none.
+    flags
+        All findings that do not fail the slide, in kebab-case.
+    stopped
+        Whether the walk could not be walked to its end: there is nothing to score then.
+    tissue
+        Where the tissue is; None if none was found.
+    grid
+        Tiles over the tissue; None if there is none.
+    normalizer
+        Brings tiles to the reference; None if the stains were refused.
+    clean
+        (n,) whether each tile of ``grid`` is fit to be scored; None if they were not judged.
     """
-    try:
-        slide = open_slide(path, mpp=mpp)
-    except SlideError:
-        _describe_unopened(path, facts)
-        raise
-    with slide:
-        facts.reader, facts.vendor = slide.reader, slide.vendor
-        facts.width, facts.height = slide.size.width, slide.size.height
-        facts.levels, facts.icc_profile = len(slide.levels), slide.icc_profile
-        facts.mpp, facts.mpp_source = slide.mpp, slide.mpp_source
-        yield slide
+
+    slide: Slide
+    recipe: Recipe
+    status: Status = "ok"
+    code: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    stopped: bool = False
+    tissue: TissueMask | None = None
+    grid: TileGrid | None = None
+    normalizer: Normalizer | None = None
+    clean: BoolVector | None = None
+
+    @property
+    def stain(self) -> SlideStain | None:
+        """The slide's own stains; None if they were refused or not asked for."""
+        return None if self.normalizer is None else self.normalizer.slide
+
+    @property
+    def tissue_mm2(self) -> float | None:
+        """Area of tissue, square millimeters; None if none was found."""
+        return None if self.tissue is None else round(self.tissue.area_mm2, 4)
+
+    @property
+    def kept(self) -> list[int]:
+        """Numbers of the clean tiles in the grid."""
+        return [] if self.clean is None else [int(k) for k in np.flatnonzero(self.clean)]
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of clean tiles."""
+        return len(self.kept)
+
+    @property
+    def n_tiles_left_out(self) -> int:
+        """Number of tiles over tissue that are not scored; 0 if they were not judged."""
+        return 0 if self.clean is None else len(self.clean) - self.n_tiles
+
+    def require_walked(self) -> "Survey":
+        """Return this survey, or raise what stopped it.
+
+        Raises
+        ------
+        SlideError
+            With the survey's code and reason.
+        """
+        if self.stopped:
+            raise SlideError(self.reason, code=self.code)
+        return self
+
+    @property
+    def facts(self) -> SlideFacts:
+        """The same as a row of a table."""
+        slide = self.slide
+        return SlideFacts(
+            status=self.status,
+            code=self.code,
+            reason=self.reason,
+            flags=self.flags,
+            reader=slide.reader,
+            vendor=slide.vendor,
+            width=slide.size.width,
+            height=slide.size.height,
+            levels=len(slide.levels),
+            mpp=slide.mpp,
+            mpp_source=slide.mpp_source,
+            icc_profile=slide.icc_profile,
+            tissue_mm2=self.tissue_mm2,
+            n_tiles=self.n_tiles,
+            n_tiles_left_out=self.n_tiles_left_out,
+            origin=slide.origin,
+        )
+
+    def _stopped_by(self, error: SlideError) -> "Survey":
+        return replace(self, status="failed", code=error.code, reason=error.message, stopped=True)
 
 
-def look(
-    whole: Slide,
+def survey_slide(
+    slide: Slide,
     recipe: Recipe,
-    facts: SlideFacts,
     *,
     core: CorePlace | None = None,
     annotation: Path | None = None,
-) -> TileVerdicts:
-    """Find tissue and tiles of a slide or of one core of it, and fit its stains.
+) -> Survey:
+    """Walk over a slide once: tissue, tiles, stains, and a verdict on every tile.
 
-    Raises
-    ------
-    SlideError
-        If there is no tissue, no tile, or the stains are refused.
+    What is wrong with the slide is in the answer, not raised.
+
+    Parameters
+    ----------
+    slide
+        An open slide.
+    recipe
+        Settings of tissue, tiling, quality, stains and annotations.
+    core
+        The core of a tissue array to look at, in place of the whole slide.
+    annotation
+        File of drawn regions, followed as the recipe's ``annotations`` say.
     """
+    return judge_tiles(lay_tiles(slide, recipe, core=core, annotation=annotation))
+
+
+def lay_tiles(
+    slide: Slide, recipe: Recipe, *, core: CorePlace | None = None, annotation: Path | None = None
+) -> Survey:
+    """Walk the first part of the way: tissue, tiles and stains, no tile judged.
+
+    Parameters are those of `survey_slide`; reads a few hundred tiles at most.
+    """
+    found = Survey(slide, recipe)
+    try:
+        for found in _first_steps(slide, recipe, core, annotation):  # noqa: B007 - as far as it came
+            pass
+    except SlideError as error:
+        return found._stopped_by(error)
+    return found
+
+
+def _first_steps(
+    whole: Slide, recipe: Recipe, core: CorePlace | None, annotation: Path | None
+) -> Iterator[Survey]:
+    """Yield the survey after each step, so that a failure says what came before it."""
     slide = core_slide(whole, core, recipe.tiling) if core else whole
-    facts.width, facts.height, facts.origin = slide.size.width, slide.size.height, slide.origin
+    found = Survey(slide, recipe)
+    yield found
     tissue = find_tissue(slide, recipe.tissue)
     if core:
         tissue = restrict_to_core(slide, tissue, core)
-    tissue, drawing_flags = restrict_to_regions(slide, tissue, annotation, recipe.annotations)
-    facts.flags, facts.tissue_mm2 = drawing_flags, round(tissue.area_mm2, 4)
+    tissue, flags = restrict_to_regions(slide, tissue, annotation, recipe.annotations)
+    found = replace(found, tissue=tissue, flags=flags)
+    yield found
     grid = tile_tissue(slide, tissue, recipe.tiling)
-    seen = facts.seen = TileVerdicts(slide, tissue, grid, np.zeros(len(grid), dtype=np.bool_))
+    found = replace(found, grid=grid)
+    yield found
     # The cores of an array were stained together: one fit, from all of them.
     fit_on = (whole, array_tiles(whole, core, recipe.tiling)) if core else (slide, grid)
     rng = np.random.default_rng(recipe.stain.seed)
     pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng)
     reference = StainReference.from_dict(recipe.stain_reference)
-    seen.normalizer = fit_normalizer(pixels, recipe.stain, reference, tissue.glass)
-    facts.flags = (*drawing_flags, *seen.normalizer.flags)
-    return seen
+    normalizer = fit_normalizer(pixels, recipe.stain, reference, tissue.glass)
+    flags = (*flags, *normalizer.flags)
+    code = flags[0] if flags else ""
+    status: Status = "flagged" if flags else "ok"
+    yield replace(found, normalizer=normalizer, flags=flags, status=status, code=code)
 
 
-def judge_tiles(
-    seen: TileVerdicts, recipe: Recipe, facts: SlideFacts, take: Take | None = None
-) -> None:
-    """Read and judge every tile, hand on the clean ones, and complete the verdict.
+def clean_tiles(
+    survey: Survey, grid: TileGrid | None = None, loss: TileLoss | None = None
+) -> Iterator[tuple[TileBatch, TileQuality, BoolVector]]:
+    """Read tiles and say of each whether it is fit to be scored.
 
-    Raises
+    Parameters
+    ----------
+    survey
+        Of `lay_tiles`, not stopped.
+    grid
+        Tiles to read; the survey's own if left out.
+    loss
+        Collects tiles that cannot be read.
+
+    Yields
     ------
-    SlideError
-        With code ``no-clean-tiles`` if none is worth scoring.
+    tuple
+        A batch of tiles as scanned, what was measured on them, and (m,) whether each is clean.
     """
-    slide, grid, loss = seen.slide, seen.grid, TileLoss()
-    if seen.normalizer is None:
-        raise ValueError("expected the stains to be fitted first")
-    enlarged = is_enlarged(slide, grid)
-    measured: list[TileQuality] = []
-    for batch in read_tiles(slide, grid, recipe.tiling.batch_size, loss=loss):
-        measured.append(measure_tiles(batch.rgb, seen.tissue.glass))
-        clean = measured[-1].scorable(recipe.quality, enlarged=enlarged)
-        seen.scored[batch.indices] = clean
-        if take is not None and clean.any():
-            take(seen.normalizer, batch.rgb[clean])
-    tiles = TileQuality.join(measured)
-    quality = judge_slide(slide, seen.tissue, grid, tiles, loss, recipe.quality)
-    facts.status, facts.code, facts.flags = _final_status(quality, facts.flags)
-    facts.reason = quality.reason
-    facts.n_tiles = int(seen.scored.sum())
-    facts.n_tiles_left_out = len(grid) - facts.n_tiles
-    if quality.status != "failed" and not facts.n_tiles:
+    tissue, grid = survey.tissue, survey.grid if grid is None else grid
+    if tissue is None or grid is None:
+        raise ValueError("expected tiles to be laid first")
+    recipe = survey.recipe
+    enlarged = is_enlarged(survey.slide, grid)
+    for batch in read_tiles(survey.slide, grid, recipe.tiling.batch_size, loss=loss):
+        measured = measure_tiles(batch.rgb, tissue.glass)
+        yield batch, measured, measured.scorable(recipe.quality, enlarged=enlarged)
+
+
+def judge_tiles(laid: Survey, take: Take | None = None) -> Survey:
+    """Walk the second part of the way: read and judge every tile, and complete the verdict.
+
+    Parameters
+    ----------
+    laid
+        Of `lay_tiles`; one that was stopped is returned as it is.
+    take
+        Called with the normalizer and the clean tiles of each batch, in the grid's order: who
+        wants the pixels need not read them again.
+    """
+    if laid.stopped:
+        return laid
+    tissue, grid, normalizer = laid.tissue, laid.grid, laid.normalizer
+    if tissue is None or grid is None or normalizer is None:
+        raise ValueError("expected tiles to be laid and stains to be fitted first")
+    loss, all_measured = TileLoss(), []
+    clean = np.zeros(len(grid), dtype=np.bool_)
+    try:
+        for batch, measured, fit in clean_tiles(laid, loss=loss):
+            all_measured.append(measured)
+            clean[batch.indices] = fit
+            if take is not None and fit.any():
+                take(normalizer, batch.rgb[fit])
+        tiles = TileQuality.join(all_measured)
+        quality = judge_slide(laid.slide, tissue, grid, tiles, loss, laid.recipe.quality)
+    except SlideError as error:
+        return laid._stopped_by(error)
+    judged = replace(
+        laid,
+        status=laid.status if quality.status == "ok" else quality.status,
+        code=quality.code or laid.code,
+        reason=quality.reason,
+        flags=(*quality.flags, *laid.flags),
+        clean=clean,
+    )
+    if quality.status != "failed" and not clean.any():
         message = f"expected clean tiles, found all {len(grid)} under pen, black or blurred; scan it again"
-        raise SlideError(message, code="no-clean-tiles")
+        return judged._stopped_by(SlideError(message, code="no-clean-tiles"))
+    return judged
 
 
-def _final_status(
-    quality: SlideQuality, other_flags: tuple[str, ...]
-) -> tuple[Status, str, tuple[str, ...]]:
-    """Status, gravest code and all flags of a slide, from its tiles, drawings and stains."""
-    flags = (*quality.flags, *other_flags)
-    status: Status = "flagged" if quality.status == "ok" and other_flags else quality.status
-    return status, quality.code or (other_flags[0] if other_flags else ""), flags
-
-
-def _describe_unopened(path: Path, facts: SlideFacts) -> None:
-    """Say what can be said of a file that opens but whose scale is not believed."""
-    try:
+def unopened(path: Path, error: SlideError) -> SlideFacts:
+    """Say what can be said of a file that was refused, also if it is its scale that is not believed."""
+    facts = SlideFacts().failed(error)
+    with suppress(SlideError):
         source = open_source(require_slide_file(path))
-    except SlideError:
-        return
-    try:
-        facts.reader, facts.vendor = source.reader, source.vendor
-        facts.width, facts.height = source.levels[0].width, source.levels[0].height
-        facts.levels = len(source.levels)
-    finally:
-        source.close()
+        try:
+            return replace(
+                facts,
+                reader=source.reader,
+                vendor=source.vendor,
+                width=source.levels[0].width,
+                height=source.levels[0].height,
+                levels=len(source.levels),
+            )
+        finally:
+            source.close()
+    return facts
