@@ -334,7 +334,7 @@ def test_score_says_of_a_slide_what_an_inspection_says(study, model, tmp_path):
     assert len({row["slide"] for row in rows}) == len(rows) == len(paths) + 1
     for row, path in zip(rows, [*paths, twin], strict=True):
         found = preview_slide(path, recipe)
-        mpp = "" if found.mpp is None else found.mpp
+        mpp = "" if found.mpp is None else str(found.mpp)
         seen = (found.status, found.code, ";".join(found.flags), mpp, found.n_tiles)
         assert seen == (row["status"], row["code"], row["flags"], row["mpp"], row["n_tiles"])
 
