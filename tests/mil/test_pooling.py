@@ -129,3 +129,36 @@ def test_top_bottom_sees_both_ends_in_order_and_repeats_the_last_tile_of_a_small
 def test_a_pooling_without_what_it_learnt_is_refused():
     with pytest.raises(BundleError, match="learnt parameters"):
         Pooling("noisy-and")
+
+
+_NETWORK = {
+    "hidden.weight": np.linspace(-1, 1, 20, dtype=np.float32).reshape(2, 10),
+    "hidden.bias": np.zeros(2, np.float32),
+    "out.weight": np.ones((1, 2), np.float32),
+    "out.bias": np.zeros(1, np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        *map(Pooling, ["generalized-mean", "mean", "max", "log-sum-exp", "attention"]),
+        Pooling("noisy-and", parameters={"threshold": np.zeros(1, np.float32)}),
+        Pooling("top-bottom", ends=5, parameters=_NETWORK),
+        Pooling("tile-labels"),
+    ],
+    ids=lambda pooling: pooling.kind,
+)
+@pytest.mark.parametrize("n", [1, 7, 8, 37, 1000])
+def test_where_numbers_lie_in_memory_changes_no_bit(pooling, n):
+    """Outputs from the network, from a table's columns, from a slice: one risk, to the last bit."""
+    plain = np.random.default_rng(n).normal(size=(n, 2)).astype(np.float32)
+    wide = np.zeros((2 * n, 5), np.float32)
+    wide[::2, 1:5:2] = plain
+    turned = np.ascontiguousarray(plain[::-1, ::-1])[::-1, ::-1]
+    layouts = [plain, np.asfortranarray(plain), wide[::2, 1:5:2], turned]
+    if pooling.n_outputs == 1:
+        layouts = [values[:, 0] for values in layouts] + [np.ascontiguousarray(plain[:, 0])]
+    risks = {pooling.pool(values) for values in layouts}
+    shares = {pooling.contributions(values).tobytes() for values in layouts}
+    assert (len(risks), len(shares)) == (1, 1)

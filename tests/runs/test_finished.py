@@ -30,18 +30,23 @@ def _study(folder: Path) -> Path:
     (folder / "slides").mkdir(parents=True)
     rows = []
     for k in range(N):
-        features = rng.normal(size=(5, 6)).astype(np.float32)
+        n = (
+            5 + k
+        )  # sums of the same numbers in another order differ, where there are enough of them
+        features = rng.normal(size=(n, 6)).astype(np.float32)
         features[:, 0] += 1.5 if k % 2 else -1.5
         with h5py.File(folder / "slides" / f"P{k}.h5", "w") as stored:
             stored["features"] = features
-            stored["coords"] = rng.integers(0, 9, (5, 2)) * 512
+            stored["coords"] = rng.integers(0, 9, (n, 2)) * 512
             stored["coords"].attrs["patch_size_level0"] = 512
         months = rng.uniform(2, 18) if k % 2 else rng.uniform(50, 90)
         role = "training" if k < N // 2 else "validation"
         rows.append((f"P{k}", role, round(months, 1), k % 2, f"P{k}.h5"))
     columns = ["patient_id", "role", "months", "recurrence", "slide"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "clinical.csv", index=False)
-    training = TrainingSettings.from_flat(epochs=3, learning_rate=1e-2, l2=1e-3)
+    training = TrainingSettings.from_flat(
+        epochs=3, learning_rate=1e-2, l2=1e-3, pooling="attention", pooling_hidden=4
+    )
     study = study_of_virtual_cohort("Proved", training)
     columns_of = msgspec.structs.replace(study.cohort.columns, site="")
     cohort = msgspec.structs.replace(study.cohort, covariates=(), columns=columns_of)

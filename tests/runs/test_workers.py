@@ -141,7 +141,7 @@ import os, signal, sys, time
 from jecur.runs.workers import SilentProgress, run_all
 
 def work(item):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
     if item == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(1 if item == 2 else 3600)
@@ -184,6 +184,50 @@ def test_workers_end_with_their_parent_even_a_stopped_one(tmp_path, number):
         while any(_alive(pid) for pid in workers) and time.monotonic() < end:
             time.sleep(0.05)
         assert not any(_alive(pid) for pid in workers)
+
+
+SLOW_TO_START = """
+import os, sys, time
+from jecur.runs.workers import SilentProgress, run_all
+
+if __name__ == "__main__":
+    list(run_all(abs, [1, 2], workers=2, progress=SilentProgress(), title=""))
+else:  # a worker imports its parent's main module before anything else
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
+    time.sleep(3600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_workers_end_with_their_parent_even_before_they_have_begun(tmp_path, stopped):
+    script = tmp_path / "parent.py"
+    script.write_text(SLOW_TO_START, encoding="utf-8")
+    command = [sys.executable, script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            workers = [int(parent.stdout.readline()) for _ in range(2)]
+            if stopped:
+                os.kill(workers[0], signal.SIGSTOP)
+        finally:
+            parent.kill()
+        parent.wait(10)
+        end = time.monotonic() + 5
+        while any(_alive(pid) for pid in workers) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(_alive(pid) for pid in workers)
+
+
+def test_a_child_whose_parent_has_died_before_it_could_ask_ends_at_once():
+    asks = (
+        "from jecur.runs.orphans import end_with_parent; end_with_parent(int(input())); print('on')"
+    )
+    command = [sys.executable, "-c", asks]
+    for parent, said in ((os.getpid(), "on\n"), (os.getppid(), "")):
+        done = subprocess.run(
+            command, input=f"{parent}\n", capture_output=True, text=True, check=False
+        )
+        assert (done.stdout, done.returncode) == (said, 0 if said else 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")

@@ -293,7 +293,9 @@ def _checked(outputs: Logits) -> NDArray[np.float64]:
         raise BagError(
             "expected at least one tile, found none; a patient without tissue has no score"
         )
-    values = outputs.astype(np.float64).reshape(len(outputs), -1)
+    # Sums of the same numbers in another memory order differ in their last bit: outputs read back
+    # from a table must give the very risk that they gave when they came from the network.
+    values = np.asfortranarray(outputs.reshape(len(outputs), -1), dtype=np.float64)
     if not np.isfinite(values).all():
         raise BagError(
             "expected finite tile scores, found NaN or infinity; the model file is damaged"

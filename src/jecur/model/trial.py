@@ -97,7 +97,7 @@ def _run_child(onnx: bytes, contract: Contract) -> str:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "jecur.model.trial_child"],
+            [sys.executable, "-P", "-m", "jecur.model.trial_child", str(os.getpid())],
             input=order + onnx,
             capture_output=True,
             timeout=WALL_SECONDS,

@@ -4,11 +4,14 @@ import json
 import sys
 from typing import Any
 
+from jecur.runs.orphans import end_with_parent
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Read an order and a graph from standard input, try the graph, say what was found."""
+    end_with_parent(int(sys.argv[1]))
     order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     onnx = sys.stdin.buffer.read()
     _limit(order["cpu"], order["memory"])

@@ -5,20 +5,21 @@ process that dies costs its piece a second try and nobody else anything; one tha
 killed; all of them end with their parent, however it dies.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, Literal, TypeVar
+
+from jecur.runs.orphans import BindingName, end_with_parent
 
 __all__ = ["Finished", "Lost", "work_off"]
 
@@ -28,7 +29,6 @@ _TICK_S = 0.5
 _GRACE_S = 5.0
 """What a killed process is waited for: one stuck in the kernel (a dead network drive) is left."""
 _TRIES = 2
-_PR_SET_PDEATHSIG = 1
 
 Item = TypeVar("Item")
 
@@ -86,7 +86,10 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=_serve, args=(theirs, work, os.getpid()), daemon=True
+            target=_serve,
+            name=BindingName("jecur-worker"),
+            args=(theirs, work, os.getpid()),
+            daemon=True,
         )
         with _without_interrupts():
             self.process.start()
@@ -212,6 +215,7 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # it is started with the first child, and lets Ctrl-C in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -221,7 +225,8 @@ def _without_interrupts() -> Iterator[None]:
 
 def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int) -> None:
     """Work off what the parent gives, in the child, until there is no parent."""
-    _end_with_parent(parent)
+    end_with_parent(parent)  # once more, should `BindingName` ever arrive later than it does
+    threading.Thread(target=_wait_for_the_end, name="parent-watch", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent ends us
     while True:
         try:
@@ -229,17 +234,6 @@ def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int
         except (EOFError, OSError):
             return
         pipe.send(work(item))
-
-
-def _end_with_parent(parent: int) -> None:
-    """Make this process end when its parent does, even by a signal that nobody can catch."""
-    if sys.platform == "linux":
-        # The kernel's own way also ends a child that is stopped or hangs in native code.
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
-    threading.Thread(target=_wait_for_the_end, name="parent-watch", daemon=True).start()
 
 
 def _wait_for_the_end() -> None:
