@@ -1,6 +1,6 @@
 """Ways to keep the tiles of a bag on disk: size, and rates of writing and reading, one thread.
 
-    python benchmarks/bag_format.py --real DATA --virtual RUN
+    python -m benchmarks.bag_format --real DATA --virtual RUN
 
 DATA is the folder of real images, RUN a run folder with bags of virtual slides. Every form is
 lossless and must give the same bytes back. Files are in the page cache when read: what is measured

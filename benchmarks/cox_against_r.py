@@ -1,7 +1,7 @@
 """Cox models of 20,000 simulated cohorts beside R's coxph.
 
-    python benchmarks/cox_against_r.py --cohorts 20000
-    python benchmarks/cox_against_r.py --first 30000 --cohorts 1500 --gold tests/golden/cox_hard.csv.gz
+    python -m benchmarks.cox_against_r --cohorts 20000
+    python -m benchmarks.cox_against_r --first 30000 --cohorts 1500 --gold tests/golden/cox_hard.csv.gz
 
 Cohorts of 20 to 400 patients with 1 to 4 covariates: normal, binary and log-normal up to a log-sd
 of 3.5, ties, strata with offsets, case weights. R (installed with apt-get where it is absent) fits

@@ -1,6 +1,6 @@
 """Kill a run again and again, at random moments, go on each time, and compare where it ends.
 
-    python benchmarks/kills.py --kills 200 --seed 0
+    python -m benchmarks.kills --kills 200 --seed 0
 
 A small study (two files of features a patient, or virtual slides with --slides) is run once without
 disturbance. Then it is run anew and, at moments drawn evenly over the time that a run takes, its

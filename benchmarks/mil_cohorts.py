@@ -4,8 +4,8 @@ Stage ``prepare`` draws the cohorts and stores, for every patient, the bag and t
 features of the shipped starting encoder. Stage ``encoder`` trains the whole encoder with the recipe of
 the demonstration, as many seeds as the time given allows.
 
-    python benchmarks/mil_cohorts.py prepare --out COHORTS --seeds 1 2 3 4 5
-    python benchmarks/mil_cohorts.py encoder --out COHORTS --seeds 1 2 3 --minutes 20
+    python -m benchmarks.mil_cohorts prepare --out COHORTS --seeds 1 2 3 4 5
+    python -m benchmarks.mil_cohorts encoder --out COHORTS --seeds 1 2 3 --minutes 20
 
 The null cohort of a seed has the same patients and the same slides, and follow-up that does not
 depend on the tissue: `jecur.simulate` draws both from streams that the effect does not touch.
@@ -18,7 +18,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 
@@ -203,7 +202,7 @@ def train_whole(out: Path, seed: int, follow: Follow, channels: str):
     bags = [open_bag([run.slide_folder(p) / "bag.npy"]) for p in stored["patients"].tolist()]
     poor = follow.event & (follow.months < 19.2)
     rows = np.flatnonzero(follow.training & (poor | (follow.months >= 48.0)))
-    settings = msgspec.structs.replace(DEMO_TRAINING, seed=seed, channels=channels)
+    settings = DEMO_TRAINING.with_changes(seed=seed, channels=channels)
     with tempfile.TemporaryDirectory() as folder:
         encoder = train_encoder(
             [LabeledBag(str(k), bags[k], bool(poor[k])) for k in rows],

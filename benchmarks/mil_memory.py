@@ -1,8 +1,8 @@
 """One gradient step on bags of any size: peak memory, time a tile, and the plain form beside it.
 
-    python benchmarks/mil_memory.py --side 224 --sizes 100 1000 10000 --plain 32 64 128
-    python benchmarks/mil_memory.py --side 96 --sizes 100 1000 10000 50000 --plain 100 400
-    python benchmarks/mil_memory.py --side 224 --ratio 64 --repeats 7
+    python -m benchmarks.mil_memory --side 224 --sizes 100 1000 10000 --plain 32 64 128
+    python -m benchmarks.mil_memory --side 96 --sizes 100 1000 10000 50000 --plain 100 400
+    python -m benchmarks.mil_memory --side 224 --ratio 64 --repeats 7
 
 Each size is one process: the default encoder, four channels, the paper's pooling and loss, chunks
 of 16, Adam. The bag is a file as the pipeline writes it (its tiles are empty: time and memory do not
@@ -26,7 +26,7 @@ import torch
 from jecur.mil.bag import open_bag
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import draw_chunks
-from jecur.training.gradient import accumulate_bag_gradient
+from jecur.training.cohort_gradient import accumulate_cohort_gradient
 from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder, frozen_batch_norm
 from jecur.training.pooling import generalized_mean
@@ -45,7 +45,7 @@ def step(encoder, optimizer, bag, chunk):
     def loss(scores):
         return cutoff_cross_entropy(generalized_mean(scores, exponent=3.0), True, cutoff=0.4457)
 
-    accumulate_bag_gradient(encoder, chunks, loss)
+    accumulate_cohort_gradient(encoder, [chunks], lambda outputs: loss(outputs[0]))
     optimizer.step()
     return time.perf_counter() - started
 

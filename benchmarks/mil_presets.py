@@ -1,9 +1,9 @@
 """The two presets as they are, on the bags of `mil_cohorts.py`: `paper` trains its whole encoder.
 
-    python benchmarks/mil_cohorts.py prepare --out COHORTS --seeds 1 2 3 4 5
-    python benchmarks/mil_presets.py train --out COHORTS --preset paper --seeds 1 2 3
-    python benchmarks/mil_presets.py train --out COHORTS --preset jecur --seeds 1 2 3
-    python benchmarks/mil_presets.py table --out COHORTS
+    python -m benchmarks.mil_cohorts prepare --out COHORTS --seeds 1 2 3 4 5
+    python -m benchmarks.mil_presets train --out COHORTS --preset paper --seeds 1 2 3
+    python -m benchmarks.mil_presets train --out COHORTS --preset jecur --seeds 1 2 3
+    python -m benchmarks.mil_presets table --out COHORTS
 
 Nothing is changed but the seed. A training that was stopped goes on from its last epoch; the table
 takes the seeds that both presets have.
@@ -16,7 +16,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from mil_cohorts import Follow, follow_up, line, summarize
+from benchmarks.mil_cohorts import Follow, follow_up, line, summarize
 
 from jecur.mil.bag import open_bag
 from jecur.runs.folder import RunFolder

@@ -9,8 +9,8 @@ judged:
   negative if none is, as many of each (does the bag hold tiles of such an image?);
 - each held-out image alone, whose risk should rise with the measure.
 
-    python benchmarks/mil_real_tissue.py --data DATA --recipe demonstration --seeds 0
-    python benchmarks/mil_real_tissue.py --data DATA --recipe frozen --seeds 0 1 2
+    python -m benchmarks.mil_real_tissue --data DATA --recipe demonstration --seeds 0
+    python -m benchmarks.mil_real_tissue --data DATA --recipe frozen --seeds 0 1 2
 
 Recipes: the demonstration's (whole encoder, four epochs), or the preset `jecur` with labels in place
 of follow-up (cutoff loss, all bags a step); its encoder does not learn, so tiles are described once.
@@ -22,7 +22,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas as pd
 import torch
@@ -121,7 +120,7 @@ def draw_bags(pictures: list[Picture], high: np.ndarray, n: int, rng: np.random.
 
 
 RECIPES = {
-    "demonstration": msgspec.structs.replace(DEMO_TRAINING, tiles_per_bag=0),
+    "demonstration": DEMO_TRAINING.with_changes(tiles_per_bag=0),
     "frozen": TrainingSettings.from_flat(**PRESETS["jecur"]).with_changes(
         loss="cutoff", patients_per_step=N_BAGS_LEARNT
     ),
@@ -215,9 +214,7 @@ def main() -> None:
         for seed in arguments.seeds:
             for channels in ("rgb", "rgb+nuclei"):
                 start = time.monotonic()
-                settings = msgspec.structs.replace(
-                    RECIPES[arguments.recipe], seed=seed, channels=channels
-                )
+                settings = RECIPES[arguments.recipe].with_changes(seed=seed, channels=channels)
                 found = [
                     one_fold(seen[channels], measure, fold == k, settings) for k in range(N_FOLDS)
                 ]

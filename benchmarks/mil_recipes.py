@@ -6,9 +6,9 @@ behind the features: head, gate and pooling. Stage ``choose`` compares recipes b
 inside the training patients and never looks at a validation patient; ``table`` and ``presets`` score
 the validation patients once.
 
-    python benchmarks/mil_recipes.py table --out COHORTS
-    python benchmarks/mil_recipes.py choose --out COHORTS
-    python benchmarks/mil_recipes.py presets --out COHORTS
+    python -m benchmarks.mil_recipes table --out COHORTS
+    python -m benchmarks.mil_recipes choose --out COHORTS
+    python -m benchmarks.mil_recipes presets --out COHORTS
 """
 
 import argparse
@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import get_args
 
-import msgspec
 import numpy as np
 import torch
-from mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
+from benchmarks.mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
 
 from jecur.mil.bag import Bag
 from jecur.runs.workers import SilentProgress
@@ -84,7 +83,7 @@ def train_model(cohort: Cohort, channels: str, rows: np.ndarray, settings: Train
     poor = follow.event & (follow.months < settings.loss.poor_months)
     label = follow.event if settings.loss.name == "cox" else poor
     distinct = poor | (follow.months >= settings.loss.good_months) | (settings.loss.name == "cox")
-    settings = msgspec.structs.replace(settings, seed=cohort.seed)
+    settings = settings.with_changes(seed=cohort.seed)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         trained = train_encoder(
             [

@@ -1,6 +1,6 @@
 """Dice, AJI and PQ of a nuclei network, field by field, on whole fields and on tiles.
 
-Usage: python benchmarks/nuclei_agreement.py DATA [network.onnx]
+Usage: python -m benchmarks.nuclei_agreement DATA [network.onnx]
 
 DATA holds split.csv (see docs/nuclei.md). "Tiles" cuts every field into 224 px tiles as the
 pipeline does, so that the network sees no more than a tile; the difference is the price of

@@ -1,6 +1,6 @@
 """The pictures of docs/nuclei.md: the best and the worst unseen field, and liver.
 
-    python benchmarks/nuclei_pictures.py --data DATA --out docs/images
+    python -m benchmarks.nuclei_pictures --data DATA --out docs/images
 
 Of images whose license is unknown (fatty liver) no pixel is shown: only the map, and where the
 image is white, which is what fat droplets are; and how much of the white is marked is printed.
@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from benchmarks.stain_pictures import sheet
 from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
-from stain_pictures import sheet
 
 from jecur.nuclei.agreement import dice, find_nuclei
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX, NucleiModel

@@ -1,6 +1,6 @@
 """Tiles a second of the nuclei network: on one thread, on all, and in processes of one thread.
 
-Usage: python benchmarks/nuclei_speed.py [network.onnx] [--threads 2] [--seconds 10]
+Usage: python -m benchmarks.nuclei_speed [network.onnx] [--threads 2] [--seconds 10]
 
 Tiles are 224 x 224 px of noise: the time of a convolution does not depend on what it sees.
 Rounds of the settings alternate, so that a busy machine is unfair to none; the median and the range

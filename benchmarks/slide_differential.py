@@ -4,7 +4,7 @@ Every file is generated, so what it shows is known: the picture that was written
 A file passes if Jecur gives that picture on every level, or refuses it with a cause that is in the
 file. Nothing in between: pixels that differ without a word are what is looked for.
 
-    python benchmarks/slide_differential.py --files 400 --out benchmarks/results/slides-differential.md
+    python -m benchmarks.slide_differential --files 400 --out benchmarks/results/slides-differential.md
 """
 
 import argparse
@@ -501,7 +501,7 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         found = campaign(options.files, options.seed, Path(folder))
-    command = f"python benchmarks/slide_differential.py --files {options.files}"
+    command = f"python -m benchmarks.slide_differential --files {options.files}"
     text = _report(found, time.monotonic() - start, f"{command} --seed {options.seed}")
     if options.out:
         options.out.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Can folds be told by their density? Virtual folds against clean tissue, virtual and real.
 
-    python benchmarks/slide_folds.py DATA [RESULTS.md]
+    python -m benchmarks.slide_folds DATA [RESULTS.md]
 
 Eight virtual slides (stream 500), each with a fold 300 um wide. A tile counts as folded where the fold
 covers half of it, as clean where it covers none. Of every tile the mean optical density over its
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.virtual.faults import add_fold
 
-from jecur.simulate.faults import add_fold
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb
 from jecur.simulate.stains import site_stain, slide_stain

@@ -1,6 +1,6 @@
 """Damaged slides: no crash, no hang, no memory eaten, no wrong tile without a word.
 
-    python benchmarks/slide_mutation.py SLIDES SCRATCH --copies 100
+    python -m benchmarks.slide_mutation SLIDES SCRATCH --copies 100
 
 Every good file is copied with one random damage each: bytes flipped, the end cut off, or four bytes
 in the first or last 64 KiB overwritten. A child process opens the copy, finds tissue and reads all

@@ -1,6 +1,6 @@
 """Pen, coverslip edge, blur and folds: how many are seen, and how many clean tiles are lost.
 
-    python benchmarks/slide_quality.py QC_FOLDER REAL_FOLDER
+    python -m benchmarks.slide_quality QC_FOLDER REAL_FOLDER
 
 Virtual slides with one planted fault each, with the settings a study has; then the hand-drawn masks
 of HistoQC on overviews of real slides (scale unstated by their source; taken as 8 um/px). A tile
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.virtual.faults import INKS, add_blur, add_edge, add_fold, add_pen
 
 from jecur.errors import SlideError
 from jecur.settings import QualitySettings, TilingSettings, TissueSettings
-from jecur.simulate.faults import INKS, add_blur, add_edge, add_fold, add_pen
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain

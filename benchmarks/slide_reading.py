@@ -1,4 +1,4 @@
-"""How fast slides become tissue, tiles and measures: python benchmarks/slide_reading.py SLIDE..."""
+"""How fast slides become tissue, tiles and measures: python -m benchmarks.slide_reading SLIDE..."""
 
 import sys
 import time

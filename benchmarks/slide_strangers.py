@@ -1,6 +1,6 @@
 """How many slides are told to be unlike the training slides: of the same generator, and strangers.
 
-    python benchmarks/slide_strangers.py DATA SCRATCH [RESULTS.md]
+    python -m benchmarks.slide_strangers DATA SCRATCH [RESULTS.md]
 
 Three virtual cohorts (seeds 41 to 43). Of each, the training patients make the model's memory, the
 validation patients of the same cohort and those of the next one (other laboratories, same habits)

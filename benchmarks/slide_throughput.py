@@ -1,8 +1,8 @@
 """Tiles a second and memory: ours beside plain OpenSlide + Pillow and tiffslide, on the same tiles.
 
-    python benchmarks/slide_throughput.py make SCRATCH --images IMAGES   # slides of real pixels
-    python benchmarks/slide_throughput.py read SLIDE... --rounds 5
-    python benchmarks/slide_throughput.py memory --sides 5000 20000 50000 100000
+    python -m benchmarks.slide_throughput make SCRATCH --images IMAGES   # slides of real pixels
+    python -m benchmarks.slide_throughput read SLIDE... --rounds 5
+    python -m benchmarks.slide_throughput memory --sides 5000 20000 50000 100000
 
 ``make`` lays real 40x fields (a folder of images of 1000 px) side by side as a 40x Aperio slide in
 JPEG, at 20x after halving, and in JPEG 2000. ``read`` gives every way the same tiles, 128 um to 224 px,

@@ -9,7 +9,7 @@ things, so each is measured, in CIELAB; the spread is the root of the summed var
   read from the finished picture by Macenko's method, which the normalization does not use.
 
 The ways "p95" and "mean" match another statistic of the amounts than the product's 99th percentile.
-Usage: python benchmarks/stain_effect.py [DATA_FOLDER]
+Usage: python -m benchmarks.stain_effect [DATA_FOLDER]
 """
 
 import os
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from benchmarks.stain_images import read_image
 from PIL import Image
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
-from stain_images import read_image
 
 from jecur.settings import StainSettings
 from jecur.stain import StainMatrix, builtin_reference, fit_normalizer

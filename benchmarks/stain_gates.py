@@ -1,7 +1,7 @@
 """What the gates measure on real images: the numbers behind the thresholds in docs/color.md.
 
 Fits every image with the gates wide open, prints the range of each measure for each kind of image,
-then what the default gates say to each. Usage: python benchmarks/stain_gates.py [DATA_FOLDER]
+then what the default gates say to each. Usage: python -m benchmarks.stain_gates [DATA_FOLDER]
 """
 
 import os
@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from stain_images import images, tissue
+from benchmarks.stain_images import images, tissue
 
 from jecur.errors import StainError
 from jecur.settings import StainSettings

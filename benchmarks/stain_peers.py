@@ -1,6 +1,6 @@
 """Concentrations and objective beside SPAMS.
 
-    python benchmarks/stain_peers.py DATA_FOLDER
+    python -m benchmarks.stain_peers DATA_FOLDER
 
 Needs spams-bin. 20,000 stained pixels of every H&E image of stain, monuseg2018_train and liver.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import spams
-from stain_images import read_image
+from benchmarks.stain_images import read_image
 
 from jecur.stain.optical_density import mean_optical_density, to_optical_density
 from jecur.stain.separation import separate_stains

@@ -1,6 +1,6 @@
 """The pictures of docs/color.md, from virtual slides: four laboratories, four methods, augmentation.
 
-python benchmarks/stain_pictures.py docs/images
+python -m benchmarks.stain_pictures docs/images
 """
 
 import sys

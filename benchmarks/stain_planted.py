@@ -10,7 +10,7 @@ rounded to 8 bits. Amounts are
 - ``virtual``: pixels of the concentration maps of virtual tissue, scaled likewise.
 
 Seeds start at 500,000; settings were chosen on seeds from 10,000 and 20,000. Peers that are not
-installed are left out. Usage: python benchmarks/stain_planted.py [DRAWS] [DATA_FOLDER]
+installed are left out. Usage: python -m benchmarks.stain_planted [DRAWS] [DATA_FOLDER]
 """
 
 import os
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from stain_images import read_image, tissue
+from benchmarks.stain_images import read_image, tissue
 
 from jecur.settings import StainSettings
 from jecur.simulate.regions import TissueFeatures

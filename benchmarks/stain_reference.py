@@ -2,7 +2,7 @@
 
 Fits every image of the split, takes the medoid (the image whose stains and amounts lie nearest to
 all others: angles in units of 10 degrees, percentiles as logarithms) and prints it as the constants
-of ``jecur.stain.reference``. Usage: python benchmarks/stain_reference.py [DATA_FOLDER]
+of ``jecur.stain.reference``. Usage: python -m benchmarks.stain_reference [DATA_FOLDER]
 """
 
 import csv
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from stain_images import read_image
+from benchmarks.stain_images import read_image
 
 from jecur.settings import StainSettings
 from jecur.stain import SlideStain, StainReference, fit_slide_stain

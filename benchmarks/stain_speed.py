@@ -2,7 +2,7 @@
 
 Every way maps the same tiles of one slide with the same stains. Rounds are interleaved, so a busy
 machine slows all of them; read the ratios. Ways whose package is absent are left out.
-Usage: python benchmarks/stain_speed.py [SLIDE_OR_IMAGE] [ROUNDS]
+Usage: python -m benchmarks.stain_speed [SLIDE_OR_IMAGE] [ROUNDS]
 """
 
 import os
@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from stain_images import read_image, read_slide
-from stain_peer_ways import PEERS, Way
+from benchmarks.stain_images import read_image, read_slide
+from benchmarks.stain_peer_ways import PEERS, Way
 
 from jecur.settings import StainSettings
 from jecur.stain import builtin_reference, fit_normalizer

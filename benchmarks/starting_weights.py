@@ -1,6 +1,6 @@
 """Make the starting weights of the four-channel MobileNetV2, with their card.
 
-    python benchmarks/starting_weights.py NUCLEI_DATA OUT_FOLDER
+    python -m benchmarks.starting_weights NUCLEI_DATA OUT_FOLDER
 
 NUCLEI_DATA is the folder with split.csv (docs/nuclei.md). About 20 minutes on two idle cores.
 """
@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from benchmarks.pretext import MEASURES, PretextSettings, pretext_tiles, train_pretext
 
-from jecur.cli import _bars
+from jecur.cli.console import RichProgress
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.folder import library_versions, sha256_file, write_json
-from jecur.training.starting_weights import MEASURES, PretextSettings, pretext_tiles, train_pretext
 
 
 def card(settings: PretextSettings, explained: dict[str, float], sha256: str, n: dict) -> dict:
@@ -44,7 +44,7 @@ def card(settings: PretextSettings, explained: dict[str, float], sha256: str, n:
 def main(data: Path, out: Path) -> None:
     settings = PretextSettings()
     weights = out / f"{settings.architecture}.safetensors"
-    with _bars() as progress:
+    with RichProgress() as progress:
         tiles = pretext_tiles(data, NucleiModel.load(), settings, progress)
         explained = train_pretext(tiles, settings, weights, progress)
     n = {"n_tiles": len(tiles.tiles), "n_tiles_held_out": int(tiles.held_out.sum())}

@@ -1,6 +1,6 @@
 """Every statistic at growing numbers of patients, beside lifelines and scikit-survival: time, memory.
 
-    python benchmarks/survival_scale.py --patients 1000 10000 100000 --limit 60 --memory-gib 6
+    python -m benchmarks.survival_scale --patients 1000 10000 100000 --limit 60 --memory-gib 6
 
 Each call has a process of its own with a limit of time and of memory; "-" says that the library has
 no such function, "> 60 s" and "> 6 GiB" that it did not get there. Imports and the making of the

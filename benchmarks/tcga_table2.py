@@ -1,6 +1,6 @@
 """The paper's Table 2 beside TCGA-LIHC itself, from the files as downloaded.
 
-    python benchmarks/tcga_table2.py --clinical DIR [--write docs/tcga.md]
+    python -m benchmarks.tcga_table2 --clinical DIR [--write docs/tcga.md]
 
 DIR holds the cBioPortal study folder, the BCR biotab folder (any names; found by their files).
 Prints the tables of docs/tcga.md; ``--write`` puts them there between its two marks.

@@ -1,8 +1,8 @@
 """Cores found on virtual tissue arrays with planted truth.
 
-python benchmarks/tissue_arrays.py [N] [--hard]
-python benchmarks/tissue_arrays.py --stain    stains fitted core by core, and once an array
-python benchmarks/tissue_arrays.py FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
+python -m benchmarks.tissue_arrays [N] [--hard]
+python -m benchmarks.tissue_arrays --stain    stains fitted core by core, and once an array
+python -m benchmarks.tissue_arrays FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
 """
 
 import sys
@@ -13,17 +13,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from PIL import Image
+from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.geometry import CorePlace
 from jecur.settings import (
-    ArraySimulationSettings,
     StainSettings,
     TilingSettings,
     TissueArraySettings,
     TissueSettings,
 )
 from jecur.simulate.slide import write_slide
-from jecur.simulate.tissue_array import draw_array
 from jecur.slide.formats import open_source
 from jecur.slide.reader import Slide, open_slide
 from jecur.slide.tiling import sample_pixels, tile_tissue

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from tests.virtual.faults import add_blur, add_edge, add_fold, add_pen
 
 from jecur.cohort.cohort import Cohort, Patient, SlideEntry
 from jecur.nuclei.segmentation import NucleiModel
@@ -11,7 +12,6 @@ from jecur.preview.cohort import preview_cohort
 from jecur.preview.slide import default_recipe, preview_slide
 from jecur.runs.folder import RunFolder
 from jecur.runs.workers import SilentProgress
-from jecur.simulate.faults import add_blur, add_edge, add_fold, add_pen
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain

@@ -102,7 +102,7 @@ GOOD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "read"), GOOD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("file", "read"), GOOD, ids=[file for file, _ in GOOD])
 def test_pixels_are_those_of_an_independent_reader_to_the_edges(test_data, file, read):
     whole = read(test_data / "slides" / file)
     with open_slide(test_data / "slides" / file) as slide:

@@ -5,17 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.errors import SlideError
 from jecur.geometry import CoreMap, CorePlace
 from jecur.settings import (
-    ArraySimulationSettings,
     TilingSettings,
     TissueArraySettings,
     TissueSettings,
 )
 from jecur.simulate.slide import write_slide
-from jecur.simulate.tissue_array import draw_array
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import tile_tissue
 from jecur.slide.tissue import find_tissue

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.cohort.core_map import read_core_map
@@ -15,9 +16,8 @@ from jecur.geometry import CorePlace
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preview.slide import default_recipe
 from jecur.runs.folder import RunFolder
-from jecur.settings import AnnotationSettings, ArraySimulationSettings
+from jecur.settings import AnnotationSettings
 from jecur.simulate.slide import write_slide
-from jecur.simulate.tissue_array import draw_array
 from jecur.study.cohort_slides import prepare_slides
 from jecur.study.prepare import SlideTask
 

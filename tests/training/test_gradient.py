@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jecur.mil.pooling import pool_scores
-from jecur.training.gradient import accumulate_bag_gradient
+from jecur.training.cohort_gradient import accumulate_cohort_gradient
 from jecur.training.losses import cutoff_cross_entropy, l2_penalty
 from jecur.training.mobilenet import build_encoder, freeze_blocks, frozen_batch_norm
 from jecur.training.pooling import generalized_mean
@@ -69,7 +69,8 @@ def _gradient(dtype, chunk_size, n_tiles=64):
     def loss(scores):
         return cutoff_cross_entropy(generalized_mean(scores, exponent=3.0), True, cutoff=T)
 
-    value, _ = accumulate_bag_gradient(encoder, tiles.to(torch.uint8).split(chunk_size), loss)
+    chunks = tiles.to(torch.uint8).split(chunk_size)
+    value, _ = accumulate_cohort_gradient(encoder, [chunks], lambda outputs: loss(outputs[0]))
     return value, torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
 
 

@@ -23,7 +23,7 @@ from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.recipe import Recipe
-from jecur.settings.simulation import ArraySimulationSettings, SimulationSettings
+from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import (
     AnnotationSettings,
     QualitySettings,
@@ -51,7 +51,6 @@ from jecur.settings.training import (
 __all__ = [
     "PRESETS",
     "AnnotationSettings",
-    "ArraySimulationSettings",
     "AugmentationSettings",
     "CohortSettings",
     "ColumnSettings",

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from jecur.settings.base import Count, CountOrZero, Positive, Stage
 
-__all__ = ["ArraySimulationSettings", "SimulationSettings"]
+__all__ = ["SimulationSettings"]
 
 
 class SimulationSettings(Stage, frozen=True):
@@ -67,28 +67,3 @@ class SimulationSettings(Stage, frozen=True):
         first, last = self.follow_up_months
         if last < first:
             yield f"expected follow_up_months to rise, found {first:g} and {last:g}"
-
-
-class ArraySimulationSettings(Stage, frozen=True):
-    """A virtual tissue array: cores on a grid, and what goes wrong with them."""
-
-    rows: Annotated[int, Meta(ge=1, le=26)] = 6
-    columns: Annotated[int, Meta(ge=1, le=40)] = 8
-    diameter_um: Annotated[float, Meta(ge=200, le=3000)] = 600.0
-    """Diameter of the punch, micrometers; each core differs by 3 % (standard deviation)."""
-    pitch_um: Positive = 900.0
-    """From center to center, micrometers."""
-    um_per_px: Annotated[float, Meta(ge=0.2, le=1.5)] = 0.5
-    rotation_deg: Annotated[float, Meta(ge=0, le=30)] = 5.0
-    """The array is turned by up to this either way, degrees."""
-    drift_um: Annotated[float, Meta(ge=0)] = 45.0
-    """Standard deviation of each core's own displacement in x and in y, micrometers."""
-    bend_um: Annotated[float, Meta(ge=0)] = 150.0
-    """Largest displacement by the smooth stretching of the section, micrometers."""
-    missing_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    """Share of cores that were lost."""
-    torn_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.15
-    """Share of the cores left that are torn: up to half gone, split or bitten."""
-    n_debris: CountOrZero = 12
-    """Specks of tissue between the cores, 40 to 160 um."""
-    jpeg_quality: Annotated[int, Meta(ge=30, le=100)] = 87

@@ -1,9 +1,13 @@
 """The gradient of a loss of many patients, exact, with one chunk of one bag in memory.
 
-The same chain rule as `jecur.training.gradient`, one step further up: a loss over patients, such
-as Cox's partial likelihood, depends on the network only through the outputs of all their tiles.
-First pass: every bag without graph. Then the pooled scores, the loss, and its slope at each tile
-output; what the pooling learns gets its gradient here. Second pass: each chunk again with graph.
+A loss over patients, such as Cox's partial likelihood, depends on the network only through the
+tile scores s_1 .. s_n, so by the chain rule ``dL/dw = sum_i (dL/ds_i) (ds_i/dw)``. First pass:
+every bag, chunk by chunk, without graph; then the pooled scores, the loss, and its slope at each
+tile output; what the pooling learns gets its gradient here. Second pass: each chunk again with
+graph, back-propagating its slopes. The sum over chunks is the gradient of the whole, if a tile's
+score does not depend on the other tiles of the chunk: batch normalization must use its stored
+statistics, and whatever is random must be drawn before the first pass. One pass more forward:
+about 4/3 of the compute. The idea is known as gradient caching.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

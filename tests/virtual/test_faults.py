@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.virtual.faults import INKS, add_blur, add_edge, add_fold, add_pen
 
 from jecur.errors import SimulationError
 from jecur.settings import QualitySettings, TilingSettings, TissueSettings
-from jecur.simulate.faults import INKS, add_blur, add_edge, add_fold, add_pen
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain

@@ -2,21 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from jecur.arrays import RGB
 from jecur.errors import SimulationError
-from jecur.settings import ArraySimulationSettings
+from jecur.settings.base import CountOrZero, Positive, Stage
 from jecur.simulate.fields import Image32, smooth_field
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb
 from jecur.simulate.stains import VirtualStain, site_stain
 from jecur.simulate.tissue import render_tissue
 
-__all__ = ["VirtualArray", "VirtualCore", "draw_array"]
+__all__ = ["ArraySimulationSettings", "VirtualArray", "VirtualCore", "draw_array"]
 
 CoreState = Literal["whole", "torn", "missing"]
 
@@ -24,6 +25,31 @@ _NOISE = 1.4
 _GRAIN_PX = 512
 _DEBRIS_UM = (40.0, 160.0)
 _MARGIN_PITCHES = 0.9
+
+
+class ArraySimulationSettings(Stage, frozen=True):
+    """A virtual tissue array: cores on a grid, and what goes wrong with them."""
+
+    rows: Annotated[int, Meta(ge=1, le=26)] = 6
+    columns: Annotated[int, Meta(ge=1, le=40)] = 8
+    diameter_um: Annotated[float, Meta(ge=200, le=3000)] = 600.0
+    """Diameter of the punch, micrometers; each core differs by 3 % (standard deviation)."""
+    pitch_um: Positive = 900.0
+    """From center to center, micrometers."""
+    um_per_px: Annotated[float, Meta(ge=0.2, le=1.5)] = 0.5
+    rotation_deg: Annotated[float, Meta(ge=0, le=30)] = 5.0
+    """The array is turned by up to this either way, degrees."""
+    drift_um: Annotated[float, Meta(ge=0)] = 45.0
+    """Standard deviation of each core's own displacement in x and in y, micrometers."""
+    bend_um: Annotated[float, Meta(ge=0)] = 150.0
+    """Largest displacement by the smooth stretching of the section, micrometers."""
+    missing_fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    """Share of cores that were lost."""
+    torn_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.15
+    """Share of the cores left that are torn: up to half gone, split or bitten."""
+    n_debris: CountOrZero = 12
+    """Specks of tissue between the cores, 40 to 160 um."""
+    jpeg_quality: Annotated[int, Meta(ge=30, le=100)] = 87
 
 
 @dataclass(frozen=True, slots=True)
