@@ -141,10 +141,10 @@ def stage_of(root: Path) -> str:
     """Say how far a run had come, from what lies in its folder."""
     if (root / "stages" / "scores").exists():
         return "heat maps, statistics, report"
-    if (root / "stages" / "learning").exists():
+    if (root / "stages" / "training").exists():
         return "scoring"
     if (root / "checkpoints").exists():
-        return "learning"
+        return "training"
     return "preparing" if (root / "slides").exists() else "start"
 
 

@@ -1,4 +1,4 @@
-"""Starting weights for the tile encoder: learn to read off what can be measured on a tile.
+"""Starting weights for the tile encoder: train it to predict what can be measured on a tile.
 
 No patient, no outcome and nothing that was planted is used. Tiles come from two sources: fields
 of real H&E, and virtual tissue. Both are normalized as slides are, get their nuclei channel, and
@@ -148,7 +148,7 @@ def pretext_tiles(
     rng = np.random.default_rng(settings.seed)
     tiles, measures, owners = [], [], []
     fields = read_fields(nuclei_data, "train")
-    with progress.task("Tiles to learn from", len(fields) + settings.n_virtual_slides) as advance:
+    with progress.task("Tiles to train on", len(fields) + settings.n_virtual_slides) as advance:
         sources = _all_sources([f.rgb for f in fields], settings, rng)
         for owner, source in enumerate(sources):
             bag = add_nuclei_channel(model, source)

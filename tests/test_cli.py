@@ -89,8 +89,8 @@ def test_in_equals_scored_plus_excluded_with_reasons(study, finished):
     table = pd.read_csv(study.parent / "clinical.csv")
     scores, exclusions = pd.read_csv(out / "scores.csv"), pd.read_csv(out / "exclusions.csv")
     statistics = json.loads((out / "statistics.json").read_text())
-    learnt = statistics["training"]["n_good"] + statistics["training"]["n_poor"]
-    assert len(scores) + len(exclusions) + learnt == len(table)
+    trained_on = statistics["training"]["n_good"] + statistics["training"]["n_poor"]
+    assert len(scores) + len(exclusions) + trained_on == len(table)
     assert statistics["validation"]["n"] == len(scores) == 8
     gone = exclusions.set_index("patient_id")["reason"]
     assert gone["V-0016"] == "no usable slide: missing-file"
@@ -176,8 +176,8 @@ def test_score_works_where_torch_cannot_be_imported(study, model, tmp_path):
 def test_a_slide_the_model_learnt_from_is_marked(study, finished, model, tmp_path):
     out = finished[0]
     gone = set(pd.read_csv(out / "exclusions.csv")["patient_id"])
-    learnt = next(f"V-{i:04d}" for i in range(1, 7) if f"V-{i:04d}" not in gone)
-    slide = study.parent / "slides" / f"{learnt}.tiff"
+    trained_on = next(f"V-{i:04d}" for i in range(1, 7) if f"V-{i:04d}" not in gone)
+    slide = study.parent / "slides" / f"{trained_on}.tiff"
     copy = shutil.copy(slide, tmp_path / "renamed.tiff")
     assert (
         run(["score", str(copy), "--model", str(model), "--out", str(tmp_path / "x"), "-j", "1"])
@@ -189,10 +189,10 @@ def test_a_slide_the_model_learnt_from_is_marked(study, finished, model, tmp_pat
 def test_validating_on_a_copy_of_a_training_slide_is_refused(study, finished, tmp_path, capsys):
     out = finished[0]
     gone = set(pd.read_csv(out / "exclusions.csv")["patient_id"])
-    learnt = next(f"V-{i:04d}" for i in range(1, 7) if f"V-{i:04d}" not in gone)
+    trained_on = next(f"V-{i:04d}" for i in range(1, 7) if f"V-{i:04d}" not in gone)
     folder = tmp_path / "study"
     shutil.copytree(study.parent, folder)
-    shutil.copy(folder / "slides" / f"{learnt}.tiff", folder / "slides" / "V-0007.tiff")
+    shutil.copy(folder / "slides" / f"{trained_on}.tiff", folder / "slides" / "V-0007.tiff")
     code = run(["run", str(folder / "study.toml"), "--out", str(tmp_path / "run"), "-j", "1"])
     assert code == USER_ERROR
     assert "V-0007" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def run_demo(out: Path, *, seed: int, null: bool, workers: int, progress: Progre
     workers
         Processes.
     progress
-        Draws bars and speaks.
+        Shows bars and messages.
     """
     run = RunFolder.open(out)
     settings = demo_cohort(seed=seed, null=null, workers=workers)

@@ -62,13 +62,13 @@ def run_study(
     workers
         Processes that prepare slides, and threads that score.
     progress
-        Draws bars and speaks.
+        Shows bars and messages.
     planted
         Truth of a virtual cohort, shown beside what was found.
 
     Returns
     -------
-    StudyFindings
+    StudyReport
         Statistics of the validation patients and where the files are.
     """
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
@@ -118,7 +118,7 @@ def _refuse_idle_drawings(slides: Sequence[tuple[str, SlideEntry]], recipe: Reci
     classes = recipe.annotations
     if drawn and not (classes.include or classes.exclude):
         raise SettingsError(
-            f"expected a model that learnt from drawn regions, as drawings are given for {drawn[0]}, "
+            f"expected a model trained on drawn regions, as drawings are given for {drawn[0]}, "
             "found one that names no class; leave the drawings out, or train with [annotations]",
             code="no-annotation-classes",
         )
@@ -133,7 +133,7 @@ class Scored:
     cutoff: float
     endpoint: str
     virtual: bool
-    """The model learnt from simulated patients: its risks mean nothing for real slides."""
+    """The model was trained on simulated patients: its risks mean nothing for real slides."""
 
     @property
     def n_failed(self) -> int:
@@ -162,7 +162,7 @@ def score_slides(
     workers
         Processes that prepare slides, and threads that score.
     progress
-        Draws bars and speaks.
+        Shows bars and messages.
     """
     bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)

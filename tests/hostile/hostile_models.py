@@ -299,10 +299,10 @@ def _graphs() -> Iterator[tuple[str, bytes]]:
         card = plain_card()
         card["pooling"] = {"kind": "noisy-and", "steepness": 10.0}
         card["training"]["pooling"]["method"] = "noisy-and"
-        learnt = _tensors("threshold", (1,), struct.pack("<f", value))
+        parameters = _tensors("threshold", (1,), struct.pack("<f", value))
         yield (
             f"pooling_{name}",
-            _file(card__json=json.dumps(card).encode(), pooling__safetensors=learnt),
+            _file(card__json=json.dumps(card).encode(), pooling__safetensors=parameters),
         )
 
 

@@ -127,7 +127,7 @@ def test_top_bottom_sees_both_ends_in_order_and_repeats_the_last_tile_of_a_small
 
 
 def test_a_pooling_without_what_it_learnt_is_refused():
-    with pytest.raises(BundleError, match="learnt parameters"):
+    with pytest.raises(BundleError, match="trained parameters"):
         Pooling("noisy-and")
 
 

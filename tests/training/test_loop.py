@@ -43,7 +43,7 @@ def _weights(trained):
     return torch.cat([v.float().flatten() for v in trained.encoder.state_dict().values()])
 
 
-def test_a_difference_of_color_is_learnt(tmp_path):
+def test_training_picks_up_a_difference_of_color(tmp_path):
     curve = _train(tmp_path).state.curve
     assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
     assert [row["learning_rate"] for row in curve] == [3e-4, 3e-4, 1.5e-4, 1.5e-4]

@@ -1,4 +1,4 @@
-"""Every pooling: torch and plain NumPy agree in value and slope, whatever was learnt."""
+"""Every pooling: torch and plain NumPy agree in value and slope, whatever was trained."""
 
 import math
 from typing import get_args
@@ -88,7 +88,7 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
     pooling = _pooling(name).float()
     stored = pooling_weights(pooling)
     assert (stored is None) == (not list(pooling.parameters()))
-    assert stored is None or set(load(stored)) == set(pooling.learnt())
+    assert stored is None or set(load(stored)) == set(pooling.trained_parameters())
     training = TrainingSettings.from_flat(pooling=name)
     facts = PoolingFacts(**pooling.plain().to_card())
     bundle = toy_bundle(card=toy_card(pooling=facts, training=training), pooling=stored)

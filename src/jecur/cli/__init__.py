@@ -16,13 +16,13 @@ from rich.markup import escape
 from jecur.cli import (
     cohort,
     evaluate,
-    learning,
     model,
     nuclei,
     slides,
     stain,
     study,
     tissue_array,
+    training,
     verify,
 )
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
@@ -36,7 +36,7 @@ COMMANDS = (
     study,
     nuclei,
     model,
-    learning,
+    training,
     slides,
     stain,
     tissue_array,

@@ -28,7 +28,7 @@ __all__ = [
     "console",
     "cores",
     "errors",
-    "leading",
+    "main_process",
     "tell_cautions",
 ]
 
@@ -131,10 +131,10 @@ def cores() -> int:
 
 
 @contextmanager
-def leading() -> Iterator[bool]:
-    """Whether this process leads: alone, always; under torchrun the first does.
+def main_process() -> Iterator[bool]:
+    """Whether this is the main process: always without a launcher; under torchrun, rank 0 is.
 
-    The others do not run the block's work: they learn along, and find False when all is learnt.
+    The other ranks train along instead of running the block, and get False once training is over.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield True

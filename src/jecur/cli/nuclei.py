@@ -54,7 +54,7 @@ def train(
     dice
         Form of the Dice loss: stable, or literal as the paper prints it (Eq. 1).
     seam_weight
-        Lines between touching nuclei are learnt as background, this many times stronger; 0: not at all.
+        Train lines between touching nuclei as background, weighted this many times; 0: not at all.
     seed
         Initial weights, crops, colors.
     license

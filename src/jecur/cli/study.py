@@ -13,7 +13,7 @@ from jecur.cli.console import (
     app,
     console,
     cores,
-    leading,
+    main_process,
     tell_cautions,
 )
 
@@ -66,8 +66,8 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
     from jecur.settings import read_study
 
     settings = read_study(study)
-    with leading() as leads, RichProgress() as progress:
-        if not leads:
+    with main_process() as is_main, RichProgress() as progress:
+        if not is_main:
             return OK
         findings = run_study(
             settings,

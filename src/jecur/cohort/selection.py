@@ -1,9 +1,9 @@
-"""Who can be learnt from: distinct outcome, and no slide under two names.
+"""Which patients a model can be trained on: distinct outcome, and no slide under two names.
 
 Distinct outcome is a yes or no (paper, section 3.1).
 
 Good outcome: followed at least four years without the event. Poor: the event within 1.6 years,
-exclusive. Everybody between is left out of training, and counted. Validation takes all comers.
+exclusive. Patients in between are left out of training, and counted. Validation takes all patients.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def select_distinct_outcome(
 
 
 def select_everybody(patients: Sequence[Patient]) -> DistinctOutcome:
-    """Take all comers, for Cox's partial likelihood: "good" is without the event, "poor" with it.
+    """Take all patients, for Cox's partial likelihood: ``good`` without event, ``poor`` with event.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ def select_everybody(patients: Sequence[Patient]) -> DistinctOutcome:
 
 
 def refuse_labels_alike(outcome: DistinctOutcome, where: str) -> None:
-    """Refuse to learn from patients who are all of one outcome.
+    """Refuse to train on patients who all have the same outcome.
 
     Parameters
     ----------
     outcome
-        Patients to learn from.
+        Patients to train on.
     where
         Names them: a role or a fold.
 
@@ -92,7 +92,7 @@ def refuse_labels_alike(outcome: DistinctOutcome, where: str) -> None:
     """
     if not (outcome.good and outcome.poor):
         raise TrainingError(
-            f"{where}: expected patients of both outcomes to learn from, found {len(outcome.good)} "
+            f"{where}: expected training patients of both outcomes, found {len(outcome.good)} "
             f"good and {len(outcome.poor)} poor ({len(outcome.excluded)} neither); the prognosis is "
             "not estimable from these: add patients or change good_months and poor_months",
             code="labels-all-alike",

@@ -1,7 +1,7 @@
 """Folds of patients: every patient in one fold, events spread evenly, whole sites if asked.
 
 Laboratories stain and scan each in its own way, and a network can tell them apart. A model
-that is judged on patients of a laboratory it learnt from may owe its result to that [1]_; with
+that is judged on patients of a laboratory it was trained on may owe its result to that [1]_; with
 ``site_preserving`` all patients of a site are in one fold.
 
 Folds of patients are drawn at random within those with and those without the event. Folds of
@@ -132,7 +132,7 @@ def _check(event: IntVector, n_folds: int) -> None:
 
 
 def _check_folds(totals: Matrix, counts: Matrix, names: Sequence[str], n_folds: int) -> None:
-    """Refuse folds without an event: a model could neither learn nor be judged."""
+    """Refuse folds without an event: a model could be neither trained nor judged."""
     empty = np.flatnonzero(totals[:, 0] == 0)
     if len(empty):
         with_events = ", ".join(n for n, (e, _) in zip(names, counts, strict=True) if e)

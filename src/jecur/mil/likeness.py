@@ -1,4 +1,4 @@
-"""How far a slide lies from those a model learnt from; needs neither torch nor the slides.
+"""How far a slide lies from those a model was trained on; needs neither torch nor the slides.
 
 Distance: Mahalanobis' over the root of the number of measures, with the covariance of the training
 slides shrunk towards its diagonal (Schafer and Strimmer, Stat Appl Genet Mol Biol 4:32, 2005). The

@@ -1,4 +1,4 @@
-"""What a slide looks like, in a few dozen numbers: to tell slides unlike those a model learnt from.
+"""What a slide looks like, in a few dozen numbers: to find slides unlike those a model was trained on.
 
 Stains and their amounts as scanned; colors, sharpness and nuclei of the tiles as the network sees
 them. No network is run for these: they come from the bag and from the slide's stain fit.

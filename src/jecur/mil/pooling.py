@@ -10,7 +10,7 @@ log-sum-exp       log(mean(exp(r s))) / r
 noisy-and         q = mean(sigmoid(s)); P rises from 0 to 1 around a share b [2]_; S = logit(P)
 top-bottom        the k highest and k lowest scores, in order, through a small network [3]_
 attention         sum a_i s_i, a = softmax of the gates that the encoder gives beside s [4]_
-tile-labels       logit(mean(sigmoid(s))): tiles that learnt the patient's label one by one [5]_
+tile-labels       logit(mean(sigmoid(s))): tiles trained one by one on the patient's label [5]_
 ================  ==================================================================================
 
 The slope of the generalized mean's root is unbounded at m = 0, so S is computed as
@@ -58,7 +58,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "noisy-and": ("threshold",),
     "top-bottom": ("hidden.weight", "hidden.bias", "out.weight", "out.bias"),
 }
-"""Learnt parameters of a pooling, if it has any."""
+"""Trained parameters of a pooling, if it has any."""
 
 _NUMBERS: Mapping[str, Mapping[str, type]] = {
     "generalized-mean": {"exponent": float, "reduction": str},
@@ -94,7 +94,7 @@ class Pooling:
     ends
         k of top-bottom.
     parameters
-        Learnt, see `PARAMETERS`: "threshold" (1,), b before its sigmoid; "hidden.weight" (h, 2 k),
+        Trained, see `PARAMETERS`: "threshold" (1,), b before its sigmoid; "hidden.weight" (h, 2 k),
         "hidden.bias" (h,), "out.weight" (1, h), "out.bias" (1,).
 
     Raises
@@ -117,7 +117,7 @@ class Pooling:
         _refuse_parameters(self)
 
     def to_card(self) -> dict[str, Any]:
-        """Name and the numbers that this pooling uses; learnt parameters are kept apart."""
+        """Name and the numbers that this pooling uses; trained parameters are kept apart."""
         used = _NUMBERS.get(self.kind, {})
         return {"kind": self.kind, **{name: getattr(self, name) for name in used}}
 
@@ -188,7 +188,7 @@ class Pooling:
 def pooling_of_settings(
     settings: TrainingSettings, parameters: Mapping[str, NDArray[np.float32]] | None = None
 ) -> Pooling:
-    """Return the pooling that a recipe names, with what it learnt."""
+    """Return the pooling that a recipe names, with its trained parameters."""
     return Pooling(
         kind=settings.pooling.method,
         exponent=settings.pooling.exponent,
@@ -261,7 +261,7 @@ def _refuse_numbers(pooling: Pooling) -> None:
 
 
 def _refuse_parameters(pooling: Pooling) -> None:
-    """Refuse learnt parameters that are absent, of another shape, or not finite."""
+    """Refuse trained parameters that are absent, of the wrong shape, or not finite."""
     found = {name: np.asarray(value) for name, value in pooling.parameters.items()}
     wide = found.get("hidden.weight", np.empty((0, 0)))
     hidden = wide.shape[0] if wide.ndim == 2 else 0
@@ -283,7 +283,7 @@ def _refuse_parameters(pooling: Pooling) -> None:
     if not good:
         told = ", ".join(f"{name} {value.shape}" for name, value in sorted(found.items()))
         raise BundleError(
-            f"expected the learnt parameters of the pooling {pooling.kind}, finite and of its shapes, "
+            f"expected the trained parameters of the pooling {pooling.kind}, finite and of its shapes, "
             f"found {told or 'none'} or numbers that are not finite; train again"
         )
 

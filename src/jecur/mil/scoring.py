@@ -145,7 +145,7 @@ class TileScorer:
         Raises
         ------
         BagError
-            If the bag holds pixels and the model learnt from features, or the other way round, or
+            If the bag holds pixels and the model was trained on features, or the other way round, or
             the features are of another length.
         """
         self._check(bag)
@@ -171,14 +171,14 @@ class TileScorer:
         found = f"{bag.tile_shape[0]} features a tile" if bag.holds_features else "pixels"
         if wanted != found:
             raise BagError(
-                f"expected {wanted}, as the model learnt from, found {found}; score slides, or "
+                f"expected {wanted}, as the model was trained on, found {found}; score slides, or "
                 "features of the same encoder",
                 code="other-features",
             )
 
 
 def pooling_of_bundle(bundle: Bundle) -> Pooling:
-    """Return the pooling of a model file, with what it learnt.
+    """Return the pooling of a model file, with its trained parameters.
 
     Raises
     ------
@@ -186,8 +186,8 @@ def pooling_of_bundle(bundle: Bundle) -> Pooling:
         If the card names a pooling that this version does not have, or its parameters are absent.
     """
     try:
-        learnt = safetensors.numpy.load(bundle.pooling) if bundle.pooling else {}
-        return pooling_from_card(bundle.card.pooling.numbers(), learnt)
+        trained_parameters = safetensors.numpy.load(bundle.pooling) if bundle.pooling else {}
+        return pooling_from_card(bundle.card.pooling.numbers(), trained_parameters)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(
             f"expected the pooling of a model of this version, found: {error}; use the version that "

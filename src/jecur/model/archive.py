@@ -94,7 +94,7 @@ def _listed(archive: bytes) -> list[_Member]:
         member, place = _listed_member(archive, place)
         members.append(member)
     if place != start + size:
-        raise _refused("a list of members of another length than stated")
+        raise _refused("a list of members whose length is not the one stated")
     return members
 
 
@@ -147,7 +147,7 @@ def _inflated(data: bytes, member: _Member) -> bytes:
         except zlib.error as error:
             raise _refused(f"{member.name} that cannot be inflated ({error})") from error
         if not engine.eof or engine.unused_data or engine.unconsumed_tail or not packed:
-            raise _refused(f"{member.name} of another size than stated")
+            raise _refused(f"{member.name} whose size is not the one stated")
     if len(data) != member.size or zlib.crc32(data) != member.crc:
         raise _refused(f"{member.name} with other bytes than its checksum was taken of")
     return data

@@ -89,7 +89,7 @@ class NetworkInput(Stage, frozen=True):
 
 
 class CohortFacts(Stage, frozen=True):
-    """Patients learnt from."""
+    """Patients the model was trained on."""
 
     n_good: CountOrZero
     n_poor: CountOrZero
@@ -126,7 +126,7 @@ class TrainingEpoch(Stage, frozen=True):
 
 
 class TrainedOn(Stage, frozen=True):
-    """By what the model knows again what it learnt from; nobody can be told from it.
+    """How the model recognizes tiles it was trained on; no patient can be identified from it.
 
     ``bags`` are digests of tiles as the network saw them. ``salt`` and ``patients`` stand in files
     of version 0.1 only: there, names could be guessed.
@@ -178,7 +178,7 @@ class ModelCard(Stage, frozen=True):
 
     @property
     def loss(self) -> LossName:
-        """What the model learnt by."""
+        """The loss the model was trained with."""
         return self.training.loss.name
 
     def contradictions(self) -> Iterator[str]:
@@ -190,7 +190,7 @@ class ModelCard(Stage, frozen=True):
         if self.input.shape and self.input.shape[:2] != (px, px):
             yield f"expected tiles of the recipe's {px} px, found {self.input.shape[:2]}"
         if self.pooling.kind != self.training.pooling.method:
-            yield f"expected the pooling {self.training.pooling.method} that was learnt with"
+            yield f"expected the pooling {self.training.pooling.method} that the model was trained with"
         if self.loss == "cutoff" and not math.isclose(self.cutoff, self.training.loss.cutoff):
             yield f"expected the cut-off of the training, {self.training.loss.cutoff:g}"
 

@@ -2,12 +2,13 @@
 
 Layout: one line ``JECUR 1 <sha256 of the rest>``, then a ZIP archive (any unzip program opens
 it) of ``card.json``, ``encoder.onnx``, ``nuclei.onnx``, ``weights.safetensors`` and, where the
-pooling learnt something, ``pooling.safetensors``. The first line covers every later byte, so a
+pooling has trained parameters, ``pooling.safetensors``. The first line covers every later byte, so a
 changed byte anywhere is refused. Nothing is executed on load but the ONNX graphs, by ONNX Runtime;
 there is no pickle.
 
 The digest shows damage and says nothing about who wrote the file, so everything in it is checked as
-if a stranger had: archive, card and graphs here, pooling and a trial run in `jecur.mil.passport`.
+if an unknown person had written it: archive, card and graphs here, pooling and a trial run in
+`jecur.mil.passport`.
 """
 
 import hashlib
@@ -40,7 +41,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model as trained: nothing in it is learnt or chosen later."""
+    """A model as trained: nothing in it is trained or chosen later."""
 
     card: ModelCard
     """What the model is."""
@@ -51,7 +52,7 @@ class Bundle:
     weights: bytes
     """The encoder's weights as safetensors, to go on training."""
     pooling: bytes | None = None
-    """What the pooling learnt, as safetensors; None if it learns nothing."""
+    """Trained parameters of the pooling, as safetensors; None if it has none."""
 
     @property
     def cutoff(self) -> float:

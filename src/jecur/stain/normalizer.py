@@ -1,7 +1,7 @@
 """Color normalization of a slide: fit once over the whole slide, apply to every tile.
 
 One stain matrix a slide, from pixels sampled over all its tissue, never one a tile: a tile of
-stroma alone has too little hematoxylin to learn from.
+stroma alone has too little hematoxylin for the fit.
 """
 
 from dataclasses import dataclass, field, replace

@@ -73,7 +73,7 @@ def estimate_stains(
     """Estimate the stain matrix of one slide.
 
     Sample the pixels over the whole slide, not one tile: a tile of stroma alone has too little
-    hematoxylin to learn from.
+    hematoxylin for the fit.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _USUAL = ComputeSettings()
 
 @dataclass(frozen=True, slots=True)
 class PreparedCohort:
-    """A cohort whose slides are prepared: all that is there before anything is learnt."""
+    """A cohort whose slides are prepared: all there is before a model is trained."""
 
     cohort: Cohort
     training_patients: TrainingPatients
@@ -61,7 +61,7 @@ def prepare_study(
     progress: Progress,
     everybody: bool = False,
 ) -> PreparedCohort:
-    """Read the clinical table and prepare the slides of everybody who is needed.
+    """Read the clinical table and prepare the slides of all patients who are needed.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def prepare_study(
 
 
 def select_training_patients(cohort: Cohort, study: StudySettings) -> TrainingPatients:
-    """Patients of the training and tuning roles that the loss of the study learns from."""
+    """Patients of the training and tuning roles that the loss of the study trains on."""
     training, tuning = (
         outcomes_of(cohort.of_role(role), study.training) for role in ("training", "tuning")
     )
@@ -195,7 +195,7 @@ def usable_slides(
 
 
 def require_unseen_patients(scored: Sequence[ScoredPatient]) -> None:
-    """Refuse to report on patients that the model learnt from.
+    """Refuse to report on patients that the model was trained on.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Cross-validation of a study: every risk comes from a model that never saw the patient.
 
 Patients of the training and tuning roles are divided into folds; those of the validation role are
-not touched. For each fold a model is learnt from the others' distinct outcomes and scores all
+not touched. For each fold a model is trained on the others' distinct outcomes and scores all
 comers of the fold. Where ``inner_folds`` are asked for, the number of epochs is chosen by folds
 inside the training patients; the outer fold takes no part in that.
 """
@@ -97,7 +97,7 @@ def cross_validate(
     TableError
         If the folds asked for cannot be made, or two patients have the very same tiles.
     TrainingError
-        If the patients left to learn from are all of one outcome; the fold is named.
+        If the patients left to train on are all of one outcome; the fold is named.
     """
     cohort = read_cohort(study.cohort, folder)
     # A study that cannot be divided is refused before hours of slides, not after.
@@ -118,7 +118,7 @@ def cross_validate(
 def _divide(
     patients: Sequence[Patient], study: StudySettings, settings: CrossvalSettings
 ) -> list[Folds]:
-    """Folds of every repeat; each leaves patients of both outcomes to learn from."""
+    """Folds of every repeat; each leaves patients of both outcomes to train on."""
     refuse_labels_alike(_distinct(patients, study), "all patients")
     divisions = []
     for repeat in range(settings.repeats):
@@ -159,7 +159,7 @@ def _patients(ready: PreparedCohort) -> tuple[list[Patient], tuple[Exclusion, ..
 def _one_fold(
     bench: CrossValidation, patients: Sequence[Patient], division: Folds, repeat: int, fold: int
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Learn from the other folds and score this one: its rows of scores, and facts of the fold."""
+    """Train on the other folds and score this one: its rows of scores, and facts of the fold."""
     inside = division.fold_of == fold
     held_out = [p for p, out in zip(patients, inside, strict=True) if out]
     others = [p for p, out in zip(patients, inside, strict=True) if not out]
@@ -171,7 +171,7 @@ def _one_fold(
         training = study.training.with_changes(epochs=epochs)
         study = msgspec.structs.replace(study, training=training)
     training_patients = TrainingPatients(_distinct(others, study), NOBODY)
-    model = _learn(bench, study, training_patients, part, name)
+    model = _train_fold(bench, study, training_patients, part, name)
     scored = score_patients(
         model,
         usable_slides([(p.id, p.slides) for p in held_out], bench.ready.prepared),
@@ -219,7 +219,7 @@ def _distinct(patients: Sequence[Patient], study: StudySettings) -> DistinctOutc
     return outcomes_of(patients, study.training)
 
 
-def _learn(
+def _train_fold(
     bench: CrossValidation,
     study: StudySettings,
     training_patients: TrainingPatients,
@@ -254,10 +254,12 @@ def _choose_epochs(
     for fold in range(settings.inner_folds):
         inside = division.fold_of == fold
         watched = [p for p, out in zip(patients, inside, strict=True) if out]
-        learnt = [p for p, out in zip(patients, inside, strict=True) if not out]
-        training_patients = TrainingPatients(_distinct(learnt, study), _distinct(watched, study))
+        inner_training = [p for p, out in zip(patients, inside, strict=True) if not out]
+        training_patients = TrainingPatients(
+            _distinct(inner_training, study), _distinct(watched, study)
+        )
         name = f"inner-{fold + 1}"
-        model = _learn(
+        model = _train_fold(
             bench, study, training_patients, part.part(name), f"{part.root.name}, {name}"
         )
         curve = read_bundle(model).card.training_curve

@@ -1,6 +1,6 @@
-"""Who a study's models learnt from: known again inside the study, by nobody outside it.
+"""Which patients a study's models were trained on: recognized inside the study, nowhere outside it.
 
-A model file knows the tiles it learnt from by digest. Patients' names are not in it, nor any hash of
+A model file knows the tiles it was trained on by digest. Patients' names are not in it, nor any hash of
 them: names are few and guessed fast. They are kept in the study's run folder, in `FOLDER`, hashed by
 scrypt [1]_ with a secret of 256 bits that is made with the folder and never leaves it. Whoever has
 the folder has the study's tables anyway; whoever has the model alone has nothing to guess with.
@@ -34,18 +34,18 @@ _COST = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 
 @dataclass(frozen=True, slots=True)
 class StudyMemory:
-    """Patients a model learnt from; empty where only the model file is at hand."""
+    """Patients a model was trained on; empty where only the model file is at hand."""
 
     patients: frozenset[str] = frozenset()
     secret: bytes = field(default=b"", repr=False)
 
     def saw(self, patient: str) -> bool:
-        """Whether the model learnt from this patient."""
+        """Whether the model was trained on this patient."""
         return bool(self.patients) and _hashed(self.secret, patient) in self.patients
 
 
 def remember_patients(patients: Iterable[str], model: Path, run: RunFolder) -> None:
-    """Write down who the model of a run, or of a part of it, learnt from."""
+    """Write down which patients the model of a run, or of a part of it, was trained on."""
     secret = _study_secret(run)
     with ThreadPoolExecutor(2) as pool:
         hashed = sorted(pool.map(lambda patient: _hashed(secret, patient), patients))
@@ -56,7 +56,7 @@ def remember_patients(patients: Iterable[str], model: Path, run: RunFolder) -> N
 
 
 def memory_beside(model: Path) -> StudyMemory:
-    """Find who a model learnt from, if it still lies in the run folder of its study.
+    """Find which patients a model was trained on, if it still lies in the run folder of its study.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def memory_beside(model: Path) -> StudyMemory:
         return StudyMemory(frozenset(map(str, facts["patients"])), _secret_in(secret))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
-            f"expected the study's memory of whom {model.name} learnt from in {patients.parent}, found "
+            f"expected the list of patients that {model.name} was trained on in {patients.parent}, found "
             f"it damaged ({type(error).__name__}); remove that folder and train again"
         ) from error
 
@@ -92,14 +92,14 @@ def _study_secret(run: RunFolder) -> bytes:
         return _secret_in(path)
     except ValueError as error:
         raise RunFolderError(
-            f"expected 64 hexadecimal digits in {path}, found others; remove the file and train again"
+            f"expected 64 hexadecimal digits in {path}, found something else; remove the file and train again"
         ) from error
 
 
 def _secret_in(path: Path) -> bytes:
     secret = bytes.fromhex(path.read_text(encoding="ascii").strip())
     if len(secret) != 32:
-        raise ValueError("secret of another length")
+        raise ValueError("secret of the wrong length")
     return secret
 
 

@@ -1,6 +1,6 @@
-"""Where every patient of the table went: learnt from, watched, scored, or left out and why.
+"""Where every patient of the table went: training, tuning, scored, or excluded and why.
 
-In = scored + excluded, with reasons; nobody is lost silently.
+Patients = scored + excluded, with reasons; none is lost silently.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ def exclusions(
     prepared: Mapping[str, PreparedSlide],
     scored: Sequence[ScoredPatient],
 ) -> list[Exclusion]:
-    """Gather everybody who is neither learnt from nor scored, each with a reason."""
+    """Gather all patients who are neither trained on nor scored, each with a reason."""
     done = {score.patient for score in scored}
     unusable = [p for p in training_patients.patients if not _usable(p, prepared)]
     unusable += [p for p in cohort.of_role("validation") if p.id not in done]
@@ -38,7 +38,7 @@ def exclusions(
 def trained_counts(
     training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide]
 ) -> dict[str, int]:
-    """Count the patients with a bag that were learnt from or watched."""
+    """Count the training and tuning patients with a bag."""
 
     def usable(patients: Sequence[Patient]) -> int:
         return sum(_usable(p, prepared) for p in patients)
@@ -104,7 +104,7 @@ def statements(
 
 
 def _outcomes(training: TrainingSettings) -> tuple[str, str]:
-    """Name the two groups that were learnt from."""
+    """Name the two outcome groups of the training patients."""
     if training.loss.name == "cox":
         return "without event so far", "with event"
     return "good outcome", "poor outcome"

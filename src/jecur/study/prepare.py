@@ -1,7 +1,7 @@
 """One slide from file to bag: tissue, tiles, normal colors, nuclei channel, and what was seen.
 
 A `Recipe` is everything that decides the pixels the networks see. It is written into the model
-file, so that a slide is prepared for scoring exactly as those the model learnt from.
+file, so that a slide is prepared for scoring exactly as those the model was trained on.
 """
 
 from collections.abc import Sequence
@@ -119,7 +119,7 @@ class PreparedSlide:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a bag to learn from or to score."""
+        """Whether there is a bag to train on or to score."""
         return self.status != "failed" and self.n_tiles > 0
 
     def row(self) -> dict[str, Any]:

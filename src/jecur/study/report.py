@@ -89,7 +89,7 @@ def write_study_report(
 ) -> StudyReport:
     """Compute the statistics of the validation patients and write everything people look at.
 
-    Every patient of the table ends as learnt from, watched while tuning, scored, or excluded
+    Every patient of the table ends as training, tuning, scored, or excluded
     with a reason; the report checks that the numbers add up.
     """
     study, cohort, training_patients = done.study, done.cohort, done.training_patients
@@ -174,7 +174,7 @@ def _evaluation_input(
 
 
 def _n_features(bundle: Bundle) -> int:
-    """Numbers a tile of a model that learnt from another network's features; else 0."""
+    """Numbers a tile of a model trained on another network's features; else 0."""
     return bundle.card.input.width or 0
 
 

@@ -36,7 +36,7 @@ class ScoredPatient:
     slides: tuple[str, ...]
     score: RiskScore
     seen_in_training: bool
-    """The model learnt from this patient or these tiles: the risk proves nothing."""
+    """The model was trained on this patient or these tiles: the risk proves nothing."""
     likeness: Mapping[str, Likeness] = field(default_factory=dict)
     """Slide -> how far it lies from the training slides; empty if the model does not know them."""
 
@@ -111,7 +111,7 @@ def score_patients(
 
 
 def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, str]:
-    """Slide -> digest of its bag, measured now: hours of learning may lie behind the first look.
+    """Slide -> digest of its bag, measured now: hours of training may lie between this and the first look.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[st
     for slide, digest in digests.items():
         if digest != run.bag_sha256(slide):
             raise BagError(
-                f"{slide}: expected the bag that was written, found another; nothing is scored: "
+                f"{slide}: expected the tiles as they were written, found others; nothing is scored: "
                 "run the same command again, and the slide is prepared anew",
                 code="changed-bag",
             )
@@ -197,7 +197,7 @@ def _judged(slide: PreparedSlide, found: Likeness) -> PreparedSlide:
         return replace(slide, training_distance=distance)
     most = ", ".join(f"{name} {apart:+.1f} SD" for name, apart in found.most)
     reason = (
-        f"expected a slide like those the model learnt from (distance up to {found.limit:.2f}), found "
+        f"expected a slide like those the model was trained on (distance up to {found.limit:.2f}), found "
         f"one at {found.distance:.2f} ({most}); its risk is not to be relied on"
     )
     return replace(

@@ -1,6 +1,6 @@
 """From the bags of the training patients to a locked model file.
 
-torch is imported here only when there is something to learn.
+torch is imported here only when there is something to train.
 """
 
 import re
@@ -53,20 +53,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrainingPatients:
-    """Patients to learn from, and those whose loss is watched meanwhile."""
+    """Patients to train on, and the tuning patients whose loss is recorded meanwhile."""
 
     training: DistinctOutcome
     tuning: DistinctOutcome
 
     @property
     def patients(self) -> tuple[Patient, ...]:
-        """Everybody whose slides are needed."""
+        """All patients whose slides are needed."""
         sides = (self.training, self.tuning)
         return tuple(p for side in sides for p in (*side.good, *side.poor))
 
 
 def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> DistinctOutcome:
-    """Sort patients as the loss wants them: distinct outcomes, or for Cox everybody by event."""
+    """Sort patients as the loss wants them: distinct outcomes, or for Cox all without and with event."""
     if training.loss.name == "cox":
         return select_everybody(patients)
     return select_distinct_outcome(
@@ -111,9 +111,9 @@ def train_model(
         study.training, recipe, digests, _labels(training_patients), jecur.__version__
     )
     path = run.root / "models" / f"{_slug(study.name)}.jecur"
-    if run.is_finished("learning", mark) and _is_whole(path):
+    if run.is_finished("training", mark) and _is_whole(path):
         return path
-    day = run.day_begun("learning", mark)
+    day = run.day_begun("training", mark)
     try:
         from jecur.training.export import (  # noqa: PLC0415
             encoder_to_onnx,
@@ -129,7 +129,7 @@ def train_model(
             code="no-torch",
         ) from error
 
-    lesson = TrainingTask(
+    task = TrainingTask(
         training=_examples(training_patients.training, prepared, run),
         tuning=_examples(training_patients.tuning, prepared, run),
         settings=study.training,
@@ -137,16 +137,16 @@ def train_model(
         mark=mark,
     )
     trained, training = run_training_task(
-        lesson,
+        task,
         progress=progress,
         on_epoch=lambda state: _show_curve(state.curve, run, progress),
         processes=join_processes(),
     )
     nuclei = NucleiModel.load(study.nuclei, threads=1)
-    card = study_card(study, recipe, created=day) | _card_of_learning(
-        lesson, training_patients, trained, training
+    card = study_card(study, recipe, created=day) | _training_facts(
+        task, training_patients, trained, training
     )
-    used = {example.patient for example in (*lesson.training, *lesson.tuning)}
+    used = {example.patient for example in (*task.training, *task.tuning)}
     looks = fit_looks(_looks(training_patients, prepared, run))
     write_bundle(
         Bundle(
@@ -162,31 +162,31 @@ def train_model(
     )
     remember_patients(used, path, run)
     run.log_private()
-    run.mark_stage("learning", mark, [path])
+    run.mark_stage("training", mark, [path])
     return path
 
 
 def _needs_nuclei(study: StudySettings, trained: "Trained") -> bool:
-    """Whether the nuclei network goes into the model file: it is used, and not everywhere at hand."""
+    """Whether the nuclei network goes into the model file: it is used, or is not the built-in one."""
     return trained.encoder.channels == 4 or study.nuclei.model != "builtin"
 
 
-def _card_of_learning(
-    lesson: "TrainingTask",
+def _training_facts(
+    task: "TrainingTask",
     training_patients: TrainingPatients,
     trained: "Trained",
     training: "Sequence[LabeledBag]",
 ) -> dict[str, Any]:
     """Write down what came of the training."""
     by_id = {p.id: p for p in training_patients.patients}
-    watched = [by_id[example.patient] for example in lesson.tuning]
+    watched = [by_id[example.patient] for example in task.tuning]
     return {
         "cohort": CohortFacts(
             n_good=sum(not bag.recurred for bag in training),
             n_poor=sum(bag.recurred for bag in training),
             n_tuning=len(watched),
             n_tiles=sum(len(bag.bag) for bag in training),
-            selection=selection(lesson.settings),
+            selection=selection(task.settings),
         ),
         "metrics": tuning_metrics(watched, trained.tuning_scores),
         "cutoff": trained.cutoff,
@@ -200,7 +200,7 @@ def _card_of_learning(
 def _examples(
     outcome: DistinctOutcome, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> "tuple[Example, ...]":
-    """Patients of one side with a bag, the good ones first."""
+    """Patients of one role with a bag; good outcome (for Cox: without event) first."""
     from jecur.training.task import Example  # noqa: PLC0415
 
     sides = ((outcome.good, False), (outcome.poor, True))
@@ -226,7 +226,7 @@ def _show_curve(
 def _bag_digests(
     training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> dict[str, str]:
-    """Slide -> hash of its bag, of everybody who is learnt from."""
+    """Slide -> hash of its bag, of all training and tuning patients."""
     return {
         entry.id: run.bag_sha256(entry.id)
         for patient in training_patients.patients
@@ -238,7 +238,7 @@ def _bag_digests(
 def _looks(
     training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> list[SlideLooks]:
-    """Read what the slides of everybody who is learnt from look like."""
+    """Read what the slides of the training and tuning patients look like."""
     return [
         SlideLooks(
             patient.id,
@@ -259,12 +259,12 @@ def refuse_shared_tiles(
     *,
     across_roles: bool,
 ) -> None:
-    """Refuse, before anything is learnt, the same tiles under two patients.
+    """Refuse, before anything is trained, the same tiles under two patients.
 
     Parameters
     ----------
     patients
-        Everybody whose slides were prepared.
+        All patients whose slides were prepared.
     prepared, run
         Where the bags are.
     across_roles
@@ -286,7 +286,7 @@ def refuse_shared_tiles(
                 raise TableError(
                     f"expected every slide under one patient, found the same tiles as {slide} of "
                     f"{other.id} ({other.role}) and {entry.id} of {patient.id} ({patient.role}); "
-                    "nothing was learnt from these: correct patients, roles or slides",
+                    "no model was trained: correct patients, roles or slides",
                     code="leak",
                 )
 

@@ -1,4 +1,4 @@
-"""What a model file says about itself: recipe, cohort, cut-off, direction, and who was learnt from."""
+"""What a model file says about itself: recipe, cohort, cut-off, direction, training patients."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ RESEARCH_USE_ONLY = (
 def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[str, Any]:
     """Write down what the study file decides of a model; of files on this disk, the name alone.
 
-    ``created`` is the day on which learning began.
+    ``created`` is the day on which training began.
     """
     training = study.training
     endpoint = study.cohort.endpoint
@@ -79,9 +79,9 @@ _CUTOFF_SOURCES = {
 
 
 def selection(training: TrainingSettings) -> str:
-    """Say which patients were learnt from."""
+    """Say which patients the model was trained on."""
     if training.loss.name == "cox":
-        return "everybody with follow-up; good is without the event, poor with it"
+        return "all patients with follow-up; n_good: without event, n_poor: with event"
     return (
         f"distinct outcome: event before {training.loss.poor_months:g} months, "
         f"or free of it for {training.loss.good_months:g}"
@@ -102,7 +102,7 @@ def input_of(bag: Bag, channels: int) -> NetworkInput:
 
 
 def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> TuningMetrics:
-    """Judge the finished model on the tuning patients, whom it has not learnt from.
+    """Judge the finished model on the tuning patients, on whom it was not trained.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def was_trained_on(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -
 
 
 def tile_memory(digests: Mapping[str, str]) -> TrainedOn:
-    """Remember tiles by digest; who they are of stays with the study (`jecur.study.memory`)."""
+    """Remember tiles by digest; whose they are stays with the study (`jecur.study.memory`)."""
     return TrainedOn(bags=tuple(sorted(set(digests.values()))))
 
 

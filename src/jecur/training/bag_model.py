@@ -1,4 +1,4 @@
-"""What learns: features of a tile -> its score (and gate), and the pooling of a bag."""
+"""The network to train: features of a tile -> its score (and gate), and the pooling of a bag."""
 
 from collections.abc import Iterable
 
@@ -129,7 +129,7 @@ class FeatureModel(BagModel):
         return tiles
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """List everything: nothing here was learnt before."""
+        """List everything: nothing here was trained before."""
         return list(self.parameters())
 
     def embed(self, features: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 A loss over patients, such as Cox's partial likelihood, depends on the network only through the
 tile scores s_1 .. s_n, so by the chain rule ``dL/dw = sum_i (dL/ds_i) (ds_i/dw)``. First pass:
 every bag, chunk by chunk, without graph; then the pooled scores, the loss, and its slope at each
-tile output; what the pooling learns gets its gradient here. Second pass: each chunk again with
+tile output; the pooling's own parameters get theirs here. Second pass: each chunk again with
 graph, back-propagating its slopes. The sum over chunks is the gradient of the whole, if a tile's
 score does not depend on the other tiles of the chunk: batch normalization must use its stored
 statistics, and whatever is random must be drawn before the first pass. One pass more forward:
@@ -46,7 +46,7 @@ def accumulate_cohort_gradient(
     bags
         For each patient the chunks of the bag; both passes see the same.
     loss_of_outputs
-        Outputs of all tiles of each bag -> scalar loss; what it learns itself (a pooling) gets its
+        Outputs of all tiles of each bag -> scalar loss; its own parameters (a pooling) get their
         gradient in every process alike.
     processes
         Share the packs among them; each ends with the gradient of all.
@@ -113,22 +113,22 @@ def _tiles(bags: Sequence[Sequence[Tensor]], pack: Pack) -> Tensor:
 @contextmanager
 def _summed_exactly(encoder: nn.Module, processes: Processes) -> Iterator[Callable[[], None]]:
     """Sum gradients over packs and processes in float64; what was there before is kept."""
-    learnt = [p for p in encoder.parameters() if p.requires_grad]
-    before = [p.grad for p in learnt]
-    totals: list[Tensor | None] = [None] * len(learnt)
-    for parameter in learnt:
+    trainable = [p for p in encoder.parameters() if p.requires_grad]
+    before = [p.grad for p in trainable]
+    totals: list[Tensor | None] = [None] * len(trainable)
+    for parameter in trainable:
         parameter.grad = None
 
     def add() -> None:
-        for k, parameter in enumerate(learnt):
+        for k, parameter in enumerate(trainable):
             if parameter.grad is not None:
                 old, more = totals[k], parameter.grad.double()
                 totals[k] = more if old is None else old.add_(more)
                 parameter.grad = None
 
     yield add
-    summed = processes.sum_gradients(learnt, totals)
-    for parameter, total, grad in zip(learnt, summed, before, strict=True):
+    summed = processes.sum_gradients(trainable, totals)
+    for parameter, total, grad in zip(trainable, summed, before, strict=True):
         more = None if total is None else total.to(parameter.dtype)
         parameter.grad = grad if more is None else more if grad is None else grad + more
 

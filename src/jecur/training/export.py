@@ -86,6 +86,6 @@ def encoder_weights(encoder: BagModel) -> bytes:
 
 
 def pooling_weights(pooling: BagPooling) -> bytes | None:
-    """Write what the pooling learnt as safetensors bytes; None if it learns nothing."""
-    learnt = pooling.learnt()
-    return save_arrays(dict(learnt)) if learnt else None
+    """Write the trained parameters of the pooling as safetensors bytes; None if it has none."""
+    trained_parameters = pooling.trained_parameters()
+    return save_arrays(dict(trained_parameters)) if trained_parameters else None

@@ -1,4 +1,4 @@
-"""Learn the prognosis: a step a patient (or a group of them), resumable after every epoch."""
+"""Train the model: one step per patient (or group of patients), resumable after every epoch."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lesson:
+class _TrainingSetup:
     """What stays the same from epoch to epoch."""
 
     encoder: BagModel
@@ -55,7 +55,7 @@ class _Lesson:
     processes: Processes
 
 
-def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, whom to tell
+def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom to report to
     training: Sequence[LabeledBag],
     tuning: Sequence[LabeledBag],
     settings: TrainingSettings,
@@ -73,7 +73,7 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
     training
         At least one patient of each outcome.
     tuning
-        Patients whose loss is recorded after each epoch; may be empty. Never learnt from.
+        Patients whose loss is recorded after each epoch; may be empty. Never trained on.
     settings
         The recipe.
     checkpoints
@@ -83,9 +83,9 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
     progress
         Draws the epochs.
     on_epoch
-        Told how training stands after each epoch, its checkpoint written.
+        Called with the state of training after each epoch, once its checkpoint is written.
     processes
-        Share the work; the first writes and tells.
+        Share the work; the main process writes files and reports progress.
 
     Raises
     ------
@@ -107,10 +107,10 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
         )
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
-    processes.wait()  # nobody writes before all have read
+    processes.wait()  # no process writes before all have read
     if settings.optimizer.standardize and state.epoch == 0:
         encoder.standardize_features(_sampled_tiles(training, settings))
-    lesson = _Lesson(encoder, optimizer, objective, training, settings, processes)
+    setup = _TrainingSetup(encoder, optimizer, objective, training, settings, processes)
     with progress.task(
         "Training", len(training) * (settings.optimizer.epochs - state.epoch)
     ) as advance:
@@ -120,21 +120,21 @@ def train_encoder(  # noqa: PLR0913 -- what to learn from, where to keep it, who
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            loss = _one_epoch(lesson, epoch, advance)
+            loss = _one_epoch(setup, epoch, advance)
             record = {
                 "epoch": epoch + 1,
                 "learning_rate": rate,
                 "training_loss": loss,
-                "tuning_loss": _tuning_loss(lesson, tuning),
+                "tuning_loss": _tuning_loss(setup, tuning),
             }
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
-            if processes.writes:
+            if processes.is_main_process:
                 save_checkpoint(checkpoints, state, encoder, optimizer)
                 on_epoch(state)
     encoder.eval()
-    cutoff = _settle(lesson)
+    cutoff = _settle(setup)
     pooling = objective.pooling.plain()
-    scores = tuple(pooling.pool(out.cpu().numpy()) for out in _outputs_of(lesson, tuning))
+    scores = tuple(pooling.pool(out.cpu().numpy()) for out in _outputs_of(setup, tuning))
     return Trained(encoder, state, objective.pooling, cutoff, scores)
 
 
@@ -205,20 +205,20 @@ def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer
     )
 
 
-def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> float:
-    encoder, settings = lesson.encoder, lesson.settings
+def _one_epoch(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -> float:
+    encoder, settings = setup.encoder, setup.settings
     encoder.train()
     if settings.encoder.batch_norm == "frozen":
         frozen_batch_norm(encoder)
     losses = []
-    for patients, bags in _epoch_steps(lesson.training, settings, epoch):
-        lesson.optimizer.zero_grad(set_to_none=True)
-        wanted = partial(lesson.objective.loss, patients=patients)
+    for patients, bags in _epoch_steps(setup.training, settings, epoch):
+        setup.optimizer.zero_grad(set_to_none=True)
+        wanted = partial(setup.objective.loss, patients=patients)
         loss, _ = accumulate_cohort_gradient(
             encoder,
             bags,
             wanted,
-            lesson.processes,
+            setup.processes,
             at_once=settings.optimizer.chunk_size if settings.encoder.batch_norm == "frozen" else 0,
         )
         if not math.isfinite(loss):
@@ -227,7 +227,7 @@ def _one_epoch(lesson: _Lesson, epoch: int, advance: Callable[[], None]) -> floa
             )
         if settings.loss.l2 > 0:
             torch.autograd.backward(settings.loss.l2 * l2_penalty(encoder, on=settings.loss.l2_on))
-        lesson.optimizer.step()
+        setup.optimizer.step()
         losses.append(loss)
         for _ in patients:
             advance()
@@ -258,7 +258,7 @@ def _epoch_steps(
 def _steps(
     order: np.ndarray, group: int, training: Sequence[LabeledBag], settings: TrainingSettings
 ) -> Iterator[list[int]]:
-    """Divide an epoch's patients; Cox learns nothing from a group without an event."""
+    """Divide an epoch's patients; a group without an event has no Cox loss."""
     for start in range(0, len(order), group):
         step = [int(i) for i in order[start : start + group]]
         if settings.loss.name != "cox" or any(training[i].recurred for i in step):
@@ -277,34 +277,34 @@ def _sampled_tiles(training: Sequence[LabeledBag], settings: TrainingSettings) -
         )
 
 
-def _tuning_loss(lesson: _Lesson, tuning: Sequence[LabeledBag]) -> float | None:
-    """Loss of patients that are watched; None where there are none, or for Cox no event."""
-    if not tuning or (lesson.settings.loss.name == "cox" and not any(p.recurred for p in tuning)):
+def _tuning_loss(setup: _TrainingSetup, tuning: Sequence[LabeledBag]) -> float | None:
+    """Loss of the tuning patients; None if there are none or, for Cox, no event among them."""
+    if not tuning or (setup.settings.loss.name == "cox" and not any(p.recurred for p in tuning)):
         return None
     with torch.no_grad():
-        return float(lesson.objective.loss(_outputs_of(lesson, tuning), tuning))
+        return float(setup.objective.loss(_outputs_of(setup, tuning), tuning))
 
 
-def _settle(lesson: _Lesson) -> float:
+def _settle(setup: _TrainingSetup) -> float:
     """Shift all tile scores to where the training loss is least; return the cut-off."""
-    settings, objective = lesson.settings, lesson.objective
+    settings, objective = setup.settings, setup.objective
     with torch.no_grad():
-        outputs = _outputs_of(lesson, lesson.training)
+        outputs = _outputs_of(setup, setup.training)
         if (
             settings.optimizer.settle_offset and settings.loss.name != "cox"
         ):  # Cox knows differences alone
-            offset = objective.best_offset(outputs, lesson.training)
-            lesson.encoder.head.bias.add_(offset)
+            offset = objective.best_offset(outputs, setup.training)
+            setup.encoder.head.bias.add_(offset)
             return objective.indifferent
         return objective.cutoff(outputs)
 
 
 @torch.no_grad()
-def _outputs_of(lesson: _Lesson, bags: Sequence[LabeledBag]) -> list[Tensor]:
+def _outputs_of(setup: _TrainingSetup, bags: Sequence[LabeledBag]) -> list[Tensor]:
     """Score all tiles of each bag."""
-    encoder, settings = lesson.encoder, lesson.settings
+    encoder, settings = setup.encoder, setup.settings
     return [
-        _of_every_tile(encoder, encoder, example.bag, settings, lesson.processes).to(
+        _of_every_tile(encoder, encoder, example.bag, settings, setup.processes).to(
             training_device()
         )
         for example in bags

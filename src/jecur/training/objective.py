@@ -19,12 +19,12 @@ __all__ = ["LabeledBag", "Objective"]
 
 @dataclass(frozen=True, slots=True)
 class LabeledBag:
-    """A patient to learn from."""
+    """A patient to train on."""
 
     patient: str
     bag: Bag
     recurred: bool
-    """Poor outcome (True) or good (False); for Cox whether the event was seen."""
+    """Poor outcome (True) or good (False); for Cox, with event (True) or without (False)."""
     months: float = float("nan")
     """Follow-up; Cox alone asks for it."""
 
@@ -38,7 +38,7 @@ class Objective:
     settings
         Names them.
     pooling
-        With what it learns.
+        With its trained parameters.
     """
 
     settings: TrainingSettings

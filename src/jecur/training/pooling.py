@@ -22,7 +22,7 @@ class BagPooling(nn.Module):
     Parameters
     ----------
     settings
-        Name and numbers of the pooling. What is learnt starts where it does least: the threshold of
+        Name and numbers of the pooling. Trained parameters start where they do least: the threshold of
         noisy-and at a half, the last layer of top-bottom at the mean of the ends.
     """
 
@@ -62,8 +62,8 @@ class BagPooling(nn.Module):
                 q, p = torch.sigmoid(s).mean(), torch.sigmoid(-s).mean()
                 return torch.log((q + LOG_FLOOR) / (p + LOG_FLOOR))
 
-    def learnt(self) -> Mapping[str, NDArray[np.float32]]:
-        """Learnt parameters by name, float32."""
+    def trained_parameters(self) -> Mapping[str, NDArray[np.float32]]:
+        """Trained parameters by name, float32."""
         state = self.state_dict()
         return {
             name: state[name].detach().cpu().float().numpy()
@@ -71,8 +71,8 @@ class BagPooling(nn.Module):
         }
 
     def plain(self) -> Pooling:
-        """Return the twin in NumPy, with what was learnt."""
-        return pooling_of_settings(self.settings, self.learnt())
+        """Return the twin in NumPy, with the trained parameters."""
+        return pooling_of_settings(self.settings, self.trained_parameters())
 
     def _noisy_and(self, s: Tensor) -> Tensor:
         b, a = torch.sigmoid(self.threshold), self.settings.pooling.steepness

@@ -1,4 +1,4 @@
-"""Several processes that learn one model: tiles are shared out, gradients are summed.
+"""Several processes that train one model: tiles are shared out, gradients are summed.
 
 Started by ``torchrun`` or ``accelerate launch``, which name rank and number in the environment. All
 processes hold the same weights and take the same steps; each sees its share of the chunks of a step.
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 PATIENCE = timedelta(days=7)
-"""How long the others wait for the first, which may be preparing slides."""
+"""How long the other ranks wait for the main process, which may be preparing slides."""
 
 Place = tuple[int, int]
 """Bag and chunk."""
@@ -31,38 +31,38 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Who takes part.
+    """The rank of this process and how many there are.
 
     Parameters
     ----------
     rank
-        This process, 0 <= rank < n; the first one alone writes files.
+        This process, 0 <= rank < n; rank 0 is the main process and alone writes files.
     n
-        How many there are.
+        Number of processes.
     """
 
     rank: int = 0
     n: int = 1
 
     @property
-    def writes(self) -> bool:
-        """Whether this process writes files and speaks."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until every process has reached this point."""
         if self.n > 1:
             distributed.barrier()
 
-    def tell(self, said: bytes = b"") -> bytes:
-        """Hear in every process what the first one says; what the others pass is not looked at."""
+    def broadcast(self, message: bytes = b"") -> bytes:
+        """Return in every process the message of the main one; those of the others are ignored."""
         if self.n == 1:
-            return said
-        length = torch.tensor(len(said))
+            return message
+        length = torch.tensor(len(message))
         distributed.broadcast(length, 0)
         text = torch.zeros(int(length), dtype=torch.uint8)
         if self.rank == 0:
-            text = torch.tensor(list(said), dtype=torch.uint8)
+            text = torch.tensor(list(message), dtype=torch.uint8)
         if len(text):
             distributed.broadcast(text, 0)
         return bytes(text.tolist())
@@ -94,7 +94,7 @@ class Processes:
     def sum_gradients(
         self, parameters: Sequence[Tensor], totals: Sequence[Tensor | None]
     ) -> Sequence[Tensor | None]:
-        """Sum each parameter's float64 gradient over processes; None is a gradient nobody has."""
+        """Sum each parameter's float64 gradient over processes; None where no process has a gradient."""
         if self.n == 1:
             return totals
         here = torch.tensor([float(t is not None) for t in totals])
@@ -122,7 +122,7 @@ ALONE = Processes()
 
 
 def join_processes() -> Processes:
-    """Join the processes that a launcher started, once; one alone if there was no launcher."""
+    """Join the processes that a launcher started, once; `ALONE` if there was no launcher."""
     n = int(os.environ.get("WORLD_SIZE", "1"))
     if n <= 1:
         return ALONE

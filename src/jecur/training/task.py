@@ -1,7 +1,7 @@
-"""One training, said in plain data, so that every process of a launcher can take part in it.
+"""One training run as plain data, so that every process of a launcher can take part in it.
 
-The first process leads: it prepares slides, says what is to be learnt and writes every file. The
-others hear of each lesson as JSON, open the same bags and learn along until they are dismissed.
+The main process prepares slides, sends each training task as JSON and writes every file. The other
+ranks open the same bags and train with it until they are stopped.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ __all__ = ["Example", "TrainingTask", "run_training_task", "serve_rank", "stop_r
 
 
 class Example(msgspec.Struct, frozen=True):
-    """One patient to learn from."""
+    """One patient to train on."""
 
     patient: str
     bags: tuple[str, ...]
@@ -30,7 +30,7 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class TrainingTask(msgspec.Struct, frozen=True):
-    """Everything that decides what is learnt."""
+    """Everything that decides how a model is trained."""
 
     training: tuple[Example, ...]
     tuning: tuple[Example, ...]
@@ -40,41 +40,41 @@ class TrainingTask(msgspec.Struct, frozen=True):
 
 
 def run_training_task(
-    lesson: TrainingTask,
+    task: TrainingTask,
     *,
     progress: Progress,
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
     processes: Processes = ALONE,
 ) -> tuple[Trained, list[LabeledBag]]:
-    """Train on the lesson's bags; returns what was learnt and the training bags.
+    """Train on the task's bags; returns the trained model and the training bags.
 
-    Under a launcher the first process calls this, and the others are told.
+    Under a launcher the main process calls this, and the task is sent to the other ranks.
     """
-    processes.tell(msgspec.json.encode(lesson))
-    return _train(lesson, progress, on_epoch, processes)
+    processes.broadcast(msgspec.json.encode(task))
+    return _train(task, progress, on_epoch, processes)
 
 
 def serve_rank() -> None:
-    """Learn along with the first process, lesson by lesson, until it dismisses the others."""
+    """Train along with the main process, task by task, until it stops the other ranks."""
     processes = join_processes()
-    while said := processes.tell():
-        lesson = msgspec.json.decode(said, type=TrainingTask)
-        _train(lesson, SilentProgress(), lambda _: None, processes)
+    while message := processes.broadcast():
+        task = msgspec.json.decode(message, type=TrainingTask)
+        _train(task, SilentProgress(), lambda _: None, processes)
 
 
 def _train(
-    lesson: TrainingTask,
+    task: TrainingTask,
     progress: Progress,
     on_epoch: Callable[[TrainingState], None],
     processes: Processes,
 ) -> tuple[Trained, list[LabeledBag]]:
-    training, tuning = _opened(lesson.training), _opened(lesson.tuning)
+    training, tuning = _opened(task.training), _opened(task.tuning)
     trained = train_encoder(
         training,
         tuning,
-        lesson.settings,
-        checkpoints=Path(lesson.checkpoints),
-        mark=lesson.mark,
+        task.settings,
+        checkpoints=Path(task.checkpoints),
+        mark=task.mark,
         progress=progress,
         on_epoch=on_epoch,
         processes=processes,
@@ -83,8 +83,8 @@ def _train(
 
 
 def stop_ranks() -> None:
-    """Tell the others that there is nothing more to learn."""
-    join_processes().tell()
+    """Tell the other ranks that there is no further task."""
+    join_processes().broadcast()
 
 
 def _opened(examples: Sequence[Example]) -> list[LabeledBag]:

@@ -70,8 +70,8 @@ class NucleiTrainingSettings:
     cross_entropy_weight: float = 0.5
     """0 trains on Dice alone, as the paper did."""
     seam_weight: float = 3.0
-    """Above 0, the line along which two outlined nuclei touch is background to be learnt, and its
-    cross-entropy counts this many times more, so that nuclei part; 0 learns whole nuclei."""
+    """Above 0, the line along which two outlined nuclei touch is a background target, and its
+    cross-entropy counts this many times more, so that nuclei part; 0 trains on whole nuclei."""
     evaluate_every: int = 300
     """Steps between looks at the validation fields; a checkpoint is written at each."""
     bfloat16: bool = True
@@ -147,7 +147,7 @@ def mean_dice(network: NucleiUNet, fields: list[Field]) -> float:
 def settle_threshold(network: NucleiUNet, fields: list[Field]) -> float:
     """Shift the network's logits so that 0.5 is the threshold of best Dice; returns the shift.
 
-    Learning from soft cover leaves that threshold lower: where a pixel is as likely nucleus as
+    Training on soft cover leaves that threshold lower: where a pixel is as likely nucleus as
     not, calling it one costs Dice less than missing it. Chosen on ``fields``, which must not be
     reported on; of shifts within 0.001 of the best the smallest, because fields are few.
     """

@@ -1,4 +1,4 @@
-"""Commands that learn: train, crossval."""
+"""Commands that train models: train, crossval."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, leading
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    RichProgress,
+    Workers,
+    app,
+    console,
+    cores,
+    main_process,
+)
 
 __all__ = ["crossval", "train"]
 
@@ -25,9 +34,9 @@ def train(
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> int:
-    """Learn the model of a study and stop there: nobody is scored, nothing is reported.
+    """Train the model of a study and stop there: no patient is scored, nothing is reported.
 
-    `jecur run` with the same --out goes on from here. Several processes share the learning:
+    `jecur run` with the same --out goes on from here. Several processes can share the training:
     torchrun --nproc-per-node 2 -m jecur train ...
 
     Example: jecur train my-study/study.toml --out my-study/run
@@ -53,8 +62,8 @@ def train(
     from jecur.settings import read_study
 
     settings = read_study(study, preset=preset)
-    with leading() as leads, RichProgress() as progress:
-        if not leads:
+    with main_process() as is_main, RichProgress() as progress:
+        if not is_main:
             return OK
         model, ready = train_study(
             settings,
@@ -77,12 +86,12 @@ def train(
     else:
         good, poor = card.cohort.n_good, card.cohort.n_poor
         who = (
-            f"{good + poor} patients, {poor} of them with the event"
+            f"{good + poor} patients, {poor} of them with event"
             if settings.training.loss.name == "cox"
             else f"{good} patients with good and {poor} with poor outcome; "
             f"{facts['no_distinct_outcome']} without a distinct outcome left out"
         )
-        console.print(f"Learnt from {who}; {ready.n_failed} slides failed.", soft_wrap=True)
+        console.print(f"Trained on {who}; {ready.n_failed} slides failed.", soft_wrap=True)
         console.print(f"Research use only. Model: {escape(str(model))}", soft_wrap=True)
     return SOME_FAILED if ready.n_failed else OK
 
@@ -113,13 +122,13 @@ def crossval(
     out
         Run folder: scores.csv with folds, folds.csv, crossval.json, crossval.md.
     folds
-        Parts; each is held out once.
+        Number of folds; each is held out once.
     repeats
-        Times the patients are divided anew.
+        Number of times the patients are divided anew.
     site_preserving
         Keep all patients of a site in one fold.
     inner_folds
-        Choose the number of epochs in so many folds inside the training patients; 0 does not choose.
+        Number of folds within the training patients that choose the number of epochs; 0 does not choose.
     seed
         Of the folds.
     workers
@@ -141,8 +150,8 @@ def crossval(
     }
     division = make_settings(values, CrossvalSettings)
     settings = read_study(study)
-    with leading() as leads, RichProgress() as progress:
-        if not leads:
+    with main_process() as is_main, RichProgress() as progress:
+        if not is_main:
             return OK
         found = cross_validate(
             settings,
