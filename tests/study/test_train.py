@@ -174,7 +174,7 @@ def test_a_cox_study_calls_its_patients_by_their_event(tmp_path, capsys):
     study = _study(tmp_path / "study", settings)
     command = [str(study), "--out", str(tmp_path / "run"), "-j", "1"]
     assert run(["train", *command]) == OK
-    assert "Learnt from 24 patients, 12 of them with the event" in capsys.readouterr().out
+    assert "Trained on 24 patients, 12 of them with event" in capsys.readouterr().out
     assert run(["run", *command]) == OK
     report = (tmp_path / "run" / "report.html").read_text()
     assert "12 patients (without event so far) and 12 (with event)" in report
