@@ -173,7 +173,7 @@ def test_score_works_where_torch_cannot_be_imported(study, model, tmp_path):
     assert found.loc["V-0008", "risk"] == expected.loc["V-0008", "risk"]
 
 
-def test_a_slide_the_model_learnt_from_is_marked(study, finished, model, tmp_path):
+def test_a_slide_the_model_was_trained_on_is_marked(study, finished, model, tmp_path):
     out = finished[0]
     gone = set(pd.read_csv(out / "exclusions.csv")["patient_id"])
     trained_on = next(f"V-{i:04d}" for i in range(1, 7) if f"V-{i:04d}" not in gone)

@@ -35,7 +35,7 @@ def share_unlike(training, new):
 
 @pytest.mark.parametrize("n", [FEWEST_PATIENTS, 12, 20, 60])
 @pytest.mark.parametrize("per_patient", [1, 3])
-def test_few_of_the_same_kind_are_flagged_however_few_were_learnt_from(n, per_patient):
+def test_few_of_the_same_kind_are_flagged_however_few_were_trained_on(n, per_patient):
     shares = [
         share_unlike(slides(n, seed, per_patient=per_patient), slides(60, 1000 + seed))
         for seed in range(10)

@@ -126,7 +126,7 @@ def test_top_bottom_sees_both_ends_in_order_and_repeats_the_last_tile_of_a_small
     assert pooling.pool(two) == pytest.approx(1.0 + ends @ [1, 2, 4, 8, 16, 32], rel=2e-2)
 
 
-def test_a_pooling_without_what_it_learnt_is_refused():
+def test_a_pooling_without_its_trained_parameters_is_refused():
     with pytest.raises(BundleError, match="trained parameters"):
         Pooling("noisy-and")
 

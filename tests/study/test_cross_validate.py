@@ -1,4 +1,4 @@
-"""Cross-validation: no patient is scored by a model that saw him, whatever the study looks like."""
+"""Cross-validation: no patient is scored by a model that saw them, whatever the study looks like."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def test_a_study_of_two_slides_a_patient_with_one_missing_is_cross_validated(fin
     assert slides.loc["V-0003-2", "status"] == "failed"
 
 
-def test_no_model_learnt_from_a_patient_or_site_that_it_scored(finished):
+def test_no_model_was_trained_on_a_patient_or_site_that_it_scored(finished):
     out = finished[0]
     scores = pd.read_csv(out / "scores.csv")
     assert scores["model"].nunique() == 2

@@ -25,7 +25,7 @@ def study(tmp_path):
     return run, model
 
 
-def test_inside_the_study_those_learnt_from_are_known_and_no_others(study):
+def test_inside_the_study_training_patients_are_known_and_no_others(study):
     memory = memory_beside(study[1])
     assert all(memory.saw(patient) for patient in LEARNT)
     assert not any(memory.saw(patient) for patient in ("V-0005", "V-000", "", "v-0001"))

@@ -70,7 +70,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     return study, next((folder / "run" / "models").iterdir())
 
 
-def test_features_of_two_slides_a_patient_one_missing_are_learnt_from(trained, tmp_path, capsys):
+def test_features_of_two_slides_a_patient_one_missing_are_trained_on(trained, tmp_path, capsys):
     study, model = trained
     card = read_bundle(model).card
     assert card.metrics.note.startswith("none here")

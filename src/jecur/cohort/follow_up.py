@@ -27,7 +27,7 @@ class FollowUp:
         (n,) True if the patient died without the event and the study declares that a competing
         risk; never together with ``event``.
     unknown
-        (n,) reason a patient has no usable follow-up, "" if he has.
+        (n,) reason a patient has no usable follow-up, "" if they have.
     """
 
     months: Vector

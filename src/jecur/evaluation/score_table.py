@@ -27,7 +27,7 @@ class GivenScores:
     risk: Vector
     """(m,) NaN where there is none."""
     unusable: tuple[str, ...]
-    """(m,) why a patient cannot be evaluated, "" if he can."""
+    """(m,) why a patient cannot be evaluated, "" if they can."""
     sign_flipped: bool
     """The column was multiplied by -1."""
     texts: tuple[str, str] | None
