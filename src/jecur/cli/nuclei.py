@@ -1,12 +1,15 @@
 """Commands of the nuclei network."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, errors
+
+if TYPE_CHECKING:
+    from jecur.preview.nuclei import NucleiMap
 
 __all__ = ["evaluate", "features", "map_", "train"]
 
@@ -89,8 +92,9 @@ def map_(
     *,
     out: Path,
     mpp: float | None = None,
-    model: str = "builtin",
+    model: str = "",
     normalize: bool = True,
+    study: Path | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Draw the nuclei map of an image or a slide: a TIFF of probabilities and an overlay.
@@ -106,33 +110,70 @@ def map_(
     mpp
         Micrometers per pixel, where the file does not say or is wrong.
     model
-        "builtin", or an ONNX file.
+        "builtin", which it is if left out, or an ONNX file.
     normalize
         Bring colors to the reference first, as a run does.
+    study
+        Map what this study will score and nothing else: its tissue, tiles, quality, stains, network,
+        and what its table says of this slide. Of a tissue array, a map a core.
     as_json
         Print one JSON object and nothing else.
     """
-    from dataclasses import asdict
-
+    from jecur.errors import SettingsError, SlideError
     from jecur.nuclei.segmentation import NucleiModel
     from jecur.preview.nuclei import map_nuclei
+    from jecur.preview.view import view_slides
     from jecur.settings import NucleiSettings
 
-    network = NucleiModel.load(NucleiSettings(model=model))
-    with RichProgress() as progress:
-        made = map_nuclei(image, out, network, mpp=mpp, normalize=normalize, progress=progress)
+    if study and (model or not normalize):
+        raise SettingsError(
+            "expected --study, or --model and --no-normalize, found both; the study says what is "
+            "done: leave the others out",
+            code="study-and-method",
+        )
+    views = view_slides([image], study, mpp=mpp)
+    network = NucleiModel.load(
+        views[0].recipe.nuclei if study else NucleiSettings(model=model or "builtin")
+    )
+    failed = False
+    for view in views:
+        try:
+            with RichProgress() as progress:
+                made = map_nuclei(
+                    view,
+                    out,
+                    network,
+                    follow_study=study is not None,
+                    normalize=normalize,
+                    progress=progress,
+                )
+        except SlideError as error:
+            if len(views) == 1:
+                raise
+            failed = True  # one core of many: the others are mapped
+            errors.print(
+                f"[red]failed:[/] {escape(view.title)}: {escape(error.message)} \\[{error.code}]",
+                soft_wrap=True,
+            )
+            continue
+        _tell_map(made, as_json=as_json)
+    return SOME_FAILED if failed else OK
+
+
+def _tell_map(made: "NucleiMap", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
     if as_json:
         console.print_json(
             data={k: str(v) if isinstance(v, Path) else v for k, v in asdict(made).items()}
         )
-        return OK
+        return
     colors = "normalized" if made.normalized else f"as scanned ({escape(made.reason)})"
     console.print(
         f"{made.n_tiles} tiles, {100 * made.nuclear_fraction:.1f} % of them nucleus; colors {colors}",
         soft_wrap=True,
     )
     console.print(f"{escape(str(made.map))}\n{escape(str(made.overlay))}", soft_wrap=True)
-    return OK
 
 
 @nuclei_app.command

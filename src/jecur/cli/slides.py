@@ -26,10 +26,11 @@ def inspect(
     preview: Path | None = None,
     study: Path | None = None,
     annotations: Path | None = None,
+    cores: Path | None = None,
 ) -> int:
     """Show what the product sees in slides, and whether a run would score them.
 
-    With --json one object a slide, one a line. Exit code 3 if any slide fails.
+    With --json one object a slide or core, one a line. Exit code 3 if any fails.
 
     Example: jecur inspect slide.svs --preview slide.png
 
@@ -42,27 +43,26 @@ def inspect(
     mpp
         Micrometers per pixel, where the files do not say or are wrong.
     preview
-        PNG to draw for one slide; for several, a folder of PNGs.
+        PNG to draw for one slide; for several slides or cores, a folder of PNGs.
     study
-        Take the limits from this study file rather than the defaults.
+        Look at the slides as this study will: its settings, and what its table says of these slides
+        (scale, cores of tissue arrays, drawn regions).
     annotations
         Drawn regions of the slide (QuPath GeoJSON, ASAP or Aperio XML), or a folder of such files
         under the slides' names; the study says which classes count.
+    cores
+        Map of the cores of a tissue array (`jecur tma map`): each core is looked at as a slide.
     """
-    from jecur.cohort.annotation_files import annotations_of
-    from jecur.cohort.slide_names import file_ids
-    from jecur.preview.slide import default_recipe, preview_slide
-    from jecur.settings import read_study
-    from jecur.study.prepare import recipe_of_study
+    from jecur.preview.slide import preview_view
+    from jecur.preview.view import view_slides
 
-    recipe = recipe_of_study(read_study(study)) if study else default_recipe()
-    if preview is not None and len(paths) > 1:
+    views = view_slides(paths, study, mpp=mpp, cores=cores, annotations=annotations)
+    if preview is not None and len(views) > 1:
         preview.mkdir(parents=True, exist_ok=True)
     worst = OK
-    drawn, names = annotations_of(annotations, paths), file_ids(paths)
-    for path, name, file in zip(paths, names, drawn, strict=True):
-        picture = preview / f"{name}.png" if preview and len(paths) > 1 else preview
-        found = preview_slide(path, recipe, mpp=mpp, preview=picture, annotation=file)
+    for view in views:
+        picture = preview / f"{view.name}.png" if preview and len(views) > 1 else preview
+        found = preview_view(view, preview=picture)
         if as_json:
             print(json.dumps(found.to_dict()))  # noqa: T201 - the one object asked for
         else:
@@ -104,7 +104,7 @@ def doctor(
 
     from jecur.cohort.cohort import read_cohort
     from jecur.preview.cohort import preview_cohort
-    from jecur.preview.slide import default_recipe
+    from jecur.preview.view import default_recipe
     from jecur.settings import CohortSettings, EndpointSettings, read_study
     from jecur.study.prepare import recipe_of_study
 
@@ -153,9 +153,10 @@ def doctor(
 def _tell(found: "SlidePreview") -> None:
     color = {"ok": "green", "flagged": "yellow", "failed": "red"}[found.status]
     scale = "unknown" if found.mpp is None else f"{found.mpp:.4g} um/px ({found.mpp_source})"
+    core = f" core {escape(found.core)}" if found.core else ""
     area = "" if found.tissue_mm2 is None else f", tissue {found.tissue_mm2:g} mm2"
     console.print(
-        f"[bold]{escape(found.file)}[/]  [{color}]{found.status}[/] {found.code}\n"
+        f"[bold]{escape(found.file)}{core}[/]  [{color}]{found.status}[/] {found.code}\n"
         f"  {escape(found.vendor or 'unknown')} by {escape(found.reader or 'no reader')}, {found.width} x "
         f"{found.height} px, {found.levels} levels, {scale}{area}, {found.n_tiles} tiles to score, "
         f"{found.n_tiles_left_out} left out",

@@ -10,7 +10,8 @@ from jecur.cohort.cohort import Cohort, Patient, Role, SlideEntry
 from jecur.cohort.slide_names import stem_of
 from jecur.errors import SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
-from jecur.preview.slide import default_recipe, preview_slide
+from jecur.preview.slide import preview_slide
+from jecur.preview.view import default_recipe
 from jecur.runs.workers import Progress
 from jecur.settings import Recipe
 from jecur.slide.content import content_digest

@@ -16,20 +16,13 @@ from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import CorePlace
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
-from jecur.settings import (
-    NucleiSettings,
-    QualitySettings,
-    Recipe,
-    StainSettings,
-    TilingSettings,
-    TissueSettings,
-)
+from jecur.preview.view import SlideView, default_recipe
+from jecur.settings import Recipe
 from jecur.slide.reader import open_slide
-from jecur.stain.reference import builtin_reference
 from jecur.study.prepare import features_reader
 from jecur.study.survey import SlideFacts, Survey, survey_slide, unopened
 
-__all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide"]
+__all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide", "preview_view"]
 
 _PREVIEW_PX = 1200
 _TISSUE, _SCORED, _REJECTED = (20, 110, 180), (0, 130, 90), (213, 94, 0)
@@ -44,6 +37,8 @@ class SlidePreview:
     ----------
     file
         Name of the file, without its folder.
+    core
+        Core of a tissue array, "" for a whole slide.
     status, code, reason, flags
         As a run would write to ``slides.csv``; ``code`` is the gravest finding, "" if there is none.
     reader, vendor
@@ -77,6 +72,7 @@ class SlidePreview:
     n_tiles: int = 0
     n_tiles_left_out: int = 0
     flags: tuple[str, ...] = ()
+    core: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -120,10 +116,23 @@ def preview_slide(
             with slide:
                 survey = survey_slide(slide, recipe, core=core, annotation=annotation)
                 facts = _drawn(survey, preview)
-    return SlidePreview(path.name, **{name: getattr(facts, name) for name in _SAME_FACTS})
+    same = {name: getattr(facts, name) for name in _SAME_FACTS}
+    return SlidePreview(path.name, core=core.core if core else "", **same)
 
 
-_SAME_FACTS = tuple(name for name in SlidePreview.__slots__ if name != "file")
+_SAME_FACTS = tuple(name for name in SlidePreview.__slots__ if name not in {"file", "core"})
+
+
+def preview_view(view: SlideView, *, preview: Path | None = None) -> SlidePreview:
+    """Look at one slide or core as a study would take it; see `preview_slide`."""
+    return preview_slide(
+        view.path,
+        view.recipe,
+        mpp=view.mpp,
+        preview=preview,
+        annotation=view.annotation,
+        core=view.core,
+    )
 
 
 def _drawn(survey: Survey, preview: Path | None) -> SlideFacts:
@@ -179,16 +188,3 @@ def draw_preview(survey: Survey) -> RGB:
             draw.line(box, fill=_REJECTED)
             draw.line((box[0], box[3], box[2], box[1]), fill=_REJECTED)
     return np.asarray(image)
-
-
-def default_recipe() -> Recipe:
-    """Return the settings of a study that changes none; a verdict needs no nuclei network."""
-    return Recipe(
-        tissue=TissueSettings(),
-        tiling=TilingSettings(),
-        quality=QualitySettings(),
-        stain=StainSettings(),
-        stain_reference=builtin_reference().to_dict(),
-        nuclei=NucleiSettings(),
-        nuclei_sha256="",
-    )

@@ -1,10 +1,10 @@
 """Stains of single images and slides: estimated, normalized, and shown side by side.
 
-A slide is read through its tissue as in a study; a plain PNG or JPEG is taken whole.
+A slide is read as in a study (`jecur.study.survey`); a plain PNG or JPEG is taken whole.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,24 @@ import msgspec
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jecur.arrays import RGB, Pixels, RGBBatch, Vector
-from jecur.errors import JecurError, SlideError
+from jecur.arrays import RGB
+from jecur.errors import SettingsError, SlideError
+from jecur.preview.view import SlideView
 from jecur.runs.folder import atomic_path
-from jecur.settings import StainSettings, TilingSettings, TissueSettings
+from jecur.settings import Recipe, StainSettings
 from jecur.slide.color import estimate_glass
-from jecur.slide.reader import Slide, open_slide
-from jecur.slide.tiling import TileGrid, sample_pixels, tile_tissue
-from jecur.slide.tissue import find_tissue
+from jecur.slide.reader import open_slide
 from jecur.stain.appearance import SlideStain, StainReference
 from jecur.stain.normalizer import Normalizer, fit_normalizer, fit_slide_stain
 from jecur.stain.optical_density import mean_optical_density
-from jecur.stain.reference import builtin_reference
+from jecur.study.survey import Survey, clean_tiles
 
 __all__ = [
     "SheetRow",
     "contact_sheet",
     "describe_stain",
     "normalize_image",
-    "reference_of",
+    "recipe_toward",
     "stain_of",
 ]
 
@@ -40,25 +39,33 @@ _FIELD_PX = 224
 _GAP_PX = 8
 
 
-def stain_of(path: Path, settings: StainSettings, *, mpp: float | None = None) -> SlideStain:
+def stain_of(view: SlideView) -> SlideStain:
     """Fit the stains of one image or slide.
 
     Parameters
     ----------
-    path
-        PNG or JPEG of H&E, taken whole; or any slide, sampled over its tissue.
-    settings
-        Method, penalty, gates.
-    mpp
-        Micrometers per pixel of a slide that does not say.
+    view
+        PNG or JPEG of H&E, taken whole; or any slide, sampled over its tissue as a study does.
 
     Raises
     ------
     SlideError
         If it cannot be read, holds no tissue, or (`StainError`) its stains are refused.
     """
-    pixels, glass = _pixels(path, settings, mpp)
-    return fit_slide_stain(pixels, settings, glass)
+    settings = msgspec.structs.replace(view.recipe.stain, on_refusal="fail")
+    if settings.method == "none":
+        raise SettingsError(
+            'expected a method that fits stains, found stain.method = "none"; name another --method'
+        )
+    if _is_plain(view.path):
+        image = _read_image(view.path)
+        return fit_slide_stain(image.reshape(-1, 3), settings, estimate_glass(image))
+    strict = replace(view, recipe=msgspec.structs.replace(view.recipe, stain=settings))
+    with strict.laid() as survey:
+        fitted = survey.require_walked().stain
+    if fitted is None:
+        raise ValueError("expected stains where none were refused")
+    return fitted
 
 
 def describe_stain(path: Path, fit: SlideStain, settings: StainSettings) -> dict[str, Any]:
@@ -79,21 +86,24 @@ def describe_stain(path: Path, fit: SlideStain, settings: StainSettings) -> dict
     }
 
 
-def reference_of(target: str, settings: StainSettings) -> StainReference:
-    """Appearance of the target: "builtin", or an image or slide to look like."""
+def recipe_toward(target: str, recipe: Recipe) -> Recipe:
+    """Return the recipe that makes slides look like the target: "builtin", or an image or slide."""
     if target == "builtin":
-        return builtin_reference()
-    path = Path(target)
-    measured = msgspec.structs.replace(settings, method="vahadane")
-    fit = stain_of(path, measured)
-    return StainReference(
-        path.stem, fit.appearance, settings.percentile, settings.separation_sparsity
+        return recipe
+    path, settings = Path(target), recipe.stain
+    measured = msgspec.structs.replace(
+        recipe, stain=msgspec.structs.replace(settings, method="vahadane")
     )
+    reference = StainReference(
+        path.stem,
+        stain_of(SlideView(path.name, path, measured)).appearance,
+        settings.percentile,
+        settings.separation_sparsity,
+    )
+    return msgspec.structs.replace(recipe, stain_reference=reference.to_dict())
 
 
-def normalize_image(
-    path: Path, out: Path, reference: StainReference, settings: StainSettings
-) -> Normalizer:
+def normalize_image(path: Path, out: Path, recipe: Recipe) -> Normalizer:
     """Write one image as if it were stained like the reference; PNG, whole or not at all.
 
     Parameters
@@ -102,24 +112,22 @@ def normalize_image(
         PNG or JPEG.
     out
         PNG to write.
-    reference
-        Of `reference_of`.
-    settings
-        Method, gates, policy of refusals.
+    recipe
+        Method, gates, policy of refusals, and the reference.
 
     Raises
     ------
     SlideError
         If the image cannot be read or (`StainError`) is refused.
     """
-    if path.suffix.lower() not in _PLAIN:
+    if not _is_plain(path):
         raise SlideError(
             f"{path.name}: expected a PNG or JPEG image, found {path.suffix or 'no extension'}; "
             "slides are normalized tile by tile in `jecur run`",
             code="not-an-image",
         )
     image = _read_image(path)
-    normalizer = fit_normalizer(image.reshape(-1, 3), settings, reference, estimate_glass(image))
+    normalizer = _fitted(image, recipe)
     normal = np.empty_like(image)
     for top in range(0, len(image), _BLOCK_ROWS):
         rows = slice(top, top + _BLOCK_ROWS)
@@ -138,27 +146,29 @@ class SheetRow:
     """"" if normalized."""
 
 
-def contact_sheet(
-    paths: Sequence[Path],
-    out: Path,
-    reference: StainReference,
-    settings: StainSettings,
-    *,
-    mpp: float | None = None,
-) -> list[SheetRow]:
-    """Draw every slide's densest field before and after, one row a slide; refused ones say why."""
+def contact_sheet(views: Sequence[SlideView], out: Path) -> list[SheetRow]:
+    """Draw every slide's densest field before and after, one row a slide; refused ones say why.
+
+    The field of a slide is the clean tile with the most tissue: the very pixels that a study would
+    read and write.
+
+    Parameters
+    ----------
+    views
+        Slides, and plain images, which are taken whole.
+    out
+        PNG to write.
+    """
     rows: list[SheetRow] = []
     pictures: list[tuple[RGB, RGB] | None] = []
-    for path in paths:
+    for view in views:
         try:
-            pixels, glass, field = _field(path, settings, mpp)
-            normalizer = fit_normalizer(pixels, settings, reference, glass)
-            pictures.append((field[0], normalizer.apply(field)[0]))
-            rows.append(SheetRow(path.name, ""))
-        except JecurError as error:
+            pictures.append(_before_and_after(view))
+            rows.append(SheetRow(view.title, ""))
+        except SlideError as error:
             pictures.append(None)
-            rows.append(SheetRow(path.name, error.code))
-    step = _FIELD_PX + _GAP_PX
+            rows.append(SheetRow(view.title, error.code))
+    step = max([_FIELD_PX, *(len(pair[0]) for pair in pictures if pair)]) + _GAP_PX
     sheet = Image.new("RGB", (2 * step + 260, len(rows) * step + _GAP_PX), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (row, pair) in enumerate(zip(rows, pictures, strict=True)):
@@ -173,35 +183,53 @@ def contact_sheet(
     return rows
 
 
-def _pixels(path: Path, settings: StainSettings, mpp: float | None) -> tuple[Pixels, Vector]:
-    """Pixels to fit, and the color of empty glass."""
-    if path.suffix.lower() in _PLAIN:
-        image = _read_image(path)
-        return image.reshape(-1, 3), estimate_glass(image)
-    with open_slide(path, mpp=mpp) as slide:
-        pixels, glass, _ = _sampled(slide, settings)
-        return pixels, glass
+def _before_and_after(view: SlideView) -> tuple[RGB, RGB]:
+    if _is_plain(view.path):
+        image = _read_image(view.path)
+        field = _densest_window(image)
+        return field, _fitted(image, view.recipe).apply(field[None])[0]
+    with view.laid() as survey:
+        normalizer = survey.require_walked().normalizer
+        if normalizer is None:
+            raise ValueError("expected stains where none were refused")
+        field = _densest_clean_tile(survey)
+        return field, normalizer.apply(field[None])[0]
 
 
-def _field(
-    path: Path, settings: StainSettings, mpp: float | None
-) -> tuple[Pixels, Vector, RGBBatch]:
-    """Pixels to fit, the glass, and the field with the most stain in it, (1, 224, 224, 3)."""
-    if path.suffix.lower() in _PLAIN:
-        image = _read_image(path)
-        return image.reshape(-1, 3), estimate_glass(image), _densest_window(image)[None]
-    with open_slide(path, mpp=mpp) as slide:
-        pixels, glass, grid = _sampled(slide, settings)
-        x, y = grid.positions[int(grid.tissue_fraction.argmax())]
-        field = slide.read_region(float(x), float(y), grid.side_px, _FIELD_PX)[None]
-        return pixels, glass, field
+def _densest_clean_tile(survey: Survey) -> RGB:
+    """Read tiles, those with the most tissue first, until one is clean."""
+    grid = survey.grid
+    if grid is None:
+        raise ValueError("expected tiles to be laid first")
+    order = np.argsort(-grid.tissue_fraction, kind="stable")
+    for k in order:
+        one = replace(
+            grid,
+            positions=grid.positions[k : k + 1],
+            rows=grid.rows[k : k + 1],
+            cols=grid.cols[k : k + 1],
+            tissue_fraction=grid.tissue_fraction[k : k + 1],
+        )
+        for batch, _, clean in clean_tiles(survey, one):
+            if clean[0]:
+                field: RGB = batch.rgb[0]
+                return field
+    raise SlideError(
+        f"{survey.slide.path.name}: expected a clean tile, found all {len(grid)} under pen, black, "
+        "blurred or damaged; scan it again",
+        code="no-clean-tiles",
+    )
 
 
-def _sampled(slide: Slide, settings: StainSettings) -> tuple[Pixels, Vector, TileGrid]:
-    tissue = find_tissue(slide, TissueSettings())
-    grid = tile_tissue(slide, tissue, TilingSettings())
-    rng = np.random.default_rng(settings.seed)
-    return sample_pixels(slide, grid, settings.n_pixels, rng), tissue.glass, grid
+def _fitted(image: RGB, recipe: Recipe) -> Normalizer:
+    """Fit the stains of a whole image."""
+    reference = StainReference.from_dict(recipe.stain_reference)
+    pixels, glass = image.reshape(-1, 3), estimate_glass(image)
+    return fit_normalizer(pixels, recipe.stain, reference, glass)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.lower() in _PLAIN
 
 
 def _densest_window(image: RGB) -> RGB:
