@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image, ImageFilter
+from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.cohort.cohort import read_cohort
 from jecur.runs.folder import RunFolder
 from jecur.runs.workers import SilentProgress
-from jecur.settings import ArraySimulationSettings, read_study
+from jecur.settings import read_study
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
-from jecur.simulate.tissue_array import draw_array
 from jecur.study.cohort_slides import prepare_slides
 from jecur.study.prepare import SlideTask, recipe_of_study
 
