@@ -1,13 +1,15 @@
 """Kill a run again and again, at random moments, go on each time, and compare where it ends.
 
-    python -m benchmarks.kills --kills 200 --seed 0
+    python -m benchmarks.kills --study features --kills 200 --seed 0
+    python -m benchmarks.kills --study slides --kills 20 --seed 1
 
-A small study (two files of features a patient, or virtual slides with --slides) is run once without
-disturbance. Then it is run anew and, at moments drawn evenly over the time that a run takes, its
+A small study (a file of features a patient, pooled by attention; or virtual slides) is run twice
+without disturbance, in two folders. Then it is run anew and, at moments drawn evenly over the time that a run takes, its
 main process, one of its workers, or the whole group is killed or told to end; the same command is
 given again until it ends by itself, and the next folder is begun. At each end every file but the
-log and the study's own secrets is compared byte by byte with the undisturbed run. Where the main
-process was killed, all its children must be gone within 5 s.
+log and the study's own secret, which is drawn anew for each folder, is compared byte by byte with
+the undisturbed run. Where the main process was killed, every process of its session must be gone
+within 5 s; Python's own resource tracker, which holds no work, is counted apart.
 
 Programs start by forking one that has imported everything, so that moments fall into the work and
 not into the start of Python.
@@ -38,14 +40,28 @@ from jecur.demo import study_of_virtual_cohort
 from jecur.runs.folder import result_files, sha256_file
 from jecur.runs.log import read_log
 from jecur.runs.verify import verify_run
-from jecur.runs.workers import SilentProgress, run_all
-from jecur.settings import TrainingSettings, write_study
+from jecur.settings import SimulationSettings, TrainingSettings, write_study
+from jecur.simulate.cohort import simulate_cohort
 
 LIMIT_S = 5.0
 STOPS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def write_feature_study(folder: Path, *, patients: int = 24) -> Path:
+def write_slide_study(folder: Path) -> Path:
+    """Write a study of 14 virtual slides, learnt from tile by tile with the whole network."""
+    settings = SimulationSettings(
+        n_training=6, n_validation=8, seed=5, size_px=768, tissue_fraction=0.7
+    )
+    simulate_cohort(settings, folder)
+    training = TrainingSettings.from_flat(
+        epochs=2, frozen_blocks=4, tiles_per_bag=2, l2=0.0, good_months=30.0, poor_months=25.0
+    )
+    study = study_of_virtual_cohort("Kills", training)
+    (folder / "study.toml").write_text(write_study(study), encoding="utf-8")
+    return folder / "study.toml"
+
+
+def write_feature_study(folder: Path, *, patients: int = 16) -> Path:
     """Write a study whose slides are files of features; the first feature decides the outcome."""
     rng = np.random.default_rng(7)
     (folder / "slides").mkdir(parents=True)
@@ -64,7 +80,7 @@ def write_feature_study(folder: Path, *, patients: int = 24) -> Path:
     columns = ["patient_id", "role", "months", "recurrence", "slide", "site"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "clinical.csv", index=False)
     training = TrainingSettings.from_flat(
-        epochs=6, learning_rate=1e-2, l2=1e-3, pooling="attention", pooling_hidden=4
+        epochs=4, learning_rate=1e-2, l2=1e-3, pooling="attention", pooling_hidden=4
     )
     study = study_of_virtual_cohort("Kills", training)
     cohort = msgspec.structs.replace(study.cohort, covariates=())
@@ -95,24 +111,37 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def children(pid: int) -> list[int]:
-    """Process numbers of the worker processes of a process, alive."""
+@dataclass(frozen=True)
+class Process:
+    """A process that is not only waiting to be collected."""
+
+    pid: int
+    parent: int
+    session: int
+    is_tracker: bool
+    """Python's resource tracker, which `multiprocessing` starts beside the first worker."""
+
+
+def processes() -> list[Process]:
+    """Every process that is alive."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            state, parent = stat.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[:2]
-            if int(parent) == pid and state != "Z":
-                found.append(int(stat.parent.name))
+            state, parent, _, session = stat.read_text("utf-8").rsplit(")", 1)[1].split()[:4]
+            tracker = b"resource_tracker" in (stat.parent / "cmdline").read_bytes()
+            if state not in "ZX":
+                found.append(Process(int(stat.parent.name), int(parent), int(session), tracker))
     return found
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be collected does not."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return text.rsplit(")", 1)[1].split()[0] != "Z"
+def workers_of(pid: int) -> list[int]:
+    """Process numbers of the children that do work."""
+    return [p.pid for p in processes() if p.parent == pid and not p.is_tracker]
+
+
+def left_of(session: int) -> list[Process]:
+    """Processes of a session whose leader is dead."""
+    return [p for p in processes() if p.session == session and p.pid != session]
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -128,9 +157,12 @@ class Tally:
 
     kills: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
+    undisturbed_unequal: list[str] = field(default_factory=list)
     ends: int = 0
+    equal: int = 0
     unequal: list[str] = field(default_factory=list)
     survivors: int = 0
+    trackers: int = 0
     longest_s: float = 0.0
     bad_codes: Counter[int] = field(default_factory=Counter)
     tracebacks: int = 0
@@ -154,6 +186,8 @@ def campaign(
     """Disturb runs until so many kills are done; every run goes on to its end."""
     rng, tally, said = random.Random(seed), Tally(), base / "said.txt"
     took, whole = _undisturbed(study, base / "whole", said, workers)
+    again = _undisturbed(study, base / "again", said, workers)[1]
+    tally.undisturbed_unequal = _unequal(whole, again)
     number = 0
     while sum(tally.kills.values()) < kills and time.monotonic() < until:
         root = base / f"run-{number}"
@@ -166,14 +200,21 @@ def campaign(
         tally.ends += 1
         if code != 0:
             tally.bad_codes[code] += 1
-        found = digests(root)
-        names = {n for n in whole.keys() | found.keys() if whole.get(n) != found.get(n)}
-        tally.unequal += [f"{root.name}: {name}" for name in sorted(names)]
+        names = _unequal(whole, digests(root))
+        tally.equal += not names
+        tally.unequal += [f"{root.name}: {name}" for name in names]
         tally.damaged += not verify_run(root, threads=1).whole
         tally.damaged += read_log(root / "log.jsonl").broken_at > 0
         shutil.rmtree(root)
+        sys.stderr.write(
+            f"{sum(tally.kills.values())} kills, {tally.equal} of {tally.ends} equal\n"
+        )
     tally.tracebacks = said.read_text(encoding="utf-8", errors="replace").count("Traceback")
     return tally
+
+
+def _unequal(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    return sorted(n for n in one.keys() | other.keys() if one.get(n) != other.get(n))
 
 
 def _command(study: Path, root: Path, workers: int) -> list[str]:
@@ -210,7 +251,7 @@ def _disturb(
         if done:
             return False
         time.sleep(0.01)
-    crew = children(pid)
+    crew = workers_of(pid)
     at = stage_of(root)
     if crew and rng.random() < 0.4:  # one worker; the run goes on by itself
         with contextlib.suppress(ProcessLookupError):
@@ -234,45 +275,34 @@ def _disturb(
     tally.kills[name] += 1
     tally.stages[at] += 1
     struck = time.monotonic()
-    while any(map(alive, crew)) and time.monotonic() - struck < LIMIT_S:
+    while any(not p.is_tracker for p in left_of(pid)) and time.monotonic() - struck < LIMIT_S:
         time.sleep(0.02)
     tally.longest_s = max(tally.longest_s, time.monotonic() - struck)
-    tally.survivors += sum(map(alive, crew))
+    left = left_of(pid)
+    tally.survivors += sum(not p.is_tracker for p in left)
+    tally.trackers += sum(p.is_tracker for p in left)
+    for process in left:  # they must not slow down what follows
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
     return True
-
-
-def _second(_: int) -> int:
-    time.sleep(1.0)
-    return os.getpid()
-
-
-def one_dead_worker(*, strike: bool) -> float:
-    """Seconds of 20 pieces of work of a second each in two workers; one may be killed after four."""
-    begun = time.monotonic()
-    outcomes = run_all(_second, range(20), workers=2, progress=SilentProgress(), title="")
-    for done, outcome in enumerate(outcomes, start=1):
-        if strike and done == 4:
-            os.kill(int(outcome.result), signal.SIGKILL)
-    return time.monotonic() - begun
 
 
 def main() -> None:
     """Run the campaign and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", choices=("features", "slides"), default="features")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="begin no run after so long"
     )
     given = parser.parse_args()
-    for _ in range(3):
-        plain, struck = (one_dead_worker(strike=strike) for strike in (False, True))
-        sys.stdout.write(f"one dead worker: {struck:.1f} s, undisturbed {plain:.1f} s\n")
-    for room in ("crossval", "pipeline", "training.export", "training.lesson"):
+    for room in ("pipeline", "study.train", "training.export", "training.task"):
         importlib.import_module(f"jecur.{room}")  # once for all that are forked from here
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        study = write_feature_study(base / "study")
+        write = write_feature_study if given.study == "features" else write_slide_study
+        study = write(base / "study")
         until = time.monotonic() + 60 * given.minutes
         tally = campaign(study, base, kills=given.kills, seed=given.seed, until=until)
     for name, value in vars(tally).items():
