@@ -1,0 +1,119 @@
+"""What the system refuses to a whole run is one line with exit code 2, and the same command goes on.
+
+Each test has a mount namespace of its own, so that nothing stays mounted whatever happens.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from jecur.cli import OK, USER_ERROR
+from jecur.demo import study_of_virtual_cohort
+from jecur.runs.folder import write_text
+from jecur.runs.verify import verify_run
+from jecur.settings import TrainingSettings, write_study
+
+h5py = pytest.importorskip("h5py", reason="needs the extra: features")
+
+
+def _namespace() -> list[str] | None:
+    """How to get a mount namespace of our own here; None if the system does not give one."""
+    for how in (["unshare", "-m"], ["unshare", "-Urm"]):
+        trial = [*how, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"]
+        try:
+            if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
+                return how
+        except OSError:
+            return None
+    return None
+
+
+@pytest.fixture(scope="module")
+def namespace() -> list[str]:
+    """A command that runs another where it may mount."""
+    found = _namespace()
+    if found is None:
+        pytest.skip("needs a mount namespace: run as root, or where users may have their own")
+    return found
+
+
+def _study(folder: Path, patients: int = 16) -> Path:
+    rng = np.random.default_rng(3)
+    (folder / "slides").mkdir(parents=True)
+    rows = []
+    for k in range(patients):
+        features = rng.normal(size=(40, 64)).astype(np.float32)
+        features[:, 0] += 1.5 if k % 2 else -1.5
+        with h5py.File(folder / "slides" / f"P{k}.h5", "w") as stored:
+            stored["features"] = features
+            stored["coords"] = rng.integers(0, 9, (40, 2)) * 512
+            stored["coords"].attrs["patch_size_level0"] = 512
+        months = rng.uniform(2, 18) if k % 2 else rng.uniform(50, 90)
+        role = "training" if k < patients // 2 else "validation"
+        rows.append((f"P{k}", role, round(months, 1), k % 2, f"P{k}.h5"))
+    columns = ["patient_id", "role", "months", "recurrence", "slide"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "clinical.csv", index=False)
+    training = TrainingSettings.from_flat(epochs=2, learning_rate=1e-2)
+    study = study_of_virtual_cohort("Refused", training)
+    columns_of = msgspec.structs.replace(study.cohort.columns, site="")
+    cohort = msgspec.structs.replace(study.cohort, covariates=(), columns=columns_of)
+    return write_text(
+        folder / "study.toml", write_study(msgspec.structs.replace(study, cohort=cohort))
+    )
+
+
+STOP_AND_GO_ON = """
+set -u
+{refuse}
+"$@" 2> said.txt; echo $? > first.txt
+{allow}
+"$@" 2> /dev/null; echo $? > second.txt
+cp -r run kept
+"""
+
+
+def _stop_and_go_on(
+    namespace: list[str], folder: Path, refuse: str, allow: str
+) -> tuple[int, str, int]:
+    """Run a study under a refusal, then without: exit code, what was said, exit code after."""
+    (folder / "run").mkdir()
+    script = STOP_AND_GO_ON.format(refuse=refuse, allow=allow)
+    study = _study(folder / "study")
+    command = [sys.executable, "-m", "jecur", "run", str(study), "--out", "run", "-j", "1"]
+    subprocess.run(
+        [*namespace, "sh", "-c", script, "sh", *command], cwd=folder, check=True, timeout=300
+    )
+    first = int((folder / "first.txt").read_text())
+    after = folder / "second.txt"
+    second = int(after.read_text()) if after.exists() else -1
+    return first, (folder / "said.txt").read_text(encoding="utf-8"), second
+
+
+def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(tmp_path, namespace):
+    code, said, then = _stop_and_go_on(
+        namespace,
+        tmp_path,
+        "mount -t tmpfs -o size=160k tmpfs run",
+        "mount -o remount,size=64m run",
+    )
+    assert code == USER_ERROR, said
+    assert "[disk-full]" in said
+    assert "Traceback" not in said
+    assert then == OK
+    kept = tmp_path / "kept"
+    assert verify_run(kept, threads=1).whole
+    assert "failed" not in (kept / "slides.csv").read_text()
+
+
+def test_a_folder_made_read_only_is_one_line(tmp_path, namespace):
+    code, said, _ = _stop_and_go_on(
+        namespace, tmp_path, "mount --bind run run && mount -o remount,bind,ro run", "exit 0"
+    )
+    assert code == USER_ERROR, said
+    assert "[read-only]" in said
+    assert "Traceback" not in said
