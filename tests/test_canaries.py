@@ -149,6 +149,10 @@ def test_settings_with_paths_go_into_the_card_by_name_alone(tmp_path):
     card = study_card(
         msgspec.structs.replace(study, training=training),
         msgspec.structs.replace(recipe, nuclei=nuclei),
+        created="2026-11-25",
     )
     assert b"secret" not in msgspec.json.encode(card)
-    assert (card["training"].start, card["recipe"].nuclei.model) == ("mine.safetensors", "net.onnx")
+    assert (card["training"].encoder.start, card["recipe"].nuclei.model) == (
+        "mine.safetensors",
+        "net.onnx",
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from jecur.errors import SimulationError
+from jecur.errors import SettingsError, SimulationError
 from jecur.settings import SimulationSettings
 from jecur.simulate.patients import (
     FEATURE_MEAN,
@@ -139,5 +139,5 @@ def test_impossible_cohorts_are_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(SimulationError, match="at least one patient"):
         draw_cohort(SimulationSettings(n_training=0, n_validation=0), rng)
-    with pytest.raises(SimulationError, match="follow_up_months"):
-        draw_cohort(SimulationSettings(follow_up_months=(60.0, 20.0)), rng)
+    with pytest.raises(SettingsError, match="follow_up_months"):
+        SimulationSettings(follow_up_months=(60.0, 20.0))

@@ -41,12 +41,18 @@ def study(tmp_path_factory) -> Path:
     return folder / "study.toml"
 
 
+def _quiet() -> dict[str, str]:
+    """Environment of one thread a process, which sleeps where it waits and leaves the cores alone."""
+    alone = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
+    return alone | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
 def _launched(n: int, *command: object) -> str:
     """Run one command in n processes of one thread; what the first of them printed."""
-    alone = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
+    launcher = [*LAUNCHER, str(n)] if n > 1 else []
     done = subprocess.run(
-        [sys.executable, *LAUNCHER, str(n), "-m", "jecur", *map(str, command)],
-        env=alone | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, *launcher, "-m", "jecur", *map(str, command)],
+        env=_quiet(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -103,6 +109,7 @@ def test_a_wrong_study_ends_all_processes(tmp_path):
             "--out",
             str(tmp_path),
         ],
+        env=_quiet(),
         capture_output=True,
         text=True,
         timeout=120,
