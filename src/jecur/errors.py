@@ -117,7 +117,7 @@ class BundleError(JecurError):
 
 
 class GroupError(JecurError):
-    """A risk or a cut-off that is not finite: no group can come of it."""
+    """A risk or a cut-off that is not finite: no risk group can be assigned."""
 
     default_code = "not-finite"
 
@@ -149,7 +149,7 @@ class RunFolderError(JecurError):
 class SystemRefusedError(JecurError):
     """The system refuses what any work needs: space, memory, a folder that can be written.
 
-    It is no fault of the slide at hand, so it stops the run rather than mark one slide after the
+    It is not the fault of the slide at hand, so it stops the run rather than mark one slide after the
     other as failed.
     """
 
@@ -179,7 +179,7 @@ _REMEDIES: dict[int, tuple[str, str, str]] = {
     errno.EAGAIN: ("too-many-processes", "room for a process", "use fewer workers (-j)"),
     errno.EMFILE: ("too-many-files", "room for another open file", "raise the limit (ulimit -n)"),
     errno.ENFILE: ("too-many-files", "room for another open file", "close other programs"),
-    errno.EPIPE: ("closed-pipe", "somebody to read the output", "leave the pipe open"),
+    errno.EPIPE: ("closed-pipe", "a reader for the output", "leave the pipe open"),
 }
 
 NOBODYS_FAULT = frozenset(
@@ -209,7 +209,7 @@ def refusal(error: OSError | MemoryError, where: object = "") -> SystemRefusedEr
     number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno
     code, expected, remedy = _REMEDIES.get(
         number or 0,
-        (SystemRefusedError.default_code, "the system to do its part", "remove the cause"),
+        (SystemRefusedError.default_code, "the system to do what was asked", "remove the cause"),
     )
     named = getattr(error, "filename", None) or where
     said = getattr(error, "strerror", None) or str(error) or os.strerror(number or 0)

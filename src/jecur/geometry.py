@@ -64,7 +64,7 @@ class Core:
     coverage
         Share of the disc that is tissue, in [0, 1]; None if not measured.
     patient
-        Whose tissue it is; "" if unknown or nobody's.
+        Whose tissue it is; "" if unknown or none.
     """
 
     id: str

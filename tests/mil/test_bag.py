@@ -55,11 +55,11 @@ def test_wrong_tiles_missing_damaged_and_empty_files_are_refused(tmp_path):
         writing_bag(tmp_path / "a.npy", 16) as w,
     ):
         w.append(_tiles(1, side=8))
-    with pytest.raises(BagError, match="expected a bag file"):
+    with pytest.raises(BagError, match="expected a file of tiles"):
         open_bag([tmp_path / "none.npy"])
     path = _write(tmp_path / "b.npy", _tiles(4))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BagError, match="expected a bag file"):
+    with pytest.raises(BagError, match="expected a file of tiles"):
         open_bag([path])
     with pytest.raises(BagError) as caught:
         open_bag([_write(tmp_path / "c.npy", _tiles(0))])

@@ -1,4 +1,4 @@
-"""The command evaluate: any score, ours or somebody else's, through every statistic."""
+"""The command evaluate: any score, Jecur's own or external, through every statistic."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,7 +32,7 @@ def evaluate(
 ) -> int:
     """Evaluate a column of scores against follow-up: statistics, tables, figures and a report.
 
-    The scores may be ours (scores.csv of a run) or anybody's; no slide and no model is needed.
+    The scores may be Jecur's (scores.csv of a run) or external; no slide and no model is needed.
 
     Example: jecur evaluate --scores theirs.csv --column risk_score --higher worse --study study.toml
     --clinical clinical.csv --out evaluation

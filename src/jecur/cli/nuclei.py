@@ -178,7 +178,7 @@ def _tell_map(made: "NucleiMap", *, as_json: bool) -> None:
 
 @nuclei_app.command
 def features(run: Path, *, workers: Workers = 0) -> int:
-    """Measure the nuclei of every tile of a run: nuclei.parquet beside each slide's bag.
+    """Measure the nuclei of every tile of a run: nuclei.parquet in each slide's folder.
 
     Count, area, shape, darkness, distances, directions, lymphocyte-like share; see docs/nuclei.md.
 
@@ -224,7 +224,7 @@ def evaluate(
     csv: Path | None = None,
     as_json: AsJson = False,
 ) -> int:
-    """Measure a nuclei network on one split: Dice, AJI, PQ, precision, recall.
+    """Evaluate a nuclei network on one split: Dice, AJI, PQ, precision, recall.
 
     Means over images; intervals are 95 % percentile bootstrap over images.
 

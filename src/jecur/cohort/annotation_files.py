@@ -41,7 +41,7 @@ def annotations_in(root: Path, slides: Iterable[PurePath]) -> dict[PurePath, Pat
     """Slide -> the file in ``root`` that bears its name; slides without one are absent.
 
     QuPath strips a double suffix (``x.ome.tiff`` gives ``x.geojson``) or none (``x.svs.geojson``),
-    ASAP the last one (``x.xml``): every one of these is looked for, in any case.
+    ASAP the last one (``x.xml``): each of these is tried, in any case.
 
     Raises
     ------

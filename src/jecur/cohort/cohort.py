@@ -1,6 +1,6 @@
 """The cohort: patients with follow-up, role, clinical factors and slides, and who was left out.
 
-Nobody is lost silently: patients in the table = patients used + patients excluded with a reason.
+No patient is lost silently: patients in the table = patients used + patients excluded with a reason.
 """
 
 import os
@@ -86,7 +86,7 @@ class Cohort:
     excluded: tuple[Exclusion, ...]
     covariates: tuple[Covariate, ...]
     unmatched_slides: tuple[str, ...] = ()
-    """Slide files in the slide folder that no patient names, and cores that are nobody's."""
+    """Slide files in the slide folder that no patient names, and cores without a patient."""
     source: str = ""
     """How the table was read: file, encoding, separator, sheet."""
     notes: tuple[str, ...] = ()
@@ -210,7 +210,7 @@ def _notes(table: Table, patient: str) -> tuple[str, ...]:
 
 
 def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
-    """Files that look like slides and belong to nobody."""
+    """Files that look like slides and belong to no patient."""
     if not root.is_dir():
         return ()
     # Feature files lie beside slides as often as they stand for them: only if a patient names one.

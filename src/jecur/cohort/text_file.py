@@ -91,7 +91,7 @@ def decode(path: Path, declared: str = "") -> tuple[str, str]:
     Raises
     ------
     TableError
-        If it is not text in the declared encoding, or in any that is looked for.
+        If it is not text in the declared encoding, or in any that is tried.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise _too_large(path, f"{path.stat().st_size / 2**20:.0f} MiB")

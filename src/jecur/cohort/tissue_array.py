@@ -38,7 +38,7 @@ class CoreEntry:
 
 @dataclass(frozen=True, slots=True)
 class CoreEntries:
-    """Patient -> cores, and the cores that are there but nobody's."""
+    """Patient -> cores, and the cores that are present but have no patient."""
 
     of_patient: Mapping[str, Sequence[CoreEntry]]
     unmatched: tuple[str, ...]

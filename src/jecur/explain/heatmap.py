@@ -1,7 +1,7 @@
 """Tile scores laid back on the slide: an array, pictures, and shapes for QuPath.
 
 Colors diverge around the score at which a tile alone would reach the cut-off: orange above
-(speaks for early recurrence), violet below. The scale is one for all slides of a run, so that
+(points to early recurrence), violet below. The scale is one for all slides of a run, so that
 two pictures can be compared.
 """
 

@@ -29,7 +29,7 @@ class TopTile:
     score
         Its logit.
     end
-        "high": speaks for early recurrence; "low": against it.
+        "high": points to early recurrence; "low": to late or none.
     """
 
     patient: int

@@ -47,7 +47,7 @@ class BagWriter:
         self.n_tiles += len(tiles)
 
     def discard(self) -> None:
-        """Give up: no file is to come of it."""
+        """Give up: no file is written."""
         self.discarded = True
 
     def finish(self) -> None:
@@ -147,13 +147,13 @@ def open_bag(paths: Sequence[Path]) -> Bag:
     Raises
     ------
     BagError
-        If a file is missing, damaged or of another kind, or there is no tile at all.
+        If a file is missing, damaged or of the wrong kind, or there is no tile at all.
     """
     parts = tuple(_open_part(path) for path in paths)
     if not parts or not sum(len(part) for part in parts):
         raise BagError("expected at least one tile, found none", code="empty-bag")
     if len({part.shape[1:] for part in parts}) > 1:
-        raise BagError("expected tiles of one size in a patient's slides, found several")
+        raise BagError("expected tiles of one size in all slides of a patient, found several")
     return Bag(parts)
 
 
@@ -162,7 +162,8 @@ def _open_part(path: Path) -> BagArray | FeatureArray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BagError(
-            f"{path.parent.name}: expected a bag file, found {error}; delete the slide's folder and run again"
+            f"{path.parent.name}: expected a file of tiles, found {error}; "
+            "delete the slide's folder and run again"
         ) from error
     pixels = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == N_CHANNELS
     if not pixels and not (array.dtype == np.float32 and array.ndim == 2):

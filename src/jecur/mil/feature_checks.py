@@ -1,7 +1,7 @@
 """What an HDF5 file of features may hold: plain numbers, in the file itself, all of them written.
 
 HDF5 can take its values out of other files, follow links in circles, unfold a kilobyte into a
-terabyte and return zeros for what nobody wrote. None of this is a slide's features.
+terabyte and return zeros for what was never written. None of this is a slide's features.
 """
 
 from typing import Any
@@ -73,7 +73,7 @@ def _refuse_bombs(array: Any, name: str) -> None:  # noqa: ANN401
         )
     expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
     if array.id.get_num_chunks() < expected:
-        raise _bad(f"every value of {name} written", "parts that nobody wrote")
+        raise _bad(f"every value of {name} written", "parts that were never written")
 
 
 def tile_positions(coords: Any, n: int) -> tuple[Positions, int]:  # noqa: ANN401

@@ -27,7 +27,7 @@ _BLOCK_BYTES = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class FeatureFacts:
-    """What a file of features says."""
+    """Contents of a file of features."""
 
     positions: Positions
     """(n, 2) upper left corners, level-0 pixels; the tile's number and 0 where there are none."""
@@ -96,7 +96,7 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
             if not np.isfinite(block).all():
                 raise SlideError(
                     f"expected finite features, found NaN or infinity in tiles {start} to "
-                    f"{start + len(block) - 1}; make them again",
+                    f"{start + len(block) - 1}; compute them again",
                     code="bad-features",
                 )
             copy[here] = block

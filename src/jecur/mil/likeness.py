@@ -2,7 +2,7 @@
 
 Distance: Mahalanobis' over the root of the number of measures, with the covariance of the training
 slides shrunk towards its diagonal (Schafer and Strimmer, Stat Appl Genet Mol Biol 4:32, 2005). The
-limit comes from the training slides alone: each patient is held against all others, and a slide is
+limit comes from the training slides alone: each patient is compared with all others, and a slide is
 far if its log distance exceeds the upper 99 % prediction limit (Student's t) of theirs.
 """
 
@@ -21,7 +21,7 @@ from jecur.model.looks import TrainingLooks
 __all__ = ["FEWEST_PATIENTS", "Likeness", "SlideLooks", "fit_looks", "likeness"]
 
 FEWEST_PATIENTS = 8
-"""With fewer nothing can be said of what is usual."""
+"""Fewer patients cannot show what is usual."""
 _QUANTILE = 0.99
 _MOST_CORRELATED = 64
 """With more measures (features of a large network) each is taken for itself: variances alone."""
@@ -31,7 +31,7 @@ _FEATURE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class SlideLooks:
-    """One slide: whose, what was measured, and what made it."""
+    """One slide: its patient, what was measured, and the scanner."""
 
     patient: str
     measures: Mapping[str, float]
@@ -102,7 +102,7 @@ def fit_looks(slides: Sequence[SlideLooks]) -> TrainingLooks:
 
 
 def likeness(training: TrainingLooks, measures: Mapping[str, float]) -> Likeness:
-    """Hold a slide against the training slides.
+    """Compare a slide with the training slides.
 
     Parameters
     ----------

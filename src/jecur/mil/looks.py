@@ -46,8 +46,8 @@ EVERYDAY: Mapping[str, float] = {
     "pale_fraction": 0.02,
 }
 """Measure -> the standard deviation that everyday work brings (another batch of stain, another day at
-the same scanner), added to that of the training slides: a cohort too even to show it must not make
-strangers of its own kind. About 3 degrees of stain vector and 15 % of stain are what laboratories
+the same scanner), added to that of the training slides: a cohort too even to show it must not
+flag slides of its own kind. About 3 degrees of stain vector and 15 % of stain are what laboratories
 differ by; the others are rounded guesses of the same size, set before anything was scored."""
 
 

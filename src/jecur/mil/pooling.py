@@ -100,7 +100,7 @@ class Pooling:
     Raises
     ------
     BundleError
-        If a number lies outside its range, or a parameter is missing, not finite or of another
+        If a number lies outside its range, or a parameter is missing, not finite or of the wrong
         shape.
     """
 
@@ -203,7 +203,7 @@ def pooling_of_settings(
 def pooling_from_card(
     card: Mapping[str, Any], parameters: Mapping[str, NDArray[np.float32]]
 ) -> Pooling:
-    """Return the pooling that a model file's card tells, see `Pooling.to_card`."""
+    """Return the pooling described by a model file's card, see `Pooling.to_card`."""
     kinds = get_args(PoolingName)
     if card["kind"] not in kinds:
         raise ValueError(f"pooling {card['kind']!r}, not one of {', '.join(kinds)}")
@@ -232,7 +232,8 @@ def risk_from_score(score: float) -> float:
     """
     if not math.isfinite(score):
         raise BagError(
-            f"expected a finite score of the bag, found {score}; the model file is damaged, or its "
+            f"expected a finite score of the patient's tiles, found {score}; the model file is "
+            "damaged, or its "
             "pooling does not fit its tile scores: get the model file again"
         )
     return float(np.exp(-np.logaddexp(0.0, -score)))
@@ -273,18 +274,18 @@ def _refuse_parameters(pooling: Pooling) -> None:
         "out.bias": (1,),
     }
     names = PARAMETERS.get(pooling.kind, ())
-    good = set(found) == set(names) and all(
+    valid = set(found) == set(names) and all(
         found[name].shape == shapes[name]
         and found[name].size > 0
         and found[name].dtype.kind == "f"
         and np.isfinite(found[name]).all()
         for name in names
     )
-    if not good:
-        told = ", ".join(f"{name} {value.shape}" for name, value in sorted(found.items()))
+    if not valid:
+        stated = ", ".join(f"{name} {value.shape}" for name, value in sorted(found.items()))
         raise BundleError(
             f"expected the trained parameters of the pooling {pooling.kind}, finite and of its shapes, "
-            f"found {told or 'none'} or numbers that are not finite; train again"
+            f"found {stated or 'none'} or numbers that are not finite; train again"
         )
 
 

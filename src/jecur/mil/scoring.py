@@ -53,7 +53,7 @@ class RiskScore:
         if not (0.0 <= self.risk <= 1.0 and 0.0 < self.cutoff < 1.0):
             raise GroupError(
                 f"expected a risk and a cut-off between 0 and 1, found {self.risk} and "
-                f"{self.cutoff}; no group is made of them: get the model file again"
+                f"{self.cutoff}; no risk group can be assigned: get the model file again"
             )
         shape = self.tile_scores.shape
         for name, values in (
@@ -146,7 +146,7 @@ class TileScorer:
         ------
         BagError
             If the bag holds pixels and the model was trained on features, or the other way round, or
-            the features are of another length.
+            the features have the wrong length.
         """
         self._check(bag)
         outputs = np.concatenate(

@@ -2,7 +2,7 @@
 
 Programs disagree on ZIP files in which a name stands twice, a header lies, members overlap or bytes
 lie before, between or after them. Such a file could show one model to a reader and score with
-another. So the archive must be plain: members one after another from the first byte, then the list
+a different one. So the archive must be plain: members one after another from the first byte, then the list
 of them, then its end, and nothing else. Sizes are held against the limits before anything is
 inflated, and inflating stops at the stated size.
 """
@@ -129,9 +129,9 @@ def _packed_bytes(archive: bytes, member: _Member, place: int) -> tuple[bytes, i
     )
     start = place + _LOCAL.size
     name = archive[start : start + length]
-    told = (mark, flags, method, crc, packed, size, name, extra)
+    header = (mark, flags, method, crc, packed, size, name, extra)
     listed = (b"PK\x03\x04", 0, member.method, member.crc, member.packed, member.size)
-    if told != (*listed, member.name.encode(), 0):
+    if header != (*listed, member.name.encode(), 0):
         raise _refused(f"{member.name} with a header that contradicts the list of members")
     data = archive[start + length : start + length + packed]
     if len(data) != packed:
@@ -149,7 +149,7 @@ def _inflated(data: bytes, member: _Member) -> bytes:
         if not engine.eof or engine.unused_data or engine.unconsumed_tail or not packed:
             raise _refused(f"{member.name} whose size is not the one stated")
     if len(data) != member.size or zlib.crc32(data) != member.crc:
-        raise _refused(f"{member.name} with other bytes than its checksum was taken of")
+        raise _refused(f"{member.name} whose bytes do not match its checksum")
     return data
 
 

@@ -156,7 +156,7 @@ def aji(predicted: LabelImage, truth: LabelImage) -> float:
     """Compute the aggregated Jaccard index [1]_; 1 when there is nothing and nothing was found.
 
     Each true nucleus meets the predicted one of largest IoU; their intersections over their
-    unions are summed, and predicted nuclei that were nobody's best add their area below. Of two
+    unions are summed, and predicted nuclei that were the best of none add their area below. Of two
     equally good ones the first in reading order is met.
     """
     overlap = _overlap(predicted, truth)

@@ -1,4 +1,4 @@
-"""Nuclear features of every tile of a run's slides: one Parquet table beside each bag."""
+"""Nuclear features of every tile of a run's slides: one Parquet table beside each slide's tiles."""
 
 from pathlib import Path
 

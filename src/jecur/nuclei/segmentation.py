@@ -141,7 +141,7 @@ class NucleiModel:
         return WORKING_UM_PER_PX if abs(stated / WORKING_UM_PER_PX - 1.0) < 0.01 else float(stated)
 
     def require_working_scale(self) -> None:
-        """Refuse a network of another scale, which would see nuclei of the wrong size.
+        """Refuse a network of a different scale, which would see nuclei of the wrong size.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class NucleiModel:
         Raises
         ------
         NucleiModelError
-            If ``rgb`` has another shape or type, or the network fails on it.
+            If ``rgb`` has the wrong shape or type, or the network fails on it.
         """
         _require_tiles(rgb)
         n, h, w, _ = rgb.shape

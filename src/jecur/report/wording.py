@@ -93,6 +93,6 @@ def competing_words(endpoint: str) -> str:
     """
     known = {
         "time to recurrence": "death without recurrence",
-        "disease-specific survival": "death of another cause",
+        "disease-specific survival": "death from another cause",
     }
     return known.get(endpoint.strip().lower(), "competing event")

@@ -59,7 +59,7 @@ def refused_as_said(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # The name of a temporary file tells nobody anything.
+        # The name of a temporary file would mean nothing to the user.
         raise refusal(OSError(error.errno, error.strerror or str(error)), where) from error
 
 

@@ -1,6 +1,6 @@
 """Finished is proved, not believed: a marker holds what was made and the digest of every file of it.
 
-A marker is written last, in the folder it speaks of, and read before the files are used again: a
+A marker is written last, in the folder it is about, and read before the files are used again: a
 byte changed, a file cut or deleted in between is found, and what it belongs to is made anew.
 """
 
@@ -26,7 +26,7 @@ class FileDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(path.stat().st_size, sha256_file(path))
 
     def holds_for(self, path: Path) -> bool:
-        """Whether the file is there and as it was; a file of another size is not read."""
+        """Whether the file is there and as it was; a file of a different size is not read."""
         try:
             return path.stat().st_size == self.bytes and sha256_file(path) == self.sha256
         except OSError:

@@ -107,7 +107,7 @@ class RunFolder:
             write_json(marker, {"jecur": jecur.__version__})
         lock = _locked(root)
         run = cls(root, lock=lock, identity=_identity(root))
-        if lock and lock.lock_counter == 1:  # nobody else writes: a killed run left these
+        if lock and lock.lock_counter == 1:  # no other run writes here: a killed run left these
             run.sweep()
         return run
 
@@ -146,7 +146,7 @@ class RunFolder:
         write_marker(folder / _COMPLETE, folder, mark, names)
 
     def bag_sha256(self, slide: str) -> str:
-        """Digest of a slide's bag as it was written; measured now if nobody wrote it down."""
+        """Digest of a slide's bag as it was written; measured now if it was not recorded."""
         folder = self.slide_folder(slide)
         finished = read_marker(folder / _COMPLETE)
         known = finished.files.get("bag.npy") if finished is not None else None

@@ -22,7 +22,7 @@ _START = ""
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What a log says, and whether it can be believed."""
+    """What a log says, and whether it can be trusted."""
 
     events: tuple[dict[str, Any], ...]
     broken_at: int = 0
@@ -45,8 +45,8 @@ def append_event(path: Path, event: str, **facts: object) -> None:
 
 
 def _line(event: str, facts: dict[str, Any], before: str) -> bytes:
-    told = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts}
-    return json.dumps(told | {"before": before}, default=str).encode()
+    entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts}
+    return json.dumps(entry | {"before": before}, default=str).encode()
 
 
 def _last_line(size: int, path: Path) -> tuple[bytes, int]:
@@ -63,7 +63,7 @@ def _last_line(size: int, path: Path) -> tuple[bytes, int]:
 
 
 def read_log(path: Path) -> LogState:
-    """Read a log and follow its chain; a file that is not there says nothing."""
+    """Read a log and follow its chain; a missing file counts as an empty log."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def read_log(path: Path) -> LogState:
 
 
 def read_events(path: Path, event: str) -> Iterator[dict[str, Any]]:
-    """Lines of one kind, from the first on, as far as the log can be believed."""
+    """Lines of one kind, from the first on, as far as the log can be trusted."""
     return (line for line in read_log(path).events if line.get("event") == event)
 
 

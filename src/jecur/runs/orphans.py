@@ -12,14 +12,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Make this process end when its parent does, even by a signal that nobody can catch.
+    """Make this process end when its parent does, even by a signal that cannot be caught.
 
     The kernel's own way (Linux) also ends a child that is stopped or hangs in native code.
 
     Parameters
     ----------
     parent
-        Process number of the parent, as the parent itself told it: if it has died before this is
+        Process number of the parent, as the parent itself passed it on: if it has died before this is
         called, its children have another one by now, and this process ends here.
     """
     if sys.platform == "linux":

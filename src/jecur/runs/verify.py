@@ -79,8 +79,8 @@ def verify_run(root: Path, *, threads: int) -> Verification:
 
 def _private(state: LogState) -> dict[str, str]:
     """Digests of the study's own secrets, which differ from run to run: the log has them."""
-    told = [event for event in state.events if event.get("event") == "private"]
-    digests = told[-1].get("sha256") if told else None
+    recorded = [event for event in state.events if event.get("event") == "private"]
+    digests = recorded[-1].get("sha256") if recorded else None
     return {str(k): str(v) for k, v in digests.items()} if isinstance(digests, dict) else {}
 
 
@@ -129,7 +129,7 @@ def _of_markers(root: Path) -> Verification:
 
 
 def _markers(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Every marker and the folder it speaks of: slides, stages, stages of parts."""
+    """Every marker and the folder it is about: slides, stages, stages of parts."""
     for path in sorted((root / "slides").rglob("complete")):
         yield path, path.parent
     for stages in sorted(root.rglob("stages")):
@@ -142,9 +142,7 @@ def _log_problem(state: LogState, manifest_sha256: str) -> str:
         return _broken(state)
     ends = [event for event in state.events if event.get("event") == "finished"]
     if not ends or ends[-1].get("manifest_sha256") != manifest_sha256:
-        return (
-            f"{LOG}: expected its last end of a run to name this {MANIFEST}, found another or none"
-        )
+        return f"{LOG}: expected its last end of a run to name this {MANIFEST}, found a different one or none"
     return ""
 
 

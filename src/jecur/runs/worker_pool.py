@@ -1,7 +1,7 @@
 """A few watched processes that take one piece of work each, and what became of every piece.
 
 The parent gives work out piece by piece, so it knows at every moment which process holds what. A
-process that dies costs its piece a second try and nobody else anything; one that takes too long is
+process that dies costs its piece a second try and leaves the others alone; one that takes too long is
 killed; all of them end with their parent, however it dies.
 """
 
@@ -133,7 +133,7 @@ class _Crew(Generic[Item]):
             while self._waiting or self._busy():
                 self._give_out()
                 wait([worker.pipe for worker, _ in self._busy()], timeout=_TICK_S)
-                # A parent that was stopped (Ctrl-Z) must not find that everybody was too slow.
+                # A parent that was stopped (Ctrl-Z) must not find that every worker was too slow.
                 passed, last = min(time.monotonic() - last, 2 * _TICK_S), time.monotonic()
                 for worker, index in self._busy():
                     worker.watched_s += passed

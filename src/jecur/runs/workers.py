@@ -25,17 +25,17 @@ class Progress(Protocol):
         """Open a bar of ``total`` steps; the value of the block advances it by one."""
 
     def say(self, line: str) -> None:
-        """Show one line of prose."""
+        """Show one line of text."""
 
     def note(self, text: str) -> None:
         """Show how the present task is going, beside its bar, in place of what was there."""
 
 
 class SilentProgress:
-    """Says nothing."""
+    """Shows nothing."""
 
     def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG002
-        """Open a bar that nobody sees."""
+        """Open a bar that is not shown."""
         return nullcontext(lambda: None)
 
     def say(self, line: str) -> None:

@@ -81,7 +81,7 @@ class DateSettings(Stage, frozen=True):
     """As in Python's ``strptime``: ``%d.%m.%Y``, ``%m/%d/%Y``. Excel's own date cells need none."""
     never_values: tuple[str, ...] = ("",)
     """Texts in the recurrence and death columns that mean it did not happen; other
-    `CohortSettings.missing_values` mean nobody knows, and leave the patient out."""
+    `CohortSettings.missing_values` mean unknown, and leave the patient out."""
 
 
 class EndpointSettings(Stage, frozen=True):
@@ -97,7 +97,7 @@ class EndpointSettings(Stage, frozen=True):
     """Texts in the event column that mean it had not by the end of follow-up."""
     competing_values: tuple[str, ...] = ()
     """Texts in the event column that mean death without the event (time to recurrence: without
-    recurrence; disease-specific survival: of another cause)."""
+    recurrence; disease-specific survival: from another cause)."""
     competing_death: Literal["censors", "competes"] = "censors"
     """Death without the event ends follow-up like any censoring, or is a competing risk, which
     cumulative incidence and Fine-Gray models then see."""
@@ -201,7 +201,7 @@ class CohortSettings(Stage, frozen=True):
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in the time, event and role columns."""
     implausible: Literal["refuse", "warn"] = "refuse"
-    """Values that nobody can have (an age of 999, a last contact in the future, AFP of -1): refused,
+    """Values that no patient can have (an age of 999, a last contact in the future, AFP of -1): refused,
     or, where they are true after all, told and kept."""
 
     def contradictions(self) -> Iterator[str]:

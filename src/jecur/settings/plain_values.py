@@ -18,7 +18,7 @@ __all__ = ["read_plain_toml"]
 _MOST_BYTES = 2**20
 _DEEPEST = 12
 _MOST_NESTED = 64
-"""Brackets or dots in one line's name: beyond this nobody wrote it by hand."""
+"""Brackets or dots in one line's name: beyond this it was not written by hand."""
 _LARGEST = 1e15
 _LONGEST_TEXT = 4096
 _MOST_ENTRIES = 1000

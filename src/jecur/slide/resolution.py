@@ -55,7 +55,7 @@ def resolve_mpp(
     Raises
     ------
     SlideError
-        "no-mpp" if nothing tells, "implausible-mpp" if what tells cannot be true.
+        "no-mpp" if no scale is stated, "implausible-mpp" if the stated one cannot be true.
     """
     if override is not None:
         _require_range(override, name)
@@ -75,10 +75,10 @@ def resolve_mpp(
 
 
 def contradiction(scale: Scale, *, override: float | None, name: str) -> tuple[Note, ...]:
-    """Hold the file's own scale against the resolution tags that stand beside it.
+    """Compare the file's own scale with the resolution tags beside it.
 
     Tags that cannot be a scanner's scale (72 dpi) say nothing of it. With the user's own value
-    the difference is told and not refused.
+    the difference is reported and not refused.
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ def contradiction(scale: Scale, *, override: float | None, name: str) -> tuple[N
     ratio = max(tag / own, own / tag)
     if ratio <= _ROUNDING:
         return ()
-    told = f"{own:.4g} um/px in the metadata, {tag:.4g} in the resolution tags"
+    both = f"{own:.4g} um/px in the metadata, {tag:.4g} in the resolution tags"
     if ratio > _LARGEST_DISAGREEMENT and override is None:
         raise SlideError(
-            f"{name}: expected one scale, found {told}; {_REMEDY}", code="scale-contradiction"
+            f"{name}: expected one scale, found {both}; {_REMEDY}", code="scale-contradiction"
         )
-    return (("scale-contradiction", told),)
+    return (("scale-contradiction", both),)
 
 
 def _agreed(mpp_x: float, mpp_y: float, name: str) -> float:

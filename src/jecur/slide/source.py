@@ -36,12 +36,12 @@ _UNSUPPORTED = re.compile(
     r"not supported|unsupported|not implemented|cannot decode|does not support|not say",
     re.IGNORECASE,
 )
-"""How libraries tell that a sound file is beyond them."""
+"""How libraries say that they do not support a sound file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the file says about its own scale, believed by nobody yet.
+    """What the file says about its own scale, not yet checked.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Source(Protocol):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What the reader tells of the slide, as flags with a phrase each."""
+        """What the reader reports about the slide, as flags with a phrase each."""
 
     @property
     def canvas_offset(self) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def one_line(error: BaseException, path: Path) -> str:
 def damaged(path: Path, error: BaseException) -> SlideError:
     """Error for pixels or metadata that a library could not decode.
 
-    Damage is only said of files that can be damaged: what a library does not support is told so.
+    Damage is only said of files that can be damaged: what a library does not support is called unsupported.
     """
     quoted = one_line(error, path)
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(quoted):

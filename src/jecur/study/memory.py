@@ -1,7 +1,7 @@
 """Which patients a study's models were trained on: recognized inside the study, nowhere outside it.
 
 A model file knows the tiles it was trained on by digest. Patients' names are not in it, nor any hash of
-them: names are few and guessed fast. They are kept in the study's run folder, in `FOLDER`, hashed by
+them: names are few and quickly guessed. They are kept in the study's run folder, in `FOLDER`, hashed by
 scrypt [1]_ with a secret of 256 bits that is made with the folder and never leaves it. Whoever has
 the folder has the study's tables anyway; whoever has the model alone has nothing to guess with.
 
@@ -61,7 +61,7 @@ def memory_beside(model: Path) -> StudyMemory:
     Raises
     ------
     RunFolderError
-        If the study's memory is there and cannot be read.
+        If the list of training patients is there and cannot be read.
     """
     root = model.resolve().parent.parent
     patients = root / FOLDER / _PATIENTS

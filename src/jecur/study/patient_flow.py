@@ -100,7 +100,10 @@ def statements(
     )
     if not n_unmatched:
         return said
-    return (*said, f"{n_unmatched} slide files in the slide folder are named by no patient.")
+    return (
+        *said,
+        f"{n_unmatched} slide files in the slide folder belong to no patient in the table.",
+    )
 
 
 def _outcomes(training: TrainingSettings) -> tuple[str, str]:

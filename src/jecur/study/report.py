@@ -137,7 +137,7 @@ def write_study_report(
         risks=RiskValues(data.risk, data.event, bundle.cutoff),
         slides=_slide_rows(prepared),
         heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
-        heatmap_legend="Orange tiles speak for early recurrence, violet ones against it; the colors "
+        heatmap_legend="Orange tiles point to early recurrence, violet ones to late or none; the colors "
         "turn where a tile alone would reach the cut-off. Slides are evenly spread over the range of "
         "risk, not picked.",
         tiles=tuple(

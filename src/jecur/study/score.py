@@ -183,12 +183,12 @@ def flag_unlike_training(
     patients: Sequence[ScoredPatient], prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> dict[str, PreparedSlide]:
     """Flag slides that are unlike the model's training slides, and write ``slides.csv`` anew."""
-    told = dict(prepared)
+    flagged = dict(prepared)
     for patient in patients:
         for slide, found in patient.likeness.items():
-            told[slide] = _judged(prepared[slide], found)
-    write_slides_table(list(told.values()), run)
-    return told
+            flagged[slide] = _judged(prepared[slide], found)
+    write_slides_table(list(flagged.values()), run)
+    return flagged
 
 
 def _judged(slide: PreparedSlide, found: Likeness) -> PreparedSlide:

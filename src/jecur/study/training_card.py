@@ -116,11 +116,11 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> Tuni
     TuningMetrics
         Harrell's concordance with its 95 % interval, or why there is none.
     """
-    told = "a model is judged on validation patients, in the report"
+    judged = "a model is judged on validation patients, in the report"
     if not patients:
-        return TuningMetrics(note=f"none here: {told}")
+        return TuningMetrics(note=f"none here: {judged}")
     found = TuningMetrics(
-        note=f"tuning patients, used to monitor training, selected as the training patients; {told}",
+        note=f"tuning patients, used to monitor training, selected as the training patients; {judged}",
         n=len(patients),
         n_events=sum(p.event for p in patients),
     )

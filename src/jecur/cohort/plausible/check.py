@@ -1,6 +1,6 @@
 """Whether a clinical table can be true: one place for every command.
 
-Nothing is changed here. What nobody can have (an age of 999, a last contact in the future, follow-up
+Nothing is changed here. What no patient can have (an age of 999, a last contact in the future, follow-up
 of 160 years) is refused, all of it at once, unless the study says that it is true; what is only odd
 (a unit that gives unusual times, a value that looks like a code) is told. A text that may mean
 "unknown" among the levels of a factor that declares none is asked about.
@@ -108,8 +108,8 @@ def _unknown_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:
     found = ", ".join(f"{t!r} in {name_rows(levels.index[levels == t])}" for t in texts[:6])
     missing = ", ".join(f'"{t}"' for t in (*covariate.missing_values, *texts))
     message = (
-        f"column '{covariate.column}': expected levels, found texts that seem to say that nobody "
-        f"knows: {found}; if so, write missing_values = [{missing}] for this covariate; if they are "
+        f"column '{covariate.column}': expected levels, found texts that seem to mean "
+        f"unknown: {found}; if so, write missing_values = [{missing}] for this covariate; if they are "
         "levels, name all levels in `levels`"
     )
     yield Doubt("unknown-as-level", covariate.column, message, impossible=True)

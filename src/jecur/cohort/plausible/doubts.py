@@ -22,7 +22,7 @@ class Doubt:
     message
         Column, what was expected, what was found in which rows, what to do.
     impossible
-        Nobody can have this value; else it deserves a look.
+        True if no patient can have this value; else it deserves a look.
     """
 
     code: str
@@ -34,7 +34,7 @@ class Doubt:
 def doubt(
     code: str, column: str, expected: str, found: str, rows: Iterable[int], remedy: str
 ) -> Doubt:
-    """Say what nobody can have in a sentence that names column and rows."""
+    """Say what no patient can have in a sentence that names column and rows."""
     where = name_rows(list(rows))
     message = f"column '{column}': expected {expected}, found {found} in {where}; {remedy}"
     return Doubt(code, column, message, impossible=True)

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 OLDEST = 120.0
-"""Years: nobody has lived longer than 122."""
+"""Years; the longest known human life was 122."""
 
 _AGE = {"age", "alter", "edad", "eta", "leeftijd", "idade", "alder", "wiek", "lebensalter"}
 _CHANGED = {

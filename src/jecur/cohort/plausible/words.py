@@ -1,4 +1,4 @@
-"""Texts by which people say that nobody knows, in the ways and languages in which they say it.
+"""Texts that mean "unknown", in the ways and languages in which people write it.
 
 "None" and "no" are not among them: in clinical tables they are findings. A single "-" is a finding
 too where "+" stands in the same column.
@@ -67,7 +67,7 @@ _COMPACT = frozenset(word.replace(" ", "") for word in _WORDS)
 
 
 def means_unknown(text: str) -> bool:
-    """Whether a text says that nobody knows: "Unknown", "[Not Available]", "n/a", "?", "k. A.".
+    """Whether a text means that the value is unknown: "Unknown", "[Not Available]", "n/a", "?", "k. A.".
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def means_unknown(text: str) -> bool:
 
 
 def unknown_among(levels: Iterable[str]) -> tuple[str, ...]:
-    """Texts among the levels of a factor that say that nobody knows, in order, each once.
+    """Texts among the levels of a factor that mean unknown, in order, each once.
 
     Parameters
     ----------

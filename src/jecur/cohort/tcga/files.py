@@ -33,7 +33,7 @@ MISSING = (
     "[Unknown]",
     "[Discrepancy]",
 )
-"""Codes by which TCGA says that nobody knows."""
+"""Codes by which TCGA says that a value is unknown."""
 
 _BARCODE = re.compile(r"(TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-|$)")
 _PATIENTS = (

@@ -77,7 +77,7 @@ class TcgaCohort:
     frame
         One row a patient: patient_id, slide, site, time, event, covariates; "" where unknown.
     flow
-        Steps in order; the first excludes nobody.
+        Steps in order; the first excludes no patient.
     excluded
         Everybody left out, with the reason.
     unknown

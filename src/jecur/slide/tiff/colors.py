@@ -128,7 +128,7 @@ def stream_model(page: Page, stream: bytes) -> Literal["rgb", "ycbcr"]:
     """Color model of a JPEG stream of a page, from its markers and the page's tag.
 
     Markers that say Y, Cb, Cr are believed against a tag that says R, G, B: many a writer leaves
-    the tag as it was. The other way round nobody can tell.
+    the tag as it was. The other way round it cannot be told.
 
     Raises
     ------

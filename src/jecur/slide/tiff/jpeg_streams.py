@@ -52,7 +52,7 @@ class JpegHeader:
     def model(self) -> Model:
         """What the markers say of the colors; "silent" if only the TIFF's tag can tell.
 
-        Nobody subsamples red and blue, so unequal sampling means Y, Cb, Cr.
+        No writer subsamples red and blue, so unequal sampling means Y, Cb, Cr.
         """
         if self.adobe == 0 or [name for name, _ in self.components] == [*b"RGB"]:
             return "rgb"
