@@ -348,9 +348,10 @@ class Verdict(NamedTuple):
 
 def judge(plan: Plan, path: Path, shown: list[np.ndarray | None]) -> Verdict:
     """Read a file with all readers and hold each against what it shows."""
-    # libtiff below Pillow can end the process at a tile that is not stored
+    # Pillow is not asked of files with tiles that are not stored: what it owes there is not defined
     pillow = "not asked" if plan.missing != "none" else _by_pillow(path, shown[0])
-    # and OpenSlide at separate planes, or at missing tiles between equal levels, of an Aperio file
+    # OpenSlide can end the process at separate planes of an Aperio file, or at missing tiles
+    # between equal levels
     doubled = plan.missing != "none" and plan.second != "none"
     fatal = plan.kind == "svs" and (plan.planar == "separate" or doubled)
     others = {"openslide": "not asked" if fatal else _by_openslide(path, shown), "pillow": pillow}
@@ -481,8 +482,8 @@ def _report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> 
         lines.append(f"| {reader} | {tally['equal']} | {tally['differs']} | {tally['refused']} |")
     lines += [
         "",
-        "(tifffile gives stored samples: turns, transparency and YCbCr are left to its caller, hence",
-        "its differences. OpenSlide's are turns, and pages that it does not take for levels.)",
+        "(What makes the others differ was not looked into file by file. tifffile gives samples as they",
+        "are stored, unturned and without laying transparency on white or converting YCbCr.)",
         "",
     ]
     bad = [(p, v) for p, v in found if v.outcome.isupper()]

@@ -11,8 +11,6 @@ from PIL import Image
 
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.dicom_series import read_dicom_header
-from jecur.slide.files import refuse_concatenation
 from jecur.slide.reader import open_slide
 from jecur.slide.tiff.orientation import read_turned, turned
 
@@ -160,27 +158,6 @@ def test_exif_turns_plain_images(differential, tmp_path, orientation, kind):
     with open_slide(path, mpp=0.5) as slide:
         pixels = slide._source.read(0, 0, 0, slide.size.width, slide.size.height)
         np.testing.assert_array_equal(pixels, expected)
-
-
-def test_a_part_of_a_concatenation_is_refused(tmp_path):
-    def element(group, number, kind, value):
-        value += b" " * (len(value) % 2)
-        head = group.to_bytes(2, "little") + number.to_bytes(2, "little") + kind
-        return head + len(value).to_bytes(2, "little") + value
-
-    path = tmp_path / "part.dcm"
-    start = bytes(128) + b"DICM" + element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1")
-    body = element(8, 8, b"CS", b"ORIGINAL\\PRIMARY\\VOLUME\\NONE") + element(
-        32, 14, b"UI", b"1.2.3"
-    )
-    path.write_bytes(start + body)
-    header = read_dicom_header(path)
-    assert (header.series, header.is_volume, header.parts) == ("1.2.3", True, 1)
-    refuse_concatenation(path)
-    path.write_bytes(start + body + element(0x20, 0x9162, b"US", b"\1\0")
-                     + element(0x20, 0x9163, b"US", b"\3\0"))  # fmt: skip
-    with pytest.raises(SlideError, match="one part of 3"):
-        refuse_concatenation(path)
 
 
 def test_a_window_of_the_turned_picture_is_read_from_what_is_stored(differential):

@@ -35,7 +35,6 @@ OPENED = [
     (FIXED, "openslide", "dicom", 2220, 2967, 4, 0.499, "file", "dicom_cmu1_colourfixed"),
     (f"{FIXED}/level-2-frames-0-4.dcm", "openslide", "dicom", 2220, 2967, 4, 0.499, "file",
      "dicom_cmu1_colourfixed"),
-    (WRONG, "openslide", "dicom", 2220, 2967, 12, 0.499, "file", "cmu-1-small-region"),
     (DAPI, "openslide", "hamamatsu", 3968, 4864, 7, 0.2282, "file", "test3-DAPI-2-(387)"),
     ("ome_tiff_ki67_ihc_nonHE/OS-2-ndpi.ome.tif", "tifffile", "ome-tiff", 2202, 2202, 1, 0.2271,
      "file", "OS-2-ndpi.ome"),
@@ -68,13 +67,13 @@ REFUSED = [
     ("tiff_bracs_cropped_bogus_mpp/BRACS_1640_N_3_cropped.tiff", None, "implausible-mpp"),
     ("qc/slide.jpeg", None, "no-mpp"),
     ("qc/histoqc_pen/pen_red_mask.png", 0.5, "not-a-slide"),
+    (f"{WRONG}/level-0-frames-0-30.dcm", None, "unreadable"),
     ("annotations", None, "not-a-slide"),
 ]
 
 NO_TISSUE = [
     # file, mpp given, code once tissue is looked for
     (DAPI, None, "not-he"),
-    (WRONG, None, "not-he"),
     ("ome_tiff_ki67_ihc_nonHE/OS-2-ndpi.ome.tif", None, "not-he"),
     ("ome_tiff_ki67_ihc_nonHE/OS-2-vsi.ome.tif", None, "not-he"),
     ("dicom_google_nonHE/jpeg/jpeg.dcm", 0.5, "not-he"),

@@ -20,8 +20,20 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _TRANSFER_SYNTAX = (0x0002, 0x0010)
 _IMAGE_TYPE, _SERIES, _PATIENT = (0x0008, 0x0008), (0x0020, 0x000E), (0x0010, 0x0020)
-_CONTAINER = (0x0040, 0x0512)
+_CONTAINER, _PHOTOMETRIC = (0x0040, 0x0512), (0x0028, 0x0004)
+_ORGANIZATION, _FRAMES = (0x0020, 0x9311), (0x0028, 0x0008)
+_TEXTS = frozenset(
+    {_IMAGE_TYPE, _SERIES, _PATIENT, _CONTAINER, _PHOTOMETRIC, _ORGANIZATION, _FRAMES}
+)
 _PART, _PARTS = (0x0020, 0x9162), (0x0020, 0x9163)
+_SAMPLES, _PLANAR, _BITS = (0x0028, 0x0002), (0x0028, 0x0006), (0x0028, 0x0100)
+_TILE_HEIGHT, _TILE_WIDTH = (0x0028, 0x0010), (0x0028, 0x0011)
+_WIDTH, _HEIGHT = (0x0048, 0x0006), (0x0048, 0x0007)
+_PATHS, _PLANES = (0x0048, 0x0302), (0x0048, 0x0303)
+_NUMBERS = frozenset(
+    {_PART, _PARTS, _SAMPLES, _PLANAR, _BITS, _TILE_HEIGHT, _TILE_WIDTH, _WIDTH, _HEIGHT, _PATHS}
+    | {_PLANES}
+)
 _LAST = (0x0048, 0xFFFF)
 _LONGEST_VALUE = 65_536
 _DEEPEST = 32
@@ -37,14 +49,37 @@ class DicomHeader:
         Series Instance UID, Patient ID, Container Identifier; "" where the file is silent.
     image_type
         Values of Image Type; ("ORIGINAL", "PRIMARY", "VOLUME", "NONE") for a level.
-    parts
-        Parts of the concatenation that it belongs to; 1 if it is whole.
+    syntax, photometric
+        Transfer Syntax UID and Photometric Interpretation.
+    size, tile
+        Total Pixel Matrix and frame, pixels; (0, 0) where the file is silent.
+    samples, bits, planar
+        Samples per Pixel, Bits Allocated, Planar Configuration.
+    sparse
+        Whether every frame tells its own place (TILED_SPARSE).
+    n_frames, n_paths, n_planes
+        Frames in the file, optical paths and focal planes of the slide; 1 where it is silent.
+    part, parts
+        Number in the concatenation that it belongs to, from 1, and how many parts that has;
+        (1, 1) if it is whole, 0 parts where the file does not tell how many.
     """
 
     series: str
     patient: str
     container: str
     image_type: tuple[str, ...]
+    syntax: str
+    photometric: str
+    size: tuple[int, int]
+    tile: tuple[int, int]
+    samples: int
+    bits: int
+    planar: int
+    sparse: bool
+    n_frames: int
+    n_paths: int
+    n_planes: int
+    part: int
     parts: int
 
     @property
@@ -69,27 +104,39 @@ def read_dicom_header(path: Path) -> DicomHeader | None:
             found = _elements(file)
     except (OSError, struct.error, RecursionError, ValueError):
         return None
-    text = {
-        tag: value.decode("latin-1").strip(" \0")
-        for tag, value in found.items()
-        if tag not in {_PART, _PARTS}
-    }
-    parts = found.get(_PARTS, b"\1\0")
-    concatenated = _PART in found or _PARTS in found
+    return _header(found)
+
+
+def _header(found: dict[tuple[int, int], bytes]) -> DicomHeader:
+    text = {tag: found[tag].decode("latin-1").strip(" \0") for tag in _TEXTS & found.keys()}
+    number = {tag: int.from_bytes(found[tag][:4], "little") for tag in _NUMBERS & found.keys()}
+    frames = text.get(_FRAMES, "1")
     return DicomHeader(
         series=text.get(_SERIES, ""),
         patient=text.get(_PATIENT, ""),
         container=text.get(_CONTAINER, ""),
         image_type=tuple(text.get(_IMAGE_TYPE, "").split("\\")),
-        parts=max(int.from_bytes(parts[:2], "little"), 2) if concatenated else 1,
+        syntax=found.get(_TRANSFER_SYNTAX, b"").decode("latin-1").strip(" \0"),
+        photometric=text.get(_PHOTOMETRIC, ""),
+        size=(number.get(_WIDTH, 0), number.get(_HEIGHT, 0)),
+        tile=(number.get(_TILE_WIDTH, 0), number.get(_TILE_HEIGHT, 0)),
+        samples=number.get(_SAMPLES, 3),
+        bits=number.get(_BITS, 8),
+        planar=number.get(_PLANAR, 0),
+        sparse=text.get(_ORGANIZATION, "") == "TILED_SPARSE",
+        n_frames=int(frames) if frames.isdecimal() else 1,
+        n_paths=number.get(_PATHS, 1),
+        n_planes=number.get(_PLANES, 1),
+        part=number.get(_PART, 1),
+        parts=number.get(_PARTS, 0 if _PART in found else 1),
     )
 
 
 def _elements(file: BinaryIO) -> dict[tuple[int, int], bytes]:
     """Values of the elements wanted; stops behind the last of them or where pixels begin."""
-    wanted = {_TRANSFER_SYNTAX, _IMAGE_TYPE, _SERIES, _PATIENT, _CONTAINER, _PART, _PARTS}
+    wanted = {_TRANSFER_SYNTAX} | _TEXTS | _NUMBERS
     found: dict[tuple[int, int], bytes] = {}
-    explicit = True
+    explicit = in_meta = True
     while True:
         start = file.tell()
         head = file.read(4)
@@ -98,11 +145,11 @@ def _elements(file: BinaryIO) -> dict[tuple[int, int], bytes]:
         tag: tuple[int, int] = struct.unpack("<HH", head)
         if tag > _LAST:
             return found
-        if tag[0] > 2 and _TRANSFER_SYNTAX in found:
-            syntax = found.pop(_TRANSFER_SYNTAX).decode("latin-1").strip(" \0")
+        if in_meta and tag[0] > 2:
+            syntax = found.get(_TRANSFER_SYNTAX, b"").decode("latin-1").strip(" \0")
             if syntax in {_BIG_ENDIAN, _DEFLATED}:
                 raise ValueError("a transfer syntax that no slide uses")
-            explicit = syntax != _IMPLICIT
+            explicit, in_meta = syntax != _IMPLICIT, False
             file.seek(start)
             continue
         length = _length(file, explicit=explicit)

@@ -8,7 +8,7 @@ from jecur.slide.dicom_series import read_dicom_header
 from jecur.slide.source import several_scans
 from jecur.slide.tiff.reader_tifffile import missing_bytes
 
-__all__ = ["dicom_scans", "refuse_concatenation", "refuse_truncated_tiff", "require_slide_file"]
+__all__ = ["dicom_scans", "refuse_truncated_tiff", "require_slide_file", "slide_name"]
 
 
 def require_slide_file(path: Path) -> Path:
@@ -74,23 +74,6 @@ def refuse_truncated_tiff(path: Path) -> None:
         )
 
 
-def refuse_concatenation(path: Path) -> None:
-    """Refuse a DICOM file that is a part of a concatenation: OpenSlide would show only that part.
-
-    Raises
-    ------
-    SlideError
-        With code "unreadable".
-    """
-    header = read_dicom_header(path)
-    if header is not None and header.parts > 1:
-        raise SlideError(
-            f"{path.name}: expected a whole DICOM instance, found one part of {header.parts} "
-            "(a concatenation), which is not supported; join the parts or convert the slide",
-            code="unreadable",
-        )
-
-
 def dicom_scans(folder: Path) -> dict[str, list[Path]]:
     """Files of each series in a folder that holds a level of a slide, by the series' identifier."""
     scans: dict[str, list[Path]] = {}
@@ -100,6 +83,21 @@ def dicom_scans(folder: Path) -> dict[str, list[Path]]:
             if header is not None and header.is_volume and header.series:
                 scans.setdefault(header.series, []).append(file)
     return scans
+
+
+def slide_name(path: Path) -> str:
+    """Name of a slide: its file's stem, or the folder's of a DICOM slide.
+
+    In a folder of several DICOM slides each is called after the first file of its own series.
+    """
+    if path.is_dir():
+        return path.resolve().name
+    if path.suffix.lower() != ".dcm" or len(list(path.parent.glob("*.dcm"))) < 2:
+        return path.stem
+    scans = dicom_scans(path.parent)
+    if len(scans) < 2:
+        return path.resolve().parent.name
+    return next((files[0].stem for files in scans.values() if path in files), path.stem)
 
 
 def _largest_dicom(folder: Path) -> Path:

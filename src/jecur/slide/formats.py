@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from jecur.errors import SlideError
-from jecur.slide.files import refuse_concatenation, refuse_truncated_tiff
+from jecur.slide.dicom_checks import refuse_dicom
+from jecur.slide.files import refuse_truncated_tiff
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
@@ -52,7 +53,7 @@ def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
     if tiff and vendor not in _SELF_CHECKED_VENDORS:
         refuse_truncated_tiff(path)
     if vendor == "dicom":
-        refuse_concatenation(path)
+        refuse_dicom(path)
     if vendor == "aperio":
         refuse_aperio(path)
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from jecur.arrays import RGB, Mask
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.files import require_slide_file
+from jecur.slide.files import require_slide_file, slide_name
 from jecur.slide.formats import open_source, refuse_bomb
 from jecur.slide.resample import best_level, level_box, resize_box
 from jecur.slide.resolution import contradiction, resolve_mpp
@@ -59,7 +59,7 @@ class Slide:
         self.mpp_source = mpp_source
         self.notes = notes
         """Flags that the file itself earns, for example ("focal-planes", "plane 2 of 3 is read")."""
-        self.name: str = _slide_name(path)
+        self.name: str = slide_name(path)
         self.reader: str = source.reader
         self.vendor: str = source.vendor
         self.icc_profile: bool = source.icc_profile
@@ -294,15 +294,6 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
         source.close()
         raise
     return Slide(source, named, value, origin, notes)
-
-
-def _slide_name(path: Path) -> str:
-    """File stem; for a folder, or one of several DICOM files of a slide, the folder's name."""
-    if path.is_dir():
-        return path.resolve().name
-    if path.suffix.lower() == ".dcm" and len(list(path.parent.glob("*.dcm"))) > 1:
-        return path.resolve().parent.name
-    return path.stem
 
 
 def _halves(span: slice) -> list[slice]:

@@ -33,7 +33,8 @@ Note = tuple[str, str]
 _LONGEST_REASON = 160
 _SCANS_SHOWN = 6
 _UNSUPPORTED = re.compile(
-    r"not supported|unsupported|not implemented|cannot decode|does not support|not say",
+    r"not supported|unsupported|not implemented|cannot decode|does not support|not say|"
+    r"Attribute \w+ value|in concatenation|unexpected image",
     re.IGNORECASE,
 )
 """How libraries say that they do not support a sound file."""
