@@ -13,6 +13,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+NAV_AFTER_METHODS = 7
 OUTSIDE = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -23,6 +25,15 @@ OUTSIDE = (
     "benchmarks/results/*.md",
 )
 LINK = re.compile(r"\]\((?![a-z]+:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the pages of the Python API into the navigation, those that there are."""
+    pages = [*sorted(DOCS.glob("api*.md")), *sorted(DOCS.glob("notebooks/*.md"))]
+    if pages and config.nav:
+        section = {"Python API": [page.relative_to(DOCS).as_posix() for page in pages]}
+        config.nav.insert(NAV_AFTER_METHODS, section)
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
