@@ -80,7 +80,7 @@ def fit_elastic_net(
     return ElasticNetCox(beta, mean, spread, strength)
 
 
-def fit_elastic_net_by_folds(  # noqa: PLR0913 -- the response has two parts
+def fit_elastic_net_by_folds(
     covariates: ArrayLike,
     time: ArrayLike,
     event: ArrayLike,
