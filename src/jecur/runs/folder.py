@@ -26,7 +26,7 @@ from jecur.runs.files import (
     write_json,
     write_text,
 )
-from jecur.runs.finished import Finished, damage, read_marker, write_marker
+from jecur.runs.finished import Finished, ProvedFiles, damage, read_marker, write_marker
 from jecur.runs.log import append_event, read_events
 
 __all__ = [
@@ -78,6 +78,8 @@ class RunFolder:
     """Root of the run that this is a part of; None if it is the whole."""
     identity: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """Device and number of the root when it was opened."""
+    proved: ProvedFiles = field(default_factory=ProvedFiles, compare=False, repr=False)
+    """Digests of files that this process has read; the parts of a run share them."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process border without the lock: workers write for the run that started them."""
@@ -127,7 +129,7 @@ class RunFolder:
         with refused_as_said(root):
             root.mkdir(parents=True, exist_ok=True)
         slides, whole = self.slides or self.root / "slides", self.whole or self.root
-        return RunFolder(root, slides, self.lock, whole, self.identity)
+        return RunFolder(root, slides, self.lock, whole, self.identity, self.proved)
 
     def finished_slide(self, slide: str, mark: str) -> Finished | None:
         """Return what was finished of a slide under the same settings, unproved; else None."""

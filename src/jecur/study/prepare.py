@@ -194,7 +194,7 @@ def finished_slide(order: SlideTask) -> tuple[PreparedSlide | None, tuple[str, .
     if finished is None:
         return None, ()
     folder = order.run.slide_folder(order.slide)
-    damaged = damage(folder, finished)
+    damaged = damage(folder, finished, order.run.proved)
     if damaged:
         return None, damaged
     try:

@@ -16,7 +16,7 @@ from jecur.mil.likeness import Likeness, likeness
 from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer
-from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_text
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
 from jecur.runs.workers import Progress
 from jecur.settings import ScoringSettings
 from jecur.study.memory import memory_beside
@@ -119,7 +119,9 @@ def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[st
         If a bag is not as it was written.
     """
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = pool.map(lambda slide: sha256_file(run.slide_folder(slide) / "bag.npy"), slides)
+        found = pool.map(
+            lambda slide: run.proved.sha256(run.slide_folder(slide) / "bag.npy"), slides
+        )
         digests = dict(zip(slides, found, strict=True))
     for slide, digest in digests.items():
         if digest != run.bag_sha256(slide):
