@@ -7,7 +7,8 @@ from jecur.report.verdict import give_verdict
 from jecur.settings import StatisticsSettings
 from jecur.statistics.cautions import reads_one
 from jecur.statistics.evaluate import evaluate
-from jecur.statistics.results import CovariateColumn, EvaluationInput, Reported
+from jecur.statistics.results import CovariateColumn, EvaluationInput
+from jecur.survival.estimate import Estimate
 
 N = 80
 
@@ -102,4 +103,4 @@ def test_no_logarithm_is_proposed_where_there_is_none():
     ],
 )
 def test_reads_one(limits, told):
-    assert reads_one(Reported(*limits, 0.1, 1.0, 50, 20, 0.95, "Cox")) == told
+    assert reads_one(Estimate(*limits, 0.1, 1.0, 50, 20, 0.95, "Cox")) == told

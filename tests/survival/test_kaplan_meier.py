@@ -77,7 +77,8 @@ def test_quantiles_and_restricted_means_match_r(r):
             assert error == pytest.approx(want.rmean_se, rel=1e-10)
             for share, stem in ((0.5, "median"), (0.25, "q25"), (0.75, "q75")):
                 q = curve.quantile(share)
-                have = q.estimate, q.lower, q.upper
+                have = np.array([q.estimate, q.lower, q.upper], dtype=float)  # None: no such time
+                assert (q.reason is None) == np.isfinite(have[0])
                 expected = [want[stem], want[f"{stem}_lo"], want[f"{stem}_hi"]]
                 np.testing.assert_allclose(have, expected, rtol=1e-12, err_msg=f"{name} {stem}")
     assert seen == len(gold)
@@ -92,7 +93,9 @@ def test_tcga_curves_match_r(r):
         curve = kaplan_meier(data.t, data.e, interval=row.conf_type)
         median = curve.median()
         np.testing.assert_allclose(
-            [median.estimate, median.lower, median.upper], [row.median, row.lo, row.hi], rtol=1e-12
+            np.array([median.estimate, median.lower, median.upper], dtype=float),
+            [row.median, row.lo, row.hi],
+            rtol=1e-12,
         )
         assert curve.restricted_mean(60)[0] == pytest.approx(row.rmean60, rel=1e-12)
         want = at_years[

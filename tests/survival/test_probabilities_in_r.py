@@ -164,11 +164,11 @@ def test_slope_intercept_ratio_and_curve(cohort):
     gold, data, response, other = cohort
     p = data["prob"]
     slope = calibration_slope(p, *response, competing=other)
-    assert slope.coefficient == pytest.approx(gold["slope"]["efron"], rel=1e-6)
+    assert slope.estimate == pytest.approx(gold["slope"]["efron"], rel=1e-6)
     if other is not None:
         tied = calibration_slope(p, *response, competing=other, ties="breslow")
-        assert tied.coefficient == pytest.approx(gold["slope"]["breslow"], rel=1e-6)
-        assert tied.coefficient == pytest.approx(gold["slope"]["crr"], rel=1e-3)  # ties otherwise
+        assert tied.estimate == pytest.approx(gold["slope"]["breslow"], rel=1e-6)
+        assert tied.estimate == pytest.approx(gold["slope"]["crr"], rel=1e-3)  # ties otherwise
     intercept = calibration_intercept(p, *response, 36.0, competing=other)
     assert intercept.estimate == pytest.approx(gold["intercept"]["estimate"], rel=1e-6)
     assert intercept.standard_error == pytest.approx(gold["intercept"]["se"], rel=1e-6)
@@ -200,7 +200,7 @@ def test_nobody_competes_is_no_competing_risk(cohort):
         lambda other: brier_score(p, *response, t, competing=other).estimate,
         lambda other: time_dependent_auc(p, *response, [t], competing=other).estimate[0],
         lambda other: calibration_intercept(p, *response, t, competing=other).estimate,
-        lambda other: calibration_slope(p, *response, competing=other).coefficient,
+        lambda other: calibration_slope(p, *response, competing=other).estimate,
         lambda other: decision_curve(
             p, *response, t, thresholds=[0.3], competing=other
         ).net_benefit[0],
@@ -216,9 +216,9 @@ def test_a_model_drawn_perfect_is_found_so():
     time = 36 * rng.exponential(size=n) / -np.log1p(-p)
     limit = rng.uniform(12, 90, n)
     response = np.minimum(time, limit), time <= limit
-    assert calibration_slope(p, *response).coefficient == pytest.approx(1, abs=0.06)
+    assert calibration_slope(p, *response).estimate == pytest.approx(1, abs=0.06)
     assert calibration_intercept(p, *response, 36.0).estimate == pytest.approx(0, abs=0.06)
-    assert observed_expected(p, *response, 36.0).ratio == pytest.approx(1, abs=0.04)
+    assert observed_expected(p, *response, 36.0).estimate == pytest.approx(1, abs=0.04)
     curve = calibration_curve(p, *response, 36.0)
     inside = (curve.lower <= curve.predicted) & (curve.predicted <= curve.upper)
     assert inside.mean() > 0.8

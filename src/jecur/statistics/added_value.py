@@ -26,18 +26,24 @@ from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
 from jecur.statistics.estimable import estimable_terms
 from jecur.statistics.optimism import optimism_of
-from jecur.statistics.results import AddedMeasure, AddedValue, EvaluationInput, Reported
-from jecur.statistics.terms import Term, estimate_or_reason, not_estimable, report_test, score_term
+from jecur.statistics.results import AddedMeasure, AddedValue, EvaluationInput
+from jecur.statistics.terms import (
+    Term,
+    estimate_or_reason,
+    not_estimable,
+    not_testable,
+    score_term,
+    tested_or_none,
+)
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.brier import IntegratedBrier, integrated_brier_score
 from jecur.survival.concordance_index import (
-    Concordance,
-    PairedDifference,
     compare_concordance,
     concordance,
     paired_difference,
 )
 from jecur.survival.cox import likelihood_ratio_test
+from jecur.survival.estimate import Estimate, Reported
 from jecur.survival.fitted_pair import FittedModel, FittedPair, ModelData, fit_pair
 
 __all__ = ["added_value"]
@@ -58,14 +64,11 @@ def added_value(patients: EvaluationInput, settings: StatisticsSettings) -> Adde
     counts = int(rows.sum()), int(patients.event[rows].sum())
     pair, reason = estimate_or_reason(lambda: _fit(found.terms, rows, patients, settings))
     if pair is None:
-        test = report_test(None, reason, counts, "likelihood-ratio test")
+        test = not_testable(counts, "likelihood-ratio test", reason)
         return AddedValue(
             tuple(t.label for t in found.terms), found.left_out, *counts,
             int(np.sum(~rows)), 0, test, (), 0, settings.n_optimism, settings.seed, reason,
         )  # fmt: skip
-    likelihood, why = estimate_or_reason(
-        lambda: likelihood_ratio_test(pair.with_score.cox, pair.clinical.cox)
-    )
     horizons = sorted({*settings.horizons_months, settings.landmark_months})
     corrected, n_drawn = optimism_of(pair.data, horizons, settings)
     return AddedValue(
@@ -74,7 +77,11 @@ def added_value(patients: EvaluationInput, settings: StatisticsSettings) -> Adde
         *counts,
         int(np.sum(~rows)),
         pair.data.with_score.shape[1],
-        report_test(likelihood, why, counts, "likelihood-ratio test"),
+        tested_or_none(
+            lambda: likelihood_ratio_test(pair.with_score.cox, pair.clinical.cox),
+            counts,
+            "likelihood-ratio test",
+        ),
         tuple(
             _measure((name, months), three, corrected.get((name, months)), pair.data)
             for name, months, three in _apparent(pair, horizons, settings)
@@ -128,7 +135,7 @@ def _concordances(
     def compute() -> tuple[Reported, Reported, Reported]:
         one, two = (concordance(m, data.months, data.event, level=level) for m in markers)
         gain = compare_concordance(markers[1], markers[0], data.months, data.event, level=level)
-        return _plain(one), _plain(two), _plain(gain)
+        return one, two, gain
 
     return _or_none(compute, pair, level, "Harrell's C")
 
@@ -149,7 +156,7 @@ def _aucs(
         if found[0].reasons[0] is not None:
             raise NotEstimableError(found[0].reasons[0])
         one, two = (
-            Reported(
+            Estimate(
                 float(a.estimate[0]), float(a.lower[0]), float(a.upper[0]),
                 None, None, a.n, a.events, level, a.method,
             )
@@ -161,7 +168,7 @@ def _aucs(
             float(found[1].estimate[0] - found[0].estimate[0]), error, level, data.counts,
             f"difference of {found[0].method}, influence function",
         )  # fmt: skip
-        return one, two, _plain(gain)
+        return one, two, gain
 
     return _or_none(compute, pair, level, f"AUC at {months:g} months")
 
@@ -185,7 +192,7 @@ def _briers(
             b.estimate - a.estimate, error, level, data.counts,
             f"difference of {a.method}, influence function",
         )  # fmt: skip
-        return _plain(a), _plain(b), _plain(gain)
+        return a, b, gain
 
     return _or_none(compute, pair, level, f"integrated Brier score, 0 to {months:g} months")
 
@@ -199,12 +206,6 @@ def _or_none(
     found, reason = estimate_or_reason(compute)
     gone = not_estimable(pair.data.counts, level, method, reason)
     return found or (gone, gone, gone)
-
-
-def _plain(value: Concordance | IntegratedBrier | PairedDifference) -> Reported:
-    p, z = (value.p, value.z) if isinstance(value, PairedDifference) else (None, None)
-    limits = value.estimate, value.lower, value.upper
-    return Reported(*limits, p, z, value.n, value.events, value.level, value.method)
 
 
 def _measure(

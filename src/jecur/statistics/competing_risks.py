@@ -7,16 +7,18 @@ from jecur.arrays import BoolVector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
 from jecur.statistics.cox_models import row_without_number
-from jecur.statistics.results import CompetingRisks, EvaluationInput, ReportedTest, UnivariableRow
+from jecur.statistics.results import CompetingRisks, EvaluationInput, UnivariableRow
 from jecur.statistics.terms import (
     Term,
     classifier_term,
     estimate_or_reason,
     make_term,
-    report_ratio,
+    not_estimable,
+    not_testable,
+    tested_or_none,
 )
 from jecur.survival.competing import CumulativeIncidence, cumulative_incidence, gray_test
-from jecur.survival.cox import ModelTest
+from jecur.survival.estimate import ChiSquared, Reported, ReportedTest
 from jecur.survival.fine_gray import FineGray, fit_fine_gray
 
 __all__ = ["competing_risks"]
@@ -66,12 +68,11 @@ def _curve(
 
 def _gray(patients: EvaluationInput, other: BoolVector) -> ReportedTest:
     counts = patients.months.size, int(patients.event.sum())
-    test, reason = estimate_or_reason(
-        lambda: gray_test(patients.months, patients.event, other, patients.high_risk)
+    return tested_or_none(
+        lambda: gray_test(patients.months, patients.event, other, patients.high_risk),
+        counts,
+        "Gray's test",
     )
-    if test is None:
-        return ReportedTest(None, None, None, *counts, "Gray's test", reason)
-    return ReportedTest(test.chi2, test.df, test.p, *counts, test.method)
 
 
 def _rows(
@@ -94,19 +95,18 @@ def _rows(
         )
 
     model, reason = estimate_or_reason(fit)
-    ratios = model.hazard_ratios(level=settings.level) if model else (None,) * len(names)
-    wald, why = estimate_or_reason(lambda: _wald(model)) if model else (None, reason)
-    test = (
-        ReportedTest(None, None, None, *counts, "Wald test", why)
-        if wald is None
-        else ReportedTest(wald.chi2, wald.df, wald.p, *counts, wald.method)
-    )
+    gone = not_estimable(counts, settings.level, "Cox", reason)
+    test: ReportedTest = not_testable(counts, "Wald test", reason)
+    ratios: tuple[Reported, ...] = (gone,) * len(names)
+    if model:
+        fitted, ratios = model, model.hazard_ratios(level=settings.level)
+        test = tested_or_none(lambda: _wald(fitted), counts, "Wald test")
     return [
         UnivariableRow(
             term.name,
             term.label,
             contrast,
-            report_ratio(ratio, reason, counts, settings.level),
+            ratio,
             test,
             int(known.size - known.sum()),
         )
@@ -114,8 +114,8 @@ def _rows(
     ]
 
 
-def _wald(model: FineGray) -> ModelTest:
+def _wald(model: FineGray) -> ChiSquared:
     chi2 = float(model.coefficients @ np.linalg.solve(model.covariance, model.coefficients))
     df = len(model.names)
     p = float(chi2_distribution.sf(chi2, df))
-    return ModelTest(chi2, df, p, model.n_patients, model.n_events, "Wald test, sandwich variance")
+    return ChiSquared(chi2, df, p, model.n_patients, model.n_events, "Wald test, sandwich variance")

@@ -14,8 +14,6 @@ from jecur.statistics.results import (
     EvaluationInput,
     ModelRow,
     MultivariableModel,
-    Reported,
-    ReportedTest,
     UnivariableRow,
 )
 from jecur.statistics.terms import (
@@ -23,11 +21,13 @@ from jecur.statistics.terms import (
     classifier_term,
     estimate_or_reason,
     make_term,
-    report_ratio,
-    report_test,
+    not_estimable,
+    not_testable,
     score_term,
+    tested_or_none,
 )
-from jecur.survival.cox import CoxModel, ModelTest, fit_cox, likelihood_ratio_test
+from jecur.survival.cox import CoxModel, fit_cox, likelihood_ratio_test
+from jecur.survival.estimate import ChiSquared, Reported, ReportedTest
 from jecur.survival.proportional_hazards import ProportionalHazards, proportional_hazards_test
 
 __all__ = [
@@ -132,10 +132,8 @@ def multivariable_model(
         ),
         *counts,
         int(rows.size - rows.sum()),
-        report_test(hazards.global_test if hazards else None, ph_reason, counts, "score test"),
-        report_test(
-            model.likelihood_ratio() if model else None, reason, counts, "likelihood ratio"
-        ),
+        hazards.global_test if hazards else not_testable(counts, "score test", ph_reason),
+        model.likelihood_ratio() if model else not_testable(counts, "likelihood ratio", reason),
         _added_by(terms[0], terms[1:], rows, patients, settings),
         _added_by(score_term(patients.risk, patients.label), terms[1:], rows, patients, settings),
         reason,
@@ -163,7 +161,7 @@ def _added_by(
     counts = int(rows.sum()), int(patients.event[rows].sum())
     what = "classifier" if extra.name == CLASSIFIER else "continuous risk"
 
-    def test() -> ModelTest:
+    def test() -> ChiSquared:
         if not clinical:
             raise NotEstimableError("no covariate beside the classifier")
         smaller, _ = independent_terms(clinical, rows)
@@ -175,7 +173,7 @@ def _added_by(
             _fit_some(smaller, rows, patients, settings),
         )
 
-    return report_test(*estimate_or_reason(test), counts, f"likelihood-ratio test of the {what}")
+    return tested_or_none(test, counts, f"likelihood-ratio test of the {what}")
 
 
 def _refused_row(
@@ -187,8 +185,8 @@ def _refused_row(
         row.covariate,
         row.label,
         row.contrast,
-        report_ratio(None, reason, counts, settings.level),
-        report_test(None, reason, counts, "score test"),
+        not_estimable(counts, settings.level, "Cox", reason),
+        not_testable(counts, "score test", reason),
     )
 
 
@@ -208,16 +206,17 @@ def _univariable(
     rows = term.known
     counts = int(rows.sum()), int(patients.event[rows].sum())
     model, reason = estimate_or_reason(lambda: fit_terms([term], rows, patients, settings))
-    test = report_test(
-        model.likelihood_ratio() if model else None, reason, counts, "likelihood-ratio test"
-    )
-    ratios = model.hazard_ratios(level=settings.level) if model else (None,) * len(term.contrasts)
+    gone = not_estimable(counts, settings.level, "Cox", reason)
+    test: ReportedTest = not_testable(counts, "likelihood-ratio test", reason)
+    ratios: tuple[Reported, ...] = (gone,) * len(term.contrasts)
+    if model:
+        test, ratios = model.likelihood_ratio(), model.hazard_ratios(level=settings.level)
     return [
         UnivariableRow(
             term.name,
             term.label,
             contrast,
-            report_ratio(ratio, reason, counts, settings.level),
+            ratio,
             test,
             int(rows.size - rows.sum()),
         )
@@ -237,8 +236,8 @@ def row_without_number(
         covariate.name,
         covariate.label,
         "",
-        report_ratio(None, reason, counts, settings.level),
-        report_test(None, reason, counts, "likelihood-ratio test"),
+        not_estimable(counts, settings.level, "Cox", reason),
+        not_testable(counts, "likelihood-ratio test", reason),
         sum(v is None or v != v for v in covariate.values),  # noqa: PLR0124
     )
 
@@ -277,11 +276,11 @@ def _model_rows(
     for term in all_terms:
         gone = [dropped[term.name, c] for c in term.contrasts if (term.name, c) in dropped]
         why = ph_reason or (gone[0] if len(gone) == len(term.contrasts) else None)
-        test: ReportedTest = report_test(tests.get(term.name), why, counts, "score test")
+        test = tests.get(term.name) or not_testable(counts, "score test", why)
         for contrast in term.contrasts:
             key = term.name, contrast
-            ratio: Reported = report_ratio(
-                ratios.get(key), dropped.get(key) or reason, counts, settings.level
+            ratio = ratios.get(key) or not_estimable(
+                counts, settings.level, "Cox", dropped.get(key) or reason
             )
             out.append(ModelRow(term.name, term.label, contrast, ratio, test))
     return tuple(out)

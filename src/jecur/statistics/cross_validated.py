@@ -23,10 +23,10 @@ from scipy.stats import t as student
 from jecur.arrays import BoolVector, IntVector, Vector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
-from jecur.statistics.results import Reported
-from jecur.statistics.terms import estimate_or_reason, not_estimable, report_ratio
+from jecur.statistics.terms import estimate_or_none, estimate_or_reason, not_estimable
 from jecur.survival.concordance_index import Concordance, concordance, proportion_interval
 from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.estimate import Estimate, Reported
 
 __all__ = ["FoldStatistics", "HeldOutStatistics", "held_out_statistics"]
 
@@ -141,7 +141,7 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
         concordance=pooled(fold),
         concordance_mean=_mean(per_fold, counts, settings.level),
         concordance_across=pooled(None),
-        hazard_ratio=report_ratio(*estimate_or_reason(ratio), counts, settings.level),
+        hazard_ratio=estimate_or_none(ratio, counts, settings.level, "Cox"),
         folds=tuple(per_fold),
     )
 
@@ -168,7 +168,7 @@ def _averaged(
     lower, upper = proportion_interval(estimate, error, level, "logit")
     where = "pairs within folds" if stratified else "pairs within and across folds"
     method = f"{found[0].method}; {where}; {len(found)} repeat(s)"
-    return Reported(estimate, lower, upper, None, None, found[0].n, found[0].events, level, method)
+    return Estimate(estimate, lower, upper, None, None, found[0].n, found[0].events, level, method)
 
 
 def _mean(folds: Sequence[FoldStatistics], counts: tuple[int, int], level: float) -> Reported:
@@ -182,7 +182,7 @@ def _mean(folds: Sequence[FoldStatistics], counts: tuple[int, int], level: float
     n = min(len(values), sum(f.repeat == folds[0].repeat for f in folds))
     half = float(student.ppf(0.5 + level / 2, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n))
     lower, upper = max(mean - half, 0.0), min(mean + half, 1.0)
-    return Reported(mean, lower, upper, None, None, *counts, level, method)
+    return Estimate(mean, lower, upper, None, None, *counts, level, method)
 
 
 def _text(value: Reported) -> str:

@@ -20,18 +20,23 @@ from jecur.statistics.prediction import (
     decision_of_risk,
     integrated_brier_of_risk,
 )
-from jecur.statistics.results import EvaluationInput, Reported, ReportedTest, StudyStatistics
+from jecur.statistics.results import EvaluationInput, StudyStatistics
 from jecur.statistics.subgroups import (
     compare_groups,
     describe_group,
-    report_quantile,
     stratified_factor,
 )
-from jecur.statistics.terms import estimate_or_reason, not_estimable, report_ratio, report_test
+from jecur.statistics.terms import (
+    estimate_or_none,
+    estimate_or_reason,
+    not_estimable,
+    tested_or_none,
+)
 from jecur.survival.bootstrap import bootstrap_interval
 from jecur.survival.competing import check_competing
 from jecur.survival.concordance_index import Concordance, PairWeight, concordance
-from jecur.survival.cox import HazardRatio, ModelTest, fit_cox
+from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.estimate import ChiSquared, Estimate, Reported, ReportedTest
 from jecur.survival.follow_up import tied_times
 from jecur.survival.proportional_hazards import proportional_hazards_test
 from jecur.survival.survival_curve import median_follow_up
@@ -140,21 +145,19 @@ def _follow_up(
             patients.months, ended, interval=settings.interval, level=settings.level
         )
     )
-    if median is None:
-        return not_estimable(counts, settings.level, "reverse Kaplan-Meier", reason)
-    return report_quantile(median, "too few patients were censored")
+    return median or not_estimable(counts, settings.level, "reverse Kaplan-Meier", reason)
 
 
 def _proportional(
     patients: EvaluationInput, counts: tuple[int, int], settings: StatisticsSettings
 ) -> ReportedTest:
-    def test() -> ModelTest:
+    def test() -> ChiSquared:
         x = patients.high_risk[:, None].astype(float)
         response = patients.months, patients.event
         model = fit_cox(x, *response, names=("high versus low risk",), ties=settings.ties)
         return proportional_hazards_test(model, x, *response).global_test
 
-    return report_test(*estimate_or_reason(test), counts, "score test")
+    return tested_or_none(test, counts, "score test")
 
 
 def _per_sd(
@@ -167,7 +170,7 @@ def _per_sd(
         model = fit_cox(x, patients.months, patients.event, names=names, ties=settings.ties)
         return model.hazard_ratios(level=settings.level)[0]
 
-    return report_ratio(*estimate_or_reason(ratio), counts, settings.level)
+    return estimate_or_none(ratio, counts, settings.level, "Cox")
 
 
 def _concordance(
@@ -178,21 +181,8 @@ def _concordance(
             marker, patients.months, patients.event, weight=weight, level=settings.level
         )
 
-    value, reason = estimate_or_reason(compute)
-    if value is None:
-        counts = patients.months.size, int(patients.event.sum())
-        return not_estimable(counts, settings.level, "concordance", reason)
-    return Reported(
-        value.estimate,
-        value.lower,
-        value.upper,
-        None,
-        None,
-        value.n,
-        value.events,
-        value.level,
-        value.method,
-    )
+    counts = patients.months.size, int(patients.event.sum())
+    return estimate_or_none(compute, counts, settings.level, "concordance")
 
 
 def _bootstrap(
@@ -216,4 +206,4 @@ def _bootstrap(
     if value is None:
         return not_estimable(counts, settings.level, "bootstrap by patient", reason)
     limits = value.estimate, value.lower, value.upper
-    return Reported(*limits, None, None, *counts, settings.level, value.method)
+    return Estimate(*limits, None, None, *counts, settings.level, value.method)

@@ -15,11 +15,11 @@ from jecur.statistics.results import (
     CovariateColumn,
     EvaluationInput,
     MarkerConcordance,
-    Reported,
 )
-from jecur.statistics.terms import estimate_or_reason, make_term, not_estimable
+from jecur.statistics.terms import estimate_or_none, estimate_or_reason, make_term, not_estimable
 from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
 from jecur.survival.concordance_index import PairWeight, compare_concordance, concordance
+from jecur.survival.estimate import Reported
 
 __all__ = [
     "auc_curves",
@@ -92,26 +92,24 @@ def _concordances(
     counts = int(rows.sum()), int(response[1].sum())
 
     def one(weight: PairWeight) -> Reported:
-        value, why = estimate_or_reason(
-            lambda: concordance(marker[rows], *response, weight=weight, level=settings.level)
+        return estimate_or_none(
+            lambda: concordance(marker[rows], *response, weight=weight, level=settings.level),
+            counts,
+            settings.level,
+            "concordance",
         )
-        if value is None:
-            return not_estimable(counts, settings.level, "concordance", why)
-        limits = value.estimate, value.lower, value.upper
-        return Reported(*limits, None, None, *counts, settings.level, value.method)
 
     def ahead(weight: PairWeight) -> Reported:
         if name[0] == SCORE:
             return not_estimable(counts, settings.level, "paired difference", "the marker itself")
-        value, why = estimate_or_reason(
+        return estimate_or_none(
             lambda: compare_concordance(
                 patients.risk[rows], marker[rows], *response, weight=weight, level=settings.level
-            )
+            ),
+            counts,
+            settings.level,
+            "paired difference",
         )
-        if value is None:
-            return not_estimable(counts, settings.level, "paired difference", why)
-        limits = value.estimate, value.lower, value.upper
-        return Reported(*limits, value.p, value.z, *counts, settings.level, value.method)
 
     missing = int(np.sum(~rows))
     return MarkerConcordance(*name, one("n"), one("n/G2"), ahead("n"), ahead("n/G2"), missing)
@@ -154,10 +152,14 @@ def _auc_curve(
     if value is None:
         return _no_auc(name, reason, patients, settings)
     points = _points(value)
-    difference, why = (
-        (None, "the marker itself")
+    counts = value.n, value.events
+    return AucCurve(
+        *name,
+        points[:-1],
+        points[-1],
+        not_estimable(counts, settings.level, "paired difference", "the marker itself")
         if name[0] == SCORE
-        else estimate_or_reason(
+        else estimate_or_none(
             lambda: compare_auc(
                 patients.risk[rows],
                 marker[rows],
@@ -167,25 +169,10 @@ def _auc_curve(
                 competing=other,
                 recipe=settings.auc_recipe,
                 level=settings.level,
-            )
-        )
-    )
-    counts = value.n, value.events
-    return AucCurve(
-        *name,
-        points[:-1],
-        points[-1],
-        not_estimable(counts, settings.level, "paired difference", why)
-        if difference is None
-        else Reported(
-            difference.estimate,
-            difference.lower,
-            difference.upper,
-            difference.p,
-            difference.z,
-            *counts,
+            ),
+            counts,
             settings.level,
-            difference.method,
+            "paired difference",
         ),
         *counts,
         int(np.sum(~rows)),

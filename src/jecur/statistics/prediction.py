@@ -1,6 +1,7 @@
 """The risk read as a probability: calibration, Brier score and decision curve of a study."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,12 +9,10 @@ from jecur.arrays import Vector
 from jecur.settings import StatisticsSettings
 from jecur.statistics.probabilities import BrierOverTime, Calibration, Decision
 from jecur.statistics.results import EvaluationInput
-from jecur.statistics.terms import estimate_or_reason, not_estimable
+from jecur.statistics.terms import estimate_or_none, estimate_or_reason, not_estimable
 from jecur.survival.baseline import baseline_hazard
 from jecur.survival.brier import IntegratedBrier, brier_score, integrated_brier_score
 from jecur.survival.calibration import (
-    CalibrationIntercept,
-    ObservedExpected,
     calibration_curve,
     calibration_groups,
     calibration_intercept,
@@ -21,9 +20,9 @@ from jecur.survival.calibration import (
     cloglog,
     observed_expected,
 )
-from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.cox import fit_cox
 from jecur.survival.decision import decision_curve
-from jecur.survival.estimate import Reported
+from jecur.survival.estimate import Estimate, Reported
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.fine_gray_baseline import subdistribution_baseline
 
@@ -60,18 +59,23 @@ def calibration_of_risk(patients: EvaluationInput, settings: StatisticsSettings)
     curve, curve_reason = estimate_or_reason(
         lambda: calibration_curve(*at, competing=other, level=level)
     )
-    slope = estimate_or_reason(
-        lambda: calibration_slope(*response, competing=other, level=level, ties=settings.ties)
-    )
-    intercept = estimate_or_reason(lambda: calibration_intercept(*at, competing=other, level=level))
-    ratio = estimate_or_reason(lambda: observed_expected(*at, competing=other, level=level))
+
+    def number(compute: Callable[[], Estimate], method: str) -> Reported:
+        return estimate_or_none(compute, _counts(patients), level, method)
+
     return Calibration(
         horizon,
         groups or (),
         brier,
-        _slope(*slope, patients, settings),
-        _intercept(*intercept, patients, settings),
-        _ratio(*ratio, patients, settings),
+        number(
+            lambda: calibration_slope(*response, competing=other, level=level, ties=settings.ties),
+            "calibration slope",
+        ),
+        number(
+            lambda: calibration_intercept(*at, competing=other, level=level),
+            "calibration intercept",
+        ),
+        number(lambda: observed_expected(*at, competing=other, level=level), "observed/expected"),
         curve,
         curve_reason,
         reason or brier_reason,
@@ -122,9 +126,8 @@ def integrated_brier_of_risk(
     if value is None:
         gone = _gone(patients, settings, "integrated Brier score", reason)
         return BrierOverTime(horizon, gone, None, None)
-    limits = value.estimate, value.lower, value.upper
     method = f"{value.method}; {kind} model of the risk fitted to these patients"
-    score = Reported(*limits, None, None, value.n, value.events, settings.level, method)
+    score = replace(value, method=method)
     skill = value.skill if np.isfinite(value.skill) else None
     return BrierOverTime(horizon, score, value.null, skill)
 
@@ -149,51 +152,6 @@ def _predictor(
     linear = linear - linear.mean()
     curve = subdistribution_baseline(linear, *response, patients.competing)
     return lambda t: np.asarray(curve.incidence(linear, [t])[:, 0])
-
-
-def _slope(
-    ratio: HazardRatio | None,
-    reason: str | None,
-    patients: EvaluationInput,
-    settings: StatisticsSettings,
-) -> Reported:
-    if ratio is None:
-        return _gone(patients, settings, "calibration slope", reason)
-    counts = ratio.n, ratio.events
-    return Reported(
-        ratio.coefficient,
-        float(np.log(ratio.lower)),
-        float(np.log(ratio.upper)),
-        ratio.p,
-        ratio.z,
-        *counts,
-        settings.level,
-        f"coefficient of log(-log(1 - risk)); {ratio.method}",
-    )
-
-
-def _intercept(
-    value: CalibrationIntercept | None,
-    reason: str | None,
-    patients: EvaluationInput,
-    settings: StatisticsSettings,
-) -> Reported:
-    if value is None:
-        return _gone(patients, settings, "calibration intercept", reason)
-    limits = value.estimate, value.lower, value.upper
-    return Reported(*limits, value.p, value.z, *_counts(patients), value.level, value.method)
-
-
-def _ratio(
-    value: ObservedExpected | None,
-    reason: str | None,
-    patients: EvaluationInput,
-    settings: StatisticsSettings,
-) -> Reported:
-    if value is None:
-        return _gone(patients, settings, "observed/expected", reason)
-    limits = value.ratio, value.lower, value.upper
-    return Reported(*limits, None, None, *_counts(patients), value.level, value.method)
 
 
 def _gone(

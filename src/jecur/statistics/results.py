@@ -13,7 +13,14 @@ from jecur.arrays import BoolVector, Vector
 from jecur.settings import FactorScale
 from jecur.statistics.probabilities import BrierOverTime, Calibration, Decision, HorizonIncidence
 from jecur.survival.competing import CumulativeIncidence
-from jecur.survival.estimate import Reported, ReportedTest
+from jecur.survival.estimate import (
+    ChiSquared,
+    Estimate,
+    NotEstimable,
+    NotTestable,
+    Reported,
+    ReportedTest,
+)
 from jecur.survival.survival_curve import KaplanMeier
 
 __all__ = [
@@ -366,10 +373,14 @@ class StudyStatistics:
         return converted
 
 
-def to_json_dict(value: Any) -> Any:  # noqa: ANN401 -- any value that JSON can hold
+def to_json_dict(value: Any) -> Any:  # noqa: ANN401, PLR0911 -- any value that JSON can hold
     """Turn a tree of dataclasses and arrays into what JSON can hold; NaN and infinity are None."""
+    if isinstance(value, Estimate | NotEstimable | ChiSquared | NotTestable):
+        return to_json_dict(value.reported())
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json_dict(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: to_json_dict(v) for key, v in value.items()}
     if isinstance(value, np.ndarray):
         return [to_json_dict(v) for v in value.tolist()]
     if isinstance(value, (tuple, list)):

@@ -11,25 +11,25 @@ from jecur.statistics.results import (
     GroupStatistics,
     HorizonIncidence,
     HorizonSurvival,
-    Reported,
-    ReportedTest,
     StratifiedFactor,
     Subgroup,
 )
 from jecur.statistics.terms import (
+    estimate_or_none,
     estimate_or_reason,
     factor_levels,
     missing,
+    not_estimable,
     numeric_values,
-    report_ratio,
-    report_test,
+    tested_or_none,
 )
 from jecur.survival.competing import CumulativeIncidence, cumulative_incidence
-from jecur.survival.cox import HazardRatio, ModelTest, fit_cox, likelihood_ratio_test
+from jecur.survival.cox import HazardRatio, fit_cox, likelihood_ratio_test
+from jecur.survival.estimate import ChiSquared, Reported, ReportedTest
 from jecur.survival.logrank_test import LogRank, logrank
-from jecur.survival.survival_curve import KaplanMeier, Quantile, kaplan_meier
+from jecur.survival.survival_curve import KaplanMeier, kaplan_meier
 
-__all__ = ["compare_groups", "describe_group", "report_quantile", "stratified_factor"]
+__all__ = ["compare_groups", "describe_group", "stratified_factor"]
 
 
 def describe_group(
@@ -44,13 +44,13 @@ def describe_group(
         )
     )
     if curve is None:
-        median = Reported(None, None, None, None, None, *counts, settings.level, "", reason)
+        median = not_estimable(counts, settings.level, "", reason)
         return GroupStatistics(name, *counts, median, (), None, reason)
     incidence = _incidence(rows, patients, settings)
     return GroupStatistics(
         name,
         *counts,
-        report_quantile(curve.median(), "the curve stays above one half"),
+        curve.median(),
         tuple(_at(curve, t) for t in settings.horizons_months),
         curve,
         n_competing=incidence.n_competing if incidence else 0,
@@ -85,22 +85,6 @@ def _incidence_at(curve: CumulativeIncidence, months: float) -> HorizonIncidence
     return HorizonIncidence(months, own, low, high, other, other_low, other_high, at_risk)
 
 
-def report_quantile(quantile: Quantile, if_none: str) -> Reported:
-    """Report a time, or that the curve does not come down to it."""
-    return Reported(
-        _or_none(quantile.estimate),
-        _or_none(quantile.lower),
-        _or_none(quantile.upper),
-        None,
-        None,
-        quantile.n,
-        quantile.events,
-        quantile.level,
-        quantile.method,
-        None if np.isfinite(quantile.estimate) else if_none,
-    )
-
-
 def compare_groups(
     rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
 ) -> tuple[Reported, ReportedTest]:
@@ -120,8 +104,8 @@ def compare_groups(
         return logrank(months, event, high)
 
     return (
-        report_ratio(*estimate_or_reason(ratio), counts, settings.level),
-        report_test(*estimate_or_reason(test), counts, "log-rank"),
+        estimate_or_none(ratio, counts, settings.level, "Cox"),
+        tested_or_none(test, counts, "log-rank"),
     )
 
 
@@ -142,7 +126,7 @@ def stratified_factor(
         _require_two(high, reason)
         return logrank(months, event, high, strata=code[known])
 
-    def interaction() -> ModelTest:
+    def interaction() -> ChiSquared:
         _require_two(high, reason)
         marks = [(code[known] == k).astype(float) for k in range(1, len(names))]
         if not marks:
@@ -162,10 +146,8 @@ def stratified_factor(
         covariate.label,
         subgroups,
         int(np.sum(~known)),
-        report_test(*estimate_or_reason(pooled), counts, "stratified log-rank"),
-        report_test(
-            *estimate_or_reason(interaction), counts, "likelihood-ratio test of interaction"
-        ),
+        tested_or_none(pooled, counts, "stratified log-rank"),
+        tested_or_none(interaction, counts, "likelihood-ratio test of interaction"),
     )
 
 

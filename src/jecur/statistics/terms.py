@@ -9,23 +9,31 @@ import numpy as np
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import JecurError, NotEstimableError, TableError
-from jecur.statistics.results import CLASSIFIER, SCORE, CovariateColumn, Reported, ReportedTest
-from jecur.survival.cox import HazardRatio, ModelTest
-from jecur.survival.logrank_test import LogRank
+from jecur.statistics.results import CLASSIFIER, SCORE, CovariateColumn
+from jecur.survival.estimate import (
+    ChiSquared,
+    Estimate,
+    NotEstimable,
+    NotTestable,
+    Reported,
+    ReportedTest,
+)
 
 __all__ = [
     "Term",
     "classifier_term",
+    "estimate_or_none",
     "estimate_or_reason",
     "make_term",
     "missing",
     "not_estimable",
-    "report_ratio",
-    "report_test",
+    "not_testable",
     "score_term",
+    "tested_or_none",
 ]
 
 T = TypeVar("T")
+UNKNOWN = "unknown"
 MAX_LEVELS = 20
 """A factor with more levels than this is refused."""
 
@@ -192,36 +200,29 @@ def estimate_or_reason(compute: Callable[[], T]) -> tuple[T | None, str | None]:
         )
 
 
-def report_ratio(
-    ratio: HazardRatio | None, reason: str | None, counts: tuple[int, int], level: float
+def estimate_or_none(
+    compute: Callable[[], Estimate], counts: tuple[int, int], level: float, method: str
 ) -> Reported:
-    """Report a hazard ratio or why there is none."""
-    if ratio is None:
-        return Reported(None, None, None, None, None, *counts, level, "Cox", reason)
-    return Reported(
-        ratio.estimate,
-        ratio.lower,
-        ratio.upper,
-        ratio.p,
-        ratio.z,
-        ratio.n,
-        ratio.events,
-        level,
-        ratio.method,
-    )
+    """Return what an estimator gives, or why there is nothing; counts, level and method are of that."""
+    value, reason = estimate_or_reason(compute)
+    return not_estimable(counts, level, method, reason) if value is None else value
 
 
-def report_test(
-    test: ModelTest | LogRank | None, reason: str | None, counts: tuple[int, int], method: str
+def tested_or_none(
+    compute: Callable[[], ChiSquared], counts: tuple[int, int], method: str
 ) -> ReportedTest:
-    """Report a test or why there is none."""
-    if test is None:
-        return ReportedTest(None, None, None, *counts, method, reason)
-    return ReportedTest(test.chi2, test.df, test.p, test.n, test.events, test.method)
+    """Return what a test gives, or why there is nothing."""
+    value, reason = estimate_or_reason(compute)
+    return not_testable(counts, method, reason) if value is None else value
 
 
 def not_estimable(
     counts: tuple[int, int], level: float, method: str, reason: str | None
-) -> Reported:
+) -> NotEstimable:
     """Report that there is no number, and why."""
-    return Reported(None, None, None, None, None, *counts, level, method, reason)
+    return NotEstimable(reason or UNKNOWN, *counts, level, method)
+
+
+def not_testable(counts: tuple[int, int], method: str, reason: str | None) -> NotTestable:
+    """Report that there is no test, and why."""
+    return NotTestable(reason or UNKNOWN, *counts, method)

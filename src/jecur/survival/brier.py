@@ -12,7 +12,7 @@ References
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +22,7 @@ from jecur.arrays import BoolVector, Vector
 from jecur.errors import TableError
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
 from jecur.survival.competing import cumulative_incidence
+from jecur.survival.estimate import Estimate
 from jecur.survival.follow_up import check_level, check_marker
 from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
@@ -59,11 +60,10 @@ class BrierScore:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class IntegratedBrier:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegratedBrier(Estimate):
     """Brier score averaged from time 0 to the horizon; 0 is perfect."""
 
-    estimate: float
     lower: float
     upper: float
     standard_error: float
@@ -71,13 +71,9 @@ class IntegratedBrier:
     """Of the average probability given to everybody at each time."""
     skill: float
     """1 - estimate / null."""
-    influence: Vector
+    influence: Vector = field(compare=False)
     """(n,) of each patient on the estimate; sums to 0. Two models are compared by its difference."""
     horizon: float
-    level: float
-    n: int
-    events: int
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +195,20 @@ def integrated_brier_score(
     estimate, error = float(squared.mean()), _standard_error(influence)
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
     return IntegratedBrier(
-        estimate,
-        max(0.0, estimate - half),
-        estimate + half,
-        error,
-        null,
-        1.0 - estimate / null if null > 0 else float("nan"),
-        influence / n,
-        horizon,
-        level,
-        n,
-        int(seen.sum()),
-        f"integrated Brier score, 0 to {horizon:g} months, marginal IPCW{_competes(competing)}",
+        estimate=estimate,
+        lower=max(0.0, estimate - half),
+        upper=estimate + half,
+        p=None,
+        z=None,
+        n=n,
+        events=int(seen.sum()),
+        level=level,
+        method=f"integrated Brier score, 0 to {horizon:g} months, marginal IPCW{_competes(competing)}",
+        standard_error=error,
+        null=null,
+        skill=1.0 - estimate / null if null > 0 else float("nan"),
+        influence=influence / n,
+        horizon=horizon,
     )
 
 

@@ -31,7 +31,8 @@ from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.brier import check_probabilities
 from jecur.survival.competing import cumulative_incidence
-from jecur.survival.cox import HazardRatio, fit_cox
+from jecur.survival.cox import fit_cox
+from jecur.survival.estimate import Estimate
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.follow_up import check_level
 from jecur.survival.inputs import check_horizon, same_patients
@@ -41,9 +42,9 @@ from jecur.survival.risk_sets import Ties
 from jecur.survival.survival_curve import IntervalKind, kaplan_meier
 
 __all__ = [
+    "CalibrationCoefficient",
     "CalibrationCurve",
     "CalibrationGroup",
-    "CalibrationIntercept",
     "ObservedExpected",
     "calibration_curve",
     "calibration_groups",
@@ -78,31 +79,22 @@ class CalibrationGroup:
     """Followed to the horizon."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedExpected:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedExpected(Estimate):
     """Observed over mean predicted probability at the horizon; 1 is perfect in the large."""
 
-    ratio: float
-    lower: float
-    upper: float
     observed: float
     expected: float
-    level: float
-    method: str
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationIntercept:
-    """Shift on the complementary log-log scale at slope 1; 0 is perfect, above: more events."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationCoefficient(Estimate):
+    """Slope or intercept on the complementary log-log scale.
 
-    estimate: float
-    lower: float
-    upper: float
+    The intercept is the shift at slope 1: 0 is perfect, above it more events than predicted.
+    """
+
     standard_error: float
-    z: float
-    p: float
-    level: float
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +186,18 @@ def observed_expected(
     ratio = at.estimate / expected
     half = float(ndtri(0.5 + check_level(level) / 2)) * at.standard_error / at.estimate
     method = f"observed/expected at {horizon:g} months, log interval"
-    limits = ratio * np.exp(-half), ratio * np.exp(half)
     return ObservedExpected(
-        ratio, float(limits[0]), float(limits[1]), at.estimate, expected, level, method
+        ratio,
+        float(ratio * np.exp(-half)),
+        float(ratio * np.exp(half)),
+        None,
+        None,
+        at.n,
+        int(np.sum(np.asarray(event))),
+        level,
+        method,
+        observed=at.estimate,
+        expected=expected,
     )
 
 
@@ -209,8 +210,8 @@ def calibration_slope(
     competing: ArrayLike | None = None,
     ties: Ties = "efron",
     level: float = 0.95,
-) -> HazardRatio:
-    """Coefficient of log(-log(1 - p)) in a Cox or Fine-Gray model; ``coefficient`` is the slope.
+) -> CalibrationCoefficient:
+    """Coefficient of log(-log(1 - p)) in a Cox or Fine-Gray model: the slope, 1 if perfect.
 
     Raises
     ------
@@ -223,10 +224,22 @@ def calibration_slope(
     x = cloglog(check_probabilities(predicted, months.size))[:, None]
     names = ("log(-log(1 - predicted))",)
     if competing is None:
-        model = fit_cox(x, months, seen, names=names, ties=ties)
-        return model.hazard_ratios(level=level)[0]
-    weighted = fit_fine_gray(x, months, seen, other, names=names, ties=ties)
-    return weighted.hazard_ratios(level=level)[0]
+        ratio = fit_cox(x, months, seen, names=names, ties=ties).hazard_ratios(level=level)[0]
+    else:
+        model = fit_fine_gray(x, months, seen, other, names=names, ties=ties)
+        ratio = model.hazard_ratios(level=level)[0]
+    return CalibrationCoefficient(
+        ratio.coefficient,
+        float(np.log(ratio.lower)),
+        float(np.log(ratio.upper)),
+        ratio.p,
+        ratio.z,
+        ratio.n,
+        ratio.events,
+        level,
+        f"coefficient of log(-log(1 - risk)); {ratio.method}",
+        standard_error=ratio.standard_error,
+    )
 
 
 @same_patients
@@ -238,7 +251,7 @@ def calibration_intercept(
     *,
     competing: ArrayLike | None = None,
     level: float = 0.95,
-) -> CalibrationIntercept:
+) -> CalibrationCoefficient:
     """Shift of the observed from the predicted probability, slope 1, by pseudo-values [3]_.
 
     Raises
@@ -255,8 +268,17 @@ def calibration_intercept(
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
     z = value / error
     method = f"pseudo-values at {horizon:g} months, complementary log-log, sandwich variance"
-    return CalibrationIntercept(
-        value, value - half, value + half, error, z, float(2 * ndtr(-abs(z))), level, method
+    return CalibrationCoefficient(
+        value,
+        value - half,
+        value + half,
+        float(2 * ndtr(-abs(z))),
+        z,
+        at.n,
+        int(np.sum(np.asarray(event))),
+        level,
+        method,
+        standard_error=error,
     )
 
 

@@ -24,6 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
+from jecur.survival.estimate import ChiSquared
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.inputs import check_times, same_patients, truths
 from jecur.survival.meeting import refuse_groups_apart
@@ -32,7 +33,6 @@ from jecur.survival.survival_curve import IntervalKind, confidence_limits
 
 __all__ = [
     "CumulativeIncidence",
-    "GrayTest",
     "check_competing",
     "cumulative_incidence",
     "gray_test",
@@ -91,18 +91,6 @@ class CumulativeIncidence:
     def _at(self, values: Vector, times: ArrayLike) -> Vector:
         row = np.searchsorted(self.time, check_times(times), side="right")
         return np.asarray(np.concatenate([[0.0], values])[row])
-
-
-@dataclass(frozen=True, slots=True)
-class GrayTest:
-    """Gray's test of equal cumulative incidence."""
-
-    chi2: float
-    df: int
-    p: float
-    n: int
-    events: int
-    method: str
 
 
 def check_competing(competing: ArrayLike, event: BoolVector) -> BoolVector:
@@ -228,7 +216,7 @@ def _standard_error(
 
 
 @same_patients
-def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: Labels) -> GrayTest:
+def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: Labels) -> ChiSquared:
     """Test that groups have one cumulative incidence [2]_, with rho = 0 as R's ``cmprsk``.
 
     Raises
@@ -249,7 +237,7 @@ def gray_test(time: ArrayLike, event: ArrayLike, competing: ArrayLike, group: La
     kept = slice(0, len(names) - 1)
     solved = inverse(covariance[kept, kept]) @ score[kept]
     chi2, df = float(score[kept] @ solved), len(names) - 1
-    return GrayTest(
+    return ChiSquared(
         chi2,
         df,
         float(chi2_distribution.sf(chi2, df)),

@@ -15,7 +15,7 @@ References
 .. [3] T. Therneau, E. Atkinson. Concordance. Vignette of the R package survival, 2020.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from jecur.arrays import BoolVector, IntVector, Vector
 from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.censoring import censoring_curve
+from jecur.survival.estimate import Estimate
 from jecur.survival.follow_up import (
     Labels,
     check_follow_up,
@@ -55,11 +56,10 @@ PairWeight = Literal["n", "S", "S/G", "n/G2", "I"]
 ProportionInterval = Literal["logit", "plain"]
 
 
-@dataclass(frozen=True, slots=True)
-class Concordance:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concordance(Estimate):
     """Concordance of a marker with time to event; higher marker, earlier event is 1."""
 
-    estimate: float
     lower: float
     upper: float
     standard_error: float
@@ -70,28 +70,19 @@ class Concordance:
     tied_time: float
     """Pairs of events at one time, different markers; not comparable."""
     tied_both: float
-    influence: Vector
+    influence: Vector = field(compare=False)
     """(n,) change of the estimate per unit of each patient's weight; sums to 0."""
-    level: float
-    n: int
-    events: int
-    method: str
 
 
-@dataclass(frozen=True, slots=True)
-class PairedDifference:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference(Estimate):
     """First minus second, of two markers on the same patients."""
 
-    estimate: float
     lower: float
     upper: float
     z: float
     p: float
     standard_error: float
-    level: float
-    n: int
-    events: int
-    method: str
 
 
 @same_patients
@@ -164,21 +155,23 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     concordant, discordant, tied_marker, tied_time, tied_both = (float(c) for c in counts)
     names = {"n": "Harrell's C", "n/G2": "Uno's C"}
     return Concordance(
-        estimate,
-        lower,
-        upper,
-        error,
-        concordant,
-        discordant,
-        tied_marker,
-        tied_time,
-        tied_both,
-        influence,
-        level,
-        months.size,
-        int(seen.sum()),
-        f"{names.get(weight, f'concordance, weights {weight}')}, infinitesimal jackknife"
+        estimate=estimate,
+        lower=lower,
+        upper=upper,
+        p=None,
+        z=None,
+        n=months.size,
+        events=int(seen.sum()),
+        level=level,
+        method=f"{names.get(weight, f'concordance, weights {weight}')}, infinitesimal jackknife"
         + (f", events to {tau:g} months" if tau is not None else ""),
+        standard_error=error,
+        concordant=concordant,
+        discordant=discordant,
+        tied_marker=tied_marker,
+        tied_time=tied_time,
+        tied_both=tied_both,
+        influence=influence,
     )
 
 
@@ -238,15 +231,16 @@ def paired_difference(
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
     z = 0.0 if difference == 0 else difference / error if error > 0 else float(np.inf)
     return PairedDifference(
-        difference,
-        difference - half,
-        difference + half,
-        z,
-        float(2 * ndtr(-abs(z))),
-        error,
-        level,
-        *counts,
-        method,
+        estimate=difference,
+        lower=difference - half,
+        upper=difference + half,
+        p=float(2 * ndtr(-abs(z))),
+        z=z,
+        n=counts[0],
+        events=counts[1],
+        level=level,
+        method=method,
+        standard_error=error,
     )
 
 

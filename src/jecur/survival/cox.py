@@ -27,6 +27,7 @@ from jecur.arrays import Matrix, Vector
 from jecur.choices import require_choice
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.covariates import check_covariates, standardize
+from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.inputs import column_names, numbers, same_patients
 from jecur.survival.newton import inverse, maximize_likelihood
@@ -36,18 +37,17 @@ from jecur.survival.risk_sets import Ties, risk_sets
 __all__ = [
     "CoxModel",
     "HazardRatio",
-    "ModelTest",
     "fit_cox",
     "likelihood_ratio_test",
+    "wald_ratio",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class HazardRatio:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HazardRatio(Estimate):
     """Effect of one covariate, per unit of it (unitless), with its Wald interval and test."""
 
     name: str
-    estimate: float
     lower: float
     upper: float
     z: float
@@ -55,22 +55,6 @@ class HazardRatio:
     """Two-sided Wald test of ratio 1."""
     coefficient: float
     standard_error: float
-    level: float
-    n: int
-    events: int
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTest:
-    """A chi-squared test."""
-
-    chi2: float
-    df: int
-    p: float
-    n: int
-    events: int
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,44 +87,68 @@ class CoxModel:
         quantile = float(ndtri(0.5 + check_level(level) / 2))
         return tuple(self._ratio(k, quantile, level) for k in range(len(self.names)))
 
-    def likelihood_ratio(self) -> ModelTest:
+    def likelihood_ratio(self) -> ChiSquared:
         """Likelihood-ratio test of all coefficients at 0."""
         return self._test(
             2 * (self.log_likelihood - self.null_log_likelihood), "likelihood-ratio test"
         )
 
-    def wald(self) -> ModelTest:
+    def wald(self) -> ChiSquared:
         """Wald test of all coefficients at 0."""
         solved = np.linalg.solve(self.covariance, self.coefficients)
         return self._test(float(self.coefficients @ solved), "Wald test")
 
-    def score(self) -> ModelTest:
+    def score(self) -> ChiSquared:
         """Score test of all coefficients at 0; with one group indicator, the log-rank test."""
         return self._test(self.score_chi2, "score test")
 
     def _ratio(self, k: int, quantile: float, level: float) -> HazardRatio:
-        b, se = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
-        with np.errstate(over="ignore"):
-            ratio, lower, upper = np.exp([b, b - quantile * se, b + quantile * se])
-        return HazardRatio(
+        error = float(np.sqrt(self.covariance[k, k]))
+        counts = self.n_patients, self.n_events
+        return wald_ratio(
             self.names[k],
-            float(ratio),
-            float(lower),
-            float(upper),
-            b / se,
-            float(2 * ndtr(-abs(b / se))),
-            b,
-            se,
-            level,
-            self.n_patients,
-            self.n_events,
+            float(self.coefficients[k]),
+            error,
+            (quantile, level),
+            counts,
             self.method,
         )
 
-    def _test(self, chi2: float, method: str) -> ModelTest:
+    def _test(self, chi2: float, method: str) -> ChiSquared:
         df = len(self.names)
         p = float(chi2_distribution.sf(chi2, df))
-        return ModelTest(chi2, df, p, self.n_patients, self.n_events, method)
+        return ChiSquared(chi2, df, p, self.n_patients, self.n_events, method)
+
+
+def wald_ratio(
+    name: str,
+    coefficient: float,
+    error: float,
+    coverage: tuple[float, float],
+    counts: tuple[int, int],
+    method: str,
+) -> HazardRatio:
+    """Hazard ratio of a log hazard ratio with its standard error; ``coverage`` is (z, level)."""
+    quantile, level = coverage
+    with np.errstate(over="ignore"):
+        ends = [coefficient, coefficient - quantile * error, coefficient + quantile * error]
+        ratio, lower, upper = (float(v) for v in np.exp(ends))
+    z = coefficient / error
+    p = float(2 * ndtr(-abs(z)))
+    return HazardRatio(
+        estimate=ratio,
+        lower=lower,
+        upper=upper,
+        p=p,
+        z=z,
+        n=counts[0],
+        events=counts[1],
+        level=level,
+        method=method,
+        name=name,
+        coefficient=coefficient,
+        standard_error=error,
+    )
 
 
 @same_patients
@@ -232,7 +240,7 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     )
 
 
-def likelihood_ratio_test(larger: CoxModel, smaller: CoxModel) -> ModelTest:
+def likelihood_ratio_test(larger: CoxModel, smaller: CoxModel) -> ChiSquared:
     """Test what the covariates of ``larger`` add to those of ``smaller``.
 
     Raises
@@ -251,7 +259,7 @@ def likelihood_ratio_test(larger: CoxModel, smaller: CoxModel) -> ModelTest:
         )
     chi2 = max(0.0, 2 * (larger.log_likelihood - smaller.log_likelihood))
     p = float(chi2_distribution.sf(chi2, extra))
-    return ModelTest(chi2, extra, p, larger.n_patients, larger.n_events, "likelihood-ratio test")
+    return ChiSquared(chi2, extra, p, larger.n_patients, larger.n_events, "likelihood-ratio test")
 
 
 def _check_weights(weights: ArrayLike | None, n: int) -> Vector | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.choices import require_choice
@@ -26,7 +26,7 @@ from jecur.errors import NotEstimableError
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.competing import check_competing
 from jecur.survival.covariates import check_covariates, standardize
-from jecur.survival.cox import HazardRatio
+from jecur.survival.cox import HazardRatio, wald_ratio
 from jecur.survival.follow_up import check_follow_up, check_level
 from jecur.survival.inputs import column_names, same_patients
 from jecur.survival.newton import inverse, maximize_likelihood
@@ -55,21 +55,12 @@ class FineGray:
     def hazard_ratios(self, *, level: float = 0.95) -> tuple[HazardRatio, ...]:
         """Subdistribution hazard ratios with Wald intervals."""
         z = float(ndtri(0.5 + check_level(level) / 2))
-        out = []
-        for name, b, variance in zip(
-            self.names, self.coefficients.tolist(), np.diag(self.covariance).tolist(), strict=True
-        ):
-            se = float(np.sqrt(variance))
-            with np.errstate(over="ignore"):
-                ratio, lower, upper = np.exp([b, b - z * se, b + z * se]).tolist()
-            p = float(2 * ndtr(-abs(b / se)))
-            n, events = self.n_patients, self.n_events
-            out.append(
-                HazardRatio(
-                    name, ratio, lower, upper, b / se, p, b, se, level, n, events, self.method
-                )
-            )
-        return tuple(out)
+        errors = np.sqrt(np.diag(self.covariance)).tolist()
+        counts = self.n_patients, self.n_events
+        return tuple(
+            wald_ratio(name, b, error, (z, level), counts, self.method)
+            for name, b, error in zip(self.names, self.coefficients.tolist(), errors, strict=True)
+        )
 
 
 @same_patients

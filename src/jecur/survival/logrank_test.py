@@ -15,7 +15,7 @@ References
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.choices import require_choice
 from jecur.errors import NotEstimableError, SettingsError
+from jecur.survival.estimate import ChiSquared
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, rows_by_code
 from jecur.survival.inputs import same_patients
 from jecur.survival.meeting import refuse_groups_apart
@@ -32,25 +33,19 @@ from jecur.survival.multiplicity import Adjustment, adjust_p_values
 __all__ = ["LogRank", "PairwiseLogRank", "logrank", "pairwise_logrank"]
 
 
-@dataclass(frozen=True, slots=True)
-class LogRank:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRank(ChiSquared):
     """A log-rank test."""
 
-    chi2: float
-    df: int
-    p: float
     groups: tuple[Hashable, ...]
     """In sorted order."""
     n_per_group: tuple[int, ...]
-    observed: Vector
+    observed: Vector = field(compare=False)
     """(g,) events of each group, weighted."""
-    expected: Vector
+    expected: Vector = field(compare=False)
     """(g,) events expected under one hazard, weighted."""
-    covariance: Matrix
+    covariance: Matrix = field(compare=False)
     """(g, g) of observed - expected."""
-    n: int
-    events: int
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +111,15 @@ def logrank(
         chi2,
         df,
         float(chi2_distribution.sf(chi2, df)),
-        names,
-        tuple(int(c) for c in np.bincount(code, minlength=g)),
-        observed,
-        expected,
-        covariance,
         months.size,
         int(seen.sum()),
         f"{'stratified ' if strata is not None else ''}log-rank"
         + (f", weights S(t-)^{rho:g}" if rho else ""),
+        groups=names,
+        n_per_group=tuple(int(c) for c in np.bincount(code, minlength=g)),
+        observed=observed,
+        expected=expected,
+        covariance=covariance,
     )
 
 

@@ -27,7 +27,8 @@ from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.choices import require_choice
 from jecur.errors import NotEstimableError
 from jecur.survival.covariates import check_covariates, standardize
-from jecur.survival.cox import CoxModel, ModelTest
+from jecur.survival.cox import CoxModel
+from jecur.survival.estimate import ChiSquared
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, life_table
 from jecur.survival.inputs import same_patients
 from jecur.survival.newton import inverse
@@ -44,8 +45,8 @@ class ProportionalHazards:
     """One test a term and one for all of them."""
 
     terms: tuple[str, ...]
-    tests: tuple[ModelTest, ...]
-    global_test: ModelTest
+    tests: tuple[ChiSquared, ...]
+    global_test: ChiSquared
     transform: TimeTransform
 
 
@@ -133,7 +134,7 @@ def _enlarged(z: Matrix, beta: Vector, sets: RiskSets, g: Vector) -> tuple[Vecto
 
 def _score_test(
     score: Vector, information: Matrix, p: int, columns: tuple[int, ...], model: CoxModel
-) -> ModelTest:
+) -> ChiSquared:
     kept = np.array([*range(p), *(p + c for c in columns)])
     matrix = information[np.ix_(kept, kept)]
     try:
@@ -146,7 +147,7 @@ def _score_test(
     u = score[kept]
     chi2 = float(u @ inverted @ u)
     df = len(columns)
-    return ModelTest(
+    return ChiSquared(
         chi2,
         df,
         float(chi2_distribution.sf(chi2, df)),

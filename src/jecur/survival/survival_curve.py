@@ -15,7 +15,7 @@ References
    Control. Clin. Trials 17(4), 343-346, 1996.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,13 +24,13 @@ from scipy.special import ndtri
 
 from jecur.arrays import IntVector, Vector
 from jecur.choices import require_choice
+from jecur.survival.estimate import Estimate, NotEstimable, Reported
 from jecur.survival.follow_up import check_follow_up, check_level, life_table
 from jecur.survival.inputs import check_times, same_patients
 
 __all__ = [
     "IntervalKind",
     "KaplanMeier",
-    "Quantile",
     "confidence_limits",
     "kaplan_meier",
     "median_follow_up",
@@ -39,19 +39,6 @@ __all__ = [
 IntervalKind = Literal["log", "log-log", "plain"]
 FLAT = 1e-12
 """A curve this close to a probability is on it, as in R."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantile:
-    """A time, months; NaN where the curve does not come down far enough."""
-
-    estimate: float
-    lower: float
-    upper: float
-    level: float
-    n: int
-    events: int
-    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +79,23 @@ class KaplanMeier:
         row = np.searchsorted(self.time, check_times(times), side="left")
         return np.append(self.n_risk, 0.0)[row].astype(np.int64)
 
-    def quantile(self, probability: float) -> Quantile:
-        """Time by which a fraction ``probability`` has had the event; R's ``quantile``."""
+    def quantile(self, probability: float) -> Reported:
+        """Time by which a fraction ``probability`` has had the event, months; R's ``quantile``.
+
+        `NotEstimable` where the curve does not come down far enough; a limit may exist all the same.
+        """
         q = 1.0 - probability
         time, lower, upper = (
             _crossing(self.time, curve, q) for curve in (self.survival, self.lower, self.upper)
         )
-        return Quantile(time, lower, upper, self.level, self.n, self.events, self.method)
+        limits = _or_none(lower), _or_none(upper)
+        counts = self.n, self.events, self.level, self.method
+        if np.isfinite(time):
+            return Estimate(time, *limits, None, None, self.n, self.events, self.level, self.method)
+        where = "one half" if probability == 0.5 else f"{q:g}"
+        return NotEstimable(f"the curve stays above {where}", *counts, *limits)
 
-    def median(self) -> Quantile:
+    def median(self) -> Reported:
         """Median survival, months; the interval inverts the curve's limits."""
         return self.quantile(0.5)
 
@@ -184,19 +179,16 @@ def median_follow_up(
     *,
     interval: IntervalKind = "log",
     level: float = 0.95,
-) -> Quantile:
+) -> Reported:
     """Median follow-up by the reverse Kaplan-Meier curve: events censor, censoring counts [2]_."""
     months, seen = check_follow_up(time, event)
     median = kaplan_meier(months, ~seen, interval=interval, level=level).median()
-    return Quantile(
-        median.estimate,
-        median.lower,
-        median.upper,
-        level,
-        median.n,
-        int(seen.sum()),
-        f"reverse Kaplan-Meier, {interval} interval",
+    median = replace(
+        median, events=int(seen.sum()), method=f"reverse Kaplan-Meier, {interval} interval"
     )
+    if isinstance(median, NotEstimable):
+        return replace(median, reason="too few patients were censored")
+    return median
 
 
 def confidence_limits(
@@ -243,3 +235,7 @@ def _crossing(time: Vector, curve: Vector, level: float) -> float:
     under = np.flatnonzero(curve < level - FLAT)
     end = int(under[0]) if under.size else time.size - 1
     return float((time[first] + time[end]) / 2)
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
