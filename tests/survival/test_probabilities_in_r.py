@@ -174,7 +174,9 @@ def test_slope_intercept_ratio_and_curve(cohort):
     assert intercept.standard_error == pytest.approx(gold["intercept"]["se"], rel=1e-6)
     ratio = observed_expected(p, *response, 36.0, competing=other)
     for key in ("ratio", "lower", "upper"):
-        assert getattr(ratio, key) == pytest.approx(gold["observed_expected"][key], rel=1e-9)
+        assert getattr(ratio, {"ratio": "estimate"}.get(key, key)) == pytest.approx(
+            gold["observed_expected"][key], rel=1e-9
+        )
     curve = calibration_curve(p, *response, 36.0, competing=other)
     for key in ("observed", "lower", "upper"):
         have = np.interp(gold["curve"]["at"], curve.predicted, getattr(curve, key))
