@@ -96,7 +96,7 @@ def test_numbers_hang_together():
     high, low = have.groups
     assert high.n + low.n == have.n == 400
     assert high.events + low.events == have.events == patients.event.sum()
-    assert have.univariable[0].hazard_ratio == have.hazard_ratio
+    assert have.univariable[0].hazard_ratio.reported() == have.hazard_ratio.reported()
     assert have.hazard_ratio.lower > 1
     assert high.median.estimate < low.median.estimate
     stage = have.stratified[1]
