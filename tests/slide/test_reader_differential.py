@@ -100,6 +100,15 @@ def test_an_entity_bomb_is_refused(tmp_path):
         open_slide(write_ome(tmp_path / "a.ome.tif", text), mpp=0.25)
 
 
+@pytest.mark.parametrize("name", ["DimensionOrder", "SizeC", "SizeZ", "SizeT", "SizeX"])
+def test_a_required_attribute_that_is_missing_is_named(tmp_path, name):
+    text = ome_text(f'SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.25"{RGB}')
+    path = write_ome(tmp_path / "a.ome.tif", text.replace(f" {name}=", " Other="))
+    with pytest.raises(SlideError, match=name) as caught:
+        open_slide(path, mpp=0.25)
+    assert "damage" not in caught.value.message
+
+
 def test_broken_ome_does_not_leave_the_scale_to_the_tags(tmp_path):
     text = ome_text(f'SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.25" <{RGB}')
     tags = {"resolution": (20_000, 20_000), "resolutionunit": "centimeter"}

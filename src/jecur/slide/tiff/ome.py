@@ -6,6 +6,7 @@ namespace are as good as another. A text that defines entities of its own is ref
 Source: the OME schema, 2016-06 (https://www.openmicroscopy.org/Schemas/OME/2016-06/).
 """
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
@@ -14,7 +15,7 @@ from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.resolution import LARGEST_MPP
 
-__all__ = ["OmeImage", "holds_ome", "image_of", "other_scans", "parse_ome"]
+__all__ = ["OmeImage", "absent_attributes", "holds_ome", "image_of", "other_scans", "parse_ome"]
 
 _MICROMETERS = (
     dict.fromkeys(("", "µm", "μm", "um", "micron", "microns"), 1.0)
@@ -27,6 +28,7 @@ _BESIDE_THE_SCAN = re.compile(r"label|macro|overview|thumb|barcode|preview|mask"
 _SAME_SCALE = 1.5
 _SAME_EXTENT = 0.1
 _DEEPEST = 64
+_REQUIRED = ("DimensionOrder", "Type", "SizeX", "SizeY", "SizeZ", "SizeC", "SizeT")
 _COLORS = (("", "", ""), ("r", "g", "b"), ("red", "green", "blue"))
 
 
@@ -144,6 +146,27 @@ def parse_ome(text: str, name: str) -> tuple[OmeImage, ...]:
         return tuple(_finished(draft, objectives) for draft in drafts if draft.pixels)
     except (expat.ExpatError, ValueError):
         return ()
+
+
+def absent_attributes(text: str) -> tuple[str, ...]:
+    """Attributes that the schema requires of ``Pixels`` and that some element lacks.
+
+    Parameters
+    ----------
+    text
+        An OME-XML text; of one that is not well-formed, what comes before the fault counts.
+    """
+    absent: dict[str, None] = {}
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if tag.rsplit(" ", 1)[-1] == "Pixels":
+            absent.update(dict.fromkeys(name for name in _REQUIRED if name not in attributes))
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = start
+    with contextlib.suppress(expat.ExpatError):
+        parser.Parse(text.strip("\0 \r\n\t\ufeff"), True)
+    return tuple(absent)
 
 
 def image_of(images: tuple[OmeImage, ...], size: Size, ifd: int) -> OmeImage | None:

@@ -32,7 +32,14 @@ from jecur.slide.tiff.colors import (
 from jecur.slide.tiff.file_tiles import TileCache, assemble
 from jecur.slide.tiff.jpeg_streams import decode_jpeg, joined, jpeg_header
 from jecur.slide.tiff.layout import Page, directories_leave_file
-from jecur.slide.tiff.ome import OmeImage, holds_ome, image_of, other_scans, parse_ome
+from jecur.slide.tiff.ome import (
+    OmeImage,
+    absent_attributes,
+    holds_ome,
+    image_of,
+    other_scans,
+    parse_ome,
+)
 from jecur.slide.tiff.orientation import read_turned, turned
 from jecur.slide.tiff.pages import Pyramid, find_pyramid, orientation_of, page_size, rival_pages
 from jecur.slide.tiff.scale import scale_of
@@ -125,7 +132,15 @@ class TiffSource:
         try:
             return file, *_slide_of(file, self._path)
         except DECODE_ERRORS as error:
+            text = str(file.pages[0].description or "")
+            absent = absent_attributes(text) if holds_ome(text) else ()
             file.close()
+            if absent:
+                raise SlideError(
+                    f"{self._path.name}: expected OME-XML whose Pixels tell {', '.join(absent)}, "
+                    "found none; export the file again",
+                    code="unreadable",
+                ) from error
             raise damaged(self._path, error) from error
         except SlideError:
             file.close()
