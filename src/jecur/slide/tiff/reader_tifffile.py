@@ -132,7 +132,7 @@ class TiffSource:
         try:
             return file, *_slide_of(file, self._path)
         except DECODE_ERRORS as error:
-            text = str(file.pages[0].description or "")
+            text = str(file.pages[0].aspage().description or "")
             absent = absent_attributes(text) if holds_ome(text) else ()
             file.close()
             if absent:
