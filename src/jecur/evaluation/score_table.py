@@ -63,6 +63,7 @@ def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
     """
     table = read_table(path)
     ids = table.identifiers(settings.patient, "patient of a score")
+    _refuse_folds(table)
     _refuse_repeats(table, ids)
     text = table.column(settings.column, "score")
     absent = text.isin(settings.missing_values)
@@ -92,6 +93,21 @@ def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
         _own_cutoff(table, settings),
         settings.label or ("Classifier" if settings.column == OWN_COLUMN else settings.column),
     )
+
+
+def _refuse_folds(table: Table) -> None:
+    """Risks of several models are on several scales: pooled, they would order nobody."""
+    if not {"fold", "repeat"} <= set(table.frame.columns):
+        return
+    models = table.frame[["repeat", "fold"]].drop_duplicates()
+    if len(models) > 1:
+        raise TableError(
+            f"{table.name}: expected scores of one model, found those of {len(models)} (columns 'repeat' "
+            "and 'fold' of a cross-validation), whose scales differ, so that patients of different "
+            "folds cannot be compared; crossval.md of that run has the pairs within folds, or give "
+            "the rows of one fold",
+            code="several-models",
+        )
 
 
 def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> RiskGroups:
