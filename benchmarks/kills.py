@@ -194,8 +194,10 @@ def campaign(
     while sum(tally.kills.values()) < kills and time.monotonic() < until:
         root = base / f"run-{number}"
         number += 1
-        for _ in range(8):  # then let it end
-            left = _disturb(study, root, said, rng, tally, took=took, workers=workers)
+        for attempt in range(8):  # then let it end
+            # what is gone on with has less before it
+            within = took / (1 + attempt)
+            left = _disturb(study, root, said, rng, tally, took=within, workers=workers)
             if not left or sum(tally.kills.values()) >= kills:
                 break
         code = _to_the_end(study, root, said, workers)
