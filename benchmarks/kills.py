@@ -279,10 +279,9 @@ def _disturb(
     tally.kills[name] += 1
     tally.stages[at] += 1
     struck = time.monotonic()
-    while any(not p.is_tracker for p in left_of(pid)) and time.monotonic() - struck < LIMIT_S:
+    while (left := left_of(pid)) and time.monotonic() - struck < LIMIT_S:
         time.sleep(0.02)
     tally.longest_s = max(tally.longest_s, time.monotonic() - struck)
-    left = left_of(pid)
     tally.survivors += sum(not p.is_tracker for p in left)
     tally.trackers += sum(p.is_tracker for p in left)
     for process in left:  # they must not slow down what follows
