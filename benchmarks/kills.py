@@ -99,7 +99,11 @@ def start(arguments: list[str], said: Path) -> int:
     sink = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # the first is ignored behind nohup
         signal.signal(number, _interrupt)
     code = 1
     try:
