@@ -6,13 +6,17 @@ import pytest
 
 from jecur.report.verdict import give_verdict, key_numbers
 from jecur.report.wording import event_words, format_number, format_p, format_ratio
+from jecur.survival.estimate import NotEstimable
 
 
-def with_ratio(statistics, estimate, lower, upper, reason=None):
-    ratio = replace(
-        statistics.hazard_ratio, estimate=estimate, lower=lower, upper=upper, reason=reason
-    )
+def with_ratio(statistics, estimate, lower, upper):
+    ratio = replace(statistics.hazard_ratio, estimate=estimate, lower=lower, upper=upper)
     return replace(statistics, hazard_ratio=ratio)
+
+
+def without_ratio(statistics, reason):
+    n, events = statistics.n, statistics.events
+    return replace(statistics, hazard_ratio=NotEstimable(reason, n, events, 0.95, "Cox"))
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_the_wrong_way_round_is_said(statistics):
 
 
 def test_not_estimable_gives_the_reason_and_no_number(statistics):
-    missing = with_ratio(statistics, None, None, None, "nobody of low risk")
+    missing = without_ratio(statistics, "nobody of low risk")
     verdict = give_verdict(missing, "", virtual=False)
     assert verdict.tone == "unknown"
     assert verdict.detail.startswith("Nobody of low risk. ")
