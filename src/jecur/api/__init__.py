@@ -1,0 +1,1 @@
+"""What a notebook or a script calls: objects that show themselves."""

@@ -1,0 +1,190 @@
+"""Scores held against follow-up, from DataFrames."""
+
+import shutil
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Literal
+
+import pandas as pd
+
+from jecur.choices import require_choice
+from jecur.errors import SettingsError, TableError
+from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
+from jecur.runs.folder import RunFolder
+from jecur.settings import (
+    CohortSettings,
+    ColumnSettings,
+    Covariate,
+    EndpointSettings,
+    ScoreSettings,
+    StatisticsSettings,
+    StudySettings,
+    TableFormat,
+)
+
+__all__ = ["Figure", "Result", "evaluate"]
+
+Higher = Literal["worse", "better"]
+_TABLES = {"cox": ("multivariable", "univariable")}
+_FIGURES: Mapping[str, tuple[str, ...]] = {"cox": ("multivariable",)}
+"""Usual names -> those of the report's files, the first that exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure as SVG text; a notebook shows it."""
+
+    svg: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write the SVG file."""
+        file = Path(path)
+        file.write_text(self.svg, encoding="utf-8")
+        return file
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+class Result:
+    """What was found; a notebook shows the finding. Tables and figures are those of the report."""
+
+    def __init__(self, found: Evaluation) -> None:
+        self.statistics, self.verdict = found.statistics, found.verdict
+        self.excluded = pd.DataFrame(
+            [(e.patient, e.role, e.reason) for e in found.excluded],
+            columns=["patient_id", "role", "reason"],
+        )
+        self._root = found.report.parent
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names that `table` takes."""
+        return tuple(sorted(p.stem for p in (self._root / "tables").glob("*.csv")))
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names that `figure` takes."""
+        return tuple(sorted(p.stem for p in (self._root / "figures").glob("*.svg")))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table of the report with all digits; "cox" is the fullest Cox model there is."""
+        known = _named(name, _TABLES, self.tables)
+        return pd.read_csv(self._root / "tables" / f"{known}.csv")
+
+    def figure(self, name: str) -> Figure:
+        """One figure of the report, such as "kaplan_meier"."""
+        known = _named(name, _FIGURES, self.figures)
+        return Figure((self._root / "figures" / f"{known}.svg").read_text(encoding="utf-8"))
+
+    def report(self, out: str | Path) -> Path:
+        """Write report, tables and figures into a folder that does not exist yet or is empty.
+
+        Returns
+        -------
+        Path
+            Of ``report.html``.
+        """
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SettingsError(f"out: expected a new or an empty folder, found {folder}")
+        shutil.copytree(self._root, folder, dirs_exist_ok=True)
+        return folder / "report.html"
+
+    def __repr__(self) -> str:
+        return f"{self.verdict.headline} {self.verdict.detail}"
+
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415 - only a notebook asks
+
+        said = self.verdict
+        return f"<p><b>{escape(said.headline)}</b></p><p>{escape(said.detail)}</p>"
+
+
+def _named(name: str, usual: Mapping[str, tuple[str, ...]], known: tuple[str, ...]) -> str:
+    for candidate in (name, *usual.get(name, ())):
+        if candidate in known:
+            return candidate
+    raise SettingsError(f"name: expected one of {', '.join(known)}, found {name!r}")
+
+
+def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
+    scores: pd.DataFrame,
+    clinical: pd.DataFrame,
+    *,
+    endpoint: EndpointSettings,
+    score: str = "risk",
+    higher: Higher,
+    cutoff: float | None = None,
+    patient: str = "patient_id",
+    time: str = "time",
+    event: str = "event",
+    covariates: tuple[Covariate, ...] = (),
+    statistics: StatisticsSettings | None = None,
+    name: str = "Evaluation",
+) -> Result:
+    """Hold scores against follow-up: every statistic, table and figure of a report.
+
+    Parameters
+    ----------
+    scores
+        One row a patient: ``patient`` and ``score``.
+    clinical
+        One row a patient: ``patient``, ``time``, ``event`` and the covariates.
+    endpoint
+        What the time runs to, its unit, and how the event is coded.
+    score
+        Column of the score.
+    higher
+        Whether a higher score is "worse" or "better".
+    cutoff
+        High risk lies beyond it; fixed before these patients were seen. The median if left out.
+    patient, time, event
+        Columns of the two tables.
+    covariates
+        Clinical factors to set beside the score.
+    statistics
+        Horizons, intervals and so on; the usual ones if left out.
+    name
+        Title of the report.
+
+    Raises
+    ------
+    TableError, EndpointError, SettingsError
+        If a table is not as declared.
+    """
+    require_choice("higher", higher, Higher)
+    given = ScoreSettings(patient=patient, column=score, higher=higher, cutoff=cutoff)
+    columns = ColumnSettings(patient=patient, time=time, event=event, role="", slide="")
+    cohort = CohortSettings(
+        endpoint=endpoint,
+        columns=columns,
+        covariates=covariates,
+        format=TableFormat(encoding="utf-8", delimiter=",", decimal="."),
+    )
+    study = StudySettings(name=name, cohort=cohort, statistics=statistics or StatisticsSettings())
+    root = Path(mkdtemp(prefix="jecur-"))
+    try:
+        tables = _write(scores, root / "scores.csv"), _write(clinical, root / "clinical.csv")
+        found = evaluate_scores(
+            ScoreFiles(*tables), study, root, given, RunFolder.open(root / "out")
+        )
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+    result = Result(found)
+    weakref.finalize(
+        result, shutil.rmtree, root, ignore_errors=True
+    )  # the files live as long as it
+    return result
+
+
+def _write(table: pd.DataFrame, path: Path) -> Path:
+    """Write a DataFrame as the text that the readers take: 1.0 beside a missing value is a 1."""
+    if not isinstance(table, pd.DataFrame):
+        raise TableError(f"expected {path.stem} as a DataFrame, found {type(table).__name__}")
+    table.convert_dtypes().to_csv(path, index=False)
+    return path

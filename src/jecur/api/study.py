@@ -1,0 +1,123 @@
+"""A study from its file to its report."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jecur.api.progress import LineProgress
+from jecur.cohort.cohort import read_cohort
+from jecur.pipeline import run_study, train_study
+from jecur.preview.cohort import CohortPreview, preview_cohort
+from jecur.runs.folder import RunFolder
+from jecur.settings import CrossvalSettings, StudySettings
+from jecur.settings import read_study as read_settings
+from jecur.study.cross_validate import CrossValidationReport
+from jecur.study.cross_validate import cross_validate as cross_validate_study
+from jecur.study.report import StudyReport
+
+__all__ = ["Study", "check", "cross_validate", "read_study", "run", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study file that was read.
+
+    Parameters
+    ----------
+    settings
+        Every setting.
+    folder
+        What the paths in it are relative to.
+    """
+
+    settings: StudySettings
+    folder: Path
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study file.
+
+    Raises
+    ------
+    SettingsError
+        Naming everything that is wrong with it.
+    """
+    file = Path(path)
+    return Study(read_settings(file), file.resolve().parent)
+
+
+def check(study: Study) -> CohortPreview:
+    """Look over table and slides before a long run, as ``jecur doctor`` does."""
+    cohort = read_cohort(study.settings.cohort, study.folder)
+    return preview_cohort(cohort, progress=LineProgress())
+
+
+def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
+    """Run a study from slides and a clinical table to the report; again does what is missing.
+
+    Parameters
+    ----------
+    study
+        Of `read_study`.
+    out
+        Run folder.
+    workers
+        Processes; 0 takes one a core.
+    """
+    return run_study(
+        study.settings,
+        study.folder,
+        RunFolder.open(Path(out)),
+        workers=workers or _cores(),
+        progress=LineProgress(),
+    )
+
+
+def train(study: Study, *, out: str | Path, workers: int = 0) -> Path:
+    """Train the model of a study and return its file; parameters as `run`."""
+    model, _ = train_study(
+        study.settings,
+        study.folder,
+        RunFolder.open(Path(out)),
+        workers=workers or _cores(),
+        progress=LineProgress(),
+    )
+    return model
+
+
+def cross_validate(
+    study: Study,
+    *,
+    out: str | Path,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    workers: int = 0,
+) -> CrossValidationReport:
+    """Cross-validate a study: every risk is from a model that never saw the patient.
+
+    Parameters
+    ----------
+    study, out, workers
+        As `run`.
+    folds
+        Parts; each is held out once.
+    repeats
+        Times the patients are divided anew.
+    seed
+        Of the folds.
+    """
+    return cross_validate_study(
+        study.settings,
+        study.folder,
+        RunFolder.open(Path(out)),
+        CrossvalSettings(folds=folds, repeats=repeats, seed=seed),
+        workers=workers or _cores(),
+        progress=LineProgress(),
+    )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

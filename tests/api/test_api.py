@@ -1,0 +1,125 @@
+"""The public face reads as its page says, and gives what the command line gives."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.model_files import write_toy
+
+import jecur as jc
+from jecur import survival as sv
+from jecur.errors import JecurError, SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDPOINT = {"kind": "time to recurrence", "unit": "months", "event_values": ("1",)}
+
+
+def _tables(n: int = 120):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=n)
+    time, end = rng.exponential(40 * np.exp(-x)) + 1, rng.uniform(20, 90, n)
+    ids = [f"{i:03}" for i in range(n)]
+    clinical = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "months": np.minimum(time, end).round(1),
+            "relapse": (time <= end).astype(float),
+        }
+    )
+    return pd.DataFrame({"patient_id": ids, "score": x}), clinical
+
+
+def _evaluate(scores, clinical, **options):
+    endpoint = jc.EndpointSettings(**ENDPOINT, censored_values=("0",))
+    return jc.evaluate(
+        scores,
+        clinical,
+        **{"endpoint": endpoint, "score": "score", "time": "months", "event": "relapse"} | options,
+    )
+
+
+@pytest.mark.parametrize("room", [jc, sv])
+def test_names_page_and_docstrings_say_the_same(room):
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = re.findall(rf"^::: {re.escape(room.__name__)}\.(\w+)$", page, re.MULTILINE)
+    assert sorted(told) == sorted(room.__all__)
+    homes = [name for names in room._HOMES.values() for name in names]
+    assert sorted(homes) == sorted(room.__all__)
+    for name in room.__all__:
+        thing = getattr(room, name)
+        assert callable(thing), name  # and not a module of the same name
+        assert (thing.__doc__ or "").strip(), name
+    with pytest.raises(AttributeError):
+        _ = room.no_such_name
+
+
+def test_importing_loads_nothing_heavy():
+    code = "import sys, jecur, jecur.survival; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"numpy", "pandas", "torch", "scipy", "matplotlib"} & set(loaded.stdout.split())
+
+
+def test_scores_are_evaluated_from_data_frames(tmp_path):
+    scores, clinical = _tables()
+    result = _evaluate(scores, clinical, higher="worse")
+    direct = sv.concordance(scores["score"], clinical["months"], clinical["relapse"])
+    shown = result.table("concordance") if "concordance" in result.tables else None
+    assert result.statistics.n == len(scores)
+    assert shown is None or len(shown)
+    found = result.table("discrimination").select_dtypes("number").to_numpy().ravel()
+    assert np.isclose(found, direct.estimate, atol=1e-9).any()
+    assert result.figure("kaplan_meier").svg.lstrip().startswith("<")
+    assert len(result.table("cox"))
+    assert result.report(tmp_path / "out").is_file()
+    assert "<b>" in result._repr_html_()
+    with pytest.raises(SettingsError):
+        result.report(tmp_path / "out")  # not over what is there
+    with pytest.raises(SettingsError, match="multivariable"):
+        result.table("coxx")
+    turned = _evaluate(scores.assign(score=-scores["score"]), clinical, higher="better")
+    pd.testing.assert_frame_equal(turned.table("discrimination"), result.table("discrimination"))
+
+
+@pytest.mark.parametrize("higher", ["", "wrose", None])
+def test_the_direction_of_a_score_is_one_of_two(higher):
+    with pytest.raises(SettingsError, match="'worse', 'better'"):
+        _evaluate(*_tables(), higher=higher)
+
+
+def test_no_direction_is_assumed():
+    with pytest.raises(TypeError, match="higher"):
+        _evaluate(*_tables())
+
+
+def test_a_real_slide_is_opened_surveyed_and_scored(test_data, tmp_path):
+    path = test_data / "slides" / "svs_cmu1_small_region" / "CMU-1-Small-Region.svs"
+    with jc.open_slide(path) as slide:
+        assert slide.mpp == pytest.approx(0.499)
+        assert slide.read_region(0, 0, 256, 64).shape == (64, 64, 3)
+        found = jc.survey(slide)
+        assert found.status in {"ok", "flagged"}
+        assert found.tiles["scored"].sum() == found.found.n_tiles > 0
+        assert found._repr_png_().startswith(b"\x89PNG")
+    model = jc.load_model(write_toy(tmp_path / "m.jecur"))
+    assert model.cutoff == model.card.cutoff
+    assert model.direction
+    risk = model.score(path)
+    assert 0 <= risk.risk <= 1
+    assert risk.group == ("high" if risk.risk > model.cutoff else "low")
+    assert {"x", "y", "score", "contribution"} <= set(risk.tiles)
+    assert risk.heatmap().ndim == 3
+    with pytest.raises(JecurError):
+        model.score(tmp_path / "absent.svs")
+
+
+def test_five_lines_of_statistics():
+    scores, table = _tables()
+    assert sv.kaplan_meier(table["months"], table["relapse"]).median().n == len(table)
+    x = scores[["score"]].rename(columns={"score": "age"})
+    assert sv.fit_cox(x, table["months"], table["relapse"]).hazard_ratios()[0].name == "age"
