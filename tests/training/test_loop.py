@@ -44,9 +44,10 @@ def _weights(trained):
 
 
 def test_training_picks_up_a_difference_of_color(tmp_path):
-    curve = _train(tmp_path).state.curve
+    # slow enough that the order of sums, which changes with the number of threads, decides nothing
+    curve = _train(tmp_path, SETTINGS.with_changes(learning_rate=3e-5)).state.curve
     assert [row["epoch"] for row in curve] == [1, 2, 3, 4]
-    assert [row["learning_rate"] for row in curve] == [3e-4, 3e-4, 1.5e-4, 1.5e-4]
+    assert [row["learning_rate"] for row in curve] == [3e-5, 3e-5, 1.5e-5, 1.5e-5]
     assert curve[-1]["training_loss"] < 0.5 * curve[0]["training_loss"]
     assert curve[-1]["tuning_loss"] < 0.3
 
