@@ -5,9 +5,10 @@ kebab-case word that lands in ``slides.csv`` and on the command line; its messag
 line of prose. Callers add context (slide, patient, column, row) with `JecurError.within`.
 """
 
+import difflib
 import errno
 import os
-from typing import Self
+from typing import Any, Self, get_args
 
 __all__ = [
     "NOBODYS_FAULT",
@@ -28,6 +29,7 @@ __all__ = [
     "TableError",
     "TrainingError",
     "refusal",
+    "require_choice",
 ]
 
 
@@ -218,3 +220,29 @@ def refusal(error: OSError | MemoryError, where: object = "") -> SystemRefusedEr
         f"expected {expected}, found: {said}{at}; {remedy}, then run the same command again to go on",
         code=code,
     )
+
+
+def require_choice(argument: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a Literal
+    """Refuse a name that does not exist.
+
+    Parameters
+    ----------
+    argument
+        Name of the argument, for the message.
+    value
+        What was given.
+    kind
+        The ``Literal`` of the names that exist.
+
+    Raises
+    ------
+    SettingsError
+        With the names that exist, and the nearest of them.
+    """
+    choices = get_args(kind)
+    if isinstance(value, str) and value in choices:
+        return
+    listed = ", ".join(repr(choice) for choice in choices)
+    close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.6)
+    near = f"; did you mean {close[0]!r}?" if close else ""
+    raise SettingsError(f"{argument}: expected one of {listed}, found {value!r}{near}")

@@ -10,8 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
-from jecur.choices import require_choice
-from jecur.errors import SettingsError, TableError
+from jecur.errors import SettingsError, TableError, require_choice
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
 from jecur.runs.folder import RunFolder
 from jecur.settings import (

@@ -30,8 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError
+from jecur.errors import NotEstimableError, require_choice
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
 from jecur.survival.concordance_index import (
     PairedDifference,

@@ -27,8 +27,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError
+from jecur.errors import NotEstimableError, require_choice
 from jecur.survival.brier import check_probabilities
 from jecur.survival.competing import cumulative_incidence
 from jecur.survival.cox import fit_cox

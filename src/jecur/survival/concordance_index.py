@@ -23,8 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import BoolVector, IntVector, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError
+from jecur.errors import NotEstimableError, require_choice
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.estimate import Estimate
 from jecur.survival.follow_up import (

@@ -24,8 +24,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError, TableError
+from jecur.errors import NotEstimableError, TableError, require_choice
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes

@@ -21,8 +21,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from jecur.arrays import BoolVector, Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError
+from jecur.errors import NotEstimableError, require_choice
 from jecur.survival.censoring import censoring_curve
 from jecur.survival.competing import check_competing
 from jecur.survival.covariates import check_covariates, standardize

@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError, SettingsError
+from jecur.errors import NotEstimableError, SettingsError, require_choice
 from jecur.survival.estimate import ChiSquared
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, rows_by_code
 from jecur.survival.inputs import same_patients

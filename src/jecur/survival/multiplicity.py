@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import Vector
-from jecur.choices import require_choice
-from jecur.errors import TableError
+from jecur.errors import TableError, require_choice
 from jecur.survival.inputs import numbers
 
 __all__ = ["Adjustment", "adjust_p_values"]

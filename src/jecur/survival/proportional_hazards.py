@@ -24,8 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import rankdata
 
 from jecur.arrays import BoolVector, Matrix, Vector
-from jecur.choices import require_choice
-from jecur.errors import NotEstimableError
+from jecur.errors import NotEstimableError, require_choice
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import CoxModel
 from jecur.survival.estimate import ChiSquared

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from jecur.arrays import BoolVector, IntVector, Vector
-from jecur.choices import require_choice
+from jecur.errors import require_choice
 from jecur.survival.running import running, running_from_end
 
 __all__ = ["Lingering", "RiskSets", "Ties", "risk_sets"]

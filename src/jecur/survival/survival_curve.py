@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from jecur.arrays import IntVector, Vector
-from jecur.choices import require_choice
+from jecur.errors import require_choice
 from jecur.survival.estimate import Estimate, NotEstimable, Reported
 from jecur.survival.follow_up import check_follow_up, check_level, life_table
 from jecur.survival.inputs import check_times, same_patients
