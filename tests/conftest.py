@@ -4,41 +4,63 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
 
-SLOW = frozenset(
-    {
-        "evaluation/test_given.py",
-        "hostile/test_hostile_drawings.py",
-        "hostile/test_hostile_models.py",
-        "preview/test_same_verdict.py",
-        "preview/test_slide.py",
-        "report/test_document.py",
-        "runs/test_finished.py",
-        "runs/test_workers.py",
-        "simulate/test_cohort.py",
-        "simulate/test_tissue.py",
-        "slide/test_reader_differential.py",
-        "slide/test_tissue_array.py",
-        "stain/test_iche.py",
-        "stain/test_real_images.py",
-        "study/test_cross_validate.py",
-        "study/test_joint_training.py",
-        "study/test_prepare.py",
-        "study/test_tissue_array.py",
-        "study/test_train.py",
-        "test_canaries.py",
-        "test_cli.py",
-        "test_cli_nuclei.py",
-        "test_evaluate_hard_tables.py",
-        "test_probabilities_shown.py",
-        "training/test_gradient.py",
-        "training/test_loop.py",
-        "training/test_processes.py",
-        "training/test_survives.py",
-        "virtual/test_faults.py",
-    }
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
+    for variable, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")):
+        os.environ.setdefault(variable, value)
+
+SLOW = (
+    "study/test_joint_training.py",
+    "study/test_cross_validate.py",
+    "training/test_processes.py",
+    "study/test_train.py",
+    "test_cli.py",
+    "training/test_survives.py",
+    "slide/test_tissue.py",
+    "training/test_loop.py",
+    "runs/test_refusals.py",
+    "runs/test_finished.py",
+    "preview/test_slide.py",
+    "preview/test_same_verdict.py",
+    "preview/test_with_a_study.py",
+    "runs/test_workers.py",
+    "hostile/test_hostile_models.py",
+    "hostile/test_hostile_drawings.py",
+    "hostile/test_hostile_tables.py",
+    "stain/test_iche.py",
+    "stain/test_real_images.py",
+    "study/test_tissue_array.py",
+    "study/test_prepare.py",
+    "test_canaries.py",
+    "simulate/test_cohort.py",
+    "simulate/test_tissue.py",
+    "simulate/test_slide.py",
+    "slide/test_reader.py",
+    "slide/test_reader_tiles.py",
+    "slide/test_reader_differential.py",
+    "slide/test_real_slides.py",
+    "slide/test_quality.py",
+    "slide/test_tiling.py",
+    "slide/test_tissue_array.py",
+    "slide/test_dicom.py",
+    "api/test_api.py",
+    "cohort/test_bad_tables.py",
+    "evaluation/test_given.py",
+    "report/test_document.py",
+    "study/test_memory.py",
+    "test_cli_nuclei.py",
+    "test_cli_stain.py",
+    "test_evaluate_hard_tables.py",
+    "test_probabilities_shown.py",
+    "training/test_gradient.py",
+    "training/test_unet.py",
+    "virtual/test_faults.py",
 )
-"""Files that train, run whole studies, render slides or try hundreds of files; all else is fast."""
+"""Files that train, run whole studies, render slides or try hundreds of files, the longest first.
+
+All else is fast.
+"""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,9 +90,41 @@ def cases() -> Path:
     return _folder("JECUR_TEST_CASES", "cases")
 
 
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory) -> Path:
+    """Study file of one virtual cohort that all tests share: to be read, or copied."""
+    return made_once(tmp_path_factory, "tiny-study", write_tiny_study) / "study.toml"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_study, tmp_path_factory) -> Path:
+    """Finished run of the tiny study: to be read, or copied."""
+    return made_once(tmp_path_factory, "tiny-run", lambda f: run_tiny_study(tiny_study, f)) / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run) -> Path:
+    """Model that the run of the tiny study trained."""
+    return next((tiny_run / "models").glob("*.jecur"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Slow files are not even read when the fast ones alone are asked for."""
+    if config.getoption("markexpr") != "fast" or not collection_path.is_relative_to(ROOT / "tests"):
+        return None
+    return True if collection_path.relative_to(ROOT / "tests").as_posix() in SLOW else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test fast or slow: ``pytest -m fast`` is for between two edits."""
+    """Mark every test fast or slow (``pytest -m fast`` is for between two edits); the longest first.
+
+    Two processes end together if the long files do not come last.
+    """
     here = ROOT / "tests"
+    place = {name: k for k, name in enumerate(SLOW)}
+    places = {}
     for item in items:
         name = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
-        item.add_marker("slow" if name in SLOW else "fast")
+        item.add_marker("slow" if name in place else "fast")
+        places[item.nodeid] = place.get(name, len(SLOW))
+    items.sort(key=lambda item: places[item.nodeid])

@@ -15,17 +15,11 @@ import tifffile
 from PIL import Image
 
 from jecur.cli import BUG, OK, SOME_FAILED, USER_ERROR, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.model.file import read_bundle
 from jecur.preview.slide import preview_slide
-from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
-from jecur.simulate.cohort import simulate_cohort
+from jecur.settings import read_study, write_study
 from jecur.study.prepare import recipe_of_bundle
-
-TRAINING = TrainingSettings.from_flat(
-    epochs=1, frozen_blocks=4, tiles_per_bag=2, l2=0.0, good_months=30.0, poor_months=25.0
-)
 
 WITHOUT_TORCH = """
 import sys
@@ -38,30 +32,19 @@ sys.meta_path.insert(0, Absent())
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Path:
-    """A virtual cohort of 16 patients with two faults: a missing slide and a text file as slide."""
-    folder = tmp_path_factory.mktemp("study")
-    settings = SimulationSettings(
-        n_training=6, n_validation=10, seed=5, size_px=768, tissue_fraction=0.7
-    )
-    simulate_cohort(settings, folder)
-    (folder / "slides" / "V-0016.tiff").unlink()
-    (folder / "slides" / "V-0015.tiff").write_text("no slide")
-    text = write_study(study_of_virtual_cohort("Tiny study", TRAINING))
-    (folder / "study.toml").write_text(text)
-    return folder / "study.toml"
+def study(tiny_study) -> Path:
+    return tiny_study
 
 
 @pytest.fixture(scope="session")
-def finished(study, tmp_path_factory) -> tuple[Path, int]:
+def finished(tiny_run) -> tuple[Path, int]:
     """The run folder of that study, and the exit code."""
-    out = tmp_path_factory.mktemp("out") / "run"
-    return out, run(["run", str(study), "--out", str(out), "-j", "1"])
+    return tiny_run, int((tiny_run.parent / "exit_code").read_text())
 
 
 @pytest.fixture(scope="session")
-def model(finished) -> Path:
-    return next((finished[0] / "models").glob("*.jecur"))
+def model(tiny_model) -> Path:
+    return tiny_model
 
 
 def test_failed_slides_give_exit_code_3_and_everything_else_is_there(finished):
@@ -137,8 +120,8 @@ def test_the_report_is_one_file_that_says_research_use_only(finished):
     assert 'src="http' not in text
 
 
-def test_running_again_does_nothing_anew(study, finished):
-    out = finished[0]
+def test_running_again_does_nothing_anew(study, finished, tmp_path):
+    out = shutil.copytree(finished[0], tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in out.rglob("bag.npy")}
     model_time = next((out / "models").glob("*.jecur")).stat().st_mtime_ns
     scores = (out / "scores.csv").read_bytes()
