@@ -29,7 +29,7 @@ from jecur.mil.bag import open_bag
 from jecur.mil.pooling import pool_scores
 from jecur.nuclei.features import nuclear_feature_table
 from jecur.runs.folder import RunFolder
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import SimulationSettings, TrainingSettings
 from jecur.simulate.cohort import draw_patients, simulate_cohort
 from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study

@@ -20,7 +20,7 @@ from benchmarks.mil_cohorts import Follow, follow_up, line, summarize
 
 from jecur.mil.bag import open_bag
 from jecur.runs.folder import RunFolder
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import PRESETS, TrainingSettings
 from jecur.settings.training import Preset
 from jecur.training.loop import LabeledBag, train_encoder

@@ -32,7 +32,7 @@ from jecur.demo import DEMO_TRAINING
 from jecur.errors import JecurError
 from jecur.mil.bag import Bag
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import PRESETS, NucleiSettings, StainSettings, TrainingSettings
 from jecur.stain.normalizer import fit_normalizer
 from jecur.stain.reference import builtin_reference

@@ -23,7 +23,7 @@ import torch
 from benchmarks.mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
 
 from jecur.mil.bag import Bag
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import PRESETS, LossName, PoolingName, TrainingSettings
 from jecur.simulate.cohort import draw_patients
 from jecur.survival.concordance_index import concordance

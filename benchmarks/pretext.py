@@ -25,7 +25,7 @@ from torch import nn
 from jecur.arrays import RGB, BagArray, Vector
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.runs.folder import atomic_path
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import StainSettings
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_tile

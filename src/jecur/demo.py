@@ -13,7 +13,7 @@ import msgspec
 
 from jecur.pipeline import run_study
 from jecur.runs.folder import RunFolder, write_text
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import (
     CohortSettings,
     ColumnSettings,

@@ -17,7 +17,7 @@ from jecur.errors import SettingsError
 from jecur.mil.passport import admit_model
 from jecur.model.file import read_bundle
 from jecur.runs.folder import RunFolder
-from jecur.runs.workers import Progress
+from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import ScoringSettings, StudySettings
 from jecur.study.cohort_slides import (
     PreparedCohort,
@@ -71,6 +71,7 @@ def run_study(
     StudyReport
         Statistics of the validation patients and where the files are.
     """
+    progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
     cohort, training_patients = ready.cohort, ready.training_patients
     prepared: Mapping[str, PreparedSlide] = ready.prepared
@@ -104,6 +105,7 @@ def train_study(
 
     Parameters are those of `run_study`.
     """
+    progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
     model = train_model(
         study, ready.training_patients, ready.prepared, ready.recipe, run, progress=progress
@@ -180,6 +182,7 @@ def score_slides(
         )
         for patient, entry in slides
     ]
+    progress = LoggedProgress(progress, run.log)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)
     entries: dict[str, list[SlideEntry]] = {}
     for patient, entry in slides:

@@ -12,7 +12,7 @@ from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.cohort.cohort import read_cohort
 from jecur.runs.folder import RunFolder
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import read_study
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jecur.errors import SlideError, SystemRefusedError
-from jecur.runs.workers import Failure, SilentProgress, run_all
+from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import Failure, run_all
 
 
 def _work(item: int) -> int:
@@ -138,7 +139,8 @@ def test_too_little_memory_for_one_is_said_of_one():
 
 PARENT = """
 import os, signal, sys, time
-from jecur.runs.workers import SilentProgress, run_all
+from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import run_all
 
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
@@ -188,7 +190,8 @@ def test_workers_end_with_their_parent_even_a_stopped_one(tmp_path, number):
 
 SLOW_TO_START = """
 import os, sys, time
-from jecur.runs.workers import SilentProgress, run_all
+from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import run_all
 
 if __name__ == "__main__":
     list(run_all(abs, [1, 2], workers=2, progress=SilentProgress(), title=""))

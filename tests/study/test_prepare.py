@@ -10,7 +10,7 @@ import pytest
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preview.slide import default_recipe
 from jecur.runs.folder import RunFolder
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain

@@ -7,7 +7,7 @@ import torch
 
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.settings import TrainingSettings
 from jecur.training.checkpoint import load_newest
 from jecur.training.export import encoder_to_onnx, encoder_weights

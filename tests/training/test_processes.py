@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 import msgspec, numpy as np, torch
 torch.set_num_threads(1)
-from jecur.runs.workers import SilentProgress
+from jecur.runs.progress import SilentProgress
 from jecur.mil.bag import open_bag
 from jecur.settings import TrainingSettings
 from jecur.training.loop import LabeledBag, train_encoder

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from jecur.api.progress import LineProgress
 from jecur.arrays import RGB
 from jecur.cohort.cohort import SlideEntry
 from jecur.errors import SlideError
@@ -17,6 +16,7 @@ from jecur.mil.passport import admit_model
 from jecur.model.card import ModelCard
 from jecur.pipeline import score_slides
 from jecur.runs.folder import RunFolder
+from jecur.runs.progress import LineProgress
 from jecur.settings import Recipe
 
 __all__ = ["Model", "Risk", "load_model"]

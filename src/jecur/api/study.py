@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jecur.api.progress import LineProgress
 from jecur.cohort.cohort import read_cohort
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview, preview_cohort
 from jecur.runs.folder import RunFolder
+from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
 from jecur.study.cross_validate import CrossValidationReport

@@ -13,6 +13,7 @@ from rich.text import Text
 
 import jecur
 from jecur.printable import printable, printable_line
+from jecur.runs.progress import LineProgress
 
 if TYPE_CHECKING:
     from jecur.statistics.results import StudyStatistics
@@ -70,9 +71,10 @@ Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 
 
 class RichProgress:
-    """Progress bars on a terminal; plain lines elsewhere."""
+    """Progress bars on a terminal; elsewhere a line when a stage begins and ends, and a line a minute."""
 
     def __init__(self) -> None:
+        self._lines = None if errors.is_terminal else LineProgress(_plain_line)
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -96,24 +98,35 @@ class RichProgress:
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a bar of ``total`` steps."""
+        if self._lines is not None:
+            with self._lines.task(title, total) as advance:
+                yield advance
+            return
         number = self._bars.add_task(title, total=total, note="")
         yield lambda: self._bars.advance(number)
 
     def note(self, text: str) -> None:
         """Show a text beside the newest bar."""
-        if self._bars.task_ids:
+        if self._lines is not None:
+            self._lines.note(text)
+        elif self._bars.task_ids:
             self._bars.update(self._bars.task_ids[-1], note=escape(printable_line(text)))
 
     def say(self, line: str) -> None:
         """Show one line above the bars."""
-        self._bars.console.print(escape(printable_line(line)), soft_wrap=True)
+        _plain_line(line)
 
     def __enter__(self) -> "RichProgress":
-        self._bars.start()
+        if self._lines is None:
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
+
+
+def _plain_line(line: str) -> None:
+    errors.print(escape(printable_line(line)), soft_wrap=True)
 
 
 def tell_cautions(statistics: "StudyStatistics | None") -> None:

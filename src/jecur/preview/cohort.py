@@ -12,7 +12,7 @@ from jecur.errors import SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.preview.slide import preview_slide
 from jecur.preview.view import default_recipe
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import Recipe
 from jecur.slide.content import content_digest
 from jecur.slide.reader import open_slide

@@ -16,7 +16,7 @@ from jecur.errors import SlideError
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.preview.view import SlideView
 from jecur.runs.folder import atomic_path
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import TilingSettings
 from jecur.slide.reader import Slide
 from jecur.slide.tiling import TileGrid

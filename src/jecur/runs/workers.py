@@ -4,45 +4,18 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from jecur.errors import NOBODYS_FAULT, JecurError, SlideError, SystemRefusedError, refusal
+from jecur.runs.progress import Progress, SilentProgress
 from jecur.runs.worker_pool import Lost, work_off
 
 __all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "run_all"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Progress(Protocol):
-    """Where long work says how far it is; the command line draws it, a library user need not."""
-
-    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """Open a bar of ``total`` steps; the value of the block advances it by one."""
-
-    def say(self, line: str) -> None:
-        """Show one line of text."""
-
-    def note(self, text: str) -> None:
-        """Show how the present task is going, beside its bar, in place of what was there."""
-
-
-class SilentProgress:
-    """Shows nothing."""
-
-    def task(self, title: str, total: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG002
-        """Open a bar that is not shown."""
-        return nullcontext(lambda: None)
-
-    def say(self, line: str) -> None:
-        """Drop the line."""
-
-    def note(self, text: str) -> None:
-        """Drop the text."""
 
 
 @dataclass(frozen=True, slots=True)

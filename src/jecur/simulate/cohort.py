@@ -22,7 +22,8 @@ import numpy as np
 
 from jecur.cohort.csv_text import csv_text
 from jecur.errors import SimulationError, refusal
-from jecur.runs.workers import Failure, SilentProgress, run_all
+from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import Failure, run_all
 from jecur.settings import SimulationSettings
 from jecur.simulate.patients import VirtualPatients, concordance, draw_cohort
 from jecur.simulate.regions import FEATURES, TissueFeatures

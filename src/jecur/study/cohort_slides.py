@@ -10,7 +10,8 @@ from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
 from jecur.cohort.selection import refuse_shared_files
 from jecur.errors import TableError
 from jecur.runs.folder import RunFolder, write_text
-from jecur.runs.workers import Failure, Progress, run_all
+from jecur.runs.progress import Progress
+from jecur.runs.workers import Failure, run_all
 from jecur.settings import ComputeSettings, StudySettings, write_study
 from jecur.study.prepare import (
     PreparedSlide,

@@ -25,7 +25,7 @@ from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.errors import TrainingError
 from jecur.model.file import read_bundle
 from jecur.runs.folder import RunFolder, write_json, write_text
-from jecur.runs.workers import Progress
+from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
 from jecur.statistics.results import to_json_dict
@@ -102,6 +102,7 @@ def cross_validate(
     cohort = read_cohort(study.cohort, folder)
     # A study that cannot be divided is refused before hours of slides, not after.
     _divide([p for p in cohort.patients if p.role != "validation"], study, settings)
+    progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress, everybody=True)
     patients, excluded = _patients(ready)
     bench = CrossValidation(study, settings, ready, run, progress, workers)

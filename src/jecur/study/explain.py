@@ -21,7 +21,7 @@ from jecur.explain.top_tiles import select_top_tiles
 from jecur.mil.bag import Bag, open_bag
 from jecur.runs.folder import RunFolder, atomic_path, write_text
 from jecur.runs.pictures import jpeg_bytes, png_bytes
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient

@@ -17,7 +17,7 @@ from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
 from jecur.study.memory import memory_beside
 from jecur.study.prepare import PreparedSlide, write_slides_table

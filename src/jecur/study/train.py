@@ -26,7 +26,7 @@ from jecur.model.card import CohortFacts, ModelCard, PoolingFacts, TrainingEpoch
 from jecur.model.file import Bundle, read_bundle, write_bundle
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.folder import RunFolder, fingerprint, write_text
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.memory import remember_patients
 from jecur.study.prepare import PreparedSlide, Recipe
@@ -220,7 +220,8 @@ def _show_curve(
     lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
     write_text(run.root / "training.csv", "\n".join(lines) + "\n")
     loss, tuning = curve[-1]["training_loss"], curve[-1]["tuning_loss"]
-    progress.note(f"loss {loss:.3f}" if tuning is None else f"loss {loss:.3f} | {tuning:.3f}")
+    tuned = "" if tuning is None else f", tuning {tuning:.3f}"
+    progress.note(f"epoch {curve[-1]['epoch']}, loss {loss:.3f}{tuned}")
 
 
 def _bag_digests(

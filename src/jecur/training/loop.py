@@ -12,7 +12,7 @@ from torch import Tensor, optim
 
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
-from jecur.runs.workers import Progress
+from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
 from jecur.training.bag_model import BagModel, FeatureModel

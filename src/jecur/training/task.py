@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from jecur.mil.bag import open_bag
-from jecur.runs.workers import Progress, SilentProgress
+from jecur.runs.progress import Progress, SilentProgress
 from jecur.settings import TrainingSettings
 from jecur.training.checkpoint import TrainingState
 from jecur.training.loop import LabeledBag, Trained, train_encoder
