@@ -8,6 +8,8 @@ line of prose. Callers add context (slide, patient, column, row) with `JecurErro
 import difflib
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self, get_args
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "JecurError",
     "NotEstimableError",
     "NucleiModelError",
+    "Problems",
     "RunFolderError",
     "SettingsError",
     "SimulationError",
@@ -50,18 +53,62 @@ class JecurError(Exception):
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
+        self.parts: tuple[JecurError, ...] = ()
+        """The single problems, where an input has several."""
 
     def within(self, context: str) -> Self:
         """Return the same error with ``context`` (a slide, a patient, a row) named in front."""
-        return type(self)(f"{context}: {self.message}", code=self.code)
+        said = type(self)(f"{context}: {self.message}", code=self.code)
+        said.parts = tuple(part.within(context) for part in self.parts)
+        return said
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross process borders with message and code intact."""
-        return (_rebuild, (type(self), self.message, self.code))
+        return (_rebuild, (type(self), self.message, self.code, self.parts))
 
 
-def _rebuild(kind: type[JecurError], message: str, code: str) -> JecurError:
-    return kind(message, code=code)
+def _rebuild(
+    kind: type[JecurError], message: str, code: str, parts: tuple[JecurError, ...] = ()
+) -> JecurError:
+    error = kind(message, code=code)
+    error.parts = parts
+    return error
+
+
+class Problems:
+    """Everything that is wrong with an input, gathered before anything is refused."""
+
+    def __init__(self) -> None:
+        self.found: list[JecurError] = []
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Keep an error of the block instead of letting it through."""
+        try:
+            yield
+        except JecurError as error:
+            self.found += error.parts or (error,)
+
+    def refuse(self) -> None:
+        """Raise what was gathered: one error as it is, several as the first with the others behind it.
+
+        Raises
+        ------
+        JecurError
+            Of the first one's kind and code; ``parts`` holds them all.
+        """
+        known: dict[str, JecurError] = {}
+        for problem in self.found:
+            known.setdefault(problem.message, problem)
+        first, *others = known.values() or (None,)
+        if first is None:
+            return
+        if not others:
+            raise first
+        message = "; and: ".join(problem.message for problem in known.values())
+        whole = type(first)(message, code=first.code)
+        whole.parts = tuple(known.values())
+        raise whole
 
 
 class SettingsError(JecurError, ValueError):

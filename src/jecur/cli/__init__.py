@@ -16,6 +16,7 @@ from rich.markup import escape
 from jecur.cli import (
     cohort,
     evaluate,
+    init,
     model,
     nuclei,
     slides,
@@ -32,6 +33,7 @@ from jecur.printable import printable_line
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
 COMMANDS = (
+    init,
     cohort,
     study,
     nuclei,
@@ -76,10 +78,11 @@ def run(arguments: list[str]) -> int:
         )
         return USER_ERROR
     except JecurError as error:
-        errors.print(
-            f"[red]error:[/] {escape(printable_line(error.message))} \\[{error.code}]",
-            soft_wrap=True,
-        )
+        for part in error.parts or (error,):
+            errors.print(
+                f"[red]error:[/] {escape(printable_line(part.message))} \\[{part.code}]",
+                soft_wrap=True,
+            )
         return USER_ERROR
     except KeyboardInterrupt as stop:
         with suppress(OSError):  # the terminal itself may be gone

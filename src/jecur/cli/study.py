@@ -1,4 +1,4 @@
-"""Commands of a study: init, run, score, demo, simulate."""
+"""Commands of a study: run, score, demo, simulate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,26 +22,7 @@ if TYPE_CHECKING:
     from jecur.pipeline import Scored
     from jecur.study.report import StudyReport
 
-__all__ = ["demo", "init", "run_", "score", "simulate"]
-
-
-@app.command
-def init(folder: Path) -> int:
-    """Write an annotated study file and an example clinical table into a folder.
-
-    Example: jecur init my-study
-
-    Parameters
-    ----------
-    folder
-        Made if it does not exist; files that exist are kept.
-    """
-    from jecur.study.template import write_template
-
-    path = write_template(folder)
-    told = f"Edit {path}, then: jecur run {path} --out {folder / 'run'}"
-    console.print(escape(told), soft_wrap=True)
-    return OK
+__all__ = ["demo", "run_", "score", "simulate"]
 
 
 @app.command(name="run")

@@ -4,10 +4,9 @@ No patient is lost silently: patients in the table = patients used + patients ex
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Literal
 
 import msgspec
 import pandas as pd
@@ -16,18 +15,18 @@ from jecur.cohort.annotation_files import find_annotations, named_annotations
 from jecur.cohort.endpoint import read_follow_up
 from jecur.cohort.plausible.check import judge_table
 from jecur.cohort.plausible.doubts import Doubt
+from jecur.cohort.roles import Role, divide_patients, read_days, read_roles
+from jecur.cohort.slide_cells import join_rows, named_slides
 from jecur.cohort.slide_names import slide_ids
-from jecur.cohort.table import Table, name_rows, read_table
+from jecur.cohort.table import Table, list_cells, name_rows, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries
-from jecur.errors import TableError
+from jecur.errors import Problems, TableError
 from jecur.geometry import CorePlace
 from jecur.settings import CohortSettings, Covariate
 
 __all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_clinical", "read_cohort"]
 
 _SLIDE_SUFFIXES = {".svs", ".mrxs", ".ndpi", ".scn", ".bif", ".vms", ".tif", ".tiff"}
-
-Role = Literal["training", "tuning", "validation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,29 +119,53 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         If the table cannot be read as declared: names columns and rows.
     """
     table = read_table(folder / settings.table, settings.format)
-    columns = settings.columns
-    ids = table.identifiers(columns.patient, "patient")
-    _check_ids(table, ids, settings.missing_values)
-    follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
-    roles = _roles(table, settings)
-    arrays = read_core_entries(settings, folder, list(ids))
-    slides = _with_cores(_slides(table, settings, folder), ids, arrays, settings, folder)
-    factors = {c.column: _covariate(table, c) for c in settings.covariates}
+    if settings.repeated_patients == "join":
+        table = join_rows(table, settings)
+    columns, problems = settings.columns, Problems()
+    ids = _identifiers(table, settings, problems)
+    with problems.gathering():
+        follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
+    with problems.gathering():
+        roles, days = read_roles(table, settings), read_days(table, settings)
+    with problems.gathering():
+        arrays = read_core_entries(settings, folder, list(ids))
+        slides = _with_cores(_slides(table, ids, settings, folder), ids, arrays, settings, folder)
+    factors = {}
+    for c in settings.covariates:
+        with problems.gathering():
+            factors[c.column] = _covariate(table, c)
+    with problems.gathering():
+        sites = (
+            table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
+        )
+    problems.refuse()  # all of the above is there from here on
     doubts = judge_table(table, settings, follow_up.months, factors)
-    sites = table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
+    reasons = [
+        unknown or ("no slide named" if _needs_slides(settings) and not own else "")
+        for unknown, own in zip(follow_up.unknown, slides, strict=True)
+    ]
+    if settings.split is not None:
+        usable = [i for i, reason in enumerate(reasons) if not reason]
+        event, where = follow_up.event[usable].tolist(), [str(sites.iloc[i]) for i in usable]
+        names, when = [str(ids.iloc[i]) for i in usable], [days[i] for i in usable]
+        divided = divide_patients(settings.split, names, event, where, when)
+        roles = [None] * len(ids)
+        for i, role in zip(usable, divided, strict=True):
+            roles[i] = role
     patients, excluded = [], []
     for i, row in enumerate(ids.index):
-        role, entries = roles[i], slides[i]
-        reason = follow_up.unknown[i] or ("role unknown" if role is None else "")
-        reason = reason or ("no slide named" if _needs_slides(settings) and not entries else "")
-        if reason or role is None:
-            excluded.append(Exclusion(ids[row], role or "unknown", reason))
+        found_role, reason = roles[i], reasons[i]
+        reason = reason or (_no_role(settings) if found_role is None else "")
+        if reason or found_role is None:
+            excluded.append(Exclusion(ids[row], found_role or "unknown", reason))
             continue
         values = {name: series[i] for name, series in factors.items()}
-        months, event = float(follow_up.months[i]), bool(follow_up.event[i])
+        months, event_seen = float(follow_up.months[i]), bool(follow_up.event[i])
         competing = bool(follow_up.competing[i])
         patients.append(
-            Patient(ids[row], role, months, event, sites[row], entries, values, competing)
+            Patient(
+                ids[row], found_role, months, event_seen, sites[row], slides[i], values, competing
+            )
         )
     named = {entry.path for entries in slides for entry in entries}
     unmatched = _unmatched((folder / settings.slide_folder).resolve(), named)
@@ -152,9 +175,24 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         settings.covariates,
         (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
-        _notes(table, columns.patient),
+        (*_notes(table, columns.patient), *_limit_notes(table, settings)),
         doubts,
     )
+
+
+def _identifiers(table: Table, settings: CohortSettings, problems: Problems) -> pd.Series:
+    """Read identifiers; where that is refused, row numbers stand for them until all else is read."""
+    with problems.gathering():
+        found = table.identifiers(settings.columns.patient, "patient")
+        _check_ids(table, found, settings.missing_values)
+        return found
+    return pd.Series([f"row {row}" for row in table.frame.index], index=table.frame.index)
+
+
+def _no_role(settings: CohortSettings) -> str:
+    """Say why a patient with follow-up has no role."""
+    by = settings.split.by if settings.split else ""
+    return {"site": "site unknown", "date": "date unknown"}.get(by, "role unknown")
 
 
 def read_clinical(settings: CohortSettings, folder: Path) -> Cohort:
@@ -164,12 +202,14 @@ def read_clinical(settings: CohortSettings, folder: Path) -> Cohort:
     `read_cohort`.
     """
     columns = msgspec.structs.replace(settings.columns, slide="", role="", mpp="", annotation="")
-    plain = msgspec.structs.replace(settings, columns=columns, tissue_arrays=())
+    plain = msgspec.structs.replace(
+        settings, columns=columns, tissue_arrays=(), slide_list="", split=None
+    )
     return read_cohort(plain, folder)
 
 
 def _needs_slides(settings: CohortSettings) -> bool:
-    return bool(settings.columns.slide or settings.tissue_arrays)
+    return bool(settings.columns.slide or settings.slide_list or settings.tissue_arrays)
 
 
 def _with_cores(
@@ -207,6 +247,21 @@ def _notes(table: Table, patient: str) -> tuple[str, ...]:
         f"{table.name}: {numeric} ids in column '{patient}' are numbers in the spreadsheet; zeros "
         "that stood in front of them are gone (format the column as text)",
     )
+
+
+def _limit_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
+    """Tell how many values are limits of a laboratory, and what they were taken for."""
+    taken = {"limit": "the limit itself was taken", "missing": "taken as unknown"}
+    for covariate in settings.covariates:
+        if covariate.beyond_limit == "refuse" or covariate.kind != "numeric":
+            continue
+        rows = table.beyond_limit(covariate.column, covariate.missing_values)
+        if len(rows):
+            yield (
+                f"{table.name}: column '{covariate.column}' holds a limit such as "
+                f"{table.frame.loc[rows[0], covariate.column]!r} in {name_rows(rows)}; "
+                f"{taken[covariate.beyond_limit]}"
+            )
 
 
 def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
@@ -248,56 +303,20 @@ def _check_ids(table: Table, ids: pd.Series, missing: tuple[str, ...]) -> None:
         )
 
 
-def _roles(table: Table, settings: CohortSettings) -> list[Role | None]:
-    if not settings.columns.role:
-        return ["validation"] * len(table.frame)
-    text = table.column(settings.columns.role, "role")
-    meaning: dict[str, Role] = {}
-    for role in ("training", "tuning", "validation"):
-        for value in getattr(settings.roles, role):
-            if meaning.setdefault(value, role) != role:
-                raise TableError(
-                    f"expected each role text under one role, found {value!r} under two"
-                )
-    undeclared = text[~text.isin(meaning) & ~text.isin(settings.missing_values)]
-    if len(undeclared):
-        raise TableError(
-            f"{table.name}: expected one of {', '.join(map(repr, meaning))} in column '{text.name}', "
-            f"found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; declare it under "
-            "[cohort.roles]"
-        )
-    return [meaning.get(value) for value in text]
-
-
-def _slides(table: Table, settings: CohortSettings, folder: Path) -> list[tuple[SlideEntry, ...]]:
-    if not settings.columns.slide:
+def _slides(
+    table: Table, ids: pd.Series, settings: CohortSettings, folder: Path
+) -> list[tuple[SlideEntry, ...]]:
+    if not (settings.columns.slide or settings.slide_list):
         return [()] * len(table.frame)
-    text = table.column(settings.columns.slide, "slide")
-    mpp = pd.Series(float("nan"), index=text.index)
-    if settings.columns.mpp:
-        mpp = table.numbers(settings.columns.mpp, "micrometers per pixel", settings.missing_values)
     root = (folder / settings.slide_folder).resolve()
-    owners: dict[Path, int] = {}
-    named: list[tuple[int, PurePath, Path]] = []
-    for row, cell in text.items():
-        names = [name.strip() for name in cell.split(";") if name.strip()]
-        for name in [] if cell in settings.missing_values else names:
-            path = _inside(table, int(row), root, name)
-            if path in owners:
-                raise TableError(
-                    f"{table.name}: expected each slide once in column '{text.name}', found {name!r} in "
-                    f"rows {owners[path]} and {row}; a slide belongs to one patient",
-                    code="duplicate-slide",
-                )
-            owners[path] = int(row)
-            named.append((int(row), _relative(root, name), path))
-    slides = [slide for _, slide, _ in named]
+    named = named_slides(table, ids, settings, folder)
+    slides = [_relative(root, slide.name) for slide in named]
     drawn = find_annotations(settings, folder, slides)
-    found: dict[int, list[SlideEntry]] = {int(row): [] for row in text.index}
-    for (row, slide, path), slide_id in zip(named, slide_ids(slides), strict=True):
-        scale = None if pd.isna(mpp[row]) else float(mpp[row])
-        found[row].append(SlideEntry(slide_id, path, scale, annotation=drawn.get(slide)))
-    entries = [tuple(found[int(row)]) for row in text.index]
+    found: dict[int, list[SlideEntry]] = {int(row): [] for row in ids.index}
+    for one, slide, slide_id in zip(named, slides, slide_ids(slides), strict=True):
+        entry = SlideEntry(slide_id, one.path, one.mpp, annotation=drawn.get(slide))
+        found[one.owner].append(entry)
+    entries = [tuple(found[int(row)]) for row in ids.index]
     if settings.columns.annotation:
         cells = table.column(settings.columns.annotation, "drawn regions")
         entries = [
@@ -314,17 +333,6 @@ def _annotated(
     return tuple(replace(e, annotation=file) for e, file in zip(entries, files, strict=True))
 
 
-def _inside(table: Table, row: int, root: Path, name: str) -> Path:
-    path = (root / name).resolve()
-    if PurePath(name).is_absolute() or not path.is_relative_to(root) or path == root:
-        raise TableError(
-            f"{table.name}: expected a file inside the slide folder in the slide column, found "
-            f"{name!r} in row {row}; name slides relative to slide_folder",
-            code="path-outside-folder",
-        )
-    return path
-
-
 def _relative(root: Path, name: str) -> PurePath:
     """Return the name as written, less its dots."""
     plain = Path(os.path.normpath(root / name))
@@ -333,7 +341,13 @@ def _relative(root: Path, name: str) -> PurePath:
 
 def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
     if covariate.kind == "numeric":
-        numbers = table.numbers(covariate.column, "covariate", covariate.missing_values)
+        limits = covariate.beyond_limit != "refuse"
+        numbers = table.numbers(
+            covariate.column, "covariate", covariate.missing_values, limits=limits
+        )
+        if covariate.beyond_limit == "missing":
+            beyond = table.beyond_limit(covariate.column, covariate.missing_values)
+            numbers = numbers.mask(numbers.index.isin(beyond))
         _check_scale(table, covariate, numbers)
         return [None if pd.isna(value) else float(value) for value in numbers]
     text = table.column(covariate.column, "covariate")
@@ -342,7 +356,7 @@ def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
     if len(undeclared):
         raise TableError(
             f"{table.name}: expected {', '.join(map(repr, covariate.levels))} in column "
-            f"'{covariate.column}', found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; "
+            f"'{covariate.column}', found {list_cells(undeclared)}; "
             "add it to the covariate's levels or missing_values"
         )
     return [None if gone else str(value) for value, gone in zip(text, absent, strict=True)]

@@ -11,10 +11,10 @@ import pandas as pd
 
 from jecur.cohort.follow_up import DAYS_PER_MONTH, FollowUp, close_follow_up
 from jecur.cohort.table import Table, name_rows
-from jecur.errors import EndpointError
+from jecur.errors import EndpointError, Problems
 from jecur.settings import DateSettings, EndpointSettings
 
-__all__ = ["dates_by_column", "follow_up_from_dates"]
+__all__ = ["dates_by_column", "days_between", "ends_alone", "follow_up_from_dates", "read_dates"]
 
 _ISO = "%Y-%m-%d"
 
@@ -43,16 +43,27 @@ def follow_up_from_dates(
     """
     _check_columns(settings, dates)
     never = tuple(dates.never_values)
-    start = _Dates(table, dates.surgery, dates.format, missing)
-    contact = _Dates(table, dates.last_contact, dates.format, missing)
-    recurrence = _Dates(table, dates.recurrence, dates.format, missing, never)
-    death = _Dates(table, dates.death, dates.format, missing, never)
-    if settings.kind == "overall survival":
-        recurrence = _Dates(table, "", dates.format, missing)
-    _check_order(table, start, [recurrence, death, contact])
-    _check_order(table, recurrence, [death], until_death=True)
-    _check_order(table, contact, [death], until_death=True)
-    _check_order(table, recurrence, [contact], unless=death)
+    again = "" if settings.kind == "overall survival" else dates.recurrence
+    problems, read = Problems(), []
+    for column, texts in (
+        (dates.surgery, ()),
+        (dates.last_contact, ()),
+        (again, never),
+        (dates.death, never),
+    ):
+        with problems.gathering():
+            read.append(_Dates(table, column, dates.format, missing, texts))
+    problems.refuse()
+    start, contact, recurrence, death = read
+    for first, later, how in (
+        (start, [recurrence, death, contact], {}),
+        (recurrence, [death], {"until_death": True}),
+        (contact, [death], {"until_death": True}),
+        (recurrence, [contact], {"unless": death}),
+    ):
+        with problems.gathering():
+            _check_order(table, first, later, **how)
+    problems.refuse()
 
     reasons = pd.Series("", index=table.frame.index)
     days, event, competing = [], [], []
@@ -67,6 +78,38 @@ def follow_up_from_dates(
         competing.append(by_death)
     months = np.array(days, dtype=np.float64) / DAYS_PER_MONTH
     return close_follow_up(months, np.array(event), np.array(competing), reasons, settings)
+
+
+def ends_alone(dates: DateSettings) -> bool:
+    """Whether follow-up has one end, whatever it is, and the event column says what happened then."""
+    return not (dates.recurrence or dates.death)
+
+
+def read_dates(
+    table: Table, column: str, form: str, missing: tuple[str, ...]
+) -> dict[int, date | None]:
+    """Row -> date of one column; None where it is unknown."""
+    return _Dates(table, column, form, missing).value
+
+
+def days_between(
+    table: Table, dates: DateSettings, missing: tuple[str, ...]
+) -> tuple[pd.Series, pd.Series]:
+    """Days from surgery to the end of follow-up, NaN where unknown, and why they are, by row."""
+    problems, read = Problems(), []
+    for column in (dates.surgery, dates.last_contact):
+        with problems.gathering():
+            read.append(_Dates(table, column, dates.format, missing))
+    problems.refuse()
+    start, end = read
+    _check_order(table, start, [end])
+    reasons, days = pd.Series("", index=table.frame.index), {}
+    for row in table.frame.index:
+        first, last = start.value[row], end.value[row]
+        days[row] = np.nan if first is None or last is None else float((last - first).days)
+        if first is None or last is None:
+            reasons[row] = f"{dates.surgery if first is None else dates.last_contact} unknown"
+    return pd.Series(days, dtype=np.float64), reasons
 
 
 def dates_by_column(
@@ -145,6 +188,8 @@ def _check_columns(settings: EndpointSettings, dates: DateSettings) -> None:
             f"expected a time and an event column for {settings.kind}, found dates, which do not "
             "tell the cause of death; declare event_values instead of dates"
         )
+    if settings.kind == "time to recurrence" and settings.competing_death == "censors":
+        needed = ("recurrence",)  # whoever died was last seen alive before: that censors as well
     for name in needed:
         if not getattr(dates, name):
             raise EndpointError(

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from jecur.cohort.dates import follow_up_from_dates
+from jecur.cohort.dates import days_between, ends_alone, follow_up_from_dates
 from jecur.cohort.follow_up import DAYS_PER_MONTH, FollowUp, close_follow_up
-from jecur.cohort.table import Table, name_rows
-from jecur.errors import EndpointError
+from jecur.cohort.table import Table, list_cells, name_rows
+from jecur.errors import EndpointError, Problems
 from jecur.settings import ColumnSettings, EndpointSettings
 
 __all__ = ["DAYS_PER_MONTH", "DEFINITIONS", "FollowUp", "endpoint_definition", "read_follow_up"]
@@ -44,9 +44,46 @@ def read_follow_up(
         If an event text was not declared, a time is negative, the lists of texts overlap, or
         dates contradict each other; names columns and rows.
     """
+    if settings.dates is not None and settings.event_values and ends_alone(settings.dates):
+        return _from_two_dates(table, columns, settings, missing)
     if settings.dates is not None:
         return follow_up_from_dates(table, settings, settings.dates, missing)
     _check_texts(settings, missing)
+    problems = Problems()
+    with problems.gathering():
+        event, competing, absent = _events(table, columns, settings, missing)
+    with problems.gathering():
+        time = _times(table, columns, missing)
+    problems.refuse()
+    reasons = pd.Series("", index=table.frame.index)
+    reasons[time.isna()] = "time unknown"
+    reasons[absent] = "event unknown"
+    months = time.to_numpy() * _MONTHS[settings.unit]
+    return close_follow_up(months, event.to_numpy(), competing.to_numpy(), reasons, settings)
+
+
+def _from_two_dates(
+    table: Table, columns: ColumnSettings, settings: EndpointSettings, missing: tuple[str, ...]
+) -> FollowUp:
+    """From surgery to the end of follow-up; the event column says what happened then."""
+    if settings.dates is None:
+        raise ValueError("expected columns of dates")
+    _check_texts(settings, missing)
+    problems = Problems()
+    with problems.gathering():
+        event, competing, absent = _events(table, columns, settings, missing)
+    with problems.gathering():
+        days, reasons = days_between(table, settings.dates, missing)
+    problems.refuse()
+    reasons[absent] = "event unknown"
+    months = days.to_numpy() / DAYS_PER_MONTH
+    return close_follow_up(months, event.to_numpy(), competing.to_numpy(), reasons, settings)
+
+
+def _events(
+    table: Table, columns: ColumnSettings, settings: EndpointSettings, missing: tuple[str, ...]
+) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Whether the event happened, a competing one did, or nothing is known, by row."""
     text = table.column(columns.event, "event")
     absent = text.isin(missing)
     event = text.isin(settings.event_values)
@@ -56,9 +93,12 @@ def read_follow_up(
         known = (*settings.event_values, *settings.censored_values, *settings.competing_values)
         raise EndpointError(
             f"{table.name}: expected {', '.join(map(repr, known))} in column '{columns.event}', "
-            f"found {undeclared.iloc[0]!r} in {name_rows(undeclared.index)}; declare it under "
-            "[cohort.endpoint]"
+            f"found {list_cells(undeclared)}; declare it under [cohort.endpoint]"
         )
+    return event, competing, absent
+
+
+def _times(table: Table, columns: ColumnSettings, missing: tuple[str, ...]) -> pd.Series:
     time = table.numbers(columns.time, "time", missing)
     negative = time[time < 0]
     if len(negative):
@@ -66,11 +106,7 @@ def read_follow_up(
             f"{table.name}: expected times of 0 or more in column '{columns.time}', found "
             f"{negative.iloc[0]:g} in {name_rows(negative.index)}; correct it"
         )
-    reasons = pd.Series("", index=text.index)
-    reasons[time.isna()] = "time unknown"
-    reasons[absent] = "event unknown"
-    months = time.to_numpy() * _MONTHS[settings.unit]
-    return close_follow_up(months, event.to_numpy(), competing.to_numpy(), reasons, settings)
+    return time
 
 
 def _check_texts(settings: EndpointSettings, missing: tuple[str, ...]) -> None:

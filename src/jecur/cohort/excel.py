@@ -17,7 +17,7 @@ from typing import Any
 from jecur.cohort.excel_safety import MOST_CELLS, MOST_ROW, check_workbook
 from jecur.errors import TableError
 
-__all__ = ["ExcelRows", "read_excel_rows"]
+__all__ = ["ExcelRows", "read_excel_rows", "sheet_names"]
 
 _ZEROS = re.compile(r"0{2,}")
 
@@ -69,6 +69,18 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
             f"{path.name}: expected an Excel table, found: {error or type(error).__name__}; save it "
             "again as .xlsx or CSV"
         ) from error
+
+
+def sheet_names(path: Path) -> tuple[str, ...]:
+    """Sheets of an Excel file; none of any other file, or of one that cannot be opened."""
+    if path.suffix.lower() not in {".xlsx", ".xlsm"}:
+        return ()
+    check_workbook(path)
+    try:
+        with _open(path, data_only=True) as book:
+            return tuple(str(one.title) for one in book.worksheets)
+    except Exception:  # noqa: BLE001 - reading it says what is wrong
+        return ()
 
 
 def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:

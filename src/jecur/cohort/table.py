@@ -21,12 +21,13 @@ from jecur.errors import TableError
 from jecur.printable import is_printable
 from jecur.settings import TableFormat
 
-__all__ = ["Table", "name_rows", "read_table"]
+__all__ = ["RawTable", "Table", "list_cells", "name_rows", "read_raw_table", "read_table"]
 
 _EXCEL = {".xlsx", ".xlsm"}
 _OLD_EXCEL = {".xls", ".xlsb", ".ods"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
+_LIMIT = re.compile(r"^\s*[<>\u2264\u2265]=?\s*(?=[0-9.,])")
 _LONGEST_CELL = 20_000
 """Of a column that is used: the names of many slides."""
 _EXACT_DIGITS = 15  # a spreadsheet keeps no more digits of a number
@@ -114,8 +115,12 @@ class Table:
         """Numeric Excel cells in a column of ids: zeros in front of them are already lost."""
         return sum(kind == "number" for kind in self.kinds.get(name, {}).values())
 
-    def numbers(self, name: str, purpose: str, missing: tuple[str, ...]) -> pd.Series:
+    def numbers(
+        self, name: str, purpose: str, missing: tuple[str, ...], *, limits: bool = False
+    ) -> pd.Series:
         """One column as float64, NaN where the text says unknown.
+
+        ``limits`` reads ``<2`` and ``>1000`` as 2 and 1000.
 
         Raises
         ------
@@ -125,6 +130,8 @@ class Table:
         """
         text = self.column(name, purpose)
         given = text[~text.isin(missing)]
+        if limits:
+            given = given.map(lambda cell: _LIMIT.sub("", cell, count=1))
         typed = [self.kinds.get(name, {}).get(int(row)) for row in given.index]
         # A cell that is no number with either mark must not decide which mark is in use.
         marks = self.decimal or ",."
@@ -136,12 +143,17 @@ class Table:
         if len(bad):
             raise TableError(
                 f"{self.name}: expected numbers{_with_mark(marks)} in column '{name}', found "
-                f"{_short(text[bad[0]])} in {name_rows(bad)}; correct them or declare the text as "
-                "missing"
+                f"{list_cells(text[bad])}; correct them or declare the text as missing"
+                f"{_beyond(text[bad])}"
             )
         mark = self.decimal or self._mark(name, given)
         values = [_number(c, "." if k else mark) for c, k in zip(given, typed, strict=True)]
         return pd.Series(values, index=given.index, dtype="float64").reindex(text.index)
+
+    def beyond_limit(self, name: str, missing: tuple[str, ...]) -> pd.Index:
+        """Rows of a column whose cell is a limit: ``<2``, ``> 1000``."""
+        text = self.frame[name]
+        return text.index[[bool(_LIMIT.match(t)) and t not in missing for t in text]]
 
     def _mark(self, name: str, given: pd.Series) -> str:
         """Find the decimal mark of a column where both are in use among people."""
@@ -180,6 +192,47 @@ def read_table(path: Path, form: TableFormat | None = None) -> Table:
         If the file is absent, empty, not a table, or two columns share a name.
     """
     form = form or TableFormat()
+    raw = read_raw_table(path, form)
+    rows, kinds, source, decimal = raw.rows, raw.kinds, raw.source, raw.decimal
+    rows, above = _below_the_heading(path.name, rows, form)
+    if len(rows) < 2:
+        raise TableError(f"{path.name}: expected a heading and at least one row, found {len(rows)}")
+    heading, body = _heading(path.name, rows)
+    index = [i for i, _ in body]
+    frame = pd.DataFrame([row for _, row in body], columns=heading, index=index, dtype="object")
+    if decimal == ",":
+        source += ", decimal comma"
+    if above or form.ignored_rows:
+        source += f", heading in row {rows[0][0]}"
+    if form.ignored_rows:
+        source += f", not read: {name_rows(list(form.ignored_rows))}"
+    return Table(path.name, frame, decimal, _kinds_by_column(kinds, heading, set(index)), source)
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """Rows of a file as they stand there, before one of them is taken for the heading.
+
+    Parameters
+    ----------
+    rows
+        Row number and cells, stripped; rows without any text are left out.
+    kinds
+        Excel: (row, column from 0) -> what the cell was, see `Table.kinds`.
+    source
+        One line: how the file was read.
+    decimal
+        As `Table.decimal`.
+    """
+
+    rows: list[tuple[int, list[str]]]
+    kinds: Mapping[tuple[int, int], str]
+    source: str
+    decimal: str
+
+
+def read_raw_table(path: Path, form: TableFormat) -> RawTable:
+    """Read the rows of a CSV, TSV or Excel file; parameters and errors as `read_table`."""
     if not path.is_file():
         raise TableError(
             f"expected a table at {path}, found none; correct `table` in the study file"
@@ -198,15 +251,28 @@ def read_table(path: Path, form: TableFormat | None = None) -> Table:
         rows, source = text.rows, text.source
         decimal = decimal or ("" if text.delimiter == ";" else ".")
     rows = [(i, [plain_text(c.strip()) for c in row]) for i, row in rows]
-    rows = [(i, row) for i, row in rows if any(row)]
-    if len(rows) < 2:
-        raise TableError(f"{path.name}: expected a heading and at least one row, found {len(rows)}")
-    heading, body = _heading(path.name, rows)
-    index = [i for i, _ in body]
-    frame = pd.DataFrame([row for _, row in body], columns=heading, index=index, dtype="object")
-    if decimal == ",":
-        source += ", decimal comma"
-    return Table(path.name, frame, decimal, _kinds_by_column(kinds, heading, set(index)), source)
+    return RawTable([(i, row) for i, row in rows if any(row)], kinds, source, decimal)
+
+
+def _below_the_heading(
+    name: str, rows: list[tuple[int, list[str]]], form: TableFormat
+) -> tuple[list[tuple[int, list[str]]], int]:
+    """Rows from the heading on, less those declared to be no patients; and how many stood above."""
+    numbers = {i for i, _ in rows}
+    absent = [
+        i for i in (*form.ignored_rows, *filter(None, [form.heading_row])) if i not in numbers
+    ]
+    early = [i for i in form.ignored_rows if form.heading_row and i <= form.heading_row]
+    if absent or early:
+        wrong = f"{name_rows(absent)}, empty or beyond its end"
+        if not absent:
+            wrong = f"{name_rows(early)}, not below the heading"
+        raise TableError(
+            f"{name}: expected heading_row and ignored_rows among the table's rows, found "
+            f"{wrong}; correct them under [cohort.format]"
+        )
+    kept = [(i, row) for i, row in rows if i >= form.heading_row]
+    return [(i, row) for i, row in kept if i not in form.ignored_rows], len(rows) - len(kept)
 
 
 def _heading(
@@ -242,6 +308,23 @@ def _kinds_by_column(
         if row in rows and column < len(heading):
             by_column.setdefault(heading[column], {})[row] = kind
     return by_column
+
+
+def list_cells(cells: pd.Series) -> str:
+    """Say each different text with its rows; of many, the first four."""
+    distinct = list(dict.fromkeys(cells))
+    said = [f"{_short(text)} in {name_rows(cells.index[cells == text])}" for text in distinct[:4]]
+    more = f" and {len(distinct) - 4} texts more" if len(distinct) > 4 else ""
+    return ", ".join(said) + more
+
+
+def _beyond(cells: pd.Series) -> str:
+    """Say how limits of a laboratory are read, if there are some."""
+    if not any(_LIMIT.match(cell) for cell in cells):
+        return ""
+    return (
+        '; for limits of the laboratory say beyond_limit = "limit" or "missing" for this covariate'
+    )
 
 
 def _short(cell: str) -> str:

@@ -14,6 +14,7 @@ from jecur.settings.cohort import (
     EndpointSettings,
     FactorScale,
     RoleValues,
+    SplitSettings,
     TableFormat,
     TcgaEndpoint,
     TcgaSettings,
@@ -23,6 +24,7 @@ from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.recipe import Recipe
+from jecur.settings.run import RunSettings
 from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import (
     AnnotationSettings,
@@ -72,9 +74,11 @@ __all__ = [
     "QualitySettings",
     "Recipe",
     "RoleValues",
+    "RunSettings",
     "ScoreSettings",
     "ScoringSettings",
     "SimulationSettings",
+    "SplitSettings",
     "Stage",
     "StainSettings",
     "StatisticsSettings",

@@ -1,9 +1,10 @@
 """Settings of the cohort: columns, endpoint, roles, covariates."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Literal
 
-from jecur.settings.base import Positive, Stage
+from jecur.settings.base import Count, CountOrZero, Fraction, Positive, Probability, Seed, Stage
 
 __all__ = [
     "CohortSettings",
@@ -14,6 +15,7 @@ __all__ = [
     "EndpointSettings",
     "FactorScale",
     "RoleValues",
+    "SplitSettings",
     "TableFormat",
     "TcgaEndpoint",
     "TcgaSettings",
@@ -32,6 +34,11 @@ class TableFormat(Stage, frozen=True):
     """Decimal mark; empty: a point, or in ``;`` files what each column clearly uses."""
     sheet: str = ""
     """Excel: name of the sheet; the first if empty."""
+    heading_row: CountOrZero = 0
+    """Row of the column names, as a spreadsheet numbers it; 0: the first that is not empty. Rows above it
+    are not read."""
+    ignored_rows: tuple[Count, ...] = ()
+    """Rows below the heading that are no patients (a legend, a sum), as a spreadsheet numbers them."""
 
 
 class ColumnSettings(Stage, frozen=True):
@@ -76,7 +83,8 @@ class DateSettings(Stage, frozen=True):
     recurrence: str = ""
     """First recurrence. Not used for overall survival."""
     death: str = ""
-    """Death of any cause."""
+    """Death of any cause. If neither recurrence nor death is named, ``last_contact`` is the day on which
+    follow-up ended, with the event or without, and the event column says which."""
     format: str = "%Y-%m-%d"
     """As in Python's ``strptime``: ``%d.%m.%Y``, ``%m/%d/%Y``. Excel's own date cells need none."""
     never_values: tuple[str, ...] = ("",)
@@ -155,6 +163,9 @@ class Covariate(Stage, frozen=True):
     one unit if left out."""
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in this column."""
+    beyond_limit: Literal["refuse", "limit", "missing"] = "refuse"
+    """Numeric: what ``<2`` and ``>1000``, values beyond what the laboratory measures, count as: the limit
+    itself, or unknown. How many there were is told."""
 
     def contradictions(self) -> Iterator[str]:
         """Yield a scale or unit of a factor that has none."""
@@ -181,6 +192,42 @@ class TissueArrayMap(Stage, frozen=True):
     """Micrometers per pixel that overrides the slide file's."""
 
 
+class SplitSettings(Stage, frozen=True):
+    """Who is a validation patient, where the table does not say. Patients are divided, never slides."""
+
+    by: Literal["fraction", "site", "date"] = "fraction"
+    """``fraction``: drawn at random, with and without the event alike; ``site``: whole sites;
+    ``date``: whoever was treated from a day on."""
+    validation_fraction: Probability = 0.3
+    """By fraction: share of the patients with, and of those without the event."""
+    tuning_fraction: Fraction = 0.0
+    """Share of the remaining patients with, and of those without the event, who get the tuning role."""
+    validation_sites: tuple[str, ...] = ()
+    """By site: texts of the site column; all other sites train."""
+    date_column: str = ""
+    """By date: the column; empty takes the day of surgery of ``[cohort.endpoint.dates]``."""
+    date_format: str = ""
+    """By date: as Python's ``strptime`` has it; empty takes that of ``[cohort.endpoint.dates]``, or
+    ``%Y-%m-%d``."""
+    validation_from: str = ""
+    """By date: the first day of the validation patients, as ``2015-01-31``."""
+    seed: Seed = 0
+    """Of the draw: the same patients and seed give the same roles, whatever the order of the rows."""
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield what the way of dividing lacks."""
+        if self.by == "site" and not self.validation_sites:
+            yield 'expected validation_sites for by = "site", found none; name the sites that validate'
+        if self.by == "date":
+            try:
+                date.fromisoformat(self.validation_from)
+            except ValueError:
+                yield (
+                    'expected validation_from for by = "date", a day such as 2015-01-31, found '
+                    f"{self.validation_from!r}"
+                )
+
+
 class CohortSettings(Stage, frozen=True):
     """Patients, their follow-up, and the slides they have."""
 
@@ -196,7 +243,16 @@ class CohortSettings(Stage, frozen=True):
     """Folder of drawn regions, relative to the study file: ``.geojson``, ``.json`` or ``.xml`` under
     the slides' names, in the same subfolders as the slides. See ``[annotations]``."""
     columns: ColumnSettings = ColumnSettings()
+    slide_list: str = ""
+    """Table of slides, one row each: ``slide`` (file under `slide_folder`), ``patient_id``, and if need be
+    ``mpp``; relative to the study file. Rows without a patient are slides left out on purpose. It takes the
+    place of the slide column of the clinical table."""
+    repeated_patients: Literal["refuse", "join"] = "refuse"
+    """Several rows of one patient are refused, or joined into one: their slides are put together, and all
+    else that is used must agree."""
     roles: RoleValues = RoleValues()
+    split: SplitSettings | None = None
+    """Divide the patients here, where the table has no column of roles."""
     covariates: tuple[Covariate, ...] = ()
     missing_values: tuple[str, ...] = ("", "NA")
     """Texts that mean unknown in the time, event and role columns."""
@@ -209,6 +265,20 @@ class CohortSettings(Stage, frozen=True):
         columns = [covariate.column for covariate in self.covariates]
         for name in sorted({name for name in columns if columns.count(name) > 1}):
             yield f"expected each column once among the covariates, found {name!r} again"
+        if self.split is None:
+            return
+        if self.columns.role:
+            yield (
+                f"expected roles from a column or from [cohort.split], found both ({self.columns.role!r}); "
+                'write role = "" under [cohort.columns], or take [cohort.split] out'
+            )
+        if self.split.by == "site" and not self.columns.site:
+            yield (
+                'expected a site column for [cohort.split] by = "site", found none; name it under '
+                "[cohort.columns]"
+            )
+        if self.split.by == "date" and not (self.split.date_column or self.endpoint.dates):
+            yield 'expected date_column for [cohort.split] by = "date", found none'
 
 
 TcgaEndpoint = Literal["dfs", "recurrence", "rfs", "os", "dfi", "pfi"]

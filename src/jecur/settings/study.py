@@ -11,6 +11,7 @@ from jecur.settings.cohort import CohortSettings
 from jecur.settings.compute import ComputeSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.plain_values import read_plain_toml
+from jecur.settings.run import RunSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
@@ -37,6 +38,7 @@ class StudySettings(Stage, frozen=True):
     scoring: ScoringSettings = ScoringSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     compute: ComputeSettings = ComputeSettings()
+    run: RunSettings = RunSettings()
 
 
 def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
@@ -54,7 +56,7 @@ def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
     SettingsError
         With the place in the file, what was expected and what was found.
     """
-    raw = _with_preset(read_plain_toml(path), preset)
+    raw = _without_role_column(_with_preset(read_plain_toml(path), preset))
     try:
         return make_settings(raw, StudySettings)
     except SettingsError as error:
@@ -73,6 +75,15 @@ def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
         given = training.get(group, {})
         training[group] = {**inner, **given} if isinstance(given, dict) else given
     return raw | {"training": training | {"preset": named}}
+
+
+def _without_role_column(raw: dict[str, Any]) -> dict[str, Any]:
+    """Take the role column for absent where the file has the patients divided, and names none."""
+    cohort = raw.get("cohort", {})
+    columns = cohort.get("columns", {}) if isinstance(cohort, dict) else None
+    if not isinstance(columns, dict) or "split" not in cohort or "role" in columns:
+        return raw
+    return raw | {"cohort": cohort | {"columns": columns | {"role": ""}}}
 
 
 def write_study(study: StudySettings) -> str:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
+from jecur.cohort.csv_text import csv_text
 from jecur.cohort.selection import refuse_shared_files
 from jecur.errors import TableError
 from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
-from jecur.settings import ComputeSettings, StudySettings, write_study
+from jecur.settings import ComputeSettings, SplitSettings, StudySettings, write_study
 from jecur.study.prepare import (
     PreparedSlide,
     Recipe,
@@ -79,6 +82,8 @@ def prepare_study(
     run.log("study", name=study.name)
     write_text(run.root / "study.toml", write_study(study))
     cohort = read_cohort(study.cohort, folder)
+    if study.cohort.split is not None:
+        _write_roles(cohort, study.cohort.split, run)
     run.log("table", source=cohort.source, notes=list(cohort.remarks))
     for note in cohort.remarks:
         progress.say(note)
@@ -115,6 +120,19 @@ def prepare_study(
     )
     refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
     return PreparedCohort(cohort, training_patients, prepared, recipe)
+
+
+def _write_roles(cohort: Cohort, split: SplitSettings, run: RunFolder) -> None:
+    """Write down who got which role, and how: ``roles.csv``."""
+    how = {
+        "fraction": f"drawn with seed {split.seed}",
+        "site": f"by site; these validate: {', '.join(split.validation_sites)}",
+        "date": f"by date; from {split.validation_from} on they validate",
+    }[split.by]
+    rows = [(p.id, str(p.role), p.site, str(int(p.event)), how) for p in cohort.patients]
+    rows += [(e.patient, "", "", "", e.reason) for e in cohort.excluded]
+    names = ["patient_id", "role", "site", "event", "why"]
+    write_text(run.root / "roles.csv", csv_text(pd.DataFrame(rows, columns=names)))
 
 
 def select_training_patients(cohort: Cohort, study: StudySettings) -> TrainingPatients:

@@ -1,0 +1,335 @@
+"""What the time runs to: columns of dates, or a time and an event, and how they are coded."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jecur.cohort.table import name_rows
+from jecur.intake.columns import DATE_FORMS, Column, says
+from jecur.intake.interview import Interview, listed, unlisted
+
+__all__ = ["ask_endpoint"]
+
+KINDS = {
+    "recurrence-free survival": r"\b(rfs|dfs|recurrence.?free|disease.?free|relapse.?free|rezidivfrei\w*)\b",
+    "time to recurrence": r"\b(ttr|time.to.(recurrence|relapse))\b",
+    "disease-specific survival": r"\b(dss|disease.?specific|cancer.?specific)\b",
+    "overall survival": r"\b(os|overall.?survival)\b",
+}
+UNITS = {
+    "days": r"days?|tagen?|jours?|dias?|giorni|\bd\b",
+    "weeks": r"weeks?|wochen?|semaines?|semanas?",
+    "months": r"months?|monaten?|mois|mes(es)?|mesi|\bmo\b|\bmths?\b",
+    "years": r"years?|yrs?|jahren?|ans|annees?|anos?|anni|\by\b",
+}
+_YES = re.compile(
+    r"y|yes|ja|j|oui|o|si|s[ií]|true|wahr|vrai|pos(itive?|itiv)?|event|recur\w*|relaps\w*|rezidiv\w*|"
+    r"progress\w*|died.*|dead.*|deceased|tot|tod|verstorben|gestorben|d[eé]c[eé]d[eé]\w*|muerto|"
+    r"1 ?: ?\w.*",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"n|no|nein|non|false|falsch|faux|neg(ative?|ativ)?|none|censor\w*|zensiert|alive.*|living|lebt|"
+    r"lebend|vivant\w*|vivo|no .*|kein\w* .*|ohne .*|disease.?free|rezidivfrei|0 ?: ?\w.*",
+    re.IGNORECASE,
+)
+_NEVER = re.compile(r"no|nein|non|none|never|nie|kein\w*|alive|lebt|jamais", re.IGNORECASE)
+_DATED = re.compile(r"dat(e|um|a)(?![a-z])|fecha|day|tag(?![a-z])", re.IGNORECASE)
+NONE = "none"
+
+
+def ask_endpoint(columns: Mapping[str, Column], interview: Interview) -> dict[str, Any]:
+    """Ask for everything of the endpoint.
+
+    Returns
+    -------
+    dict
+        ``endpoint`` as the study file has it, ``time`` and ``event`` columns, and ``missing`` texts.
+    """
+    dates = {
+        name: column
+        for name, column in columns.items()
+        if column.is_date or (not column.known and _DATED.search(name))
+    }
+    surgery = _first(dates, "surgery")
+    contact = _first(dates, "contact", without=("surgery", "recurrence", "death"))
+    times = [
+        name
+        for name, column in columns.items()
+        if column.is_numeric
+        and len(column.levels) > 2
+        and says(name, "time")
+        and not says(name, "age", "birth", "patient")
+    ]
+    ways = [way for way, there in (("dates", surgery and contact), ("time", times)) if there]
+    guess = ways[0] if len(ways) == 1 else ""
+    why = {
+        "dates": f"columns '{surgery}' and '{contact}' hold dates",
+        "time": f"column '{times[0] if times else ''}' holds numbers and is called a time",
+        "": "the table has both dates and times" if ways else "no heading says it",
+    }[guess]
+    way = interview.ask(
+        "follow_up",
+        "Follow-up from dates, or from a time column",
+        guess=guess,
+        reason=why,
+        sure=bool(guess),
+        choices=("dates", "time"),
+    )
+    if way == "dates":
+        return _from_dates(columns, dates, interview)
+    return _from_time(columns, times, interview)
+
+
+def _from_dates(
+    columns: Mapping[str, Column], dates: Mapping[str, Column], interview: Interview
+) -> dict[str, Any]:
+    names = list(dates) or list(columns)
+    surgery = _column(
+        interview, "surgery", "Column of the day of surgery", names, _first(dates, "surgery")
+    )
+    contact = _column(
+        interview, "last_contact", "Column of the last day the patient was known to be alive",
+        names, _first(dates, "contact", without=("surgery", "recurrence", "death")),
+    )  # fmt: skip
+    recurrence = _optional(
+        interview,
+        "recurrence",
+        "Column of the day of recurrence",
+        names,
+        _first(dates, "recurrence"),
+    )
+    death = _optional(
+        interview, "death", "Column of the day of death", names, _first(dates, "death")
+    )
+    kinds = [
+        kind
+        for kind, there in (
+            ("recurrence-free survival", recurrence and death),
+            ("time to recurrence", recurrence),
+            ("overall survival", death),
+        )
+        if there
+    ]
+    kind = _ask_kind(interview, kinds or list(KINDS), [])
+    endpoint: dict[str, Any] = {"kind": kind}
+    used = [name for name in (surgery, contact, recurrence, death) if name]
+    form = _ask_form(interview, [columns[name] for name in used if name in columns])
+    plain = {"surgery": surgery, "last_contact": contact, "recurrence": recurrence, "death": death}
+    endpoint["dates"] = {key: name for key, name in plain.items() if name} | {"format": form}
+    missing = {t: None for name in used if name in columns for t in columns[name].no_dates(form)}
+    for name, key in ((recurrence, "recurrence"), (death, "death")):
+        if name in columns:
+            interview.remarks += _contradictions(columns, columns[name], key)
+    if kinds:
+        events = [columns[name] for name in (recurrence, death) if name in columns]
+        endpoint["dates"]["never_values"] = never = _ask_never(interview, events, form)
+        unknown = [text for text in missing if text not in never]
+        return {"endpoint": endpoint, "time": "", "event": "", "missing": unknown}
+    event, coding, more = _ask_event(columns, kind, interview)
+    return {
+        "endpoint": endpoint | coding, "time": "", "event": event, "missing": [*missing, *more]
+    }  # fmt: skip
+
+
+def _contradictions(columns: Mapping[str, Column], dates: Column, key: str) -> list[str]:
+    """Tell rows in which a column of yes and no says something else than the column of dates."""
+    told = []
+    for column in columns.values():
+        if column.is_date or not says(column.name, key) or len(column.levels) > 3:
+            continue
+        yes = {t for t in column.levels if _YES.fullmatch(t)}
+        no = {t for t in column.levels if _NO.fullmatch(t)} - yes
+        if not (yes and no):
+            continue
+        undated = [row for row, t in column.cells.items() if t in yes and row not in dates.known]
+        dated = [row for row, t in column.cells.items() if t in no and row in dates.known]
+        for rows, said in ((undated, "yes without a date in"), (dated, "no beside a date in")):
+            if rows:
+                told.append(
+                    f"column '{column.name}' says {said} '{dates.name}' in {name_rows(rows)}; the dates "
+                    "are followed: correct the table if they are wrong"
+                )
+    return told
+
+
+def _from_time(
+    columns: Mapping[str, Column], times: Sequence[str], interview: Interview
+) -> dict[str, Any]:
+    numeric = [name for name, column in columns.items() if column.is_numeric]
+    time = _column(
+        interview,
+        "time",
+        "Column of the follow-up time",
+        numeric,
+        times[0] if len(times) == 1 else "",
+    )
+    event_guess = [
+        name
+        for name, c in columns.items()
+        if says(name, "event") and 1 < len(c.levels) <= 6 and name != time
+    ]
+    kind = _ask_kind(interview, list(KINDS), [time, *event_guess])
+    found = [
+        unit
+        for unit, words in UNITS.items()
+        if re.search(rf"(?<![a-z])({words})(?![a-z])", time, re.I)
+    ]
+    unit = interview.ask(
+        "unit",
+        f"Unit of '{time}'",
+        guess=found[0] if len(found) == 1 else "",
+        reason=f"the heading '{time}' says so"
+        if found
+        else f"the heading '{time}' does not say it",
+        sure=len(found) == 1,
+        choices=list(UNITS),
+    )
+    event, coding, missing = _ask_event(columns, kind, interview)
+    endpoint = {"kind": kind, "unit": unit, **coding}
+    column = columns.get(time)
+    if column is not None:
+        missing = [*missing, *column.unknown, *column.not_numbers]
+    return {"endpoint": endpoint, "time": time, "event": event, "missing": missing}
+
+
+def _ask_kind(interview: Interview, kinds: Sequence[str], headings: Sequence[str]) -> str:
+    text = " ".join(re.sub(r"[_\-]+", " ", heading) for heading in headings)
+    said = [kind for kind in kinds if re.search(KINDS[kind], text, re.IGNORECASE)]
+    guess = said[0] if said else (kinds[0] if len(kinds) == 1 else "")
+    why = f"the headings {text!r} say it" if said else "only this one can be told from the columns"
+    return interview.ask(
+        "endpoint",
+        "What the time runs to (recurrence-free survival counts death; time to recurrence does not)",
+        guess=guess,
+        reason=why if guess else "the headings do not say it",
+        sure=bool(guess),
+        choices=kinds,
+    )
+
+
+def _ask_form(interview: Interview, columns: Sequence[Column]) -> str:
+    written = [c for c in columns if c.known and not c.dated >= c.known.keys()]
+    if not written:
+        return "%Y-%m-%d"  # date cells need no format
+    forms = [f for f in DATE_FORMS if all(f in c.date_forms for c in written)]
+    example = next(text for row, text in written[0].known.items() if row not in written[0].dated)
+    why = (
+        f"reads every date, such as {example!r}"
+        if len(forms) == 1
+        else f"several formats read all dates, such as {example!r}"
+    )
+    return interview.ask(
+        "date_format",
+        f"Format of dates such as {example!r} (%d day, %m month, %Y year)",
+        guess=forms[0] if len(forms) == 1 else "",
+        reason=why,
+        sure=len(forms) == 1,
+        choices=forms,
+    )
+
+
+def _ask_never(interview: Interview, events: Sequence[Column], form: str) -> list[str]:
+    """Ask which texts in place of a date say that it did not happen; an empty cell does."""
+    texts = list(dict.fromkeys(t for column in events for t in column.no_dates(form)))
+    if not texts:
+        return [""]
+    clear = [text for text in texts if _NEVER.fullmatch(text)]
+    names = " and ".join(f"'{column.name}'" for column in events)
+    said = interview.ask(
+        "never_values",
+        f"Texts in {names} that say that it did not happen; the others of these mean unknown",
+        guess=unlisted(clear),
+        reason="an empty cell means that no such day was entered"
+        + (f"; {', '.join(map(repr, clear))} say so" if clear else ""),
+        sure=len(clear) == len(texts),
+        choices=texts,
+        several=True,
+    )
+    return ["", *listed(said)]
+
+
+def _ask_event(
+    columns: Mapping[str, Column], kind: str, interview: Interview
+) -> tuple[str, dict[str, Any], list[str]]:
+    """Ask for the event column and its coding: column, settings, texts that mean unknown."""
+    few = [name for name, column in columns.items() if 1 < len(column.levels) <= 8]
+    word = "death" if "overall" in kind else "recurrence"
+    likely = [name for name in few if says(name, word, "event") and not columns[name].is_date]
+    exact = [name for name in likely if says(name, word)] or likely
+    event = _column(
+        interview,
+        "event",
+        "Column that says whether the event happened",
+        few,
+        exact[0] if len(exact) == 1 else "",
+    )
+    if event not in columns:
+        return event, {}, []
+    levels = columns[event].levels
+    yes = [text for text in levels if _YES.fullmatch(text)]
+    no = [text for text in levels if _NO.fullmatch(text) and text not in yes]
+    clear = len(yes) + len(no) == len(levels) and yes and no
+    why = f"{', '.join(map(repr, yes))} against {', '.join(map(repr, no))}"
+    if not clear and set(levels) == {"0", "1"}:
+        yes, no, why = ["1"], ["0"], "1 is the event in most tables, but censored in some"
+    elif not clear:
+        yes, no, why = [], [], f"the column holds {', '.join(map(repr, levels[:8]))}"
+    happened = listed(
+        interview.ask(
+            "event_values", f"Texts in '{event}' that mean that the event happened",
+            guess=unlisted(yes), reason=why, sure=bool(clear), choices=levels, several=True,
+        )
+    )  # fmt: skip
+    rest = [text for text in levels if text not in happened]
+    censored = listed(
+        interview.ask(
+            "censored_values", f"Texts in '{event}' that mean that it had not happened by the end",
+            guess=unlisted(no if set(no) <= set(rest) and no else (rest if len(rest) == 1 else [])),
+            reason=why if clear else f"what is left of {', '.join(map(repr, levels[:8]))}",
+            sure=bool(clear) or len(rest) == 1, choices=rest, several=True,
+        )
+    )  # fmt: skip
+    left = [text for text in rest if text not in censored]
+    coding = {"event_values": happened, "censored_values": censored}
+    if left and kind in {"time to recurrence", "disease-specific survival"}:
+        coding["competing_values"] = competing = listed(
+            interview.ask(
+                "competing_values", f"Texts in '{event}' that mean death without the event",
+                reason="neither of the two", choices=left, several=True,
+            )
+        )  # fmt: skip
+        left = [text for text in left if text not in competing]
+    return event, coding, [*columns[event].unknown, *left]
+
+
+def _column(interview: Interview, key: str, text: str, names: Sequence[str], guess: str) -> str:
+    return interview.ask(
+        key,
+        text,
+        guess=guess,
+        reason=f"its heading and what it holds: '{guess}'" if guess else "no heading says it",
+        sure=bool(guess),
+        choices=names,
+    )
+
+
+def _optional(interview: Interview, key: str, text: str, names: Sequence[str], guess: str) -> str:
+    said = interview.ask(
+        key,
+        text,
+        guess=guess or NONE,
+        reason=f"its heading and what it holds: '{guess}'"
+        if guess
+        else "no column of dates says it",
+        sure=True,
+        choices=[*names, NONE],
+    )
+    return "" if said == NONE else said
+
+
+def _first(columns: Mapping[str, Column], kind: str, without: Sequence[str] = ()) -> str:
+    """Name of the only column whose heading says this, or the first of several; "" if there is none."""
+    found = [name for name in columns if says(name, kind) and not says(name, "birth")]
+    found = [name for name in found if not says(name, *without)] if without else found
+    return found[0] if found else ""

@@ -1,0 +1,398 @@
+"""A study file proposed from a table and a folder of slides: every guess with its reason.
+
+`propose` is a pure function of table, files and answers: whoever asks, asks what it leaves open, and
+proposes again.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jecur.cohort.excel import sheet_names
+from jecur.cohort.table import Table, read_raw_table, read_table
+from jecur.errors import JecurError, SettingsError, TableError
+from jecur.intake.columns import Column, columns_of, says
+from jecur.intake.endpoint import NONE, ask_endpoint
+from jecur.intake.factors import ask_factors
+from jecur.intake.interview import Interview, Question, listed
+from jecur.intake.rows import ask_rows
+from jecur.intake.slide_match import SlideMatch, match_slides, named_share, slide_files
+from jecur.settings import TableFormat
+from jecur.settings.cohort import RoleValues
+
+__all__ = ["Proposal", "Sources", "propose"]
+
+SLIDE_LIST = "slide_list.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What there is: a table, a folder of slides, and where the study file will lie."""
+
+    table: Path
+    slides: Path
+    folder: Path
+
+    def require(self) -> None:
+        """Refuse sources that are not there, both at once.
+
+        Raises
+        ------
+        TableError
+            Naming what is near by.
+        """
+        absent = []
+        if not self.table.is_file():
+            near = ", ".join(sorted(p.name for p in self.table.parent.glob("*.[xct]*"))[:8])
+            absent.append(
+                f"a table at {self.table}, found none{f' (there are: {near})' if near else ''}"
+            )
+        if not self.slides.is_dir():
+            parent = self.slides.parent
+            near = (
+                ", ".join(sorted(p.name for p in parent.iterdir() if p.is_dir())[:8])
+                if parent.is_dir()
+                else ""
+            )
+            absent.append(
+                f"a folder of slides at {self.slides}, found none{f' (there are: {near})' if near else ''}"
+            )
+        if absent:
+            raise TableError(f"expected {'; and '.join(absent)}; correct the path")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A study, as far as it is known.
+
+    Parameters
+    ----------
+    study
+        Plain values of the study file, only what is not a default.
+    slides
+        Whose each slide is.
+    questions
+        All that was asked, with guesses and reasons.
+    problems
+        Answers that cannot be.
+    remarks
+        What does not fit together in the table.
+    """
+
+    study: dict[str, Any]
+    slides: tuple[SlideMatch, ...]
+    patients: tuple[str, ...]
+    questions: tuple[Question, ...]
+    problems: tuple[JecurError, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> tuple[Question, ...]:
+        """Questions that somebody must answer."""
+        return tuple(question for question in self.questions if question.is_open)
+
+
+def propose(sources: Sources, answers: Mapping[str, str]) -> Proposal:
+    """Propose a study file.
+
+    Parameters
+    ----------
+    sources
+        Table, slides, folder of the study file.
+    answers
+        Key -> answer; what is not answered is guessed where a reason is found, else left open.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read at all.
+    """
+    interview = Interview(answers)
+    form = _ask_sheet(sources.table, interview)
+    heading, ignored = ask_rows(read_raw_table(sources.table, TableFormat(**form)), interview)
+    form |= {"heading_row": heading} if heading else {}
+    form |= {"ignored_rows": ignored} if ignored else {}
+    table = read_table(sources.table, TableFormat(**form))
+    columns = columns_of(table)
+    files = slide_files(sources.slides)
+    patient = _ask_patient(columns, interview)
+    taken = [patient]
+    cohort: dict[str, Any] = {
+        "table": _written(sources.table, sources.folder),
+        "slide_folder": _written(sources.slides, sources.folder),
+        "slide_list": SLIDE_LIST,
+    }
+    if form:
+        cohort["format"] = form
+    ids, joined = _identifiers(table, patient, interview)
+    if joined:
+        cohort["repeated_patients"] = "join"
+    slides = _ask_slides(columns, ids, files, interview, taken)
+    follow_up = ask_endpoint({n: c for n, c in columns.items() if n not in taken}, interview)
+    endpoint = follow_up["endpoint"]
+    taken += [follow_up["time"], follow_up["event"], *_date_columns(endpoint)]
+    names = {
+        "patient": patient,
+        "time": follow_up["time"],
+        "event": follow_up["event"],
+        "slide": "",
+    }
+    names |= {"site": _ask_site(columns, taken, interview), "role": ""}
+    taken.append(names["site"])
+    cohort |= _ask_roles(columns, names, endpoint, taken, interview)
+    never = endpoint.get("dates", {}).get("never_values", [])
+    texts = ["", *follow_up["missing"]] if "" not in never else follow_up["missing"]
+    cohort["missing_values"] = list(dict.fromkeys(texts))
+    cohort |= {"columns": names, "endpoint": endpoint}
+    cohort["covariates"] = ask_factors(columns, taken, interview)
+    preset = interview.ask(
+        "preset",
+        "Recipe of training",
+        guess="jecur",
+        reason="on virtual cohorts it ranked unseen patients better than the paper's recipe, in a fraction "
+        "of the time; nothing is known of real ones (docs/training.md)",
+        sure=True,
+        choices=("jecur", "paper"),
+    )
+    name = interview.ask(
+        "name", "Title of the study", guess=sources.table.stem, reason="the table's name", sure=True
+    )
+    unknown = set(answers) - {question.key for question in interview.questions}
+    problems = list(interview.problems)
+    if unknown:
+        keys = ", ".join(question.key for question in interview.questions)
+        problems.append(
+            SettingsError(
+                f"expected answers to {keys}, found {', '.join(sorted(unknown))}, which is not asked here",
+                code="bad-answer",
+            )
+        )
+    study = {"name": name, "cohort": cohort, "training": {"preset": preset}}
+    return Proposal(
+        study,
+        tuple(slides),
+        tuple(dict.fromkeys(ids.values())),
+        tuple(interview.questions),
+        tuple(problems),
+        tuple(interview.remarks),
+    )
+
+
+def _written(path: Path, folder: Path) -> str:
+    """Path as the study file has it: relative where that is short."""
+    relative = os.path.relpath(path.resolve(), folder.resolve())
+    return (
+        path.resolve().as_posix() if relative.startswith("../../..") else Path(relative).as_posix()
+    )
+
+
+def _ask_sheet(table: Path, interview: Interview) -> dict[str, Any]:
+    sheets = sheet_names(table)
+    if len(sheets) < 2:
+        return {}
+    filled = {}
+    for sheet in sheets:
+        try:
+            rows = read_raw_table(table, TableFormat(sheet=sheet)).rows
+        except TableError:
+            continue
+        filled[sheet] = sum(len(list(filter(None, row))) for _, row in rows)
+    best = max(filled, key=lambda sheet: filled[sheet], default=sheets[0])
+    others = max((n for sheet, n in filled.items() if sheet != best), default=0)
+    sheet = interview.ask(
+        "sheet", "Sheet of the patients", guess=best, choices=list(filled),
+        reason=f"it holds the most cells ({filled.get(best, 0)}; the next {others})",
+        sure=others < 0.5 * filled.get(best, 0),
+    )  # fmt: skip
+    return {"sheet": sheet}
+
+
+def _ask_patient(columns: Mapping[str, Column], interview: Interview) -> str:
+    def unique(column: Column) -> float:
+        return len(column.levels) / max(1, len(column.cells))
+
+    full = {
+        n: c for n, c in columns.items() if len(c.known) >= 0.9 * len(c.cells) and not c.is_date
+    }
+    likely = [n for n, c in full.items() if says(n, "patient") and unique(c) >= 0.5]
+    exact = [n for n in likely if unique(full[n]) == 1.0] or likely
+    guess = exact[0] if exact else ""
+    if len(exact) > 1:  # "Nr" and "Pat.-ID": the one that says patient, if one does
+        said = [n for n in exact if re.search(r"pat|subject|case|fall", n, re.IGNORECASE)]
+        guess = said[0] if len(said) == 1 else ""
+    different = len(full[guess].levels) if guess else 0
+    return interview.ask(
+        "patient",
+        "Column of patient identifiers",
+        guess=guess,
+        reason=f"its heading, and {different} different texts in {len(columns[guess].cells)} rows"
+        if guess
+        else f"several could be: {', '.join(exact)}" if exact else "no heading says it",
+        sure=bool(guess),
+        choices=list(columns),
+    )  # fmt: skip
+
+
+def _identifiers(table: Table, patient: str, interview: Interview) -> tuple[dict[int, str], bool]:
+    """Row -> identifier, and whether rows of one patient are to be joined."""
+    if patient not in table.frame.columns:
+        return {}, False
+    ids = {int(r): str(t) for r, t in table.identifiers(patient, "patient").items()}
+    counts = Counter(ids.values())
+    twice = [name for name, n in counts.items() if n > 1]
+    if not twice:
+        return ids, False
+    said = interview.ask(
+        "repeated_patients",
+        f"{len(twice)} patients have several rows ({', '.join(twice[:3])})",
+        guess="join",
+        reason="a row a slide: whatever is used of a patient must agree in all their rows, or is refused",
+        sure=True,
+        choices=("join", "refuse"),
+    )
+    return ids, said == "join"
+
+
+def _ask_slides(
+    columns: Mapping[str, Column],
+    ids: Mapping[int, str],
+    files: Sequence[str],
+    interview: Interview,
+    taken: list[str],
+) -> list[SlideMatch]:
+    shares = {name: named_share(list(c.cells.values()), files) for name, c in columns.items()}
+    best = max(shares, key=lambda name: shares[name], default="")
+    by_heading = [n for n in columns if says(n, "slide") and not columns[n].is_numeric]
+    named = best if shares.get(best, 0.0) >= 0.5 and best not in taken else ""
+    column = interview.ask(
+        "slide",
+        "Column that names slide files",
+        guess=named or NONE,
+        reason=f"{shares[named]:.0%} of its cells name a file in the slide folder"
+        if named
+        else "no column names files of the slide folder; identifiers are looked for in the files' names",
+        sure=bool(named) or not by_heading,
+        choices=[*columns, NONE],
+    )
+    cells = columns[column].cells if column in columns else {}
+    taken += [column] if column in columns else []
+    matches = match_slides(ids, files, {row: text for row, text in cells.items() if row in ids})
+    return [_settled(match, interview) for match in matches]
+
+
+def _settled(match: SlideMatch, interview: Interview) -> SlideMatch:
+    """Ask whose a slide is whose name does not decide."""
+    if not match.candidates:
+        return match
+    said = interview.ask(
+        f"slide:{match.slide}",
+        f"Whose is {match.slide}",
+        reason=match.reason,
+        choices=[*match.candidates, NONE],
+    )
+    if not said:
+        return match
+    return SlideMatch(match.slide, "" if said == NONE else said, "as answered")
+
+
+def _ask_site(columns: Mapping[str, Column], taken: Sequence[str], interview: Interview) -> str:
+    few = [
+        n
+        for n, c in columns.items()
+        if n not in taken and 1 <= len(c.levels) <= 0.5 * len(c.cells) + 1
+    ]
+    likely = [n for n in few if says(n, "site")]
+    guess = likely[0] if likely else NONE
+    said = interview.ask(
+        "site", "Column of the hospital or laboratory", guess=guess, choices=[*few, NONE], sure=True,
+        reason=f"its heading; it holds {', '.join(columns[guess].levels[:5])}"
+        if likely
+        else "no heading says it",
+    )  # fmt: skip
+    return "" if said == NONE else said
+
+
+def _ask_roles(
+    columns: Mapping[str, Column],
+    names: dict[str, str],
+    endpoint: Mapping[str, Any],
+    taken: list[str],
+    interview: Interview,
+) -> dict[str, Any]:
+    """Ask for the column of roles, or for a way to divide the patients."""
+    meant = RoleValues()
+    known = {t.casefold() for t in (*meant.training, *meant.tuning, *meant.validation)}
+    found = [
+        n for n, c in columns.items()
+        if n not in taken and 1 < len(c.levels) <= 3 and all(t.casefold() in known for t in c.levels)
+    ]  # fmt: skip
+    if found:
+        names["role"] = role = interview.ask(
+            "role", "Column of training and validation", guess=found[0], choices=found, sure=True,
+            reason=f"it holds {', '.join(columns[found[0]].levels)}",
+        )  # fmt: skip
+        taken.append(role)
+        return {"roles": _role_values(columns[role].levels)} if role in columns else {}
+    sites = columns[names["site"]].levels if names["site"] in columns else ()
+    ways = [
+        "fraction",
+        *(["site"] if len(sites) > 1 else []),
+        *(["date"] if endpoint.get("dates") else []),
+        NONE,
+    ]
+    way = interview.ask(
+        "split",
+        "Nobody has a role: validate on a random fraction, on whole sites, on patients from a date on, "
+        "or none (cross-validation alone)",
+        reason="a choice of the study, before any result is seen; another site or a later time is the "
+        "harder test",
+        choices=ways,
+    )
+    if way in ("", NONE):
+        return {}
+    split: dict[str, Any] = {"by": way}
+    if way == "fraction":
+        said = interview.ask(
+            "validation_fraction", "Share of the patients who validate", guess="0.3", sure=True,
+            reason="usual; drawn with and without the event alike",
+        )  # fmt: skip
+        split |= {"validation_fraction": _number(said), "seed": 0}
+    elif way == "site":
+        said = interview.ask(
+            "validation_sites", "Sites that validate", choices=sites, several=True,
+            reason=f"there are {', '.join(sites[:8])}",
+        )  # fmt: skip
+        split["validation_sites"] = listed(said)
+    else:
+        split["validation_from"] = interview.ask(
+            "validation_from", "First day of surgery of those who validate, such as 2015-01-31",
+            reason="a choice of the study",
+        )  # fmt: skip
+    return {"split": split}
+
+
+def _role_values(levels: Sequence[str]) -> dict[str, list[str]]:
+    """Texts of the table for each role, whatever their case."""
+    meant = RoleValues()
+    return {
+        role: [t for t in levels if t.casefold() in {m.casefold() for m in getattr(meant, role)}]
+        for role in ("training", "tuning", "validation")
+    }
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # the settings say what is wrong with it
+
+
+def _date_columns(endpoint: Mapping[str, Any]) -> list[str]:
+    dates = endpoint.get("dates", {})
+    return [
+        dates[key] for key in ("surgery", "last_contact", "recurrence", "death") if key in dates
+    ]
