@@ -137,10 +137,8 @@ def test_too_little_memory_for_one_is_said_of_one():
     assert (results[0], results[1].error.code) == (0, "out-of-memory")
 
 
-PARENT = """
-import os, signal, sys, time
-from jecur.runs.progress import SilentProgress
-from jecur.runs.workers import run_all
+WORK = """
+import os, signal, time
 
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
@@ -148,19 +146,23 @@ def work(item):
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(1 if item == 2 else 3600)
     return item
+"""
+PARENT = """
+import sys
+from given_work import work
+from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import run_all
 
-if __name__ == "__main__":
-    items = [int(i) for i in sys.argv[1].split(",")]
-    for o in run_all(
-        work, items, workers=2, progress=SilentProgress(), title="", limit_s=lambda _: 2.5
-    ):
-        print(o.item, o.result, flush=True)
+items = [int(i) for i in sys.argv[1].split(",")]
+for o in run_all(work, items, workers=2, progress=SilentProgress(), title="", limit_s=lambda _: 2.5):
+    print(o.item, o.result, flush=True)
 """
 
 
 def _parent(tmp_path, items: str) -> subprocess.Popen:
     script = tmp_path / "parent.py"
     script.write_text(PARENT, encoding="utf-8")
+    (tmp_path / "given_work.py").write_text(WORK, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, script, items], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -189,13 +191,12 @@ def test_workers_end_with_their_parent_even_a_stopped_one(tmp_path, number):
 
 
 SLOW_TO_START = """
-import os, sys, time
-from jecur.runs.progress import SilentProgress
-from jecur.runs.workers import run_all
+import multiprocessing, os, time
 
-if __name__ == "__main__":
-    list(run_all(abs, [1, 2], workers=2, progress=SilentProgress(), title=""))
-else:  # a worker imports its parent's main module before anything else
+def work(item):
+    return item
+
+if multiprocessing.current_process().name != "MainProcess":  # a worker imports its work first
     os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
     time.sleep(3600)
 """
@@ -205,8 +206,9 @@ else:  # a worker imports its parent's main module before anything else
 @pytest.mark.parametrize("stopped", [False, True])
 def test_workers_end_with_their_parent_even_before_they_have_begun(tmp_path, stopped):
     script = tmp_path / "parent.py"
-    script.write_text(SLOW_TO_START, encoding="utf-8")
-    command = [sys.executable, script]
+    script.write_text(PARENT, encoding="utf-8")
+    (tmp_path / "given_work.py").write_text(SLOW_TO_START, encoding="utf-8")
+    command = [sys.executable, script, "1,2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         try:
             workers = [int(parent.stdout.readline()) for _ in range(2)]
@@ -242,3 +244,19 @@ def test_time_in_which_everybody_was_stopped_does_not_count(tmp_path):
         os.killpg(parent.pid, signal.SIGCONT)
         said = parent.stdout.read().splitlines()
     assert [line for line in said if line.startswith("2 ")] == ["2 2", "2 2"]
+
+
+def test_a_script_of_plain_lines_is_not_run_again_by_its_workers(tmp_path):
+    """Spawned processes import the script that started them; ours have no use for it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from jecur.runs.progress import SilentProgress\n"
+        "from jecur.runs.workers import run_all\n"
+        "print('begun', flush=True)\n"
+        "done = run_all(abs, [-1, 2], workers=2, progress=SilentProgress(), title='x')\n"
+        "print(sorted(o.result for o in done))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split("\n")[:2] == ["begun", "[1, 2]"], done.stderr

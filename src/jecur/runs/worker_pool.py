@@ -8,6 +8,7 @@ killed; all of them end with their parent, however it dies.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
 
 from jecur.runs.orphans import BindingName, end_with_parent
@@ -91,7 +93,7 @@ class _Worker:
             args=(theirs, work, os.getpid()),
             daemon=True,
         )
-        with _without_interrupts():
+        with _without_interrupts(), _without_the_script():
             self.process.start()
         theirs.close()  # or its death would not close the pipe
         self.holds: int | None = None
@@ -221,6 +223,21 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_the_script() -> Iterator[None]:
+    """Let a process that starts in this block not run the caller's script again.
+
+    A spawned process imports it under another name, so a script of plain lines would start itself over
+    in every worker. The work is the package's own: no worker needs anything of the script.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int) -> None:
