@@ -1,7 +1,7 @@
 """The whole product through its command line, on a tiny virtual study; bad input said in one line."""
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from cyclopts import App
 from PIL import Image
 
 from jecur.cli import BUG, OK, SOME_FAILED, USER_ERROR, run
+from jecur.cli.console import app
 from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.model.file import read_bundle
 from jecur.preview.slide import preview_slide
@@ -280,18 +282,19 @@ def test_labels_all_alike_are_not_estimable_and_say_so(study, tmp_path, capsys):
     assert "not estimable" in capsys.readouterr().err
 
 
-def test_every_command_has_help_with_an_example():
-    environment = os.environ | {"COLUMNS": "200"}
-    for command in (
-        ["init"], ["run"], ["score"], ["demo"], ["simulate"],
-        ["nuclei", "train"], ["nuclei", "evaluate"], ["model", "show"],
-    ):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "jecur", *command, "--help"],
-            capture_output=True, text=True, env=environment, check=False,
-        )  # fmt: skip
-        assert done.returncode == OK
-        assert f"Example: jecur {' '.join(command)}" in done.stdout
+def _commands(of: App, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command line word by word: ``("nuclei", "map")``."""
+    inner = [name for name in of if not name.startswith("-")]
+    return [c for n in inner for c in _commands(of[n], (*above, n))] if inner else [above]
+
+
+@pytest.mark.parametrize("command", _commands(app), ids=" ".join)
+def test_every_command_has_help_with_an_example_and_no_option_of_the_parser(command, capsys):
+    assert run([*command, "--help"]) == OK
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Example: jecur {' '.join(command)}" in shown
+    meant = {"--no-probability", "--no-normalize", "--no-browser"}
+    assert set(re.findall(r"--(?:no|empty)-[a-z-]+", shown)) <= meant
 
 
 def test_model_show_prints_the_card(model, capsys):

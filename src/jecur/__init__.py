@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jecur.errors import JecurError
     from jecur.settings import Covariate, EndpointSettings, StatisticsSettings, StudySettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Covariate",

@@ -139,13 +139,17 @@ def _stepper(advance: Callable[[], None]) -> Callable[[int, int], None]:
 def _planted(settings: SimulationSettings, cohort: SimulatedCohort) -> PlantedCohort:
     truth = json.loads(cohort.truth.read_text(encoding="utf-8"))
     effects = (0.0,) * 4 if settings.null else settings.log_hazard_per_sd
-    names = ("Stroma", "Cytological atypia", "Nuclear hyperchromasia", "Immune infiltration")
-    facts = tuple(
-        (f"{name}: log hazard ratio per standard deviation", f"{effect:+.2f}")
-        for name, effect in zip(names, effects, strict=True)
-    )
+    names = {
+        "stroma": "Stroma",
+        "atypia": "Cytological atypia",
+        "hyperchromasia": "Nuclear hyperchromasia",
+        "immune": "Immune infiltration",
+    }
     return PlantedCohort(
         oracle_concordance=cohort.oracle_concordance["validation"],
         null=settings.null,
-        facts=(*facts, ("Seed", str(truth["settings"]["seed"]))),
+        features={
+            name: (effect, {patient: row[key] for patient, row in truth["patients"].items()})
+            for (key, name), effect in zip(names.items(), effects, strict=True)
+        },
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from jecur.report.content import (
     FlowStep,
     HeatmapPicture,
+    PlantedFeature,
     PlantedTruth,
     Reason,
     ReportContent,
@@ -97,5 +98,7 @@ def content(study):
         model_card={"trained_on": {"patients": 3, "sites": ["x", "<i>y</i>"]}, "license": None},
         training_curve=((0.0, 0.7), (1.0, 0.5)),
         banner="Virtual patients.",
-        truth=PlantedTruth(0.8, 0.75, (("one", "other"),)),
+        truth=PlantedTruth(
+            0.8, 0.75, (PlantedFeature("Stroma", 0.8, 0.61), PlantedFeature("Atypia", 0.0, None))
+        ),
     )

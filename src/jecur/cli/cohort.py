@@ -11,7 +11,7 @@ from jecur.cli.console import OK, app, console
 
 __all__ = ["cohort", "tcga_lihc"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 cohort = App(name="cohort", help="Make a clinical table from public files.")
 app.command(cohort)
@@ -28,7 +28,7 @@ def tcga_lihc(
     endpoint: Literal["dfs", "recurrence", "rfs", "os", "dfi", "pfi"] = "dfs",
     histology: Literal["all", "hcc"] = "all",
     residual: Literal["all", "exclude-r1-r2"] = "all",
-    by_file_id: Annotated[bool, Parameter(negative="")] = False,
+    by_file_id: bool = False,
     as_json: AsJson = False,
 ) -> int:
     """Make the TCGA-LIHC cohort from the files as downloaded: a table and a study file for it.

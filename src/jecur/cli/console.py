@@ -63,6 +63,7 @@ app = App(
     version=jecur.__version__,
     help="Recurrence of liver cancer from histology slides. Research use only.",
     console=console,
+    default_parameter=Parameter(negative=""),  # what has another side says so itself
     suppress_keyboard_interrupt=False,  # ours says how to go on
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
@@ -101,6 +102,9 @@ class RichProgress:
         if self._lines is not None:
             with self._lines.task(title, total) as advance:
                 yield advance
+            return
+        if not total:
+            yield lambda: None
             return
         number = self._bars.add_task(title, total=total, note="")
         yield lambda: self._bars.advance(number)

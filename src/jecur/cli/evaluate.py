@@ -10,7 +10,7 @@ from jecur.cli.console import OK, app, console, tell_cautions
 
 __all__ = ["evaluate"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command
@@ -23,10 +23,10 @@ def evaluate(
     tiles: Path | None = None,
     column: str = "risk",
     patient: str = "patient_id",
-    higher: Literal["", "worse", "better"] = "",
+    higher: Literal["worse", "better"] | None = None,
     high_value: str = "",
     cutoff: float | None = None,
-    probability: bool | None = None,
+    probability: Annotated[bool | None, Parameter(negative="--no-probability")] = None,
     label: str = "",
     as_json: AsJson = False,
 ) -> int:
@@ -73,7 +73,7 @@ def evaluate(
     score = ScoreSettings(
         patient=patient,
         column=column,
-        higher=higher,
+        higher=higher or "",
         high_value=high_value,
         cutoff=cutoff,
         probability=probability,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "features", "map_", "train"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 nuclei_app = App(name="nuclei", help="The nuclei network: train, map, evaluate.")
 app.command(nuclei_app)
@@ -93,7 +93,7 @@ def map_(
     out: Path,
     mpp: float | None = None,
     model: str = "",
-    normalize: bool = True,
+    normalize: Annotated[bool, Parameter(negative="--no-normalize")] = True,
     study: Path | None = None,
     as_json: AsJson = False,
 ) -> int:

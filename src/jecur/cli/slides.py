@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor", "inspect"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command
@@ -77,7 +77,7 @@ def doctor(
     *,
     table: Path,
     study: Path | None = None,
-    tiles: Annotated[bool, Parameter(negative="")] = False,
+    tiles: bool = False,
     as_json: AsJson = False,
 ) -> int:
     """Look a whole cohort over before a long run: slides, scales, names, events.

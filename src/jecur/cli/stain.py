@@ -17,7 +17,7 @@ __all__ = ["estimate", "normalize", "preview"]
 stain_app = App(name="stain", help="Stains: estimate, normalize images, preview a cohort.")
 app.command(stain_app)
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 Method = Literal["vahadane", "macenko", "reinhard", "iche"]
 
 

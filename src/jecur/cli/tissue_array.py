@@ -11,7 +11,7 @@ from jecur.cli.console import OK, SOME_FAILED, app, console, errors
 
 __all__ = ["map_array"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 tma = App(name="tma", help="Tissue arrays: find the cores of a slide.")
 app.command(tma)

@@ -22,7 +22,7 @@ __all__ = ["crossval", "train"]
 Preset = Literal["paper", "jecur"]
 """Here and not from the settings, so that help is quick."""
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command
@@ -103,7 +103,7 @@ def crossval(
     out: Path,
     folds: int = 5,
     repeats: int = 1,
-    site_preserving: Annotated[bool, Parameter(negative="")] = False,
+    site_preserving: bool = False,
     inner_folds: int = 0,
     seed: int = 0,
     workers: Workers = 0,

@@ -10,7 +10,7 @@ from jecur.cli.console import OK, SOME_FAILED, Workers, app, console, cores
 
 __all__ = ["verify"]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command

@@ -16,6 +16,7 @@ from jecur.statistics.tile_features import TileFeatures
 __all__ = [
     "FlowStep",
     "HeatmapPicture",
+    "PlantedFeature",
     "PlantedTruth",
     "Reason",
     "ReportContent",
@@ -94,6 +95,17 @@ class RiskValues:
 
 
 @dataclass(frozen=True, slots=True)
+class PlantedFeature:
+    """One feature of virtual tissue: the effect it was given, and what the risk knows of it."""
+
+    name: str
+    log_hazard_per_sd: float
+    """Planted log hazard ratio per standard deviation of the feature; 0 in a control."""
+    correlation: float | None
+    """Spearman's rank correlation of the feature with the risk; None where one of them is constant."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlantedTruth:
     """What was built into a virtual cohort, beside what was found."""
 
@@ -101,8 +113,8 @@ class PlantedTruth:
     """Harrell's C of the true risk that made the follow-up times."""
     achieved_concordance: float
     """Harrell's C of the classifier on the same patients."""
-    facts: tuple[tuple[str, str], ...] = ()
-    """Further (what was planted, what was found) pairs."""
+    features: tuple[PlantedFeature, ...] = ()
+    """Measured on the same patients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

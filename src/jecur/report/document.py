@@ -224,9 +224,14 @@ def _truth_section(content: ReportContent) -> Section | None:
         ("Harrell's C of the classifier", truth.achieved_concordance),
     )  # fmt: skip
     tables = [Table("truth", "The best possible, and what was reached", columns, rows)]
-    if truth.facts:
-        pair = (Column("planted", "Planted", "text"), Column("found", "Found", "text"))
-        tables.append(Table("planted", "Planted and found", pair, truth.facts))
+    if truth.features:
+        planted = (
+            Column("feature", "Feature of the tissue", "text"),
+            Column("log_hazard_per_sd", "Planted: log hazard ratio per SD", "score"),
+            Column("correlation", "Found: rank correlation with the risk", "score"),
+        )
+        found = tuple((f.name, f.log_hazard_per_sd, f.correlation) for f in truth.features)
+        tables.append(Table("planted", "Planted and found", planted, found))
     return Section("truth", "Planted truth (virtual patients only)", tables=tuple(tables))
 
 

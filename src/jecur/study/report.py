@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.stats import spearmanr
 
 import jecur
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
@@ -22,6 +23,7 @@ from jecur.model.card import write_card
 from jecur.model.file import Bundle, read_bundle
 from jecur.report.content import (
     HeatmapPicture,
+    PlantedFeature,
     PlantedTruth,
     ReportContent,
     RiskValues,
@@ -53,8 +55,8 @@ class PlantedCohort:
     """Harrell's C of the true log hazard on the validation patients."""
     null: bool
     """Whether the tissue was given no effect."""
-    facts: tuple[tuple[str, str], ...]
-    """(what was planted, value)."""
+    features: Mapping[str, tuple[float, Mapping[str, float]]]
+    """Feature -> planted log hazard ratio per standard deviation, and the value of each patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def write_study_report(
         model_card=_shown_card(bundle),
         training_curve=_training_curve(bundle),
         banner=_banner(study, planted),
-        truth=_truth(planted, statistics),
+        truth=_truth(planted, statistics, scored),
     )
     report = write_report_folder(content, run.root)
     failed = sum(slide.status == "failed" for slide in prepared.values())
@@ -248,8 +250,24 @@ def _banner(study: StudySettings, planted: PlantedCohort | None) -> str:
     return text
 
 
-def _truth(planted: PlantedCohort | None, statistics: StudyStatistics) -> PlantedTruth | None:
+def _truth(
+    planted: PlantedCohort | None,
+    statistics: StudyStatistics,
+    scored: Sequence[ScoredPatient],
+) -> PlantedTruth | None:
     achieved = statistics.concordance.estimate
     if planted is None or achieved is None:
         return None
-    return PlantedTruth(planted.oracle_concordance, achieved, planted.facts)
+    risks = [patient.score.risk for patient in scored]
+    features = tuple(
+        PlantedFeature(name, effect, _rank_correlation([values[p.patient] for p in scored], risks))
+        for name, (effect, values) in planted.features.items()
+    )
+    return PlantedTruth(planted.oracle_concordance, achieved, features)
+
+
+def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's; None where one side is constant."""
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return None
+    return float(spearmanr(first, second).statistic)
