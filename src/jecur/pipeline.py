@@ -27,6 +27,7 @@ from jecur.study.cohort_slides import (
     usable_slides,
 )
 from jecur.study.explain import write_heatmaps, write_top_tiles
+from jecur.study.model_name import model_path, refuse_other_report
 from jecur.study.prepare import (
     PreparedSlide,
     Recipe,
@@ -73,6 +74,7 @@ def run_study(
     """
     progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress)
+    refuse_other_report(model_path(study, ready.recipe, run), run)
     cohort, training_patients = ready.cohort, ready.training_patients
     prepared: Mapping[str, PreparedSlide] = ready.prepared
     unseen = cohort.of_role("validation")

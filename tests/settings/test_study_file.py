@@ -5,7 +5,7 @@ import re
 import pytest
 
 from jecur.errors import SettingsError
-from jecur.settings import StudySettings, TrainingSettings, read_study, write_study
+from jecur.settings import PRESETS, StudySettings, TrainingSettings, read_study, write_study
 from jecur.study.template import write_template
 
 MINIMAL = """
@@ -36,7 +36,7 @@ def test_the_defaults_are_the_papers():
 
 def test_a_minimal_study_is_read_and_written_back_the_same(tmp_path):
     study = _read(tmp_path, MINIMAL)
-    assert study.training == TrainingSettings()
+    assert study.training == TrainingSettings.from_flat(**PRESETS["jecur"], preset="jecur")
     assert _read(tmp_path, write_study(study)) == study
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -23,6 +23,7 @@ __all__ = [
     "OK",
     "SOME_FAILED",
     "USER_ERROR",
+    "Preset",
     "RichProgress",
     "Workers",
     "app",
@@ -67,6 +68,9 @@ app = App(
     suppress_keyboard_interrupt=False,  # ours says how to go on
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
+
+Preset = Literal["paper", "jecur"]
+"""Here and not from the settings, so that help is quick."""
 
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 

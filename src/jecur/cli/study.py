@@ -8,6 +8,7 @@ from rich.markup import escape
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Preset,
     RichProgress,
     Workers,
     app,
@@ -26,7 +27,7 @@ __all__ = ["demo", "run_", "score", "simulate"]
 
 
 @app.command(name="run")
-def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
+def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Workers = 0) -> int:
     """Run a study from slides and a clinical table to the report.
 
     Running it again does only what is missing.
@@ -39,6 +40,8 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
         The study file; `jecur init` writes one to start from.
     out
         Run folder.
+    preset
+        Recipe for whatever the study file leaves out: paper or jecur.
     workers
         Processes; 0 takes one a core.
     """
@@ -46,7 +49,7 @@ def run_(study: Path, *, out: Path, workers: Workers = 0) -> int:
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
 
-    settings = read_study(study)
+    settings = read_study(study, preset=preset)
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK

@@ -1,7 +1,7 @@
 """Commands that train models: train, crossval."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.markup import escape
@@ -9,6 +9,7 @@ from rich.markup import escape
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Preset,
     RichProgress,
     Workers,
     app,
@@ -18,9 +19,6 @@ from jecur.cli.console import (
 )
 
 __all__ = ["crossval", "train"]
-
-Preset = Literal["paper", "jecur"]
-"""Here and not from the settings, so that help is quick."""
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 
@@ -106,6 +104,7 @@ def crossval(
     site_preserving: bool = False,
     inner_folds: int = 0,
     seed: int = 0,
+    preset: Preset | None = None,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -131,6 +130,8 @@ def crossval(
         Number of folds within the training patients that choose the number of epochs; 0 does not choose.
     seed
         Of the folds.
+    preset
+        Recipe for whatever the study file leaves out: paper or jecur.
     workers
         Processes; 0 takes one a core.
     as_json
@@ -149,7 +150,7 @@ def crossval(
         "seed": seed,
     }
     division = make_settings(values, CrossvalSettings)
-    settings = read_study(study)
+    settings = read_study(study, preset=preset)
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from jecur.errors import SettingsError
 from jecur.intake.interview import Question
 from jecur.intake.propose import SLIDE_LIST, Proposal
 from jecur.runs.folder import write_text
-from jecur.settings import PRESETS
-from jecur.settings.reference import SettingFacts, TableFacts, stage_tables, toml_value
+from jecur.settings.reference import SettingFacts, TableFacts, stage_tables, toml_value, with_preset
 
 __all__ = ["list_text", "study_text", "write_proposal"]
 
@@ -88,7 +86,7 @@ def study_text(proposal: Proposal) -> str:
     """Write the study file."""
     reasons = _reasons(proposal.questions)
     values = proposal.study
-    preset = PRESETS[values["training"]["preset"]]
+    preset = values["training"]["preset"]
     lines = [
         "# A study for Jecur. Research use only.",
         "#   jecur doctor study.toml      looks everything over",
@@ -103,18 +101,8 @@ def study_text(proposal: Proposal) -> str:
         if table.several:
             lines += _several(table, given or [], proposal)
         elif table.settings:
-            own = _at({"training": preset}, table.name) or {}
-            lines += _table(_preset_shown(table, own), given, reasons)
+            lines += _table(with_preset(table, preset), given, reasons)
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _preset_shown(table: TableFacts, preset: Mapping[str, Any]) -> TableFacts:
-    """Show what the preset sets in place of the defaults of the code."""
-    shown = tuple(
-        replace(one, default=toml_value(preset[one.name])) if one.name in preset else one
-        for one in table.settings
-    )
-    return replace(table, settings=shown)
 
 
 def _reasons(questions: tuple[Question, ...]) -> dict[str, list[str]]:

@@ -37,6 +37,7 @@ from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import ScoreSettings, StatisticsSettings
 from jecur.settings.study import StudySettings, read_study, write_study
 from jecur.settings.training import (
+    EVIDENT_PRESET,
     PRESETS,
     AugmentationSettings,
     EncoderSettings,
@@ -51,6 +52,7 @@ from jecur.settings.training import (
 )
 
 __all__ = [
+    "EVIDENT_PRESET",
     "PRESETS",
     "AnnotationSettings",
     "AugmentationSettings",

@@ -9,7 +9,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -19,8 +19,16 @@ from msgspec import Meta
 
 from jecur.settings.base import Stage
 from jecur.settings.study import StudySettings
+from jecur.settings.training import EVIDENT_PRESET, PRESETS, Preset
 
-__all__ = ["SettingFacts", "TableFacts", "settings_page", "stage_tables", "toml_value"]
+__all__ = [
+    "SettingFacts",
+    "TableFacts",
+    "settings_page",
+    "stage_tables",
+    "toml_value",
+    "with_preset",
+]
 
 _NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
@@ -99,6 +107,22 @@ def stage_tables(
         yield from stage_tables(stage, place, several=many, optional=maybe or optional)
 
 
+def with_preset(table: TableFacts, preset: Preset) -> TableFacts:
+    """Show what a preset sets in place of the defaults of the code, and what ``paper`` has instead."""
+    values: Any = {"training": {**PRESETS[preset], "preset": preset}}
+    for part in table.name.split("."):
+        values = values.get(part, {})
+    shown = tuple(
+        replace(
+            one, default=toml_value(values[one.name]), text=f"{one.text} (paper: {one.default})"
+        )
+        if one.name in values and not isinstance(values[one.name], dict)
+        else one
+        for one in table.settings
+    )
+    return replace(table, settings=shown)
+
+
 def toml_value(value: Any) -> str:  # noqa: ANN401 - any plain value
     """One value as TOML."""
     if isinstance(value, bool):
@@ -113,7 +137,8 @@ def toml_value(value: Any) -> str:  # noqa: ANN401 - any plain value
 def settings_page() -> str:
     """Write docs/settings.md."""
     lines = [_HEAD]
-    for table in stage_tables():
+    for bare in stage_tables():
+        table = with_preset(bare, EVIDENT_PRESET)
         if not table.settings:
             continue
         place = f"[[{table.name}]]" if table.several else f"[{table.name}]"

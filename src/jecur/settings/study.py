@@ -15,7 +15,14 @@ from jecur.settings.run import RunSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
-from jecur.settings.training import PRESETS, Preset, ScoringSettings, TrainingSettings, nested
+from jecur.settings.training import (
+    EVIDENT_PRESET,
+    PRESETS,
+    Preset,
+    ScoringSettings,
+    TrainingSettings,
+    nested,
+)
 
 __all__ = ["StudySettings", "read_study", "write_study"]
 
@@ -49,7 +56,8 @@ def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
     path
         TOML. Unknown names, wrong types and values out of range are refused.
     preset
-        Recipe of training for whatever the file leaves out; None takes the one the file names.
+        Recipe of training for whatever the file leaves out; None takes the one the file names. A file that
+        says nothing of training has `EVIDENT_PRESET`; one that does and names none has ``paper``, as ever.
 
     Raises
     ------
@@ -69,7 +77,9 @@ def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
     if not isinstance(training, dict):
         return raw
     training = nested(training)
-    named = preset or training.get("preset", "paper")
+    named = preset or training.get(
+        "preset", "paper" if training.keys() - {"seed"} else EVIDENT_PRESET
+    )
     values = PRESETS.get(named, {}) if isinstance(named, str) else {}
     for group, inner in values.items():
         given = training.get(group, {})

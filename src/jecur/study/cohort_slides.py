@@ -111,6 +111,7 @@ def prepare_study(
             run,
             core=entry.core,
             annotation=entry.annotation,
+            cache=(folder / study.run.cache).resolve() if study.run.cache else None,
         )
         for patient in needed
         for entry in patient.slides

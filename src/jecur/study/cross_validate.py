@@ -35,6 +35,7 @@ from jecur.study.cohort_slides import (
     require_unseen_patients,
     usable_slides,
 )
+from jecur.study.model_name import refuse_other_crossval
 from jecur.study.score import score_patients
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
 from jecur.study.training_card import RESEARCH_USE_ONLY
@@ -99,6 +100,7 @@ def cross_validate(
     TrainingError
         If the patients left to train on are all of one outcome; the fold is named.
     """
+    refuse_other_crossval(study, run)
     cohort = read_cohort(study.cohort, folder)
     # A study that cannot be divided is refused before hours of slides, not after.
     _divide([p for p in cohort.patients if p.role != "validation"], study, settings)

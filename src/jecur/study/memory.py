@@ -27,7 +27,7 @@ __all__ = ["FOLDER", "StudyMemory", "memory_beside", "remember_patients"]
 
 FOLDER = "private"
 """Of the secret and of the hashes; readable by the owner alone, and no part of any result."""
-_SECRET, _PATIENTS = "secret.key", "trained_on.json"
+_SECRET, _PATIENTS = "secret.key", "trained_on"
 _COST = {"n": 2**14, "r": 8, "p": 1, "dklen": 16}
 """16 MiB and some 40 ms a name."""
 
@@ -52,7 +52,7 @@ def remember_patients(patients: Iterable[str], model: Path, run: RunFolder) -> N
     folder = run.root / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = {"model_sha256": sha256_file(model), "patients": hashed}
-    _write_private(folder / _PATIENTS, json.dumps(facts, indent=1) + "\n")
+    _write_private(folder / f"{_PATIENTS}-{model.stem}.json", json.dumps(facts, indent=1) + "\n")
 
 
 def memory_beside(model: Path) -> StudyMemory:
@@ -64,21 +64,23 @@ def memory_beside(model: Path) -> StudyMemory:
         If the list of training patients is there and cannot be read.
     """
     root = model.resolve().parent.parent
-    patients = root / FOLDER / _PATIENTS
+    lists = sorted((root / FOLDER).glob(f"{_PATIENTS}*.json"))
     keys = [folder / FOLDER / _SECRET for folder in (root, *root.parents[:5])]
     secret = next((key for key in keys if key.is_file()), None)
-    if secret is None or not patients.is_file():
+    if secret is None or not lists:
         return StudyMemory()
     try:
-        facts = json.loads(patients.read_text(encoding="utf-8"))
-        if facts["model_sha256"] != sha256_file(model):
-            return StudyMemory()
-        return StudyMemory(frozenset(map(str, facts["patients"])), _secret_in(secret))
+        own = sha256_file(model)
+        for path in lists:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            if facts["model_sha256"] == own:
+                return StudyMemory(frozenset(map(str, facts["patients"])), _secret_in(secret))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
-            f"expected the list of patients that {model.name} was trained on in {patients.parent}, found "
+            f"expected the list of patients that {model.name} was trained on in {root / FOLDER}, found "
             f"it damaged ({type(error).__name__}); remove that folder and train again"
         ) from error
+    return StudyMemory()
 
 
 def _study_secret(run: RunFolder) -> bytes:

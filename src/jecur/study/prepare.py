@@ -5,7 +5,7 @@ file, so that a slide is prepared for scoring exactly as those the model was tra
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+import jecur
 from jecur.cohort.csv_text import csv_text
 from jecur.errors import SlideError
 from jecur.geometry import CorePlace
@@ -36,6 +37,7 @@ from jecur.settings import NucleiSettings, Recipe, StudySettings
 from jecur.slide.content import content_digest
 from jecur.slide.reader import Slide, open_slide
 from jecur.stain.reference import builtin_reference
+from jecur.study.slide_cache import keep_in_cache, take_from_cache
 from jecur.study.survey import SlideFacts, Status, Survey, judge_tiles, lay_tiles, unopened
 
 __all__ = [
@@ -77,6 +79,22 @@ class SlideTask:
     """The core of a tissue array to take for a slide."""
     annotation: Path | None = None
     """File of drawn regions."""
+    cache: Path | None = None
+    """Folder in which prepared slides are shared between studies."""
+
+    @property
+    def cache_key(self) -> str:
+        """Fingerprint of the work whoever's slide it is: content, scale, recipe; no name."""
+        drawn = self.annotation
+        return fingerprint(
+            content_digest(self.path),
+            self.path.suffix.lower(),
+            self.mpp,
+            self.recipe,
+            self.core,
+            sha256_file(drawn) if drawn is not None and drawn.is_file() else "absent",
+            jecur.__version__,
+        )
 
     @property
     def mark(self) -> str:
@@ -214,6 +232,36 @@ def prepare_slide(order: SlideTask) -> PreparedSlide:
     finished, _ = finished_slide(order)
     if finished is not None:
         return finished
+    if order.cache is None:
+        return _prepare(order, mark)
+    taken = _take(order, order.cache, mark)
+    if taken is not None:
+        return taken
+    prepared = _prepare(order, mark)
+    done = order.run.finished_slide(order.slide, mark)
+    if done is not None and prepared.status != "failed":
+        keep_in_cache(order.cache, order.cache_key, order.run.slide_folder(order.slide), done)
+    return prepared
+
+
+def _take(order: SlideTask, cache: Path, mark: str) -> PreparedSlide | None:
+    """Take up what another study prepared of the same file under the same recipe."""
+    folder = order.run.slide_folder(order.slide)
+    names = take_from_cache(cache, order.cache_key, folder, ())
+    if "quality.json" not in names:
+        return None
+    try:
+        kept = msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
+    except (OSError, msgspec.DecodeError):
+        return None
+    own = replace(kept, slide=order.slide, patient_id=order.patient)
+    write_text(folder / "quality.json", msgspec.json.encode(own).decode())
+    order.run.mark_complete(order.slide, mark, names)
+    return own
+
+
+def _prepare(order: SlideTask, mark: str) -> PreparedSlide:
+    """Prepare a slide that nobody has prepared."""
     if order.path.suffix.lower() in FEATURE_SUFFIXES:
         try:
             return _prepare_features(order, mark)

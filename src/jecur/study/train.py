@@ -3,7 +3,6 @@
 torch is imported here only when there is something to train.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from jecur.runs.folder import RunFolder, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.memory import remember_patients
+from jecur.study.model_name import beside_first, model_path
 from jecur.study.prepare import PreparedSlide, Recipe
 from jecur.study.training_card import (
     input_of,
@@ -110,9 +110,15 @@ def train_model(
     mark = fingerprint(
         study.training, recipe, digests, _labels(training_patients), jecur.__version__
     )
-    path = run.root / "models" / f"{_slug(study.name)}.jecur"
-    if run.is_finished("training", mark) and _is_whole(path):
+    path = model_path(study, recipe, run)
+    apart = beside_first(path, study)
+    stage = f"training{apart}"
+    if run.is_finished(stage, mark) and _is_whole(path):
         return path
+    if apart:
+        progress.say(
+            f"{path.name}: another recipe than that of the model in this folder; a second model is trained"
+        )
     day = run.day_begun("training", mark)
     try:
         from jecur.training.export import (  # noqa: PLC0415
@@ -139,7 +145,7 @@ def train_model(
     trained, training = run_training_task(
         task,
         progress=progress,
-        on_epoch=lambda state: _show_curve(state.curve, run, progress),
+        on_epoch=lambda state: _show_curve(state.curve, run, progress, apart),
         processes=join_processes(),
     )
     nuclei = NucleiModel.load(study.nuclei, threads=1)
@@ -162,7 +168,7 @@ def train_model(
     )
     remember_patients(used, path, run)
     run.log_private()
-    run.mark_stage("training", mark, [path])
+    run.mark_stage(stage, mark, [path])
     return path
 
 
@@ -213,12 +219,12 @@ def _examples(
 
 
 def _show_curve(
-    curve: Sequence[Mapping[str, float | None]], run: RunFolder, progress: Progress
+    curve: Sequence[Mapping[str, float | None]], run: RunFolder, progress: Progress, apart: str
 ) -> None:
     """Write ``training.csv`` anew, and the newest losses (training | tuning) beside the bar."""
     lines = [",".join(curve[-1])]
     lines += [",".join("" if v is None else f"{v:.8g}" for v in row.values()) for row in curve]
-    write_text(run.root / "training.csv", "\n".join(lines) + "\n")
+    write_text(run.root / f"training{apart}.csv", "\n".join(lines) + "\n")
     loss, tuning = curve[-1]["training_loss"], curve[-1]["tuning_loss"]
     tuned = "" if tuning is None else f", tuning {tuning:.3f}"
     progress.note(f"epoch {curve[-1]['epoch']}, loss {loss:.3f}{tuned}")
@@ -308,7 +314,3 @@ def _is_whole(path: Path) -> bool:
     except JecurError:
         return False
     return True
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"

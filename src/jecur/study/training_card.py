@@ -30,6 +30,8 @@ __all__ = [
     "RESEARCH_USE_ONLY",
     "input_of",
     "selection",
+    "shown_recipe",
+    "shown_training",
     "study_card",
     "tile_memory",
     "tuning_metrics",
@@ -64,11 +66,19 @@ def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[st
         "cutoff_source": _CUTOFF_SOURCES[training.loss.name],
         "encoder": training.encoder.architecture[:500],
         "tile": TileFacts(side_um=study.tiling.side_um, px=study.tiling.output_px),
-        "recipe": replace(
-            recipe, nuclei=replace(recipe.nuclei, model=_name_alone(recipe.nuclei.model))
-        ),
-        "training": training.with_changes(start=_name_alone(training.encoder.start)),
+        "recipe": shown_recipe(recipe),
+        "training": shown_training(training),
     }
+
+
+def shown_recipe(recipe: Recipe) -> Recipe:
+    """Show a recipe as a card has it: of files on this disk, the name alone."""
+    return replace(recipe, nuclei=replace(recipe.nuclei, model=_name_alone(recipe.nuclei.model)))
+
+
+def shown_training(training: TrainingSettings) -> TrainingSettings:
+    """Show settings of training as a card has them: of files on this disk, the name alone."""
+    return training.with_changes(start=_name_alone(training.encoder.start))
 
 
 _CUTOFF_SOURCES = {
