@@ -14,7 +14,7 @@ from jecur.study.memory import FOLDER, memory_beside, remember_patients
 from jecur.study.training_card import was_trained_on
 
 LEARNT = [f"V-{k:04d}" for k in range(5)]
-SECRET, PATIENTS = "secret.key", "trained_on.json"
+SECRET, PATIENTS = "secret.key", "trained_on-toy.json"
 
 
 @pytest.fixture
