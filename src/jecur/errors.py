@@ -18,6 +18,7 @@ __all__ = [
     "BagError",
     "BundleError",
     "EndpointError",
+    "FetchError",
     "GroupError",
     "JecurError",
     "NotEstimableError",
@@ -193,6 +194,12 @@ class RunFolderError(JecurError):
     """A run folder that belongs to something else or cannot be written."""
 
     default_code = "bad-run-folder"
+
+
+class FetchError(JecurError):
+    """A file that a server did not give as it must be, or a list of files that cannot be followed."""
+
+    default_code = "fetch-failed"
 
 
 class SystemRefusedError(JecurError):

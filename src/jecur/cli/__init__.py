@@ -16,6 +16,7 @@ from rich.markup import escape
 from jecur.cli import (
     cohort,
     evaluate,
+    fetch,
     init,
     model,
     nuclei,
@@ -35,6 +36,7 @@ __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 COMMANDS = (
     init,
     cohort,
+    fetch,
     study,
     nuclei,
     model,
