@@ -8,34 +8,25 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-import jecur
 from jecur.arrays import Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient, read_clinical, read_cohort
-from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.table import read_table
 from jecur.errors import TableError
-from jecur.evaluation.patients import (
-    competing_of,
-    covariate_columns,
-    describe_patients,
-    write_exclusions,
-)
+from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.evaluation.score_table import GivenScores, RiskGroups, read_scores, split_by_risk
 from jecur.evaluation.tile_table import read_tile_features
-from jecur.report.content import FlowStep, Reason, ReportContent, RiskValues
-from jecur.report.document import write_report_folder
+from jecur.report.content import FlowStep, Reason, RiskValues
 from jecur.report.methods import SCORE_LIMITS, evaluation_paragraphs
 from jecur.report.verdict import give_verdict
 from jecur.report.views import Verdict
-from jecur.runs.folder import RunFolder, fingerprint, library_versions, sha256_file, write_json
+from jecur.report.wording import RESEARCH_USE_ONLY
+from jecur.runs.folder import RunFolder, sha256_file
 from jecur.settings import CohortSettings, ScoreSettings, StudySettings
 from jecur.statistics.evaluate import evaluate
-from jecur.statistics.results import EvaluationInput, StudyStatistics, to_json_dict
+from jecur.statistics.results import StudyStatistics, to_json_dict
 from jecur.statistics.tile_features import TileFeatures
 
 __all__ = ["Evaluation", "ScoreFiles", "evaluate_scores"]
-
-RESEARCH_USE_ONLY = "Research use only; no medical device, not for diagnosis or treatment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,55 +83,46 @@ def evaluate_scores(
     cohort, table = _read_cohort(study.cohort, folder, files.clinical)
     patients, risk, excluded = _match(cohort, given, files.scores.name)
     groups = split_by_risk(risk, given, score)
-    data = _input(study, patients, risk, groups, given.label)
+    data = evaluation_input(
+        study, patients, risk, groups.high_risk, meaning=groups.meaning, label=given.label
+    )
     statistics = evaluate(data, settings=study.statistics)
     features = read_tile_features(files.tiles, study.statistics) if files.tiles else None
     scores_without_patient = _scores_without_patient(cohort, given)
     everybody_out = (*cohort.excluded, *excluded)
-    write_json(
-        run.root / "statistics.json",
-        {
-            "study": study.name,
-            "intended_use": RESEARCH_USE_ONLY,
-            "endpoint": {"kind": data.endpoint_name, "definition": data.endpoint_definition},
-            "score": {**msgspec.to_builtins(score), "rule": groups.rule, "meaning": groups.meaning},
-            "remarks": list(cohort.remarks),
-            "excluded": dict(Counter(f"{e.role}: {e.reason}" for e in everybody_out)),
-            "validation": statistics.to_json_dict(),
-            "tile_features": to_json_dict(features),
-        },
-    )
-    write_exclusions((*everybody_out, *scores_without_patient), run)
     n_in_table = len(cohort.patients) + len(cohort.excluded)
-    content = ReportContent(
-        title=study.name,
-        created=run.day_begun("report", fingerprint(study, score, sha256_file(files.scores))),
-        endpoint_name=data.endpoint_name,
-        endpoint_definition=data.endpoint_definition,
+    report = report_risks(
+        Analyzed(
+            study=study,
+            patients=patients,
+            called="patients analyzed",
+            high_risk=groups.high_risk,
+            excluded=everybody_out,
+            scores_without_patient=scores_without_patient,
+            remarks=cohort.remarks,
+        ),
+        statistics,
+        run,
+        made_from=(score, sha256_file(files.scores)),
+        head={
+            "score": {**msgspec.to_builtins(score), "rule": groups.rule, "meaning": groups.meaning}
+        },
+        tail={"tile_features": to_json_dict(features)},
         flow=(
             FlowStep("Patients in the clinical table", n_in_table, _reasons(everybody_out)),
             FlowStep("Patients with a score, analyzed", len(patients)),
         ),
-        statistics=statistics,
         methods=evaluation_paragraphs(study.statistics, groups.rule, groups.meaning),
         limits=SCORE_LIMITS,
         statements=_statements(groups, given, scores_without_patient, cohort),
         facts=_facts(files, table, score),
-        baseline=describe_patients(
-            study.cohort.covariates,
-            patients,
-            groups.high_risk,
-            "Baseline characteristics, patients analyzed",
-        ),
         risks=None
         if groups.meaning == "group"
-        else RiskValues(risk, data.event, groups.cutoff, _axis(given)),
+        else RiskValues(data.risk, data.event, groups.cutoff, _axis(given)),
         cutoff_locked=groups.locked,
         features=features,
-        banner=_banner(study),
         kicker="Evaluation of given scores",
     )
-    report = write_report_folder(content, run.root)
     facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
     run.write_manifest({**facts, "command": "evaluate"})
     verdict = give_verdict(statistics, "", virtual=study.virtual)
@@ -203,28 +185,6 @@ def _scores_without_patient(cohort: Cohort, given: GivenScores) -> list[Exclusio
     ]
 
 
-def _input(
-    study: StudySettings, patients: Sequence[Patient], risk: Vector, groups: RiskGroups, label: str
-) -> EvaluationInput:
-    endpoint = study.cohort.endpoint
-    if groups.meaning == "probability":
-        # the statistics take the logarithm of the odds
-        risk = np.clip(risk, 1e-12, 1 - 1e-12)
-    return EvaluationInput(
-        patient_ids=tuple(p.id for p in patients),
-        months=np.array([p.months for p in patients], dtype=np.float64),
-        event=np.array([p.event for p in patients], dtype=np.bool_),
-        risk=risk,
-        high_risk=groups.high_risk,
-        endpoint_name=endpoint.kind,
-        endpoint_definition=endpoint_definition(endpoint),
-        covariates=covariate_columns(study.cohort.covariates, patients),
-        meaning=groups.meaning,
-        label=label,
-        competing=competing_of(patients, declared=endpoint.competing_death == "competes"),
-    )
-
-
 def _reasons(excluded: Sequence[Exclusion]) -> tuple[Reason, ...]:
     counts = Counter(e.reason for e in excluded)
     return tuple(Reason(text, n) for text, n in counts.items())
@@ -259,7 +219,6 @@ def _statements(
 def _facts(files: ScoreFiles, table: Path, score: ScoreSettings) -> dict[str, dict[str, str]]:
     inputs = {"scores": files.scores, "clinical table": table, "tiles": files.tiles}
     return {
-        "Software": {"jecur": jecur.__version__, **library_versions()},
         "Input": {
             name: f"{path.name}, SHA-256 {sha256_file(path)}"
             for name, path in inputs.items()
@@ -271,9 +230,3 @@ def _facts(files: ScoreFiles, table: Path, score: ScoreSettings) -> dict[str, di
 
 def _axis(given: GivenScores) -> str:
     return f"-1 times {given.label}, higher is worse" if given.sign_flipped else given.label
-
-
-def _banner(study: StudySettings) -> str:
-    if not study.virtual:
-        return ""
-    return "Virtual cohort: patients and follow-up were simulated. No real patient is in it."

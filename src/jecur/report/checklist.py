@@ -96,7 +96,7 @@ def _if(
 
 
 def _of(check: Callable[[StudyStatistics], bool]) -> Callable[[ReportContent], bool]:
-    return lambda content: content.statistics is not None and check(content.statistics)
+    return lambda content: content.of_one_model is not None and check(content.of_one_model)
 
 
 def _has_methods(content: ReportContent) -> bool:
@@ -108,7 +108,7 @@ def _trained_here(content: ReportContent) -> bool:
 
 
 def _cutoff(content: ReportContent) -> Answer:
-    if content.statistics is None:
+    if content.of_one_model is None:
         return Answer("no", "", "no risks were evaluated")
     if not content.cutoff_locked:
         return Answer(
@@ -118,7 +118,7 @@ def _cutoff(content: ReportContent) -> Answer:
 
 
 def _performance(content: ReportContent) -> Answer:
-    statistics = content.statistics
+    statistics = content.of_one_model
     if statistics is None or statistics.concordance.estimate is None:
         return Answer("no", "", "discrimination is not estimable")
     lacking = []
@@ -141,9 +141,9 @@ def _missing_values(content: ReportContent) -> Answer:
 
 
 def _sample(content: ReportContent) -> Answer:
-    if content.statistics is None:
+    if content.of_one_model is None:
         return Answer("no", "", "number of patients and events")
-    n, events = content.statistics.n, content.statistics.events
+    n, events = content.of_one_model.n, content.of_one_model.events
     return Answer("in part", "head of the report", f"why {n} patients and {events} events suffice")
 
 
@@ -154,7 +154,7 @@ def _model(content: ReportContent) -> Answer:
 
 
 def _multivariable(content: ReportContent) -> Answer:
-    statistics = content.statistics
+    statistics = content.of_one_model
     if statistics is None or statistics.multivariable.reason is not None:
         return Answer("no", "", "a model of the classifier beside clinical factors")
     model = statistics.multivariable
@@ -175,7 +175,7 @@ def _all_factors(content: ReportContent) -> Answer:
 
 
 def _assumptions(content: ReportContent) -> Answer:
-    statistics = content.statistics
+    statistics = content.of_one_model
     if statistics is None or statistics.proportional_hazards.p is None:
         return Answer("no", "", "a check of the model's assumptions")
     return Answer(

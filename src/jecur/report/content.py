@@ -10,6 +10,7 @@ from jecur.errors import JecurError
 from jecur.report.methods import LIMITS, Paragraph
 from jecur.report.tables.table import Table
 from jecur.settings import StudySettings
+from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import StudyStatistics
 from jecur.statistics.tile_features import TileFeatures
 
@@ -134,7 +135,8 @@ class ReportContent:
     flow
         From the clinical table to the patients analyzed; must add up, see `check_flow`.
     statistics
-        None if there are none; ``no_statistics_reason`` then says why.
+        Of one model's risks, or of those of a cross-validation. None if there are none;
+        ``no_statistics_reason`` then says why.
     settings
         The study's settings; the methods are written from them.
     methods
@@ -170,7 +172,7 @@ class ReportContent:
     endpoint_name: str
     endpoint_definition: str
     flow: tuple[FlowStep, ...] = ()
-    statistics: StudyStatistics | None = None
+    statistics: StudyStatistics | HeldOutStatistics | None = None
     no_statistics_reason: str = ""
     settings: StudySettings | None = None
     methods: tuple[Paragraph, ...] = ()
@@ -192,6 +194,11 @@ class ReportContent:
     banner: str = ""
     kicker: str = "Histology risk study"
     truth: PlantedTruth | None = None
+
+    @property
+    def of_one_model(self) -> StudyStatistics | None:
+        """Statistics of risks on one scale; None where there are none, or several models."""
+        return self.statistics if isinstance(self.statistics, StudyStatistics) else None
 
 
 def check_flow(steps: Sequence[FlowStep], n_analyzed: int | None) -> None:

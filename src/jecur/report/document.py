@@ -35,6 +35,7 @@ from jecur.report.tables.tile_features import feature_table
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import format_number, format_ratio
 from jecur.runs.folder import write_text
+from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["Report", "make_report", "write_report", "write_report_folder"]
@@ -154,10 +155,15 @@ def _sections(content: ReportContent, evidence: Evidence) -> list[Section]:
         _model_section(content),
         Section("methods", "Methods") if _methods(content) else None,
         Section("limits", "Limits") if content.limits else None,
-        _checklist_section(content),
+        None if _held_out(content) else _checklist_section(content),
         Section("run", "How this report was made") if content.facts else None,
     ]
     return [s for s in sections if s is not None]
+
+
+def _held_out(content: ReportContent) -> bool:
+    """Whether the risks are of several models: the guidelines ask of one."""
+    return isinstance(content.statistics, HeldOutStatistics)
 
 
 def _methods(content: ReportContent) -> tuple[Paragraph, ...]:

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from jecur.report.content import ReportContent
+from jecur.report.curves import auc_views, curves_of_groups, short_words, survival_views, words_of_test
 from jecur.report.evidence_probability import (
     calibration_section,
     decision_section,
@@ -13,9 +14,9 @@ from jecur.report.evidence_probability import (
     subgroup_incidence,
     view,
 )
-from jecur.report.figures.accuracy import AucSeries, auc_figure
 from jecur.report.figures.forest import ForestRow, forest_figure
-from jecur.report.figures.survival import km_figure, km_panel
+from jecur.report.figures.survival import km_panel
+from jecur.report.held_out import weigh_held_out
 from jecur.report.tables.accuracy import (
     auc_by_horizon_table,
     auc_difference_table,
@@ -34,6 +35,7 @@ from jecur.report.tables.survival import (
 from jecur.report.verdict import give_verdict, interval_words, key_numbers
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import competing_words, event_words, p_sentence
+from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import (
     AucCurve,
     GroupStatistics,
@@ -52,6 +54,8 @@ NAN = float("nan")
 
 def weigh_evidence(content: ReportContent) -> Evidence:
     """Return the verdict, the key numbers and the sections that show the statistics."""
+    if isinstance(content.statistics, HeldOutStatistics):
+        return weigh_held_out(content.statistics, virtual=bool(content.banner))
     statistics = content.statistics
     verdict = give_verdict(
         statistics, content.no_statistics_reason, virtual=content.truth is not None
@@ -81,27 +85,14 @@ def _cautions(statistics: StudyStatistics, place: str) -> tuple[str, ...]:
 
 
 def _survival_section(statistics: StudyStatistics) -> Section:
-    curves = _curves(statistics.groups)
-    outcome = statistics.endpoint_name[:1].upper() + statistics.endpoint_name[1:]
     ratio = interval_words(statistics.hazard_ratio)
-    fact = f"Hazard ratio {ratio}, log-rank {_p(statistics.logrank)}"
-    figures: tuple[FigureView, ...] = ()
-    if curves:
-        short = (f"Hazard ratio {_short(ratio)}, log-rank {_short(_p(statistics.logrank))}",)
-        draw = partial(km_figure, curves, outcome=_free_of(statistics.endpoint_name), facts=short)
-        caption = (
-            f"Kaplan–Meier curves with pointwise {100 * statistics.level:g} % intervals; upright "
-            "ticks mark patients whose follow-up ended."
-        )
-        label = f"{outcome} by risk group. {fact}."
-        figures = (view("kaplan_meier", draw, label, caption),)
     tables = (median_table(statistics), survival_table(statistics))
     notes = (
         f"Hazard ratio, high versus low risk: {ratio}. Log-rank test: "
-        f"{_p(statistics.logrank)}. Proportional hazards: {_p(statistics.proportional_hazards)}.",
+        f"{words_of_test(statistics.logrank)}. Proportional hazards: {words_of_test(statistics.proportional_hazards)}.",
     )
     title = "Event-free survival by risk group"
-    return Section("survival", title, "", figures, (), tables, notes)
+    return Section("survival", title, "", survival_views(statistics), (), tables, notes)
 
 
 def _stratified_section(statistics: StudyStatistics) -> Section | None:
@@ -113,7 +104,7 @@ def _stratified_section(statistics: StudyStatistics) -> Section | None:
         for i, factor in enumerate(statistics.stratified, 1)
         if len(factor.levels) > 1
         for j, subgroup in enumerate(factor.levels, 1)
-        if _curves((subgroup.high, subgroup.low))
+        if curves_of_groups((subgroup.high, subgroup.low))
     )
     lead = (
         "Does the risk still separate patients who are alike in one clinical factor? Numeric "
@@ -153,8 +144,8 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     )
     notes = [
         f"Left out for missing values: {model.n_excluded_missing} patients. Proportional hazards "
-        f"of the whole model: {_p(model.proportional_hazards)}. What the classifier adds to the "
-        f"other factors (likelihood ratio): {_p(model.added_value)}."
+        f"of the whole model: {words_of_test(model.proportional_hazards)}. What the classifier adds to the "
+        f"other factors (likelihood ratio): {words_of_test(model.added_value)}."
     ]
     if model.reason:
         notes.insert(0, f"The model is not estimable: {model.reason}.")
@@ -170,17 +161,8 @@ def _auc_section(statistics: StudyStatistics) -> Section | None:
     curves = statistics.auc
     if not curves:
         return None
-    series = [s for s in map(_auc_series, curves) if np.isfinite(s.auc).any()]
-    figures: tuple[FigureView, ...] = ()
-    if series:
-        draw = partial(auc_figure, series, level=statistics.level)
-        label = "AUC of the risk and of clinical factors over time; numbers in the table below."
-        caption = (
-            "The chance that a patient with the event by then had the higher marker than one "
-            f"still free of it{_or_competing(statistics)}; 0.5 (dashed) is no discrimination. Late "
-            "horizons rest on few controls."
-        )
-        figures = (view("auc", draw, label, caption),)
+    label = "AUC of the risk and of clinical factors over time; numbers in the table below."
+    figures = auc_views(curves, statistics.level, label, _or_competing(statistics))
     tables = [auc_by_horizon_table(curves, statistics.level)]
     if len(curves) > 1:
         tables.append(auc_difference_table(curves, statistics.level))
@@ -198,17 +180,12 @@ def _discrimination_section(statistics: StudyStatistics) -> Section:
 def _panel(factor: StratifiedFactor, level: Subgroup, name: str, last: float | None) -> FigureView:
     ratio = interval_words(level.hazard_ratio)
     who = f"{level.level.replace('<=', '≤')}: {level.n} patients, {level.events} events"
-    facts = (who, f"HR {_short(ratio)}, log-rank {_short(_p(level.logrank))}")
+    facts = (who, f"HR {short_words(ratio)}, log-rank {short_words(words_of_test(level.logrank))}")
     if level.high.incidence is not None or level.low.incidence is not None:
         return subgroup_incidence(factor.label, level, facts, name, last)
-    curves = _curves((level.high, level.low))
+    curves = curves_of_groups((level.high, level.low))
     svg = km_panel(curves, title=factor.label, facts=facts, last_month=last)
     return FigureView(name, svg, f"{factor.label}, {who}. HR {ratio}.")
-
-
-def _curves(groups: tuple[GroupStatistics, ...]) -> dict[str, KaplanMeier]:
-    names = {"high": "High risk", "low": "Low risk"}
-    return {names.get(g.name, g.name): g.curve for g in groups if g.curve is not None}
 
 
 def _forest_row(row: ModelRow, emphasis: bool) -> ForestRow:
@@ -220,24 +197,6 @@ def _forest_row(row: ModelRow, emphasis: bool) -> ForestRow:
     return ForestRow(label, ratio.estimate, lower, upper, p, emphasis=emphasis)
 
 
-def _auc_series(curve: AucCurve) -> AucSeries:
-    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        values = (getattr(p, name) for p in curve.points)
-        return np.array([NAN if v is None else float(v) for v in values])
-
-    names = ("months", "estimate", "lower", "upper", "n_cases", "n_controls", "n_at_risk")
-    return AucSeries(curve.label, *(column(name) for name in names))
-
-
-def _p(test: ReportedTest) -> str:
-    return p_sentence(test.p) if test.p is not None else f"not estimable ({test.reason})"
-
-
-def _short(words: str) -> str:
-    """Shorten: reasons stand below the tables; a figure has room for the fact alone."""
-    return "not estimable" if words.startswith("not estimable") else words
-
-
 def _or_competing(statistics: StudyStatistics) -> str:
     """Who else is a control where another event competes."""
     if statistics.competing is None:
@@ -247,9 +206,3 @@ def _or_competing(statistics: StudyStatistics) -> str:
 
 def _events(statistics: StudyStatistics) -> str:
     return event_words(statistics.endpoint_name)[0]
-
-
-def _free_of(endpoint: str) -> str:
-    """Name of the vertical axis."""
-    survival = {"time to recurrence": "Free of recurrence"}
-    return survival.get(endpoint.lower(), endpoint[:1].upper() + endpoint[1:])

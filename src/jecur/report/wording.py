@@ -6,6 +6,7 @@ A number that is not there is never printed as a number: NaN becomes words.
 import math
 
 __all__ = [
+    "RESEARCH_USE_ONLY",
     "competing_words",
     "event_words",
     "format_interval",
@@ -16,6 +17,8 @@ __all__ = [
     "p_sentence",
 ]
 
+RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis or treatment."
+"""In every report, model card and file of results."""
 NO_NUMBER = "–"
 UNBROKEN = "\u00a0"
 """A space at which no line breaks."""

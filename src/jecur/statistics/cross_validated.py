@@ -14,19 +14,30 @@ References
    J. Mach. Learn. Res. 5, 1089-1105, 2004.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
 
-from jecur.arrays import BoolVector, IntVector, Vector
+from jecur.arrays import BoolVector, IntVector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
-from jecur.statistics.terms import estimate_or_none, estimate_or_reason, not_estimable
+from jecur.statistics.results import (
+    SCORE,
+    AucCurve,
+    AucPoint,
+    EvaluationInput,
+    GroupStatistics,
+    Reported,
+    ReportedTest,
+)
+from jecur.statistics.subgroups import compare_groups, describe_group
+from jecur.statistics.terms import estimate_or_reason, not_estimable
+from jecur.survival.auc import TimeDependentAuc, time_dependent_auc
 from jecur.survival.concordance_index import Concordance, concordance, proportion_interval
-from jecur.survival.cox import HazardRatio, fit_cox
-from jecur.survival.estimate import Estimate, Reported
+from jecur.survival.estimate import Estimate
+from jecur.survival.follow_up import tied_times
 
 __all__ = ["FoldStatistics", "HeldOutStatistics", "held_out_statistics"]
 
@@ -47,7 +58,7 @@ class FoldStatistics:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutStatistics:
-    """What the held-out risks of all folds say."""
+    """What the held-out risks of all folds say; groups, ratio, test and AUC are of the first repeat."""
 
     n: int
     events: int
@@ -59,8 +70,19 @@ class HeldOutStatistics:
     concordance_across: Reported
     """All pairs, also between folds: mixes scales; for comparison only."""
     hazard_ratio: Reported
-    """High versus low risk, stratified by fold, first repeat."""
+    """High versus low risk, stratified by fold."""
     folds: tuple[FoldStatistics, ...]
+    endpoint_name: str
+    level: float
+    logrank: ReportedTest
+    """High versus low risk, stratified by fold."""
+    overall: GroupStatistics
+    groups: tuple[GroupStatistics, ...]
+    """High, then low, each patient in the group that the model of the other folds gave."""
+    auc: AucCurve
+    """Of each fold, weighted by its pairs of a case and a control."""
+    n_competing: int | None = None
+    """Patients whose follow-up another event ended; None where nothing competes."""
 
     def lines(self) -> list[str]:
         """Sentences for people."""
@@ -73,13 +95,9 @@ class HeldOutStatistics:
         return [f"{name}: {_text(value)}" for name, value in named]
 
 
-def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who and where
-    risk: Vector,
-    months: Vector,
-    event: BoolVector,
+def held_out_statistics(
+    rows: EvaluationInput,
     *,
-    high_risk: BoolVector,
-    patient: Sequence[str],
     repeat: IntVector,
     fold: IntVector,
     settings: StatisticsSettings,
@@ -88,20 +106,19 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
 
     Parameters
     ----------
-    risk, months, event, high_risk
-        (m,) one row a patient and repeat.
-    patient
-        (m,) identifier.
+    rows
+        (m,) one row a patient and repeat; risks of two folds are on two scales.
     repeat, fold
-        (m,) the model that scored the row.
+        (m,) which model scored the row.
     settings
         Level and ties.
     """
-    one = repeat == repeat.min()
-    counts = int(one.sum()), int(event[one].sum())
+    rows = replace(rows, months=tied_times(rows.months))
+    one = np.asarray(repeat == repeat.min())
+    counts = int(one.sum()), int(rows.event[one].sum())
     repeats = np.unique(repeat)
     per_fold = [
-        _one_fold(risk, months, event, (repeat == r) & (fold == f), int(r), int(f))
+        _one_fold(rows, (repeat == r) & (fold == f), int(r), int(f))
         for r in repeats
         for f in np.unique(fold[repeat == r])
     ]
@@ -110,9 +127,9 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
         found, reason = estimate_or_reason(
             lambda: [
                 concordance(
-                    risk[repeat == r],
-                    months[repeat == r],
-                    event[repeat == r],
+                    rows.risk[repeat == r],
+                    rows.months[repeat == r],
+                    rows.event[repeat == r],
                     strata=None if strata is None else strata[repeat == r],
                     level=settings.level,
                 )
@@ -121,19 +138,11 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
         )
         if found is None:
             return not_estimable(counts, settings.level, "Harrell's C", reason)
-        orders = [np.argsort(np.array(patient)[repeat == r], kind="stable") for r in repeats]
+        patient = np.array(rows.patient_ids)
+        orders = [np.argsort(patient[repeat == r], kind="stable") for r in repeats]
         return _averaged(found, orders, settings.level, stratified=strata is not None)
 
-    def ratio() -> HazardRatio:
-        return fit_cox(
-            high_risk[one].astype(float)[:, None],
-            months[one],
-            event[one],
-            names=("high versus low risk",),
-            ties=settings.ties,
-            strata=fold[one],
-        ).hazard_ratios(level=settings.level)[0]
-
+    ratio, test = compare_groups(one, rows, settings, strata=fold)
     return HeldOutStatistics(
         n=counts[0],
         events=counts[1],
@@ -141,17 +150,80 @@ def held_out_statistics(  # noqa: PLR0913 -- risk, response in two parts, who an
         concordance=pooled(fold),
         concordance_mean=_mean(per_fold, counts, settings.level),
         concordance_across=pooled(None),
-        hazard_ratio=estimate_or_none(ratio, counts, settings.level, "Cox"),
+        hazard_ratio=ratio,
         folds=tuple(per_fold),
+        endpoint_name=rows.endpoint_name,
+        level=settings.level,
+        logrank=test,
+        overall=describe_group("all", one, rows, settings),
+        groups=(
+            describe_group("high", one & rows.high_risk, rows, settings),
+            describe_group("low", one & ~rows.high_risk, rows, settings),
+        ),
+        auc=_auc_within_folds(rows, one, fold, settings),
+        n_competing=None if rows.competing is None else int(rows.competing[one].sum()),
     )
 
 
-def _one_fold(
-    risk: Vector, months: Vector, event: BoolVector, rows: BoolVector, repeat: int, fold: int
-) -> FoldStatistics:
-    counts = repeat, fold, int(rows.sum()), int(event[rows].sum())
+def _auc_within_folds(
+    rows: EvaluationInput, one: BoolVector, fold: IntVector, settings: StatisticsSettings
+) -> AucCurve:
+    """AUC of each fold at each horizon, averaged with its case-control pairs as weights."""
+    horizons = [*settings.horizons_months, settings.landmark_months]
+
+    def of(inside: BoolVector) -> Callable[[], TimeDependentAuc]:
+        return lambda: time_dependent_auc(
+            rows.risk[inside],
+            rows.months[inside],
+            rows.event[inside],
+            horizons,
+            competing=None if rows.competing is None else rows.competing[inside],
+            recipe=settings.auc_recipe,
+            level=settings.level,
+        )
+
+    found = [estimate_or_reason(of(one & (fold == f))) for f in np.unique(fold[one])]
+    folds = [value for value, _ in found if value is not None]
+    reason = next((r for value, r in found if value is None), None)
+    points = tuple(_average_point(folds, k, t, settings, reason) for k, t in enumerate(horizons))
+    counts = int(one.sum()), int(rows.event[one].sum())
+    method = "IPCW AUC of each fold, weighted by its pairs of a case and a control"
+    difference = not_estimable(counts, settings.level, "paired difference", "the marker itself")
+    return AucCurve(
+        SCORE, "Risk, within folds", points[:-1], points[-1], difference, *counts, 0, method
+    )
+
+
+def _average_point(
+    folds: Sequence[TimeDependentAuc],
+    k: int,
+    months: float,
+    settings: StatisticsSettings,
+    reason: str | None,
+) -> AucPoint:
+    """One horizon; folds without a case or a control there have no pair and no say."""
+    known = [f for f in folds if np.isfinite(f.estimate[k])]
+    at_risk = int(sum(f.n_at_risk[k] for f in folds))
+    cases, controls = (
+        int(sum(n[k] for n in counts))
+        for counts in ([f.n_cases for f in folds], [f.n_controls for f in folds])
+    )
+    if not known:
+        reason = reason or next((f.reasons[k] for f in folds if f.reasons[k]), "no fold")
+        return AucPoint(months, None, None, None, cases, controls, at_risk, reason)
+    weight = np.array([float(f.n_cases[k] * f.n_controls[k]) for f in known])
+    weight /= weight.sum()
+    estimate = float(weight @ [f.estimate[k] for f in known])
+    error = float(np.sqrt(weight**2 @ np.array([f.standard_error[k] ** 2 for f in known])))
+    lower, upper = proportion_interval(estimate, error, settings.level, "logit")
+    return AucPoint(months, estimate, lower, upper, cases, controls, at_risk)
+
+
+def _one_fold(rows: EvaluationInput, inside: BoolVector, repeat: int, fold: int) -> FoldStatistics:
+    event = rows.event[inside]
+    counts = repeat, fold, int(inside.sum()), int(event.sum())
     try:
-        found = concordance(risk[rows], months[rows], event[rows])
+        found = concordance(rows.risk[inside], rows.months[inside], event)
     except NotEstimableError as error:
         return FoldStatistics(*counts, None, 0.0, error.message)
     pairs = found.concordant + found.discordant + found.tied_marker

@@ -367,6 +367,11 @@ class StudyStatistics:
     label: str = "Classifier"
     meaning: RiskMeaning = "probability"
 
+    @property
+    def n_competing(self) -> int | None:
+        """Patients whose follow-up another event ended; None where nothing competes."""
+        return None if self.competing is None else self.competing.n_competing
+
     def to_json_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and None; see `to_json_dict`."""
         converted: dict[str, Any] = to_json_dict(self)

@@ -86,22 +86,35 @@ def _incidence_at(curve: CumulativeIncidence, months: float) -> HorizonIncidence
 
 
 def compare_groups(
-    rows: BoolVector, patients: EvaluationInput, settings: StatisticsSettings
+    rows: BoolVector,
+    patients: EvaluationInput,
+    settings: StatisticsSettings,
+    *,
+    strata: IntVector | None = None,
 ) -> tuple[Reported, ReportedTest]:
-    """Hazard ratio and log-rank test of high versus low among the patients ``rows`` picks."""
+    """Hazard ratio and log-rank test of high versus low among the patients ``rows`` picks.
+
+    With ``strata``, (n,), patients are compared within a stratum only.
+    """
+    strata = None if strata is None else strata[rows]
     high, months, event = patients.high_risk[rows], patients.months[rows], patients.event[rows]
     counts = int(rows.sum()), int(event.sum())
 
     def ratio() -> HazardRatio:
         _require_two(high)
         model = fit_cox(
-            high[:, None], months, event, names=("high versus low risk",), ties=settings.ties
+            high[:, None],
+            months,
+            event,
+            names=("high versus low risk",),
+            ties=settings.ties,
+            strata=strata,
         )
         return model.hazard_ratios(level=settings.level)[0]
 
     def test() -> LogRank:
         _require_two(high)
-        return logrank(months, event, high)
+        return logrank(months, event, high, strata=strata)
 
     return (
         estimate_or_none(ratio, counts, settings.level, "Cox"),

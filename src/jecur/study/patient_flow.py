@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.report.content import FlowStep, Reason
+from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 from jecur.study.train import TrainingPatients
-from jecur.study.training_card import RESEARCH_USE_ONLY
 
 __all__ = ["exclusions", "patient_flow", "statements", "trained_counts"]
 

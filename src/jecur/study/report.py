@@ -1,7 +1,6 @@
 """What the study found, put into files: statistics, tables, figures and the report."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,41 +9,37 @@ import numpy as np
 from PIL import Image
 from scipy.stats import spearmanr
 
-import jecur
-from jecur.cohort.cohort import Cohort, Exclusion, Patient
-from jecur.cohort.endpoint import endpoint_definition
-from jecur.evaluation.patients import (
-    competing_of,
-    covariate_columns,
-    describe_patients,
-    write_exclusions,
-)
+from jecur.cohort.cohort import Cohort, Exclusion
+from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.model.card import write_card
 from jecur.model.file import Bundle, read_bundle
 from jecur.report.content import (
     HeatmapPicture,
     PlantedFeature,
     PlantedTruth,
-    ReportContent,
     RiskValues,
     SlideRow,
     TilePicture,
 )
-from jecur.report.document import write_report_folder
 from jecur.report.methods import methods_paragraphs
-from jecur.runs.folder import RunFolder, fingerprint, library_versions, write_json
+from jecur.runs.folder import RunFolder
 from jecur.runs.pictures import jpeg_bytes
 from jecur.settings import StudySettings
 from jecur.statistics.evaluate import evaluate
-from jecur.statistics.results import EvaluationInput, StudyStatistics
+from jecur.statistics.results import StudyStatistics
 from jecur.study.explain import TopTilePicture
 from jecur.study.patient_flow import exclusions, patient_flow, statements, trained_counts
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 from jecur.study.train import TrainingPatients
-from jecur.study.training_card import RESEARCH_USE_ONLY
 
 __all__ = ["PlantedCohort", "StudyReport", "StudyResults", "write_study_report"]
+
+
+HEATMAP_LEGEND = (
+    "Orange tiles point to early recurrence, violet ones to late or none; the colors turn where a tile "
+    "alone would reach the cut-off. Slides are evenly spread over the range of risk, not picked."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +94,25 @@ def write_study_report(
     bundle = read_bundle(model)
     by_id = {patient.id: patient for patient in cohort.of_role("validation")}
     patients = [by_id[score.patient] for score in scored]
+    high_risk = np.array([s.score.high_risk for s in scored], dtype=np.bool_)
     excluded = exclusions(cohort, training_patients, prepared, scored)
-    data = _evaluation_input(study, patients, scored)
+    data = evaluation_input(study, patients, np.array([s.score.risk for s in scored]), high_risk)
     statistics = evaluate(data, settings=study.statistics)
     trained = trained_counts(training_patients, prepared)
-    write_json(
-        run.root / "statistics.json",
-        {
-            "study": study.name,
-            "intended_use": RESEARCH_USE_ONLY,
-            "endpoint": {"kind": data.endpoint_name, "definition": data.endpoint_definition},
-            "training": trained,
-            "remarks": list(cohort.remarks),
-            "excluded": dict(Counter(f"{e.role}: {e.reason}" for e in excluded)),
-            "validation": statistics.to_json_dict(),
-        },
-    )
-    write_exclusions(excluded, run)
-    content = ReportContent(
-        title=study.name,
-        created=run.day_begun("report", fingerprint(study, bundle.sha256, data.patient_ids)),
-        endpoint_name=data.endpoint_name,
-        endpoint_definition=data.endpoint_definition,
+    report = report_risks(
+        Analyzed(
+            study=study,
+            patients=patients,
+            called="validation patients",
+            high_risk=high_risk,
+            excluded=excluded,
+            remarks=cohort.remarks,
+        ),
+        statistics,
+        run,
+        made_from=(bundle.sha256, data.patient_ids),
+        head={"training": trained},
         flow=patient_flow(study, cohort, training_patients, excluded, len(scored)),
-        statistics=statistics,
         settings=study,
         methods=methods_paragraphs(study, n_features=_n_features(bundle)),
         statements=(
@@ -130,49 +120,18 @@ def write_study_report(
             *cohort.remarks,
         ),
         facts=_facts(study, model, bundle),
-        baseline=describe_patients(
-            study.cohort.covariates,
-            patients,
-            data.high_risk,
-            "Baseline characteristics, validation patients",
-        ),
         risks=RiskValues(data.risk, data.event, bundle.cutoff),
-        slides=_slide_rows(prepared),
-        heatmaps=_heatmap_pictures(scored, run, study.scoring.n_heatmaps),
-        heatmap_legend="Orange tiles point to early recurrence, violet ones to late or none; the colors "
-        "turn where a tile alone would reach the cut-off. Slides are evenly spread over the range of "
-        "risk, not picked.",
-        tiles=tuple(
-            TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low")
-            for t in done.tiles
-        ),
+        slides=slide_rows(prepared),
+        heatmaps=heatmap_pictures(scored, run, study.scoring.n_heatmaps),
+        heatmap_legend=HEATMAP_LEGEND,
+        tiles=tile_pictures(done.tiles),
         model_card=_shown_card(bundle),
         training_curve=_training_curve(bundle),
-        banner=_banner(study, planted),
+        banner=_control(planted),
         truth=_truth(planted, statistics, scored),
     )
-    report = write_report_folder(content, run.root)
     failed = sum(slide.status == "failed" for slide in prepared.values())
     return StudyReport(statistics, report, model, failed, study.virtual, tuple(excluded))
-
-
-def _evaluation_input(
-    study: StudySettings, patients: Sequence[Patient], scored: Sequence[ScoredPatient]
-) -> EvaluationInput:
-    endpoint = study.cohort.endpoint
-    # A sigmoid in double precision reaches 1 beyond a score of 37; statistics want it inside.
-    risk = np.clip([s.score.risk for s in scored], 1e-12, 1 - 1e-12).astype(float)
-    return EvaluationInput(
-        patient_ids=tuple(p.id for p in patients),
-        months=np.array([p.months for p in patients], dtype=float),
-        event=np.array([p.event for p in patients], dtype=bool),
-        risk=risk,
-        high_risk=np.array([s.score.high_risk for s in scored], dtype=bool),
-        endpoint_name=endpoint.kind,
-        endpoint_definition=endpoint_definition(endpoint),
-        covariates=covariate_columns(study.cohort.covariates, patients),
-        competing=competing_of(patients, declared=endpoint.competing_death == "competes"),
-    )
 
 
 def _n_features(bundle: Bundle) -> int:
@@ -182,7 +141,6 @@ def _n_features(bundle: Bundle) -> int:
 
 def _facts(study: StudySettings, model: Path, bundle: Bundle) -> dict[str, dict[str, str]]:
     return {
-        "Software": {"jecur": jecur.__version__, **library_versions()},
         "Seeds": {
             "training": str(study.training.seed),
             "tiles": str(study.tiling.seed),
@@ -192,14 +150,15 @@ def _facts(study: StudySettings, model: Path, bundle: Bundle) -> dict[str, dict[
     }
 
 
-def _slide_rows(prepared: Mapping[str, PreparedSlide]) -> tuple[SlideRow, ...]:
+def slide_rows(prepared: Mapping[str, PreparedSlide]) -> tuple[SlideRow, ...]:
+    """Every slide of a study, as the report lists it."""
     return tuple(
         SlideRow(s.slide, s.patient_id, s.status, s.code, s.reason, s.n_tiles)
         for s in prepared.values()
     )
 
 
-def _heatmap_pictures(
+def heatmap_pictures(
     scored: Sequence[ScoredPatient], run: RunFolder, n: int
 ) -> tuple[HeatmapPicture, ...]:
     """Pick slides evenly over the range of risk, not those that look best."""
@@ -223,6 +182,13 @@ def _heatmap_pictures(
     return tuple(chosen)
 
 
+def tile_pictures(tiles: Sequence[TopTilePicture]) -> tuple[TilePicture, ...]:
+    """Return the most predictive tiles, as the report shows them."""
+    return tuple(
+        TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low") for t in tiles
+    )
+
+
 def _as_jpeg(path: Path) -> bytes:
     """Make a picture small enough for a report to be mailed."""
     with Image.open(path) as picture:
@@ -239,15 +205,14 @@ def _training_curve(bundle: Bundle) -> tuple[tuple[float, float], ...]:
     return tuple((float(row.epoch), row.training_loss) for row in bundle.card.training_curve)
 
 
-def _banner(study: StudySettings, planted: PlantedCohort | None) -> str:
-    if not study.virtual:
+def _control(planted: PlantedCohort | None) -> str:
+    """Say of a control that it is one; else nothing, and the report says what it says of all."""
+    if planted is None or not planted.null:
         return ""
-    text = (
-        "Virtual cohort: slides, patients and follow-up were simulated. No real patient is in it."
+    return (
+        "Virtual cohort: slides, patients and follow-up were simulated. No real patient is in it. "
+        "Control: the tissue was given no effect on recurrence; nothing should be found."
     )
-    if planted is not None and planted.null:
-        text += " Control: the tissue was given no effect on recurrence; nothing should be found."
-    return text
 
 
 def _truth(

@@ -22,12 +22,12 @@ from jecur.model.card import (
     TuningMetrics,
 )
 from jecur.model.file import Bundle
+from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import library_versions
 from jecur.settings import Recipe, StudySettings, TrainingSettings
 from jecur.survival.concordance_index import harrell_concordance
 
 __all__ = [
-    "RESEARCH_USE_ONLY",
     "input_of",
     "selection",
     "shown_recipe",
@@ -37,11 +37,6 @@ __all__ = [
     "tuning_metrics",
     "was_trained_on",
 ]
-
-RESEARCH_USE_ONLY = (
-    "Research use only. Not a medical device; not validated on patients; "
-    "must not guide the care of anyone."
-)
 
 
 def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[str, Any]:

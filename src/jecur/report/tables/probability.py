@@ -14,6 +14,7 @@ from jecur.report.tables.survival import (
 from jecur.report.tables.table import Column, Table, Value
 from jecur.report.wording import competing_words, event_words
 from jecur.statistics.probabilities import BrierOverTime, Calibration
+from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import StudyStatistics
 from jecur.survival.decision import DecisionCurve
 
@@ -30,7 +31,7 @@ SHOWN_ROWS = 10
 """Rows of the page's decision table; the CSV file has every per cent."""
 
 
-def incidence_table(statistics: StudyStatistics) -> Table:
+def incidence_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
     """Cumulative incidence of both events and event-free survival, by group and horizon."""
     event, other = (
         event_words(statistics.endpoint_name)[0],

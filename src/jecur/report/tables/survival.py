@@ -2,6 +2,7 @@
 
 from jecur.report.tables.table import Column, Kind, Table, Value
 from jecur.report.wording import competing_words, event_words
+from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import (
     GroupStatistics,
     HorizonSurvival,
@@ -32,7 +33,7 @@ REASON = Column("reason", "", "reason")
 FACTOR = (Column("factor", "Factor", "text", once=True), Column("contrast", "Contrast", "text"))
 
 
-def median_table(statistics: StudyStatistics) -> Table:
+def median_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
     """Patients, events and median survival: everybody, high risk and low risk."""
     columns: tuple[Column, ...] = (
         Column("group", "Group", "text"),
@@ -41,7 +42,7 @@ def median_table(statistics: StudyStatistics) -> Table:
         REASON,
     )
     groups = (statistics.overall, *statistics.groups)
-    if statistics.competing is None:
+    if statistics.n_competing is None:
         rows = tuple(
             (group_name(g), g.n, g.events, *estimate_and_limits(g.median), g.median.reason)
             for g in groups
@@ -66,7 +67,7 @@ def median_table(statistics: StudyStatistics) -> Table:
     return Table("median", caption, columns, competing)
 
 
-def survival_table(statistics: StudyStatistics) -> Table:
+def survival_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
     """Survival at the horizons and patients still at risk there, by group."""
     groups = [g for g in (statistics.overall, *statistics.groups) if g.survival]
     columns = (
@@ -224,6 +225,6 @@ def estimate_and_limits(value: Reported) -> tuple[float | None, float | None, fl
     return value.estimate, value.lower, value.upper
 
 
-def percent(statistics: StudyStatistics) -> str:
+def percent(statistics: StudyStatistics | HeldOutStatistics) -> str:
     """Coverage of the intervals: "95 %"."""
     return f"{100 * statistics.level:g} %"
