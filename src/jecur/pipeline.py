@@ -26,7 +26,7 @@ from jecur.study.cohort_slides import (
     require_unseen_patients,
     usable_slides,
 )
-from jecur.study.explain import write_heatmaps, write_top_tiles
+from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import model_path, refuse_other_report
 from jecur.study.prepare import (
     PreparedSlide,
@@ -92,7 +92,7 @@ def run_study(
     prepared = flag_unlike_training(scored, prepared, run)
     cutoff = read_bundle(model).cutoff
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
-    tiles = write_top_tiles(scored, run, study.scoring)
+    tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run)
 
     done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=planted)

@@ -21,7 +21,10 @@ from jecur.settings import (
 )
 from jecur.simulate.cohort import simulate_cohort
 from jecur.statistics.cross_validated import held_out_statistics
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import EvaluationInput
 from jecur.study.memory import memory_beside
+from jecur.survival import fit_cox, logrank, time_dependent_auc
 from jecur.survival.concordance_index import concordance
 
 TRAINING = TrainingSettings.from_flat(
@@ -175,9 +178,15 @@ def test_a_slide_under_a_training_and_a_validation_patient_is_caught_before_trai
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
+RESULTS = ("parts", "scores.csv", "report.html")
+
+
 def _slides_of(finished, folder):
-    """Copy that run's slides: preparing them again would show nothing new."""
-    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("parts", "scores.csv"))
+    """Copy that run's slides as if it had stopped there: preparing them again would show nothing new."""
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns(*RESULTS))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    facts = {k: v for k, v in manifest.items() if k not in {"command", "study"}}
+    (folder / "manifest.json").write_text(json.dumps(facts))
     return folder
 
 
@@ -228,13 +237,23 @@ def _rows(n_repeats, seed=3, n=60):
     risk = 0.5 - months / 1000 + 0.2 * (fold - 1)
     return {
         "risk": risk, "months": months, "event": event, "high_risk": risk > 0.5,
-        "patient": [f"p{k}" for k in range(n)] * n_repeats,
+        "patient_ids": tuple(f"p{k}" for k in range(n)) * n_repeats,
         "repeat": np.repeat(np.arange(n_repeats), n), "fold": fold,
     }  # fmt: skip
 
 
+def _held_out(rows):
+    divided = {name: rows[name] for name in ("repeat", "fold")}
+    data = EvaluationInput(
+        **{k: v for k, v in rows.items() if k not in divided},
+        endpoint_name="time to recurrence",
+        endpoint_definition="",
+    )
+    return held_out_statistics(data, **divided, settings=StatisticsSettings())
+
+
 def test_risks_of_different_models_are_compared_within_folds_only():
-    found = held_out_statistics(**_rows(1), settings=StatisticsSettings())
+    found = _held_out(_rows(1))
     assert found.concordance.estimate == 1.0
     assert found.concordance_mean.estimate == 1.0
     assert found.concordance_across.estimate < 0.8
@@ -247,10 +266,7 @@ def test_repeats_add_no_patients_and_do_not_shrink_the_interval():
         name: np.tile(value, 4) if isinstance(value, np.ndarray) else value * 4
         for name, value in rows.items()
     } | {"repeat": np.repeat(np.arange(4), 60)}
-    once, four = (
-        held_out_statistics(**data, settings=StatisticsSettings()).concordance
-        for data in (rows, twice)
-    )
+    once, four = (_held_out(data).concordance for data in (rows, twice))
     assert (four.estimate, four.lower, four.upper) == pytest.approx(
         (once.estimate, once.lower, once.upper)
     )
@@ -260,7 +276,68 @@ def test_repeats_add_no_patients_and_do_not_shrink_the_interval():
 
 def test_folds_without_a_comparable_pair_are_not_estimable_and_say_why():
     rows = _rows(1) | {"event": np.zeros(60, dtype=bool)}
-    found = held_out_statistics(**rows, settings=StatisticsSettings())
+    found = _held_out(rows)
     assert found.concordance.estimate is None
     assert found.concordance.reason
     assert all("not estimable" in line for line in found.lines())
+
+
+def test_ratio_and_test_are_stratified_by_fold_and_auc_is_that_of_each_fold():
+    rows = _rows(1)
+    rng = np.random.default_rng(5)
+    rows["risk"] = rng.uniform(size=60) - rows["months"] / 100 + rows["fold"]
+    rows["high_risk"] = rows["risk"] > np.median(rows["risk"])
+    found = _held_out(rows)
+    x, response = rows["high_risk"].astype(float)[:, None], (rows["months"], rows["event"])
+    ratio = fit_cox(x, *response, names=("high",), strata=rows["fold"]).hazard_ratios()[0]
+    assert found.hazard_ratio.estimate == pytest.approx(ratio.estimate)
+    test = logrank(*response, rows["high_risk"], strata=rows["fold"])
+    assert found.logrank.p == pytest.approx(test.p)
+    horizon = found.auc.landmark.months
+    parts = [
+        time_dependent_auc(
+            rows["risk"][inside], rows["months"][inside], rows["event"][inside], [horizon]
+        )
+        for inside in (rows["fold"] == f for f in range(3))
+    ]
+    weights = [p.n_cases[0] * p.n_controls[0] for p in parts]
+    expected = np.average([p.estimate[0] for p in parts], weights=weights)
+    assert found.auc.landmark.estimate == pytest.approx(expected)
+    assert found.auc.landmark.n_cases == sum(p.n_cases[0] for p in parts)
+    # A scale of its own for each fold changes nothing.
+    shifted = _held_out(rows | {"risk": rows["risk"] * (1 + rows["fold"]) - 7.0 * rows["fold"]})
+    assert shifted.auc == found.auc
+    assert shifted.concordance == found.concordance
+
+
+def test_one_fold_says_what_a_single_model_says():
+    rows = _rows(1) | {"fold": np.zeros(60, dtype=np.int64)}
+    rows["risk"] = np.random.default_rng(6).uniform(0.1, 0.9, size=60)
+    rows["high_risk"] = rows["risk"] > 0.5
+    found = _held_out(rows)
+    data = {k: v for k, v in rows.items() if k not in {"repeat", "fold"}}
+    single = evaluate(
+        EvaluationInput(**data, endpoint_name="time to recurrence", endpoint_definition=""),
+        settings=StatisticsSettings(),
+    )
+    assert found.hazard_ratio.estimate == pytest.approx(single.hazard_ratio.estimate)
+    assert found.logrank.p == pytest.approx(single.logrank.p)
+    assert found.auc.points == single.auc[0].points
+    for ours, theirs in zip(found.groups, single.groups, strict=True):
+        assert ours.median == theirs.median
+        assert np.array_equal(ours.curve.survival, theirs.curve.survival)
+
+
+def test_the_report_has_pairs_within_folds_as_its_headline_and_pools_no_scale(finished):
+    out = finished[0]
+    page = (out / "report.html").read_text()
+    assert "stratified by fold" in page
+    assert "pairs within folds" in page
+    assert 'id="heatmaps"' in page
+    assert 'id="tiles"' in page
+    assert "Calibration" not in page
+    assert "Brier" not in page.replace("Brier score", "", 0).split('id="methods"')[0]
+    assert (out / "review" / "review.csv").is_file()
+    flow = json.loads((out / "crossval.json").read_text())
+    assert flow["excluded"]
+    assert {p.name for p in (out / "tables").glob("*.csv")} >= {"folds.csv", "discrimination.csv"}

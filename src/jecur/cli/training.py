@@ -119,7 +119,7 @@ def crossval(
     study
         The study file.
     out
-        Run folder: scores.csv with folds, folds.csv, crossval.json, crossval.md.
+        Run folder: report.html, scores.csv with folds, folds.csv, crossval.json, crossval.md.
     folds
         Number of folds; each is held out once.
     repeats
@@ -164,13 +164,15 @@ def crossval(
         )
     if as_json:
         statistics = to_json_dict(found.statistics)
-        console.print_json(data={"summary": str(found.summary), **statistics})
+        console.print_json(
+            data={"report": str(found.report), "summary": str(found.summary), **statistics}
+        )
     else:
         for line in found.statistics.lines():
             console.print(escape(line), soft_wrap=True)
         console.print(
             f"{found.n_failed_slides} slides failed. Research use only. "
-            f"Summary: {escape(str(found.summary))}",
+            f"Report: {escape(str(found.report))}",
             soft_wrap=True,
         )
     return SOME_FAILED if found.n_failed_slides else OK

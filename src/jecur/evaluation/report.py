@@ -105,7 +105,8 @@ def report_risks(
     statistics
         What was computed of the risks.
     run
-        Gets ``statistics.json`` (of a cross-validation ``crossval.json``), ``exclusions.csv``, ``tables``, ``figures``, ``report.html``.
+        Gets ``statistics.json`` (of a cross-validation ``crossval.json``), ``exclusions.csv``,
+        ``tables``, ``figures``, ``report.html``.
     made_from
         What the report depends on: its date is that of the first report made from the same.
     head, tail

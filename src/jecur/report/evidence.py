@@ -5,7 +5,13 @@ from functools import partial
 import numpy as np
 
 from jecur.report.content import ReportContent
-from jecur.report.curves import auc_views, curves_of_groups, short_words, survival_views, words_of_test
+from jecur.report.curves import (
+    auc_views,
+    curves_of_groups,
+    short_words,
+    survival_views,
+    words_of_test,
+)
 from jecur.report.evidence_probability import (
     calibration_section,
     decision_section,
@@ -34,18 +40,14 @@ from jecur.report.tables.survival import (
 )
 from jecur.report.verdict import give_verdict, interval_words, key_numbers
 from jecur.report.views import Evidence, FigureView, Section
-from jecur.report.wording import competing_words, event_words, p_sentence
+from jecur.report.wording import competing_words, event_words
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import (
-    AucCurve,
-    GroupStatistics,
     ModelRow,
-    ReportedTest,
     StratifiedFactor,
     StudyStatistics,
     Subgroup,
 )
-from jecur.survival.survival_curve import KaplanMeier
 
 __all__ = ["weigh_evidence"]
 
@@ -89,7 +91,8 @@ def _survival_section(statistics: StudyStatistics) -> Section:
     tables = (median_table(statistics), survival_table(statistics))
     notes = (
         f"Hazard ratio, high versus low risk: {ratio}. Log-rank test: "
-        f"{words_of_test(statistics.logrank)}. Proportional hazards: {words_of_test(statistics.proportional_hazards)}.",
+        f"{words_of_test(statistics.logrank)}. Proportional hazards: "
+        f"{words_of_test(statistics.proportional_hazards)}.",
     )
     title = "Event-free survival by risk group"
     return Section("survival", title, "", survival_views(statistics), (), tables, notes)

@@ -74,6 +74,7 @@ class HeldOutStatistics:
     folds: tuple[FoldStatistics, ...]
     endpoint_name: str
     level: float
+    horizons_months: tuple[float, ...]
     logrank: ReportedTest
     """High versus low risk, stratified by fold."""
     overall: GroupStatistics
@@ -154,6 +155,7 @@ def held_out_statistics(
         folds=tuple(per_fold),
         endpoint_name=rows.endpoint_name,
         level=settings.level,
+        horizons_months=settings.horizons_months,
         logrank=test,
         overall=describe_group("all", one, rows, settings),
         groups=(

@@ -6,9 +6,11 @@ comers of the fold. Where ``inner_folds`` are asked for, the number of epochs is
 inside the training patients; the outer fold takes no part in that.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,22 +25,27 @@ from jecur.cohort.selection import (
 )
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.errors import TrainingError
+from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
+from jecur.explain.review import ReviewTile
 from jecur.model.file import read_bundle
-from jecur.runs.folder import RunFolder, write_json, write_text
+from jecur.report.content import FlowStep, HeatmapPicture, Reason
+from jecur.report.methods import Paragraph, methods_paragraphs
+from jecur.report.wording import RESEARCH_USE_ONLY
+from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
-from jecur.statistics.results import to_json_dict
 from jecur.study.cohort_slides import (
     PreparedCohort,
     prepare_study,
     require_unseen_patients,
     usable_slides,
 )
+from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import refuse_other_crossval
-from jecur.study.score import score_patients
+from jecur.study.report import HEATMAP_LEGEND, heatmap_pictures, slide_rows, tile_pictures
+from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
-from jecur.study.training_card import RESEARCH_USE_ONLY
 
 __all__ = ["CrossValidationReport", "cross_validate"]
 
@@ -50,10 +57,26 @@ class CrossValidationReport:
     """Result of a cross-validation, and where it lies."""
 
     statistics: HeldOutStatistics
+    report: Path
     summary: Path
     scores: Path
     n_failed_slides: int
     excluded: tuple[Exclusion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutFold:
+    """One fold, scored by the model of the others."""
+
+    rows: pd.DataFrame
+    """Of ``scores.csv``."""
+    facts: Mapping[str, object]
+    """Of ``folds.csv``."""
+    n_features: int
+    """Numbers a tile, where another network described the tiles; else 0."""
+    heatmaps: tuple[HeatmapPicture, ...]
+    tiles: tuple[ReviewTile, ...]
+    """Most predictive by this fold's model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +110,7 @@ def cross_validate(
         Where the study file lies.
     run
         Where everything goes: ``scores.csv`` with each patient's fold, ``folds.csv``,
-        ``crossval.json``, ``crossval.md``; each fold's model under ``parts``.
+        ``crossval.json``, ``crossval.md``, ``report.html``; each fold's model under ``parts``.
     settings
         Folds, repeats, sites, inner folds.
     workers, progress
@@ -109,13 +132,12 @@ def cross_validate(
     patients, excluded = _patients(ready)
     bench = CrossValidation(study, settings, ready, run, progress, workers)
     divisions = _divide(patients, study, settings)
-    scores, folds = [], []
-    for repeat, division in enumerate(divisions):
-        for fold in range(settings.folds):
-            held_out, facts = _one_fold(bench, patients, division, repeat, fold)
-            scores.append(held_out)
-            folds.append(facts)
-    return _write(bench, pd.concat(scores, ignore_index=True), folds, divisions, excluded)
+    done = [
+        _one_fold(bench, patients, division, repeat, fold)
+        for repeat, division in enumerate(divisions)
+        for fold in range(settings.folds)
+    ]
+    return _write(bench, patients, done, divisions, excluded)
 
 
 def _divide(
@@ -161,8 +183,8 @@ def _patients(ready: PreparedCohort) -> tuple[list[Patient], tuple[Exclusion, ..
 
 def _one_fold(
     bench: CrossValidation, patients: Sequence[Patient], division: Folds, repeat: int, fold: int
-) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Train on the other folds and score this one: its rows of scores, and facts of the fold."""
+) -> HeldOutFold:
+    """Train on the other folds and score this one."""
     inside = division.fold_of == fold
     held_out = [p for p, out in zip(patients, inside, strict=True) if out]
     others = [p for p, out in zip(patients, inside, strict=True) if not out]
@@ -184,7 +206,8 @@ def _one_fold(
         progress=bench.progress,
     )
     require_unseen_patients(scored)
-    by_id, cutoff = {p.id: p for p in held_out}, read_bundle(model).cutoff
+    bundle = read_bundle(model)
+    by_id, cutoff = {p.id: p for p in held_out}, bundle.cutoff
     rows = [
         {
             "patient_id": s.patient,
@@ -215,7 +238,19 @@ def _one_fold(
         if bench.settings.site_preserving
         else "",
     }
-    return pd.DataFrame(rows), facts
+    shown = _pictures(bench, scored, cutoff) if repeat == 0 else ((), ())
+    return HeldOutFold(pd.DataFrame(rows), facts, bundle.card.input.width or 0, *shown)
+
+
+def _pictures(
+    bench: CrossValidation, scored: Sequence[ScoredPatient], cutoff: float
+) -> tuple[tuple[HeatmapPicture, ...], tuple[ReviewTile, ...]]:
+    """Heat maps on the scale of this fold's model, and its share of what the report shows."""
+    run, folds, scoring = bench.run, bench.settings.folds, bench.study.scoring
+    write_heatmaps(scored, bench.ready.prepared, run, cutoff=cutoff, progress=bench.progress)
+    share = msgspec.structs.replace(scoring, n_top_tiles=max(1, scoring.n_top_tiles // folds))
+    heatmaps = heatmap_pictures(scored, run, max(1, scoring.n_heatmaps // folds))
+    return heatmaps, tuple(top_tiles(scored, run, share))
 
 
 def _distinct(patients: Sequence[Patient], study: StudySettings) -> DistinctOutcome:
@@ -279,56 +314,109 @@ def _choose_epochs(
 
 def _write(
     bench: CrossValidation,
-    scores: pd.DataFrame,
-    folds: Sequence[Mapping[str, object]],
+    patients: Sequence[Patient],
+    done: Sequence[HeldOutFold],
     divisions: Sequence[Folds],
     excluded: tuple[Exclusion, ...],
 ) -> CrossValidationReport:
     run, study = bench.run, bench.study
+    scores = pd.concat([fold.rows for fold in done], ignore_index=True)
     path = write_text(run.root / "scores.csv", csv_text(scores))
-    write_text(
-        run.root / "exclusions.csv",
-        csv_text(
-            pd.DataFrame([(e.patient, e.role, e.reason) for e in excluded], columns=_EXCLUSION)
-        ),
-    )
+    by_id = {patient.id: patient for patient in patients}
+    high_risk = (scores["group"] == "high").to_numpy()
     statistics = held_out_statistics(
-        scores["risk"].to_numpy(),
-        scores["months"].to_numpy(),
-        scores["event"].to_numpy().astype(bool),
-        high_risk=(scores["group"] == "high").to_numpy(),
-        patient=scores["patient_id"].tolist(),
+        evaluation_input(
+            study, [by_id[p] for p in scores["patient_id"]], scores["risk"].to_numpy(), high_risk
+        ),
         repeat=scores["repeat"].to_numpy(),
         fold=scores["fold"].to_numpy(),
         settings=study.statistics,
     )
-    rows = pd.DataFrame(folds)
+    rows = pd.DataFrame([fold.facts for fold in done])
     rows["concordance"] = [row.concordance for row in statistics.folds]
     rows["pairs"] = [row.pairs for row in statistics.folds]
     rows["reason"] = [row.reason for row in statistics.folds]
     write_text(run.root / "folds.csv", csv_text(rows))
     how = [{"method": division.method, "imbalance": division.imbalance} for division in divisions]
-    definition = endpoint_definition(study.cohort.endpoint)
-    write_json(
-        run.root / "crossval.json",
-        {
-            "study": study.name,
-            "virtual": study.virtual,
-            "intended_use": RESEARCH_USE_ONLY,
-            "endpoint": {"kind": study.cohort.endpoint.kind, "definition": definition},
-            "settings": msgspec.to_builtins(bench.settings),
-            "divisions": how,
-            "statistics": to_json_dict(statistics),
-        },
-    )
     summary = write_text(
         run.root / "crossval.md", _summary(bench, statistics, rows, how[0]["method"], excluded)
     )
+    once = scores["repeat"] == 1
+    report = report_risks(
+        Analyzed(
+            study=study,
+            patients=[by_id[p] for p in scores.loc[once, "patient_id"]],
+            called="patients cross-validated",
+            high_risk=high_risk[once.to_numpy()],
+            excluded=excluded,
+            remarks=bench.ready.cohort.remarks,
+        ),
+        statistics,
+        run,
+        made_from=(bench.settings, csv_text(scores)),
+        head={
+            "virtual": study.virtual,
+            "settings": msgspec.to_builtins(bench.settings),
+            "divisions": how,
+        },
+        **_page(bench, done, str(how[0]["method"]), excluded, statistics.n),
+    )
     run.write_manifest({"study": msgspec.to_builtins(study), "command": "crossval"})
-    return CrossValidationReport(statistics, summary, path, bench.ready.n_failed, excluded)
+    return CrossValidationReport(statistics, report, summary, path, bench.ready.n_failed, excluded)
 
 
-_EXCLUSION = ["patient_id", "role", "reason"]
+def _page(
+    bench: CrossValidation,
+    done: Sequence[HeldOutFold],
+    method: str,
+    excluded: Sequence[Exclusion],
+    n_scored: int,
+) -> dict[str, Any]:
+    """Fill the fields of a report that only a cross-validation fills."""
+    study, settings, cohort = bench.study, bench.settings, bench.ready.cohort
+    epochs = (
+        f"The number of epochs was chosen in {settings.inner_folds} inner folds of the training "
+        "patients."
+        if settings.inner_folds
+        else "No setting was chosen on these patients by the program."
+    )
+    how = Paragraph(
+        "Cross-validation",
+        f"Patients of the training and tuning roles were divided into {settings.folds} folds "
+        f"({method}), {settings.repeats} time(s). For each fold a model was trained on the others and "
+        f"scored it. {epochs} The cut-off is that of the study file, fixed before training. Risks of two "
+        "models are on two scales: pairs of patients were compared within folds, and the hazard ratio "
+        "and the log-rank test are stratified by fold.",
+    )
+    left = Counter(e.reason for e in excluded)
+    total = len(cohort.patients) + len(cohort.excluded)
+    return {
+        "kicker": "Cross-validation",
+        "flow": (
+            FlowStep(
+                "Patients in the clinical table",
+                total,
+                tuple(Reason(text, n) for text, n in left.items()),
+            ),
+            FlowStep("Scored by a model that never saw them", n_scored),
+        ),
+        "methods": (how, *methods_paragraphs(study, n_features=done[0].n_features)),
+        "statements": (
+            RESEARCH_USE_ONLY,
+            f"{len(done)} models stand behind this report, one a fold and repeat: it judges the recipe, "
+            "not one model file.",
+            *cohort.remarks,
+        ),
+        "facts": {
+            "Seeds": {"folds": str(settings.seed), "training": str(study.training.seed)},
+        },
+        "slides": slide_rows(bench.ready.prepared),
+        "heatmaps": tuple(h for fold in done for h in fold.heatmaps),
+        "heatmap_legend": f"{HEATMAP_LEGEND} Each fold has the scale of its own model.",
+        "tiles": tile_pictures(
+            write_top_tiles([tile for fold in done for tile in fold.tiles], bench.run)
+        ),
+    }
 
 
 def _summary(

@@ -26,7 +26,7 @@ from jecur.settings import ScoringSettings
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 
-__all__ = ["TopTilePicture", "write_heatmaps", "write_top_tiles"]
+__all__ = ["TopTilePicture", "top_tiles", "write_heatmaps", "write_top_tiles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +99,31 @@ def _write_heatmap(
     write_text(folder / "tiles.geojson", shapes)
 
 
-def write_top_tiles(
+def top_tiles(
     patients: Sequence[ScoredPatient], run: RunFolder, settings: ScoringSettings
-) -> list[TopTilePicture]:
-    """Pick the most predictive tiles of both ends and write the blinded review sheet."""
-    if patients and _bag_of(patients[0], run).holds_features:
+) -> list[ReviewTile]:
+    """Pick the most predictive tiles of both ends, all scored by one model; none of features."""
+    if not patients or _bag_of(patients[0], run).holds_features:
         return []  # there are no pictures to show
     high, low = select_top_tiles(
         [p.score.tile_scores for p in patients],
         n_tiles=settings.n_top_tiles,
         max_per_patient=settings.max_tiles_per_patient,
     )
-    pictures, reviewed = [], []
+    found = []
     for top in (*high, *low):
         patient = patients[top.patient]
-        bag = _bag_of(patient, run)
-        jpeg = jpeg_bytes(bag.take([top.tile])[0, ..., :3])
+        jpeg = jpeg_bytes(_bag_of(patient, run).take([top.tile])[0, ..., :3])
         slide, x, y = _locate(patient, top.tile, run)
-        pictures.append(TopTilePicture(jpeg, patient.patient, top.score, top.end))
-        reviewed.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
-    write_review_sheet(reviewed, run.root / "review", rng=np.random.default_rng(0))
-    return pictures
+        found.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
+    return found
+
+
+def write_top_tiles(tiles: Sequence[ReviewTile], run: RunFolder) -> list[TopTilePicture]:
+    """Write the blinded review sheet of these tiles; nothing without tiles."""
+    if tiles:
+        write_review_sheet(tiles, run.root / "review", rng=np.random.default_rng(0))
+    return [TopTilePicture(t.picture, t.patient, t.score, t.end) for t in tiles]
 
 
 def _bag_of(patient: ScoredPatient, run: RunFolder) -> Bag:

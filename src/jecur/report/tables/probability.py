@@ -13,8 +13,8 @@ from jecur.report.tables.survival import (
 )
 from jecur.report.tables.table import Column, Table, Value
 from jecur.report.wording import competing_words, event_words
-from jecur.statistics.probabilities import BrierOverTime, Calibration
 from jecur.statistics.cross_validated import HeldOutStatistics
+from jecur.statistics.probabilities import BrierOverTime, Calibration
 from jecur.statistics.results import StudyStatistics
 from jecur.survival.decision import DecisionCurve
 
