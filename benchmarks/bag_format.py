@@ -7,13 +7,13 @@ lossless and must give the same bytes back. Files are in the page cache when rea
 is the cost of the form, not of the disk.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+from benchmarks.common import Arguments, table_head, table_row
 from PIL import Image
 
 from jecur.mil.bag import open_bag, writing_bag
@@ -96,16 +96,14 @@ def measure(tiles: np.ndarray, folder: Path) -> None:
             bag.append(tiles)
 
     n = len(tiles)
-    print(
-        "| form | size, of raw | write, tiles/s | read in order, tiles/s | read 1 tile, tiles/s |"
-    )
-    print("|---|---|---|---|---|")
+    rates = ("write, tiles/s", "read in order, tiles/s", "read 1 tile, tiles/s")
+    print(table_head("form", "size, of raw", *rates))
     rate = [n / seconds(write)]
     bag = open_bag([path])
     rate.append(n / seconds(lambda: [bag.take(range(k, k + CHUNK)) for k in range(0, n, CHUNK)]))
     some = np.random.default_rng(0).permutation(n)[:32]
     rate.append(32 / seconds(lambda: [bag.take([k]) for k in some]))
-    print(f"| .npy, memory-mapped | 1.00 | {rate[0]:.0f} | {rate[1]:.0f} | {rate[2]:.0f} |")
+    print(table_row(".npy, memory-mapped", "1.00", *(f"{r:.0f}" for r in rate)))
     for name, (encode, decode) in FORMS.items():
         chunks = [tiles[k : k + CHUNK] for k in range(0, n, CHUNK)]
         packed = [encode(chunk) for chunk in chunks]
@@ -127,11 +125,12 @@ def measure(tiles: np.ndarray, folder: Path) -> None:
                 alone = isinstance(held, list)
                 d([held[k % CHUNK]] if alone else held, c[k // CHUNK].shape)
 
-        print(f"| {name} | {size:.2f} | {writing:.0f} | {reading:.0f} | {32 / seconds(one):.0f} |")
+        rate = (writing, reading, 32 / seconds(one))
+        print(table_row(name, f"{size:.2f}", *(f"{r:.0f}" for r in rate)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--real", type=Path, required=True)
     parser.add_argument("--virtual", type=Path, required=True)
     arguments = parser.parse_args()

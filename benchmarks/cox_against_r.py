@@ -10,7 +10,6 @@ number, neither is believed: the score at 50 digits says whether a point is the 
 linear program over every pair of patients whether there is one.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pandas as pd
+from benchmarks.common import Arguments, table
 from scipy.optimize import linprog
 
 from jecur.errors import NotEstimableError
@@ -280,7 +280,7 @@ def shown(c: Cohort) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--cohorts", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--gold", type=Path, help="keep the 300 hardest of up to 60 patients")
@@ -319,15 +319,14 @@ def main() -> None:
                 file=sys.stderr,
                 flush=True,
             )
-    table(tally)
+    show(tally)
     if options.gold:
         write_gold(sorted(hard, key=lambda h: -h[0])[:300], options.gold)
 
 
-def table(tally: Counter[str]) -> None:
-    print("\n| cohorts | verdict |\n|---|---|")
-    for answer, count in tally.most_common():
-        print(f"| {count:,} | {answer} |", flush=True)
+def show(tally: Counter[str]) -> None:
+    rows = [(f"{count:,}", answer) for answer, count in tally.most_common()]
+    print("\n" + table(("cohorts", "verdict"), rows), flush=True)
 
 
 def difficulty(c: Cohort, answer: str, model) -> float:

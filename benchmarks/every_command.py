@@ -1,6 +1,6 @@
 """Every command on the demonstration, and a comparison of what two versions of the program wrote.
 
-    python -m benchmarks.every_command run JECUR OUT        JECUR: the program, such as .venv/bin/jecur
+    python -m benchmarks.every_command run JECUR OUT        # JECUR: the program, such as .venv/bin/jecur
     python -m benchmarks.every_command compare BEFORE AFTER [--renamed old=new ...]
 
 `run` leaves one folder a command with its files, `stdout` and `code`. `compare` holds all numbers
@@ -8,15 +8,16 @@ of all JSON, CSV and Parquet files against each other to the last bit, and pictu
 differs by name is listed, not hidden.
 """
 
-import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+from benchmarks.common import Arguments, table
 
 N_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 ONE_DAY = {"at", "created", "finished", "started", "seconds", "versions", "jecur", "cpu_seconds"}
@@ -51,15 +52,34 @@ def commands(out: Path) -> dict[str, list[str]]:
         "verify": ["verify", str(demo), "--json"],
         "nuclei-features": ["nuclei", "features", str(demo)],
         "evaluate": ["evaluate", "--scores", scores, "--study", str(study), "--out", to("evaluate")],
-        "train": ["train", str(small / "study.toml"), "--preset", "jecur", "--out", to("train")],
-        "crossval": ["crossval", str(small / "study.toml"), "--folds", "2", "--out", to("crossval")],
+        "train": ["train", str(small / "short.toml"), "--out", to("train")],
+        "crossval": ["crossval", str(small / "short.toml"), "--folds", "2", "--out", to("crossval")],
         "tma-map": ["tma", "map", first, "--out", str(out / "tma-map" / "map.csv")],
     }  # fmt: skip
 
 
-def run(program: str, out: Path) -> None:
-    for name in commands(out):
+SHORT = """
+[training]
+seed = 0
+epochs = 2
+frozen_blocks = 5
+tiles_per_bag = 4
+"""
+"""A training of minutes, in the words that both the old and the new study files take."""
+
+
+def write_short(study: Path) -> None:
+    """Write ``short.toml`` beside a study file: the same study, trained for two epochs."""
+    parts = re.split(r"(?m)^(?=\[)", study.read_text(encoding="utf-8"))
+    kept = "".join(part for part in parts if not part.startswith(("[training]", "[training.")))
+    study.with_name("short.toml").write_text(kept + SHORT, encoding="utf-8")
+
+
+def run(program: str, out: Path, only: list[str]) -> None:
+    for name in only or commands(out):
         arguments = commands(out)[name]
+        if name in {"train", "crossval"}:
+            write_short(out / "simulate" / "cohort" / "study.toml")
         (out / name).mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [program, *arguments],
@@ -114,8 +134,7 @@ def compare(before: Path, after: Path, renamed: dict[str, str]) -> int:
             place = place.replace(old, new)
         return place
 
-    print("| command | exit code | files | numbers | different | only before | only after |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     wrong = 0
     details: list[str] = []
     for folder in sorted(p for p in before.iterdir() if p.is_dir()):
@@ -150,25 +169,27 @@ def compare(before: Path, after: Path, renamed: dict[str, str]) -> int:
                 details.append(f"{folder.name}/{relative}: lost {sorted(moved.keys() - both)[:4]}")
         wrong += differing
         shown = code[0] if code[0] == code[1] else " -> ".join(code)
-        print(f"| {folder.name} | {shown} | {files} | {n} | {differing} | {lost} | {new} |")
-    print()
+        rows.append((folder.name, shown, files, n, differing, lost, new))
+    heads = ("command", "exit code", "files", "numbers", "different", "only before", "only after")
+    print(f"{table(heads, rows)}\n")
     print("\n".join(f"- {line}" for line in details))
     return wrong
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parts = parser.add_subparsers(dest="part", required=True)
     runs = parts.add_parser("run")
     runs.add_argument("program")
     runs.add_argument("out", type=Path)
+    runs.add_argument("--only", nargs="*", default=[], help="these commands, others are there")
     against = parts.add_parser("compare")
     against.add_argument("before", type=Path)
     against.add_argument("after", type=Path)
     against.add_argument("--renamed", nargs="*", default=[])
     given = parser.parse_args()
     if given.part == "run":
-        run(given.program, given.out.resolve())
+        run(given.program, given.out.resolve(), given.only)
         return 0
     renamed = dict(pair.split("=", 1) for pair in given.renamed)
     return 1 if compare(given.before, given.after, renamed) else 0

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 
+from benchmarks.common import Arguments, table_head, table_row
 from tests.hostile.test_hostile_tables import _settings
 
 from jecur.cohort.cohort import read_clinical
@@ -94,17 +95,17 @@ def measure(kind, name):
 
 def main():
     """Measure all and print a table."""
+    Arguments(__doc__).parse_args()
     start = time.monotonic()
+    print(table_head("kind", "inputs", "verdicts", "longest, s", "peak, MiB"))
     for kind in KINDS:
         results = {name: measure(kind, name) for name in names(kind)}
         verdicts = Counter(r[0] for r in results.values())
         slow = max(results, key=lambda n: results[n][1])
         big = max(results, key=lambda n: results[n][3])
-        print(
-            f"| {kind} | {len(results)} | {dict(verdicts)} | {results[slow][1]:.1f} ({slow}) "
-            f"| {results[big][3]} ({big}; {results[big][2]} before) |",
-            flush=True,
-        )
+        took = f"{results[slow][1]:.1f} ({slow})"
+        peak = f"{results[big][3]} ({big}; {results[big][2]} before)"
+        print(table_row(kind, len(results), dict(verdicts), took, peak), flush=True)
     print(f"{time.monotonic() - start:.0f} s")
 
 

@@ -7,7 +7,6 @@ with the missing extra by name), and the extra ``dev``, in which the tests run f
 source archive whose ``src`` was taken out, so that nothing but the installed wheel can be imported.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+
+from benchmarks.common import Arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_BOTH = ("LICENSE", "NOTICE", "SECURITY.md")
@@ -86,7 +87,7 @@ def with_extras(python: str, sdist: Path, wheel: Path, folder: Path, tests: str)
 
 def main() -> None:
     """Build once, try every interpreter."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--python", nargs="+", default=["python3.11", "python3.12", "python3.13"])
     parser.add_argument("--tests", choices=("fast", "all"), default="fast")
     asked = parser.parse_args()

@@ -16,7 +16,6 @@ Programs start by forking one that has imported everything, so that moments fall
 not into the start of Python.
 """
 
-import argparse
 import contextlib
 import importlib
 import math
@@ -35,6 +34,7 @@ import h5py
 import msgspec
 import numpy as np
 import pandas as pd
+from benchmarks.common import Arguments
 
 from jecur.cli import run as run_command
 from jecur.demo import study_of_virtual_cohort
@@ -296,7 +296,7 @@ def _disturb(
 
 def main() -> None:
     """Run the campaign and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--study", choices=("features", "slides"), default="features")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)

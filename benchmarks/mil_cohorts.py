@@ -11,7 +11,6 @@ The null cohort of a seed has the same patients and the same slides, and follow-
 depend on the tissue: `jecur.simulate` draws both from streams that the effect does not touch.
 """
 
-import argparse
 import tempfile
 import time
 import warnings
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.common import Arguments, table_row
 from benchmarks.elastic_net import fit_elastic_net_by_folds
 
 from jecur.cohort.cohort import read_cohort
@@ -151,12 +151,16 @@ def summarize(risks, follows) -> dict:
     }
 
 
-def line(name: str, channels: str, row: dict, seconds: float) -> str:
-    c, spread, auc = row["c"], row["range"], row["auc"]
-    return (
-        f"| {name} | {'3' if channels == 'rgb' else '4'} | {c[0]:.3f} ({c[1]:.3f}-{c[2]:.3f}) | "
-        f"{spread[0]:.3f}-{spread[1]:.3f} | {auc[0]:.3f} | {auc[1]:.3f} | {row['hr']} | "
-        f"{seconds / 60:.2f} |"
+def line(name: str, channels: str, found: dict, seconds: float) -> str:
+    c, spread, auc = found["c"], found["range"], found["auc"]
+    return table_row(
+        name,
+        "3" if channels == "rgb" else "4",
+        f"{c[0]:.3f} ({c[1]:.3f}-{c[2]:.3f})",
+        f"{spread[0]:.3f}-{spread[1]:.3f}",
+        *(f"{a:.3f}" for a in auc[:2]),
+        found["hr"],
+        f"{seconds / 60:.2f}",
     )
 
 
@@ -222,7 +226,7 @@ def train_whole(out: Path, seed: int, follow: Follow, channels: str):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("stage", choices=("prepare", "encoder"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])

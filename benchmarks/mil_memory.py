@@ -10,7 +10,6 @@ depend on what is in them). Peak memory is the process's own maximum, the map of
 The plain form is the same bag as one chunk. ``--ratio`` takes the two forms in turn in one process.
 """
 
-import argparse
 import json
 import resource
 import statistics
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.common import Arguments, table_head, table_row
 
 from jecur.mil.bag import open_bag
 from jecur.settings import TrainingSettings
@@ -58,7 +58,9 @@ def empty_bag(folder, n, side):
 
 
 def learner():
-    encoder = build_encoder(TrainingSettings().encoder, channels=4, start="builtin", seed=0)
+    encoder = build_encoder(
+        TrainingSettings().encoder.architecture, channels=4, start="builtin", seed=0
+    )
     frozen_batch_norm(encoder.train())
     return encoder, torch.optim.Adam(encoder.parameters(), lr=1e-4)
 
@@ -90,27 +92,34 @@ def ratio(side, n, repeats):
 
 
 def table(side, sizes, plain):
-    print("| form | tiles | peak memory, GiB | of it the step | ms a tile |\n|---|---|---|---|---|")
+    print(table_head("form", "tiles", "peak memory, GiB", "of it the step", "ms a tile"))
     with tempfile.TemporaryDirectory() as folder:
         for form, n in [("two passes", n) for n in sizes] + [("plain", n) for n in plain]:
             path = empty_bag(folder, n, side)
             chunk = CHUNK if form == "two passes" else n
-            command = [sys.executable, __file__, "--one", str(path), "--chunk", str(chunk)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.mil_memory",
+                "--one",
+                str(path),
+                "--chunk",
+                str(chunk),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             path.unlink()
             if done.returncode:
-                print(f"| {form} | {n:,} | did not fit (exit {done.returncode}) | | |", flush=True)
+                said = f"did not fit (exit {done.returncode})"
+                print(table_row(form, f"{n:,}", said, "", ""), flush=True)
                 continue
-            row = json.loads(done.stdout)
-            print(
-                f"| {form} | {n:,} | {row['peak'] / GIB:.2f} | "
-                f"{(row['peak'] - row['before']) / GIB:.2f} | {1e3 * row['seconds'] / n:.1f} |",
-                flush=True,
-            )
+            found = json.loads(done.stdout)
+            step, ms = (found["peak"] - found["before"]) / GIB, 1e3 * found["seconds"] / n
+            peak = f"{found['peak'] / GIB:.2f}"
+            print(table_row(form, f"{n:,}", peak, f"{step:.2f}", f"{ms:.1f}"), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--sizes", type=int, nargs="*", default=[])
     parser.add_argument("--plain", type=int, nargs="*", default=[])

@@ -9,13 +9,13 @@ Nothing is changed but the seed. A training that was stopped goes on from its la
 takes the seeds that both presets have.
 """
 
-import argparse
 import time
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
+from benchmarks.common import Arguments
 from benchmarks.mil_cohorts import Follow, follow_up, line, summarize
 
 from jecur.mil.bag import open_bag
@@ -86,7 +86,7 @@ def table(out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("stage", choices=("train", "table"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", choices=get_args(Preset), default="paper")

@@ -16,7 +16,6 @@ Recipes: the demonstration's (whole encoder, four epochs), or the preset `jecur`
 of follow-up (cutoff loss, all bags a step); its encoder does not learn, so tiles are described once.
 """
 
-import argparse
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from benchmarks.common import Arguments, table_head, table_row
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -192,17 +192,17 @@ def interval(folds: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", choices=RECIPES, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pictures = read_pictures(arguments.data)
-    print(
-        "| measure | channels | seed | images | AUC of bags, mean of folds (lowest, highest) | AUC of "
-        "images, within folds (95 % CI) | rank correlation, mean of folds | minutes |"
-    )
+    print(table_head(
+        "measure", "channels", "seed", "images", "AUC of bags, mean of folds (lowest, highest)",
+        "AUC of images, within folds (95 % CI)", "rank correlation, mean of folds", "minutes",
+    ))  # fmt: skip
     seen = dict.fromkeys(("rgb", "rgb+nuclei"), pictures)
     if arguments.recipe == "frozen":
         seen = {channels: described(pictures, channels) for channels in seen}
@@ -225,13 +225,13 @@ def main() -> None:
                 ]
                 alone = [(risk, high) for _, risk, high in found]
                 low, up = interval(alone)
-                print(
-                    f"| {name} | {channels} | {seed} | {len(pictures)} | {np.mean(bags):.3f} "
-                    f"({min(bags):.3f}-{max(bags):.3f}) | {auc_within(alone):.3f} "
-                    f"({low:.3f}-{up:.3f}) | {np.mean(ranks):+.2f} | "
-                    f"{(time.monotonic() - start) / 60:.1f} |",
-                    flush=True,
+                cells = (
+                    f"{np.mean(bags):.3f} ({min(bags):.3f}-{max(bags):.3f})",
+                    f"{auc_within(alone):.3f} ({low:.3f}-{up:.3f})",
+                    f"{np.mean(ranks):+.2f}",
+                    f"{(time.monotonic() - start) / 60:.1f}",
                 )
+                print(table_row(name, channels, seed, len(pictures), *cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ the validation patients once.
     python -m benchmarks.mil_recipes presets --out COHORTS
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import get_args
 
 import numpy as np
 import torch
+from benchmarks.common import Arguments, table_row
 from benchmarks.mil_cohorts import Follow, cohort_settings, line, nuclear_risk, summarize
 
 from jecur.mil.bag import Bag
@@ -161,7 +161,8 @@ def choose(out: Path, n_folds: int = 3) -> None:
             )
         by_seed = " ".join(f"{c:.3f}" for c in found)
         seconds = time.monotonic() - start
-        print(f"| {name} | {np.mean(found):.3f} | {by_seed} | {seconds / 60:.1f} |", flush=True)
+        mean, minutes = f"{np.mean(found):.3f}", f"{seconds / 60:.1f}"
+        print(table_row(name, mean, by_seed, minutes), flush=True)
 
 
 def presets(out: Path) -> None:
@@ -187,7 +188,7 @@ def presets(out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("stage", choices=("table", "choose", "presets"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--poolings", nargs="+", default=list(get_args(PoolingName)))

@@ -1,16 +1,14 @@
 """Dice, AJI and PQ of a nuclei network, field by field, on whole fields and on tiles.
 
-Usage: python -m benchmarks.nuclei_agreement DATA [network.onnx]
+    python -m benchmarks.nuclei_agreement DATA [network.onnx]
 
 DATA holds split.csv (see docs/nuclei.md). "Tiles" cuts every field into 224 px tiles as the
 pipeline does, so that the network sees no more than a tile; the difference is the price of
 the tile's border.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
+from benchmarks.common import Arguments
 
 from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import NucleiModel
@@ -33,13 +31,16 @@ def tiled_map(model: NucleiModel, rgb: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    data = Path(sys.argv[1])
-    model = NucleiModel.load(NucleiSettings(model=sys.argv[2] if len(sys.argv) > 2 else "builtin"))
+    parser = Arguments(__doc__)
+    parser.add_data()
+    parser.add_argument("model", nargs="?", default="builtin")
+    given = parser.parse_args()
+    model = NucleiModel.load(NucleiSettings(model=given.model))
     for split in SPLITS:
-        result = evaluate_nuclei(data, split, model)
+        result = evaluate_nuclei(given.data, split, model)
         tiled = [
             dice(tiled_map(model, field.rgb) >= 128, field.labels > 0)
-            for field in read_fields(data, split)
+            for field in read_fields(given.data, split)
         ]
         print(f"\n{split}: {len(result.fields)} fields; Dice on tiles {np.mean(tiled):.3f}")
         for measure in ("dice", "aji", "panoptic_quality", "precision", "recall"):

@@ -6,10 +6,10 @@ Of images whose license is unknown (fatty liver) no pixel is shown: only the map
 image is white, which is what fat droplets are; and how much of the white is marked is printed.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments
 from benchmarks.stain_pictures import sheet
 from PIL import Image
 from scipy import ndimage
@@ -101,7 +101,7 @@ def liver(data: Path, model: NucleiModel) -> Image.Image:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Tiles a second of the nuclei network: on one thread, on all, and in processes of one thread.
 
-Usage: python -m benchmarks.nuclei_speed [network.onnx] [--threads 2] [--seconds 10]
+    python -m benchmarks.nuclei_speed [network.onnx] [--threads 2] [--seconds 10]
 
 Tiles are 224 x 224 px of noise: the time of a convolution does not depend on what it sees.
 Rounds of the settings alternate, so that a busy machine is unfair to none; the median and the range
@@ -8,12 +8,12 @@ over rounds are printed. A run prepares slides in processes of one thread each, 
 the last line, the sum over as many processes at once as there are threads.
 """
 
-import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
+from benchmarks.common import Arguments
 
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.settings import NucleiSettings
@@ -40,7 +40,7 @@ _OPEN: dict[str, NucleiModel] = {}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Arguments(__doc__)
     parser.add_argument("model", nargs="?", default="builtin")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10.0, help="for each setting")

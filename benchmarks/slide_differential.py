@@ -7,7 +7,6 @@ file. Nothing in between: pixels that differ without a word are what is looked f
     python -m benchmarks.slide_differential --files 400 --out benchmarks/results/slides-differential.md
 """
 
-import argparse
 import itertools
 import re
 import struct
@@ -20,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import openslide
 import tifffile
+from benchmarks.common import Arguments, environment, table, table_head, table_row
 from PIL import Image, ImageOps
 
 from jecur.errors import SlideError
@@ -449,37 +449,33 @@ def campaign(n: int, seed: int, folder: Path) -> list[tuple[Plan, Verdict]]:
     return found
 
 
-def _report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> str:
+def _report(found: list[tuple[Plan, Verdict]], seconds: float) -> str:
     outcomes = Counter(verdict.outcome for _, verdict in found)
     lines = [
         "# Slides over the product of what a TIFF may be",
         "",
-        "2026-11-25, 2 cores (shared), 24 GiB, no GPU. "
-        f"`{command}`: {len(found)} files in {seconds:.0f} s.",
+        f"{environment()}: {len(found)} files in {seconds:.0f} s.",
         "",
         "What a file shows is known, because it was generated: Jecur's pixels are held against it on",
         "every level and to the edges (exact; 1 for JPEG's rounding, 2 where colors are converted).",
         "",
-        "| outcome | files |",
-        "|---|---|",
-        *(f"| {name} | {count} |" for name, count in outcomes.most_common()),
+        table(("outcome", "files"), outcomes.most_common()),
         "",
         "Reasons of refusal:",
         "",
-        "| cause in the message | files |",
-        "|---|---|",
     ]
     causes = Counter(
         next((c for c in plan.causes if re.search(c, verdict.note)), "none of the file's own")
         for plan, verdict in found
         if verdict.outcome.lower().startswith("refused")
     )
-    lines += [f"| {name.replace('|', ' or ')} | {count} |" for name, count in causes.most_common()]
+    rows = [(name.replace("|", " or "), count) for name, count in causes.most_common()]
+    lines += [table(("cause in the message", "files"), rows)]
     lines += ["", "Other readers on the files that Jecur reads equal:", ""]
-    lines += ["| reader | equal | differs | refused |", "|---|---|---|---|"]
+    lines += [table_head("reader", "equal", "differs", "refused")]
     for reader in ("openslide", "pillow", "tifffile"):
         tally = Counter(v.others[reader] for _, v in found if v.outcome == "equal")
-        lines.append(f"| {reader} | {tally['equal']} | {tally['differs']} | {tally['refused']} |")
+        lines.append(table_row(reader, tally["equal"], tally["differs"], tally["refused"]))
     lines += [
         "",
         "(What makes the others differ was not looked into file by file. tifffile gives samples as they",
@@ -494,7 +490,7 @@ def _report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> 
 
 def main() -> None:
     """Run the campaign and write what came of it."""
-    parser = argparse.ArgumentParser()
+    parser = Arguments(__doc__)
     parser.add_argument("--files", type=int, default=400)
     parser.add_argument("--seed", type=int, default=14)
     parser.add_argument("--out", type=Path)
@@ -502,8 +498,7 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         found = campaign(options.files, options.seed, Path(folder))
-    command = f"python -m benchmarks.slide_differential --files {options.files}"
-    text = _report(found, time.monotonic() - start, f"{command} --seed {options.seed}")
+    text = _report(found, time.monotonic() - start)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     print(text)

@@ -4,10 +4,9 @@ What a slide shows is known, because it was generated. A slide passes if Jecur g
 every level, or refuses it with a cause that is in its files. wsidicom is asked if it is installed;
 Jecur does not need it.
 
-    python benchmarks/slide_differential_dicom.py --slides 200 --seed 15
+    python -m benchmarks.slide_differential_dicom --slides 200 --seed 15
 """
 
-import argparse
 import itertools
 import re
 import tempfile
@@ -20,8 +19,9 @@ from typing import NamedTuple
 import imagecodecs
 import numpy as np
 import openslide
-from dicom_writer import Instance, encode, write_instance
-from slide_differential import picture
+from benchmarks.common import Arguments, environment, table, table_head, table_row
+from benchmarks.dicom_writer import Instance, encode, write_instance
+from benchmarks.slide_differential import picture
 
 from jecur.errors import SlideError
 from jecur.slide.reader import open_slide
@@ -365,7 +365,7 @@ def campaign(n: int, seed: int, folder: Path) -> list[tuple[Plan, Verdict]]:
     return found
 
 
-def report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> str:
+def report(found: list[tuple[Plan, Verdict]], seconds: float) -> str:
     """Tell what came of it, as a section of a page."""
     outcomes = Counter(verdict.outcome for _, verdict in found)
     causes = Counter(
@@ -373,18 +373,16 @@ def report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> s
         for plan, verdict in found
         if verdict.outcome.lower().startswith("refused")
     )
-    lines = [f"`{command}`: {len(found)} slides in {seconds:.0f} s.", "", "| outcome | slides |"]
-    lines += ["|---|---|", *(f"| {name} | {count} |" for name, count in outcomes.most_common())]
-    lines += ["", "| cause in the message | slides |", "|---|---|"]
-    lines += [f"| {name} | {count} |" for name, count in causes.most_common()]
-    lines += ["", "| reader | slides that Jecur reads | equal | differs | refused |"]
-    lines += ["|---|---|---|---|---|"]
+    lines = [f"{environment()}: {len(found)} slides in {seconds:.0f} s.", ""]
+    lines += [table(("outcome", "slides"), outcomes.most_common()), ""]
+    lines += [table(("cause in the message", "slides"), causes.most_common()), ""]
+    lines += [table_head("reader", "slides that Jecur reads", "equal", "differs", "refused")]
     for reader in ("openslide", "wsidicom"):
         for told in ("equal", "refused"):
             tally = Counter(v.others[reader] for _, v in found if v.outcome.startswith(told))
             label = "read" if told == "equal" else "refused"
-            counts = " | ".join(str(tally[name]) for name in ("equal", "differs", "refused"))
-            lines.append(f"| {reader} | {label} | {counts} |")
+            counts = (tally[name] for name in ("equal", "differs", "refused"))
+            lines.append(table_row(reader, label, *counts))
     bad = [(plan, v) for plan, v in found if v.outcome.isupper()]
     lines += ["", "No slide was silently different."] if not bad else [""]
     lines += [f"- {v.outcome}: {tuple(plan)}: {v.note}" for plan, v in bad]
@@ -393,7 +391,7 @@ def report(found: list[tuple[Plan, Verdict]], seconds: float, command: str) -> s
 
 def main() -> None:
     """Run the campaign and tell what came of it."""
-    parser = argparse.ArgumentParser()
+    parser = Arguments(__doc__)
     parser.add_argument("--slides", type=int, default=200)
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--out", type=Path)
@@ -402,8 +400,7 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         found = campaign(options.slides, options.seed, Path(folder))
-    command = f"python benchmarks/slide_differential_dicom.py --slides {options.slides}"
-    text = report(found, time.monotonic() - start, f"{command} --seed {options.seed}")
+    text = report(found, time.monotonic() - start)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     print(text)

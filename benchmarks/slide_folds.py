@@ -10,11 +10,10 @@ and on the tiles of real slides and pictures of DATA in which nobody drew a fold
 fault and no labeled picture of one is at hand, so nothing was measured.
 """
 
-import sys
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments, table, write_result
 from PIL import Image
 from tests.virtual.faults import add_fold
 
@@ -74,6 +73,10 @@ def real(data):
 
 
 def main():
+    parser = Arguments(__doc__)
+    parser.add_data()
+    parser.add_argument("out", type=Path, nargs="?")
+    given = parser.parse_args()
     rows = virtual()
     train_model = [r for s, fold, r in rows if s < N // 2 and not fold]
     limit = float(np.quantile(train_model, 0.99))
@@ -81,24 +84,15 @@ def main():
     folds = np.array([r for fold, r in held if fold])
     clean = np.array([r for fold, r in held if not fold])
     lines = [
-        f"Limit: {limit:.2f} times the slide's median density.",
-        "",
-        "| Tiles | n | Above the limit |",
-        "|---|---|---|",
-        f"| virtual, folded | {len(folds)} | {(folds > limit).mean():.1%} |",
-        f"| virtual, clean | {len(clean)} | {(clean > limit).mean():.1%} |",
+        ("virtual, folded", len(folds), f"{(folds > limit).mean():.1%}"),
+        ("virtual, clean", len(clean), f"{(clean > limit).mean():.1%}"),
     ]
-    for name, ratios in real(Path(sys.argv[1])).items():
-        lines.append(
-            f"| real, no fold drawn: {name} | {len(ratios)} | {(ratios > limit).mean():.1%} "
-            f"(largest {ratios.max():.2f}) |"
-        )
-    text = "\n".join(lines)
-    print(text)
-    if len(sys.argv) > 2:
-        Path(sys.argv[2]).write_text(
-            f"# Folds by density ({date.today()})\n\n{__doc__}\n2 cores, 24 GiB, no GPU.\n\n{text}\n"
-        )
+    for name, ratios in real(given.data).items():
+        share = f"{(ratios > limit).mean():.1%} (largest {ratios.max():.2f})"
+        lines.append((f"real, no fold drawn: {name}", len(ratios), share))
+    text = f"Limit: {limit:.2f} times the slide's median density.\n\n"
+    text += table(("Tiles", "n", "Above the limit"), lines)
+    write_result(given.out, "Folds by density", __doc__, text)
 
 
 if __name__ == "__main__":

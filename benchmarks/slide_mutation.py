@@ -8,7 +8,6 @@ tiles as a run would. Each tile is compared with the clean slide's own pixels at
 pass without a word, the share of a tile's pixels that differ is printed (median, most).
 """
 
-import argparse
 import json
 import os
 import resource
@@ -19,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments, table_head, table_row
 
 from jecur.errors import JecurError
 from jecur.settings import QualitySettings, TilingSettings, TissueSettings
@@ -152,7 +152,7 @@ def parts_of(target: Path) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("slides", type=Path)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--copies", type=int, default=100)
@@ -162,8 +162,7 @@ def main() -> None:
     files = asked.more or [asked.slides / name for name in GOOD]
     heads = ("file", "copies", "failed", "flagged", "ok, tiles equal", "flagged or failed, tiles differ",
              "ok, tiles differ", "crash, hang, memory, bug", "peak MiB")  # fmt: skip
-    print(f"| {' | '.join(heads)} |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(table_head(*heads))
     total, silent = Counter(), []
     for number, source in enumerate(files):
         count, peak, worst = Counter(), 0.0, []
@@ -187,12 +186,9 @@ def main() -> None:
             count["failed", False], count["flagged", False], count["ok", False],
             count["flagged", True] + count["failed", True], count["ok", True], count["bad", False],
         ]  # fmt: skip
-        print(
-            f"| {source.name} | {asked.copies} | {' | '.join(map(str, cells))} | {peak:.0f} |",
-            flush=True,
-        )
-        for row in worst:
-            print(f"    {source.name}: {row}", file=sys.stderr, flush=True)
+        print(table_row(source.name, asked.copies, *cells, f"{peak:.0f}"), flush=True)
+        for found in worst:
+            print(f"    {source.name}: {found}", file=sys.stderr, flush=True)
     print({f"{k}, differ: {d}": n for (k, d), n in total.items()})
     if silent:
         print(

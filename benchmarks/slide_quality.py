@@ -7,12 +7,12 @@ of HistoQC on overviews of real slides (scale unstated by their source; taken as
 counts as clearly faulty where the fault covers half of it and as clean where it covers none.
 """
 
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments, table_head, table_row
 from PIL import Image
 from tests.virtual.faults import INKS, add_blur, add_edge, add_fold, add_pen
 
@@ -31,7 +31,7 @@ from jecur.slide.tissue import find_tissue
 UM = 0.5
 SIDE_PX = 3072
 N_SLIDES = 3
-STREAM = int(sys.argv[3]) if len(sys.argv) > 3 else 100  # 17 was used while the rules were made
+STREAM = 100  # 17 was used while the rules were made
 TILE = TilingSettings()
 
 
@@ -154,19 +154,24 @@ def focus_of_real_tiles(folder):
 
 
 def main():
-    print("| fault | clearly faulty tiles caught | clean tiles caught |\n|---|---|---|")
-    rows = {**on_masks(Path(sys.argv[1])), **on_virtual_slides()}
+    parser = Arguments(__doc__)
+    parser.add_argument("qc", type=Path)
+    parser.add_data()
+    given = parser.parse_args()
+    print(table_head("fault", "clearly faulty tiles caught", "clean tiles caught"))
+    rows = {**on_masks(given.qc), **on_virtual_slides()}
     for name, seen in rows.items():
         if isinstance(seen, str):
-            print(f"| {name} | {seen} | |")
+            print(table_row(name, seen, ""))
             continue
         hit, faulty, false, clean = seen
         rate = [
             f"{a} of {n} ({a / n:.1%})" if n else "none" for a, n in ((hit, faulty), (false, clean))
         ]
-        print(f"| {name} | {rate[0]} | {rate[1]} |")
-    bad, total = focus_of_real_tiles(Path(sys.argv[2]))
-    print(f"| sharp real tiles called blurred (MoNuSeg) | | {bad} of {total} ({bad / total:.1%}) |")
+        print(table_row(name, *rate))
+    bad, total = focus_of_real_tiles(given.data)
+    blurred = f"{bad} of {total} ({bad / total:.1%})"
+    print(table_row("sharp real tiles called blurred (MoNuSeg)", "", blurred))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """How fast slides become tissue, tiles and measures: python -m benchmarks.slide_reading SLIDE..."""
 
-import sys
 import time
 from pathlib import Path
+
+from benchmarks.common import Arguments, table_head, table_row
 
 from jecur.settings import TilingSettings, TissueSettings
 from jecur.slide.quality import measure_tiles
@@ -33,8 +34,14 @@ def measure(path: Path) -> tuple[str, float, float, int, float, float]:
     )  # fmt: skip
 
 
+def main() -> None:
+    parser = Arguments(__doc__)
+    parser.add_argument("slides", type=Path, nargs="+")
+    given = parser.parse_args()
+    print(table_head(*HEADER))
+    for path in given.slides:
+        print(table_row(*(f"{x:.3g}" if isinstance(x, float) else x for x in measure(path))))
+
+
 if __name__ == "__main__":
-    print(" | ".join(HEADER))
-    for name in sys.argv[1:]:
-        row = measure(Path(name))
-        print(" | ".join(f"{x:.3g}" if isinstance(x, float) else str(x) for x in row))
+    main()

@@ -9,12 +9,11 @@ of DATA that a run would score, pictures at their stated or supposed scale. Noth
 these numbers: limit and everyday spread are fixed in the product.
 """
 
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments, table, write_result
 
 from jecur.errors import JecurError
 from jecur.mil.likeness import SlideLooks, fit_looks, likeness
@@ -89,7 +88,13 @@ def family_slides(scratch):
 
 
 def main():
-    data, scratch = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = Arguments(__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("scratch", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("processes", type=int, nargs="?", default=2)
+    given = parser.parse_args()
+    data, scratch = given.data, given.scratch
     recipe = recipe_of_study(study())
     run = RunFolder.open(scratch / "run")
     groups = {}
@@ -113,7 +118,7 @@ def main():
         (p, mpp) for pattern, mpp in PICTURES for p in sorted(data.glob(pattern))
     ]
     found = {}
-    with ProcessPoolExecutor(int(sys.argv[4]) if len(sys.argv) > 4 else 2) as pool:
+    with ProcessPoolExecutor(given.processes) as pool:
         for key, members in groups.items():
             orders = [
                 SlideTask(fingerprint(str(p))[:12], p.name, p, mpp, recipe, run)
@@ -121,12 +126,11 @@ def main():
             ]
             found[key] = list(zip((p for p, _ in members), pool.map(looks, orders), strict=True))
             print(key, len(members), flush=True)
-    report(found)
+    report(found, given.out)
 
 
-def report(found):
-    lines = ["| Slides | Held | Not scored by any run | Flagged | Share | Median distance | Limit |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
+def report(found, out):
+    lines = []
     totals = {}
     odd = []
     for n, seed in enumerate(SEEDS):
@@ -154,16 +158,21 @@ def report(found):
         share = f"{flagged / held:.1%}" if held else "-"
         middle = f"{np.median(distances):.2f}" if distances else "-"
         span = f"{min(limits):.2f} to {max(limits):.2f}"
-        lines.append(f"| {name} | {held} | {failed} | {flagged} | {share} | {middle} | {span} |")
-    text = "\n".join(lines)
-    print(text)
-    print("\n".join(odd[:60]))
-    if len(sys.argv) > 3:
-        Path(sys.argv[3]).write_text(
-            f"# Slides unlike the training slides ({date.today()})\n\n{__doc__}\n{text}\n\n"
-            "Against the wish (flagged of the same generator, or strangers passed):\n\n"
-            + ("\n".join(odd) or "- none") + "\n"
-        )  # fmt: skip
+        lines.append((name, held, failed, flagged, share, middle, span))
+    heads = (
+        "Slides",
+        "Held",
+        "Not scored by any run",
+        "Flagged",
+        "Share",
+        "Median distance",
+        "Limit",
+    )
+    text = table(heads, lines)
+    text += "\n\nAgainst the wish (flagged of the same generator, or others passed):\n\n"
+    write_result(
+        out, "Slides unlike the training slides", __doc__, text + ("\n".join(odd) or "- none")
+    )
 
 
 if __name__ == "__main__":

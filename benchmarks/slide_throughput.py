@@ -10,7 +10,6 @@ Lanczos; ways take turns; one process, and two processes with half of the tiles 
 200 tiles and the overview of a slide of that side, whose file tiles are all one and the same.
 """
 
-import argparse
 import resource
 import statistics
 import struct
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 import tifffile
+from benchmarks.common import Arguments, table_head, table_row
 from PIL import Image
 
 from jecur.settings import TilingSettings, TissueSettings
@@ -109,10 +109,8 @@ def rate(way, path: str, spots, side: int, pool: ProcessPoolExecutor | None) -> 
 
 
 def read(paths: list[str], rounds: int) -> None:
-    print(
-        "| slide | tiles | way | tiles/s, one process | two processes | ratio to OpenSlide + Pillow |"
-    )
-    print("|---|---|---|---|---|---|")
+    rates = ("tiles/s, one process", "two processes", "ratio to OpenSlide + Pillow")
+    print(table_head("slide", "tiles", "way", *rates))
     with ProcessPoolExecutor(2) as pool:
         for path in paths:
             spots, side = tiles_of(path)
@@ -124,11 +122,9 @@ def read(paths: list[str], rounds: int) -> None:
             for name, both in found.items():
                 one, two = (statistics.median(r[1:]) for r in both)
                 base = [statistics.median(r[1:]) for r in found["OpenSlide + Pillow"]]
-                print(
-                    f"| {Path(path).stem} | {len(spots)} | {name} | {one:.0f} | {two:.0f} | "
-                    f"{one / base[0]:.2f}, {two / base[1]:.2f} |",
-                    flush=True,
-                )
+                ratio = f"{one / base[0]:.2f}, {two / base[1]:.2f}"
+                cells = (name, f"{one:.0f}", f"{two:.0f}", ratio)
+                print(table_row(Path(path).stem, len(spots), *cells), flush=True)
 
 
 def vast(path: Path, side: int) -> None:
@@ -190,27 +186,24 @@ def one_memory(path: str) -> None:
         n = sum(len(batch.rgb) for batch in read_tiles(slide, grid, 32))
         size, candidates = slide.size.width, grid.n_candidates
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"| {size:,} x {size:,} | {candidates:,} | {n} | {before:.0f} | {peak:.0f} | "
-        f"{time.perf_counter() - started:.1f} |"
-    )
+    took = f"{time.perf_counter() - started:.1f}"
+    sides = f"{size:,} x {size:,}"
+    print(table_row(sides, f"{candidates:,}", n, f"{before:.0f}", f"{peak:.0f}", took))
 
 
 def memory(sides: list[int]) -> None:
-    print(
-        "| px | tiles with tissue | tiles read | MiB before | peak MiB | s |\n|---|---|---|---|---|---|"
-    )
+    print(table_head("px", "tiles with tissue", "tiles read", "MiB before", "peak MiB", "s"))
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
             path = Path(folder) / f"{side}.tiff"
             vast(path, side)
-            command = [sys.executable, __file__, "one-memory", str(path)]
+            command = [sys.executable, "-m", "benchmarks.slide_throughput", "one-memory", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             print((done.stdout or done.stderr[-300:]).strip(), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("what", choices=("make", "read", "memory", "one-memory"))
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--images", type=Path)

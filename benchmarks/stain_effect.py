@@ -12,14 +12,13 @@ The ways "p95" and "mean" match another statistic of the amounts than the produc
 Usage: python -m benchmarks.stain_effect [DATA_FOLDER]
 """
 
-import os
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from benchmarks.common import Arguments
 from benchmarks.stain_images import read_image
 from PIL import Image
 from skimage.color import rgb2lab
@@ -139,7 +138,6 @@ def spread(rows: list[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).parents[2] / "shared/data"
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(os.environ.get("JECUR_TEST_DATA", default))
-    )
+    parser = Arguments(__doc__)
+    parser.add_data()
+    main(parser.parse_args().data)

@@ -4,12 +4,11 @@ Fits every image with the gates wide open, prints the range of each measure for 
 then what the default gates say to each. Usage: python -m benchmarks.stain_gates [DATA_FOLDER]
 """
 
-import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments
 from benchmarks.stain_images import images, tissue
 
 from jecur.errors import StainError
@@ -72,7 +71,6 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).parents[2] / "shared/data"
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(os.environ.get("JECUR_TEST_DATA", default))
-    )
+    parser = Arguments(__doc__)
+    parser.add_data()
+    main(parser.parse_args().data)

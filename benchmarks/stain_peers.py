@@ -5,12 +5,11 @@
 Needs spams-bin. 20,000 stained pixels of every H&E image of stain, monuseg2018_train and liver.
 """
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import spams
+from benchmarks.common import Arguments
 from benchmarks.stain_images import read_image
 
 from jecur.stain.optical_density import mean_optical_density, to_optical_density
@@ -77,4 +76,6 @@ def main(data):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = Arguments(__doc__)
+    parser.add_data()
+    main(parser.parse_args().data)

@@ -3,10 +3,10 @@
 python -m benchmarks.stain_pictures docs/images
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments
 from PIL import Image, ImageDraw, ImageFont
 
 from jecur.settings import StainSettings
@@ -73,4 +73,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = Arguments(__doc__)
+    parser.add_argument("out", type=Path)
+    main(parser.parse_args().out)

@@ -13,12 +13,11 @@ Seeds start at 500,000; settings were chosen on seeds from 10,000 and 20,000. Pe
 installed are left out. Usage: python -m benchmarks.stain_planted [DRAWS] [DATA_FOLDER]
 """
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments
 from benchmarks.stain_images import read_image, tissue
 
 from jecur.settings import StainSettings
@@ -173,10 +172,8 @@ def main(draws: int, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    default_data = Path(__file__).parents[2] / "shared/data"
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 200,
-        Path(sys.argv[2])
-        if len(sys.argv) > 2
-        else Path(os.environ.get("JECUR_TEST_DATA", default_data)),
-    )
+    parser = Arguments(__doc__)
+    parser.add_argument("draws", type=int, nargs="?", default=200)
+    parser.add_data()
+    given = parser.parse_args()
+    main(given.draws, given.data)

@@ -7,12 +7,11 @@ of ``jecur.stain.reference``. Usage: python -m benchmarks.stain_reference [DATA_
 
 import csv
 import json
-import os
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from benchmarks.common import Arguments
 from benchmarks.stain_images import read_image
 
 from jecur.settings import StainSettings
@@ -51,7 +50,6 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).parents[2] / "shared/data"
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else Path(os.environ.get("JECUR_TEST_DATA", default))
-    )
+    parser = Arguments(__doc__)
+    parser.add_data()
+    main(parser.parse_args().data)

@@ -7,11 +7,11 @@ Usage: python -m benchmarks.stain_speed [SLIDE_OR_IMAGE] [ROUNDS]
 
 import os
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import DATA, Arguments
 from benchmarks.stain_images import read_image, read_slide
 from benchmarks.stain_peer_ways import PEERS, Way
 
@@ -231,9 +231,9 @@ def report(times: dict[str, list[float]], differences: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    data = Path(os.environ.get("JECUR_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
-    slide = data / "slides/svs_cmu1_small_region/CMU-1-Small-Region.svs"
-    main(
-        Path(sys.argv[1]) if len(sys.argv) > 1 else slide,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 7,
-    )
+    parser = Arguments(__doc__)
+    slide = DATA / "slides/svs_cmu1_small_region/CMU-1-Small-Region.svs"
+    parser.add_argument("image", type=Path, nargs="?", default=slide)
+    parser.add_argument("rounds", type=int, nargs="?", default=7)
+    given = parser.parse_args()
+    main(given.image, given.rounds)

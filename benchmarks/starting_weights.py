@@ -5,12 +5,12 @@
 NUCLEI_DATA is the folder with split.csv (docs/nuclei.md). About 20 minutes on two idle cores.
 """
 
-import sys
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from benchmarks.common import Arguments
 from benchmarks.pretext import MEASURES, PretextSettings, pretext_tiles, train_pretext
 
 from jecur.cli.console import RichProgress
@@ -57,4 +57,8 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = Arguments(__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    main(given.data, given.out)

@@ -10,7 +10,6 @@ number its difference is printed. The ratio is the quickest peer over ours.
 
 # ruff: noqa: PLC0415 -- each process imports one library
 
-import argparse
 import json
 import resource
 import subprocess
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from benchmarks.common import Arguments, table_head, table_row
 
 NAMES = tuple(f"x{k}" for k in range(5))
 HORIZONS = [12.0, 24.0, 36.0, 48.0, 60.0]
@@ -222,7 +222,15 @@ def _resident(name: str) -> float:
 
 
 def measured(library: str, statistic: str, n: int, options) -> dict:
-    command = [sys.executable, __file__, "--one", library, statistic, str(n)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.survival_scale",
+        "--one",
+        library,
+        statistic,
+        str(n),
+    ]
     try:
         done = subprocess.run(
             [*command, "--memory-gib", str(options.memory_gib)],
@@ -242,7 +250,7 @@ def words(found: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--patients", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--limit", type=float, default=60)
     parser.add_argument("--memory-gib", type=float, default=6)
@@ -255,8 +263,7 @@ def main() -> None:
     statistics = list(own(small))
     have = {name: set(calls(small)) for name, calls in LIBRARIES.items()}
     for n in options.patients:
-        print(f"\n{n:,} patients\n\n| statistic | jecur | lifelines | scikit-survival | ratio |")
-        print("|---|---|---|---|---|", flush=True)
+        print(f"\n{n:,} patients\n\n{table_head('statistic', *LIBRARIES, 'ratio')}", flush=True)
         for statistic in statistics:
             found = {
                 name: measured(name, statistic, n, options)
@@ -267,7 +274,7 @@ def main() -> None:
             mine = found["jecur"].get("s")
             ratio = f"{min(peers) / mine:.1f}" if peers and mine else "-"
             cells = [words(found[k]) if k in found else "-" for k in LIBRARIES]
-            print(f"| {statistic} | {' | '.join(cells)} | {ratio} |", flush=True)
+            print(table_row(statistic, *cells, ratio), flush=True)
             for k, f in found.items():
                 if k != "jecur" and "value" in f and "value" in found["jecur"]:
                     gap = abs(f["value"] - found["jecur"]["value"])

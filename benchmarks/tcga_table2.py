@@ -6,12 +6,12 @@ DIR holds the cBioPortal study folder, the BCR biotab folder (any names; found b
 Prints the tables of docs/tcga.md; ``--write`` puts them there between its two marks.
 """
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmarks.common import Arguments, table
 
 from jecur.cohort.csv_text import csv_text
 from jecur.cohort.tcga.endpoint import EVENT
@@ -169,11 +169,6 @@ def tables(clinical: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _table(heading: list[str], rows: list[list[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _ratio(row) -> str:
     return f"{row.HR:.3f} ({row.lower:.3f}-{row.upper:.3f})"
 
@@ -189,7 +184,7 @@ def _uni_text(frame: pd.DataFrame) -> str:
         for r in frame.itertuples()
     ]
     heading = ["Factor", "n", "events", "HR (95 %)", "z", "p", "paper HR", "paper z", "paper p"]
-    return _table(heading, rows)
+    return table(heading, rows)
 
 
 def _multi_text(frame: pd.DataFrame) -> str:
@@ -207,7 +202,7 @@ def _multi_text(frame: pd.DataFrame) -> str:
         for r, new in zip(frame.itertuples(), ~frame["model"].duplicated(), strict=True)
     ]
     heading = ["Model", "Factor", "n", "events", "HR (95 %)", "p", "model p", "PH test p"]
-    return _table(heading, rows)
+    return table(heading, rows)
 
 
 def _auc_text(frame: pd.DataFrame) -> str:
@@ -221,7 +216,7 @@ def _auc_text(frame: pd.DataFrame) -> str:
         ]
         for r in frame.itertuples()
     ]
-    return _table(["Year", "at risk", "cases", "controls", "AUC (95 %)"], rows)
+    return table(["Year", "at risk", "cases", "controls", "AUC (95 %)"], rows)
 
 
 def _endpoint_text(clinical: Path, dfs: Patients) -> str:
@@ -234,7 +229,7 @@ def _endpoint_text(clinical: Path, dfs: Patients) -> str:
         rows.append([names[endpoint], *counts, *(f"{found[t]:.3f}" for t in PAPER)])
     paper = ["Paper (called RFS)", "302", "165", *(f"{PAPER[t][0]:.3f}" for t in PAPER)]
     heading = ["Endpoint", "n", "events", "age", "male", "AFP", "no invasion", "II", "III/IV"]
-    return _table(heading, [*rows, paper])
+    return table(heading, [*rows, paper])
 
 
 MARKS = ("<!-- tables: benchmarks/tcga_table2.py -->\n", "<!-- end of tables -->\n")
@@ -247,7 +242,7 @@ def write(page: Path, text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("--clinical", type=Path, required=True)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--csv", type=Path, help="folder for the three tables in full")

@@ -5,13 +5,13 @@ python -m benchmarks.tissue_arrays --stain    stains fitted core by core, and on
 python -m benchmarks.tissue_arrays FOLDER OUT    real overviews: FOLDER/*.jp*g, previews to OUT
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from benchmarks.common import Arguments, table_head
 from PIL import Image
 from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
@@ -152,16 +152,19 @@ def off(where, recipe, planted):
 
 
 def main() -> None:
-    if "--stain" in sys.argv:
+    parser = Arguments(__doc__)
+    parser.add_argument("arrays", type=int, nargs="?", default=40)
+    parser.add_argument("--hard", action="store_true")
+    parser.add_argument("--stain", action="store_true")
+    parser.add_argument("--real", type=Path, nargs=2, metavar=("SLIDE", "OUT"))
+    given = parser.parse_args()
+    if given.stain:
         stain()
         return
-    hard = "--hard" in sys.argv
-    if hard:
-        sys.argv.remove("--hard")
-    if len(sys.argv) == 3:
-        real(Path(sys.argv[1]), Path(sys.argv[2]))
+    if given.real:
+        real(*given.real)
         return
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    n, hard = given.arrays, given.hard
     rng = np.random.default_rng(SEED)
     results = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -173,11 +176,10 @@ def main() -> None:
                 if right < total or false:
                     print(f"array {number}, {name}: {hit}, {false} false, {right} right cell")
     print(f"\n{n} arrays, seed {SEED}\n")
-    print(
-        "| | whole found | torn found | false | right row and column | arrays all right |", end=""
-    )
-    print(" center error, whole: median, 95 % | torn: median, 95 % | s an array |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(table_head(
+        "", "whole found", "torn found", "false", "right row and column", "arrays all right",
+        "center error, whole: median, 95 %", "torn: median, 95 %", "s an array",
+    ))  # fmt: skip
     for name, rows in results.items():
         whole, torn = ([sum(r[0][s][k] for r in rows) for k in (0, 1)] for s in ("whole", "torn"))
         found = whole[0] + torn[0]

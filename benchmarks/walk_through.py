@@ -1,12 +1,11 @@
 """A first hour as a user has it: a messy folder of slides and an Excel sheet, then the commands.
 
-    python benchmarks/walk_through.py make FOLDER        slides and clinic.xlsx, as people have them
-    python benchmarks/walk_through.py walk FOLDER        init, doctor, run, crossval, score; times
+    python -m benchmarks.walk_through make FOLDER        slides and clinic.xlsx, as people have them
+    python -m benchmarks.walk_through walk FOLDER        init, doctor, run, crossval, score; times
 
 The slides are drawn (`jecur.simulate`); names, sheet, dates and faults are those of a clinic.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import tifffile
+from benchmarks.common import Arguments
 
 from jecur.settings import SimulationSettings
 from jecur.simulate.cohort import simulate_cohort
@@ -164,7 +164,7 @@ def walk(folder: Path) -> list[tuple[str, int, float, str]]:
 
 def main() -> None:
     """Make the clinic, or walk through it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("what", choices=("make", "walk"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=1536)

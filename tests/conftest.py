@@ -45,6 +45,7 @@ SLOW = (
     "slide/test_tiling.py",
     "slide/test_tissue_array.py",
     "slide/test_dicom.py",
+    "docs/test_notebooks.py",
     "api/test_example.py",
     "api/test_api.py",
     "cohort/test_bad_tables.py",

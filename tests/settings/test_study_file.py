@@ -4,8 +4,16 @@ import re
 
 import pytest
 
+from jecur.demo import study_of_virtual_cohort
 from jecur.errors import SettingsError
-from jecur.settings import PRESETS, StudySettings, TrainingSettings, read_study, write_study
+from jecur.settings import (
+    PRESETS,
+    StudySettings,
+    TrainingSettings,
+    make_settings,
+    read_study,
+    write_study,
+)
 from jecur.study.template import write_template
 
 MINIMAL = """
@@ -115,3 +123,23 @@ def test_a_preset_gives_way_to_what_the_file_says_flat_or_nested(tmp_path):
         (tmp_path / "study.toml").write_text(MINIMAL + l2)
         loss = read_study(tmp_path / "study.toml", preset="jecur").training.loss
         assert (loss.name, loss.l2) == ("cox", 0.25)
+
+
+@pytest.mark.parametrize("named", list(PRESETS))
+@pytest.mark.parametrize("changes", [{}, {"seed": 4}, {"epochs": 7, "l2": 0.3}])
+def test_a_file_that_names_its_preset_reads_the_same(named, changes, tmp_path):
+    usual = make_settings({"preset": named, **PRESETS[named]}, TrainingSettings)
+    study = study_of_virtual_cohort("x", usual.with_changes(**changes))
+    path = tmp_path / "study.toml"
+    path.write_text(write_study(study, preset_by_name=True))
+    assert read_study(path) == study
+
+
+def test_a_preset_takes_effect_on_a_file_that_only_names_one(tmp_path):
+    study = study_of_virtual_cohort("x", TrainingSettings.from_flat(seed=3))
+    path = tmp_path / "study.toml"
+    path.write_text(write_study(study, preset_by_name=True))
+    found = read_study(path, preset="jecur").training
+    assert found == make_settings(
+        {"preset": "jecur", "seed": 3, **PRESETS["jecur"]}, TrainingSettings
+    )

@@ -3,7 +3,7 @@
 import shutil
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
@@ -36,7 +36,7 @@ _FIGURES: Mapping[str, tuple[str, ...]] = {"cox": ("multivariable",)}
 class Figure:
     """A figure as SVG text; a notebook shows it."""
 
-    svg: str
+    svg: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
         """Write the SVG file."""

@@ -208,7 +208,7 @@ def simulate(
     with RichProgress() as progress:
         cohort = simulate_with_progress(settings, out, progress)
     study = study_of_virtual_cohort("Virtual cohort", TrainingSettings.from_flat(seed=seed))
-    path = write_text(out / "study.toml", write_study(study))
+    path = write_text(out / "study.toml", write_study(study, preset_by_name=True))
     console.print(
         f"{len(cohort.slides)} slides. Study: {escape(str(path))}. "
         f"Truth, not to be shown to a model: {escape(str(cohort.truth))}",

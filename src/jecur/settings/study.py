@@ -96,12 +96,39 @@ def _without_role_column(raw: dict[str, Any]) -> dict[str, Any]:
     return raw | {"cohort": cohort | {"columns": columns | {"role": ""}}}
 
 
-def write_study(study: StudySettings) -> str:
-    """Every setting of a study as TOML text that `read_study` reads back as the same study."""
+def write_study(study: StudySettings, *, preset_by_name: bool = False) -> str:
+    """Every setting of a study as TOML text that `read_study` reads back as the same study.
+
+    Parameters
+    ----------
+    study
+        What to write.
+    preset_by_name
+        Leave out what the preset of the training says, for a file that people go on to change: another
+        preset, there or on the command line, then takes effect.
+    """
     import tomli_w  # noqa: PLC0415 - only runs that write need it
 
-    plain: dict[str, object] = _without_none(msgspec.to_builtins(study))
+    plain: dict[str, Any] = _without_none(msgspec.to_builtins(study))
+    if preset_by_name:
+        preset = {"preset": study.training.preset}
+        usual = make_settings(
+            _with_preset({"training": preset}, None)["training"], TrainingSettings
+        )
+        said = _difference(plain["training"], _without_none(msgspec.to_builtins(usual)))
+        plain["training"] = preset | said
     return tomli_w.dumps(plain)
+
+
+def _difference(tree: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """Leaves of a tree that are not those of another."""
+    found = {}
+    for name, value in tree.items():
+        inner = isinstance(value, dict) and isinstance(usual.get(name), dict)
+        kept = _difference(value, usual[name]) if inner else value
+        if kept != ({} if inner else usual.get(name)):
+            found[name] = kept
+    return found
 
 
 def _without_none(value: Any) -> Any:  # noqa: ANN401 - any tree of plain values
