@@ -8,7 +8,6 @@ The twin (tests/fetch/twin.py) serves on loopback from this process; ``jecur fet
 processes of their own. Loopback is far faster than any network: it shows the price of the client.
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -20,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.common import Arguments
 from tests.fetch.twin import Twin, TwinFile, make_file, serve, uuid_of
 
 from jecur.fetch.transfer import md5_file
@@ -153,7 +153,7 @@ def memory(base: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Arguments(__doc__)
     parser.add_argument("what", choices=("kills", "speed", "memory"))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
