@@ -79,7 +79,7 @@ def table_row(*cells: object) -> str:
 
 def table_head(*columns: str) -> str:
     """First two lines of a table, for one whose rows are printed as they come."""
-    return f"{table_row(*columns)}\n{'|---' * len(columns)}|"
+    return f"{table_row(*columns)}\n{table_row(*['---'] * len(columns))}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
