@@ -108,10 +108,13 @@ def numbers(value: object, place: str = "") -> dict[str, float]:
 def numbers_in(path: Path) -> dict[str, float] | None:
     """Every number of a file; None where it holds none that can be compared."""
     if path.suffix == ".json" or (path.name == "stdout" and path.read_text()[:1] in "{["):
-        try:
-            return numbers(json.loads(path.read_text()))
-        except ValueError:
-            return None
+        text = path.read_text()
+        for parts in ([text], text.splitlines()):  # one object, or one a line
+            try:
+                return numbers([json.loads(part) for part in parts])
+            except ValueError:
+                continue
+        return None
     if path.suffix in {".csv", ".parquet"}:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
         held = {}

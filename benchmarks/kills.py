@@ -49,7 +49,7 @@ STOPS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def write_slide_study(folder: Path) -> Path:
-    """Write a study of 14 virtual slides, learnt from tile by tile with the whole network."""
+    """Write a study of 14 virtual slides, trained on tile by tile with the whole network."""
     settings = SimulationSettings(
         n_training=6, n_validation=8, seed=5, size_px=768, tissue_fraction=0.7
     )

@@ -57,7 +57,7 @@ def empty_bag(folder, n, side):
     return path
 
 
-def learner():
+def start():
     encoder = build_encoder(
         TrainingSettings().encoder.architecture, channels=4, start="builtin", seed=0
     )
@@ -67,7 +67,7 @@ def learner():
 
 def one(path, chunk):
     """In a process of its own: memory before, peak, seconds."""
-    encoder, optimizer = learner()
+    encoder, optimizer = start()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = step(encoder, optimizer, open_bag([Path(path)]), chunk)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -77,7 +77,7 @@ def one(path, chunk):
 def ratio(side, n, repeats):
     with tempfile.TemporaryDirectory() as folder:
         bag = open_bag([empty_bag(folder, n, side)])
-        encoder, optimizer = learner()
+        encoder, optimizer = start()
         step(encoder, optimizer, bag, CHUNK)
         pairs = [
             (step(encoder, optimizer, bag, CHUNK), step(encoder, optimizer, bag, n))

@@ -27,7 +27,7 @@ from jecur.training.loop import LabeledBag, train_encoder
 
 
 def train(out: Path, seed: int, preset: str) -> None:
-    """Learn from the training patients and keep the validation patients' risks."""
+    """Train on the training patients and keep the validation patients' risks."""
     target = out / f"seed{seed}" / f"preset-{preset}.npz"
     if target.exists():
         return
@@ -41,9 +41,9 @@ def train(out: Path, seed: int, preset: str) -> None:
     distinct = poor | (follow.months >= settings.loss.good_months)
     everybody = settings.loss.name == "cox"
     rows = np.flatnonzero(follow.training & (distinct | everybody))
-    learnt = follow.event if everybody else poor
+    labels = follow.event if everybody else poor
     trained = train_encoder(
-        [LabeledBag(patients[k], bags[k], bool(learnt[k]), follow.months[k]) for k in rows],
+        [LabeledBag(patients[k], bags[k], bool(labels[k]), follow.months[k]) for k in rows],
         [],
         settings,
         checkpoints=out / f"seed{seed}" / f"checkpoints-{preset}",

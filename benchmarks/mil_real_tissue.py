@@ -1,8 +1,8 @@
 """Does the trainer learn a label that depends on real tissue, and what does the fourth channel add?
 
 An image is high if its nuclei, as people outlined them, are larger (or denser) than those of the
-median image learnt from. All images are divided into folds; each fold is judged by a model that saw
-none of its images. Only MoNuSeg images are ever learnt from: CPM-15 is judged alone. Two things are
+median image trained on. All images are divided into folds; each fold is judged by a model that saw
+none of its images. Only MoNuSeg images are ever trained on: CPM-15 is judged alone. Two things are
 judged:
 
 - bags as a patient would have them: tiles of three images, positive if one of the three is high and
@@ -13,7 +13,7 @@ judged:
     python -m benchmarks.mil_real_tissue --data DATA --recipe frozen --seeds 0 1 2
 
 Recipes: the demonstration's (whole encoder, four epochs), or the preset `jecur` with labels in place
-of follow-up (cutoff loss, all bags a step); its encoder does not learn, so tiles are described once.
+of follow-up (cutoff loss, all bags a step); its encoder is not trained, so tiles are described once.
 """
 
 import tempfile
@@ -43,7 +43,7 @@ from jecur.training.nuclei.data import SCALE_OF_IMAGE, SCALE_OF_SPLIT
 N_TILES = 16
 """Of an image."""
 IMAGES_A_BAG, TILES_OF_EACH = 3, 4
-N_BAGS_LEARNT, N_BAGS_JUDGED = 48, 40
+N_BAGS_TRAINED, N_BAGS_JUDGED = 48, 40
 N_FOLDS = 3
 
 
@@ -122,7 +122,7 @@ def draw_bags(pictures: list[Picture], high: np.ndarray, n: int, rng: np.random.
 RECIPES = {
     "demonstration": DEMO_TRAINING.with_changes(tiles_per_bag=0),
     "frozen": TrainingSettings.from_flat(**PRESETS["jecur"]).with_changes(
-        loss="cutoff", patients_per_step=N_BAGS_LEARNT
+        loss="cutoff", patients_per_step=N_BAGS_TRAINED
     ),
 }
 
@@ -140,16 +140,18 @@ def described(pictures: list[Picture], channels: str) -> list[Picture]:
 
 
 def one_fold(pictures, measure, held_out: np.ndarray, settings: TrainingSettings):
-    """Learn without the held-out images; risks of bags made of them, and of each alone."""
+    """Train without the held-out images; risks of bags made of them, and of each alone."""
     place = [settings.seed, int(held_out.sum()), int(np.flatnonzero(held_out)[0])]
     rng = np.random.default_rng(place)
     teaching = ~held_out & np.array([p.may_teach for p in pictures])
     high = measure > np.median(measure[teaching])
-    learnt = [p for p, teaches in zip(pictures, teaching, strict=True) if teaches]
+    trained_on = [p for p, teaches in zip(pictures, teaching, strict=True) if teaches]
     unseen = [p for p, out in zip(pictures, held_out, strict=True) if out]
     bags = [
         LabeledBag(str(k), Bag((tiles,)), positive)
-        for k, (tiles, positive) in enumerate(draw_bags(learnt, high[teaching], N_BAGS_LEARNT, rng))
+        for k, (tiles, positive) in enumerate(
+            draw_bags(trained_on, high[teaching], N_BAGS_TRAINED, rng)
+        )
     ]
     judged = list(draw_bags(unseen, high[held_out], N_BAGS_JUDGED, rng))
     with tempfile.TemporaryDirectory() as folder:

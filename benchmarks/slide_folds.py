@@ -5,7 +5,7 @@
 Eight virtual slides (stream 500), each with a fold 300 um wide. A tile counts as folded where the fold
 covers half of it, as clean where it covers none. Of every tile the mean optical density over its
 tissue is taken, and its ratio to the median of the slide's clean tiles. The limit is the one that 1 %
-of the clean virtual tiles exceed, learnt on the first four slides; it is then tried on the other four,
+of the clean virtual tiles exceed, fitted on the first four slides; it is then tried on the other four,
 and on the tiles of real slides and pictures of DATA in which nobody drew a fold. Bubbles: no virtual
 fault and no labeled picture of one is at hand, so nothing was measured.
 """

@@ -139,7 +139,7 @@ def test_the_next_run_makes_every_damage_good_and_ends_in_the_same_bytes(done, t
 
 
 def test_a_run_stopped_at_any_write_goes_on_to_the_same_bytes(done, tmp_path, monkeypatch):
-    """Stopped in learning, scoring, statistics and report, over and over, at a write of a file."""
+    """Stopped in training, scoring, statistics and report, over and over, at a write of a file."""
     study, whole = done[0], _bytes(done[1])
     root = _copy(done[1], tmp_path / "run")
     for path in root.iterdir():

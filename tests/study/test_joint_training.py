@@ -78,7 +78,7 @@ def test_two_processes_train_the_model_of_one(study, tmp_path):
     assert alone.keys() == together.keys()
     for name, expected in alone.items():
         assert np.abs(together[name] - expected).max(initial=0.0) < 1e-5, name
-    # Again: there is nothing to learn, and nobody waits for it.
+    # Again: there is nothing to train, and nobody waits for it.
     assert '"model"' in _launched(2, "train", study, "--out", two, "-j", "1", "--json")
 
 

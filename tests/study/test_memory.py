@@ -13,7 +13,7 @@ from jecur.runs.folder import RunFolder
 from jecur.study.memory import FOLDER, memory_beside, remember_patients
 from jecur.study.training_card import was_trained_on
 
-LEARNT = [f"V-{k:04d}" for k in range(5)]
+TRAINED_ON = [f"V-{k:04d}" for k in range(5)]
 SECRET, PATIENTS = "secret.key", "trained_on-toy.json"
 
 
@@ -21,13 +21,13 @@ SECRET, PATIENTS = "secret.key", "trained_on-toy.json"
 def study(tmp_path):
     run = RunFolder(tmp_path / "run")
     model = write_toy(run.root / "models" / "toy.jecur")
-    remember_patients(LEARNT, model, run)
+    remember_patients(TRAINED_ON, model, run)
     return run, model
 
 
 def test_inside_the_study_training_patients_are_known_and_no_others(study):
     memory = memory_beside(study[1])
-    assert all(memory.saw(patient) for patient in LEARNT)
+    assert all(memory.saw(patient) for patient in TRAINED_ON)
     assert not any(memory.saw(patient) for patient in ("V-0005", "V-000", "", "v-0001"))
 
 
@@ -35,7 +35,7 @@ def test_a_model_alone_knows_tiles_and_no_patient(study, tmp_path):
     alone = shutil.copy(study[1], tmp_path / "alone.jecur")
     assert not memory_beside(alone).patients
     bundle = read_bundle(alone)
-    assert not any(was_trained_on(bundle, patient=patient) for patient in LEARNT)
+    assert not any(was_trained_on(bundle, patient=patient) for patient in TRAINED_ON)
     assert was_trained_on(bundle, bag_sha256="ab" * 32)
     assert not was_trained_on(bundle, bag_sha256="cd" * 32)
 
@@ -63,18 +63,18 @@ def test_guessing_every_name_fails_without_the_secret(study):
     assert not guesses & set(stored["patients"])
     key = run.root / FOLDER / SECRET
     key.write_text("00" * 32)
-    assert not any(memory_beside(model).saw(patient) for patient in LEARNT)
+    assert not any(memory_beside(model).saw(patient) for patient in TRAINED_ON)
 
 
 def test_two_studies_of_the_same_patients_share_no_hash(study, tmp_path):
     other = RunFolder(tmp_path / "other")
     model = write_toy(other.root / "models" / "toy.jecur")
-    remember_patients(LEARNT, model, other)
+    remember_patients(TRAINED_ON, model, other)
     both = [
         set(json.loads((run.root / FOLDER / PATIENTS).read_text())["patients"])
         for run in (study[0], other)
     ]
-    assert all(len(hashes) == len(LEARNT) for hashes in both)
+    assert all(len(hashes) == len(TRAINED_ON) for hashes in both)
     assert not both[0] & both[1]
 
 
@@ -82,10 +82,10 @@ def test_the_parts_of_a_run_share_its_secret(study):
     run, _ = study
     part = run.part("repeat-1-fold-1").part("inner-1")
     model = write_toy(part.root / "models" / "toy.jecur")
-    remember_patients(LEARNT[:2], model, part)
+    remember_patients(TRAINED_ON[:2], model, part)
     assert not (part.root / FOLDER / SECRET).exists()
     memory = memory_beside(model)
-    assert [memory.saw(patient) for patient in LEARNT] == [True, True, False, False, False]
+    assert [memory.saw(patient) for patient in TRAINED_ON] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"patients": []}', "\x00"])

@@ -1,4 +1,4 @@
-"""Learning through the command line: features as slides, other poolings and losses, presets."""
+"""Training through the command line: features as slides, other poolings and losses, presets."""
 
 import json
 from pathlib import Path

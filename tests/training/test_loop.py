@@ -1,4 +1,4 @@
-"""Training: learns what is there, goes on after a stop as if there had been none."""
+"""Training: finds what is there, goes on after a stop as if there had been none."""
 
 import numpy as np
 import onnxruntime as ort

@@ -1,4 +1,4 @@
-"""Two processes, as torchrun starts them, learn what one does."""
+"""Two processes, as torchrun starts them, train what one does."""
 
 import os
 import socket

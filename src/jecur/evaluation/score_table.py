@@ -21,7 +21,7 @@ OWN_COLUMN = "risk"
 
 @dataclass(frozen=True, slots=True)
 class GivenScores:
-    """Scores of m patients, turned so that higher means an earlier event."""
+    """Scores of m patients, signs flipped where needed so that higher means an earlier event."""
 
     patient: tuple[str, ...]
     risk: Vector
@@ -45,7 +45,7 @@ class RiskGroups:
     """(n,)"""
     meaning: RiskMeaning
     cutoff: float | None
-    """On the turned scale; None where two values are two groups."""
+    """On that scale; None where two values are two groups."""
     rule: str
     """A sentence."""
     locked: bool
@@ -116,7 +116,7 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
     Parameters
     ----------
     risk
-        (n,) of the patients to be evaluated, turned.
+        (n,) of the patients to be evaluated, sign flipped where needed.
 
     Raises
     ------

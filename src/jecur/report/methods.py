@@ -64,18 +64,18 @@ def methods_paragraphs(settings: StudySettings, *, n_features: int = 0) -> tuple
     tuple of Paragraph
         Tissue and tiles; color; nuclei; risk; training; statistics.
     """
-    learning = (
+    training = (
         Paragraph("Risk", _risk(settings.training, n_features)),
         Paragraph("Training", _training(settings.training)),
         *_statistics_paragraphs(settings.statistics),
     )
     if n_features:
-        return (Paragraph("Tiles", _FEATURES.format(n=f"{n_features:,}")), *learning)
+        return (Paragraph("Tiles", _FEATURES.format(n=f"{n_features:,}")), *training)
     return (
         Paragraph("Tissue and tiles", _tiles(settings)),
         Paragraph("Color", _color(settings.stain)),
         Paragraph("Nuclei", _nuclei(settings)),
-        *learning,
+        *training,
     )
 
 

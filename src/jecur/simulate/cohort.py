@@ -54,7 +54,7 @@ class SimulatedCohort:
 
 
 @dataclass(frozen=True, slots=True)
-class _SlideOrder:
+class _SlideTask:
     """All that one process needs to draw one slide."""
 
     name: str
@@ -146,7 +146,7 @@ def _names_by_patient(settings: SimulationSettings, patients: VirtualPatients) -
 
 def _slide_orders(
     settings: SimulationSettings, patients: VirtualPatients, out: Path
-) -> list[_SlideOrder]:
+) -> list[_SlideTask]:
     """One order a slide, in the order of the table."""
     sites = [
         site_stain(
@@ -170,11 +170,11 @@ def _slide_orders(
             )
             features = TissueFeatures(**dict(zip(FEATURES, values.tolist(), strict=True)))
             seed = _stream(settings, _SLIDE_STREAM, row, k)
-            orders.append(_SlideOrder(name, out, features, stain, seed, settings))
+            orders.append(_SlideTask(name, out, features, stain, seed, settings))
     return orders
 
 
-def _render_all(orders: list[_SlideOrder], workers: int) -> Iterator[str]:
+def _render_all(orders: list[_SlideTask], workers: int) -> Iterator[str]:
     """Draw slides here or in fresh processes; yield each name when its files are whole."""
     for outcome in run_all(
         _drawn, orders, workers=workers, progress=SilentProgress(), title="Drawing slides"
@@ -185,14 +185,14 @@ def _render_all(orders: list[_SlideOrder], workers: int) -> Iterator[str]:
         yield outcome.result
 
 
-def _drawn(order: _SlideOrder) -> str:
+def _drawn(order: _SlideTask) -> str:
     try:
         return _render(order)
     except OSError as error:
         raise refusal(error, order.folder) from error
 
 
-def _render(order: _SlideOrder) -> str:
+def _render(order: _SlideTask) -> str:
     """Draw one slide and the truth of its regions."""
     rng = np.random.default_rng(order.seed)
     settings = order.settings
@@ -230,7 +230,7 @@ def _oracle(patients: VirtualPatients) -> dict[str, float]:
 def _truth(
     settings: SimulationSettings,
     patients: VirtualPatients,
-    orders: list[_SlideOrder],
+    orders: list[_SlideTask],
     oracle: dict[str, float],
 ) -> dict[str, object]:
     """Everything that was planted, as plain JSON."""

@@ -1,4 +1,4 @@
-"""The study's statistics where death can forestall the endpoint."""
+"""The study's statistics where death competes with the endpoint."""
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution

@@ -258,7 +258,7 @@ class MarkerConcordance:
 
 @dataclass(frozen=True, slots=True)
 class CompetingRisks:
-    """The endpoint where another event can forestall it."""
+    """The endpoint where another event competes with it."""
 
     n_competing: int
     groups: tuple[tuple[str, CumulativeIncidence], ...]

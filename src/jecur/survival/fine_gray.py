@@ -2,7 +2,7 @@
 
 Patients who had the competing event stay in the risk set of later events, with the chance that
 they would still have been followed, G(t-) / G(T-), as weight. The ratio says how a covariate moves
-the cumulative incidence, and so mixes its effect on the event with its effect on what forestalls
+the cumulative incidence, and so mixes its effect on the event with its effect on what competes
 it; a cause-specific Cox model, which the rest of the report holds, speaks of the event alone.
 
 The likelihood, its sums over risk sets and its maximum are those of Cox's model

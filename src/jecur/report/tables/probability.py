@@ -103,7 +103,7 @@ def fine_gray_table(statistics: StudyStatistics) -> Table:
             )
         )
     note = (
-        "One factor at a time. Cox: the rate of the event among those still free of both events. "
+        "Univariable. Cox: the rate of the event among those still free of both events. "
         "Fine–Gray: the cumulative incidence, on which the competing event acts too."
     )
     return Table("fine_gray", "Fine–Gray beside Cox regression", columns, tuple(rows), note)
