@@ -16,6 +16,7 @@ SLOW = (
     "training/test_processes.py",
     "study/test_train.py",
     "study/test_recipe_owner.py",
+    "study/test_preflight.py",
     "test_cli.py",
     "training/test_survives.py",
     "slide/test_tissue.py",

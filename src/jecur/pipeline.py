@@ -28,6 +28,7 @@ from jecur.study.cohort_slides import (
 )
 from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import model_path, refuse_other_report
+from jecur.study.preflight import require_ready_slides
 from jecur.study.prepare import (
     PreparedSlide,
     Recipe,
@@ -185,6 +186,7 @@ def score_slides(
         for patient, entry in slides
     ]
     progress = LoggedProgress(progress, run.log)
+    require_ready_slides(orders, recipe, out=run.root, workers=workers, progress=progress)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)
     entries: dict[str, list[SlideEntry]] = {}
     for patient, entry in slides:

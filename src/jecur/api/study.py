@@ -4,15 +4,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jecur.cohort.cohort import read_cohort
+from jecur.doctor import Visit, examine
 from jecur.pipeline import run_study, train_study
-from jecur.preview.cohort import CohortPreview, preview_cohort
+from jecur.preview.cohort import CohortPreview
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
 from jecur.study.cross_validate import CrossValidationReport
 from jecur.study.cross_validate import cross_validate as cross_validate_study
+from jecur.study.preflight import Plan, Purpose, require_ready
 from jecur.study.report import StudyReport
 
 __all__ = ["Study", "check", "cross_validate", "read_study", "run", "train"]
@@ -48,8 +49,7 @@ def read_study(path: str | Path) -> Study:
 
 def check(study: Study) -> CohortPreview:
     """Look over table and slides before a long run, as ``jecur doctor`` does."""
-    cohort = read_cohort(study.settings.cohort, study.folder)
-    return preview_cohort(cohort, progress=LineProgress())
+    return examine(Visit(study.settings, study.folder), LineProgress())
 
 
 def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
@@ -64,23 +64,25 @@ def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
     workers
         Processes; 0 takes one a core.
     """
+    progress = _ready(study, "run", out, workers)
     return run_study(
         study.settings,
         study.folder,
         RunFolder.open(Path(out)),
         workers=workers or _cores(),
-        progress=LineProgress(),
+        progress=progress,
     )
 
 
 def train(study: Study, *, out: str | Path, workers: int = 0) -> Path:
     """Train the model of a study and return its file; parameters as `run`."""
+    progress = _ready(study, "train", out, workers)
     model, _ = train_study(
         study.settings,
         study.folder,
         RunFolder.open(Path(out)),
         workers=workers or _cores(),
-        progress=LineProgress(),
+        progress=progress,
     )
     return model
 
@@ -107,14 +109,30 @@ def cross_validate(
     seed
         Of the folds.
     """
+    division = CrossvalSettings(folds=folds, repeats=repeats, seed=seed)
+    progress = _ready(study, "crossval", out, workers, division)
     return cross_validate_study(
         study.settings,
         study.folder,
         RunFolder.open(Path(out)),
-        CrossvalSettings(folds=folds, repeats=repeats, seed=seed),
+        division,
         workers=workers or _cores(),
-        progress=LineProgress(),
+        progress=progress,
     )
+
+
+def _ready(
+    study: Study,
+    purpose: Purpose,
+    out: str | Path,
+    workers: int,
+    division: CrossvalSettings | None = None,
+) -> LineProgress:
+    """Refuse a study that is not ready, before anything is written."""
+    progress = LineProgress()
+    plan = Plan(study.settings, study.folder, purpose, Path(out), division, workers or _cores())
+    require_ready(plan, progress)
+    return progress
 
 
 def _cores() -> int:

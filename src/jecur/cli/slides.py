@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, RichProgress, app, console, errors
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    USER_ERROR,
+    RichProgress,
+    app,
+    console,
+    cores,
+    errors,
+)
 
 if TYPE_CHECKING:
     from jecur.preview.slide import SlidePreview
+    from jecur.settings import StudySettings
 
 __all__ = ["doctor", "inspect"]
 
@@ -73,81 +83,98 @@ def inspect(
 
 @app.command
 def doctor(
-    folder: Path,
+    path: Path,
     *,
-    table: Path,
+    table: Path | None = None,
     study: Path | None = None,
+    out: Path | None = None,
     tiles: bool = False,
     as_json: AsJson = False,
 ) -> int:
-    """Look a whole cohort over before a long run: slides, scales, names, events.
+    """Look a whole study over before a long run: settings, table, slides, libraries, disk, time.
 
-    Exit code 3 if a slide cannot be opened or is in the table under two patients.
+    All that is wrong comes in one list, the same that a run would refuse. Exit code 3 if anything would
+    stop or spoil a run.
 
-    Example: jecur doctor slides --table clinical.csv --study study.toml
+    Example: jecur doctor study.toml
 
     Parameters
     ----------
-    folder
-        Folder of the slides.
+    path
+        Study file; or a folder of slides, with --table.
     table
-        Clinical table.
+        Clinical table, in place of the study's.
     study
-        Study file that names columns and codes; without it the columns must be patient_id, time
-        (months), event (1 or 0), role and slide.
+        With a folder: the study file that names columns and codes; without it the columns must be
+        patient_id, time (months), event (1 or 0), role and slide.
+    out
+        Run folder that is planned; left out, a folder "run" beside the study file.
     tiles
         Read every tile too, and give the verdict of a run on each slide; takes as long as inspect.
     as_json
         Print JSON and nothing else.
     """
-    import msgspec
+    from jecur.doctor import Visit, examine
 
-    from jecur.cohort.cohort import read_cohort
-    from jecur.preview.cohort import preview_cohort
-    from jecur.preview.view import default_recipe
-    from jecur.settings import CohortSettings, EndpointSettings, read_study
-    from jecur.study.prepare import recipe_of_study
-
-    if not folder.is_dir():
+    if not path.is_dir() and path.suffix.lower() != ".toml":
         errors.print(
-            f"[red]error:[/] expected a folder of slides, found none at {escape(str(folder))}"
+            f"[red]error:[/] expected a study file or a folder of slides, found none at {escape(str(path))}"
         )
         return USER_ERROR
-    plain = CohortSettings(
-        endpoint=EndpointSettings(
-            kind="recurrence-free survival",
-            unit="months",
-            event_values=("1",),
-            censored_values=("0",),
-        )
-    )
-    settings = msgspec.structs.replace(
-        read_study(study).cohort if study else plain,
-        table=str(table.resolve()),
-        slide_folder=str(folder.resolve()),
-    )
-    recipe = recipe_of_study(read_study(study)) if tiles and study else default_recipe()
-    cohort = read_cohort(settings, study.resolve().parent if study else Path.cwd())
+    settings, folder = _study_to_look_at(path, table, study)
     with RichProgress() as progress:
-        checkup = preview_cohort(cohort, progress=progress, recipe=recipe if tiles else None)
+        checkup = examine(Visit(settings, folder, out or folder / "run", tiles, cores()), progress)
     worst = SOME_FAILED if any(f.severity == "error" for f in checkup.findings) else OK
     if as_json:
         print(json.dumps(checkup.to_dict()))  # noqa: T201 - the one object asked for
         return worst
     for finding in checkup.findings:
         color = "red" if finding.severity == "error" else "yellow"
+        subject = f" {escape(finding.subject)}" if finding.subject else ""
         console.print(
-            f"[{color}]{finding.severity}[/] {escape(finding.subject)}: "
-            f"{escape(finding.message)} \\[{finding.code}]",
+            f"[{color}]{finding.severity}[/]{subject}: {escape(finding.message)} \\[{finding.code}]",
             soft_wrap=True,
         )
-    roles = ", ".join(f"{role} {e} of {n}" for role, (e, n) in checkup.events.items() if n)
-    console.print(
-        f"{checkup.n_patients} patients used, {checkup.n_excluded} left out; {checkup.n_slides} "
-        f"slides, {checkup.n_unreadable} unreadable. Events: {roles or 'none'}.",
-        soft_wrap=True,
-    )
+    for line in checkup.lines():
+        console.print(escape(line), soft_wrap=True)
     return worst
+
+
+def _study_to_look_at(
+    path: Path, table: Path | None, study: Path | None
+) -> tuple["StudySettings", Path]:
+    """Find settings of the study, and what its paths are relative to."""
+    import msgspec
+
+    from jecur.errors import SettingsError
+    from jecur.settings import CohortSettings, EndpointSettings, StudySettings, read_study
+
+    if not path.is_dir():
+        settings, folder = read_study(path), path.resolve().parent
+    elif table is None and study is None:
+        raise SettingsError(
+            f"expected a study file, or --table beside the folder {path}, found neither; give one"
+        )
+    elif study is not None:
+        settings, folder = read_study(study), study.resolve().parent
+    else:
+        endpoint = EndpointSettings(
+            kind="recurrence-free survival",
+            unit="months",
+            event_values=("1",),
+            censored_values=("0",),
+        )
+        settings, folder = (
+            StudySettings(name="study", cohort=CohortSettings(endpoint=endpoint)),
+            Path(),
+        )
+    changes: dict[str, str] = {}
+    if path.is_dir():
+        changes["slide_folder"] = str(path.resolve())
+    if table is not None:
+        changes["table"] = str(table.resolve())
+    cohort = msgspec.structs.replace(settings.cohort, **changes)
+    return msgspec.structs.replace(settings, cohort=cohort), folder.resolve()
 
 
 def _tell(found: "SlidePreview") -> None:

@@ -48,16 +48,19 @@ def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Worke
     from jecur.pipeline import run_study
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.preflight import Plan, require_ready
 
     settings = read_study(study, preset=preset)
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK
+        folder, processes = study.resolve().parent, workers or cores()
+        require_ready(Plan(settings, folder, "run", out, None, processes), progress)
         findings = run_study(
             settings,
-            study.resolve().parent,
+            folder,
             RunFolder.open(out),
-            workers=workers or cores(),
+            workers=processes,
             progress=progress,
         )
     _tell_findings(findings, out)

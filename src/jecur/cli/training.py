@@ -58,14 +58,17 @@ def train(
     from jecur.pipeline import train_study
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.preflight import Plan, require_ready
 
     settings = read_study(study, preset=preset)
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK
+        folder, processes = study.resolve().parent, workers or cores()
+        require_ready(Plan(settings, folder, "train", out, None, processes), progress)
         model, ready = train_study(
             settings,
-            study.resolve().parent,
+            folder,
             RunFolder.open(out),
             workers=workers or cores(),
             progress=progress,
@@ -141,6 +144,7 @@ def crossval(
     from jecur.settings import CrossvalSettings, make_settings, read_study
     from jecur.statistics.results import to_json_dict
     from jecur.study.cross_validate import cross_validate
+    from jecur.study.preflight import Plan, require_ready
 
     values = {
         "folds": folds,
@@ -154,9 +158,11 @@ def crossval(
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK
+        folder, processes = study.resolve().parent, workers or cores()
+        require_ready(Plan(settings, folder, "crossval", out, division, processes), progress)
         found = cross_validate(
             settings,
-            study.resolve().parent,
+            folder,
             RunFolder.open(out),
             division,
             workers=workers or cores(),

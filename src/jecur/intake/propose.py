@@ -171,7 +171,16 @@ def propose(sources: Sources, answers: Mapping[str, str]) -> Proposal:
                 code="bad-answer",
             )
         )
-    study = {"name": name, "cohort": cohort, "training": {"preset": preset}}
+    cache = interview.ask(
+        "cache", "Folder in which prepared slides are shared", guess="prepared", sure=True,
+        reason="a run and a cross-validation prepare each slide once between them; files are linked",
+    )  # fmt: skip
+    study = {
+        "name": name,
+        "cohort": cohort,
+        "training": {"preset": preset},
+        "run": {"cache": cache},
+    }
     return Proposal(
         study,
         tuple(slides),

@@ -46,6 +46,7 @@ _PLACES = {
     "validation_from": "cohort.split.validation_from",
     "covariates": "cohort.covariates",
     "preset": "training.preset",
+    "cache": "run.cache",
     "name": "name",
 }
 """Question -> the setting that its answer is."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from jecur.cohort.cohort import Cohort, Patient, Role, SlideEntry
 from jecur.cohort.slide_names import stem_of
@@ -16,6 +16,7 @@ from jecur.runs.progress import Progress
 from jecur.settings import Recipe
 from jecur.slide.content import content_digest
 from jecur.slide.reader import open_slide
+from jecur.study.findings import Finding
 
 __all__ = ["CohortPreview", "Finding", "preview_cohort"]
 
@@ -23,28 +24,6 @@ _OUTLYING_MPP = 1.5
 """Times the cohort's median scale, or below it: a 40x among 20x slides is told, not refused."""
 _OVERRIDE_TOLERANCE = 0.05
 _FEW_EVENTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to look at.
-
-    Parameters
-    ----------
-    severity
-        "error" stops or loses something in a run; "warning" deserves a look.
-    code
-        Kebab-case.
-    subject
-        Slide, patient or role.
-    message
-        What was expected, what was found, what to do.
-    """
-
-    severity: Literal["error", "warning"]
-    code: str
-    subject: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +40,10 @@ class CohortPreview:
         Slides named in the table, and those that cannot be opened.
     findings
         Errors first.
+    outcomes
+        A line each role, or each fold: patients and events.
+    expected
+        Tiles, disk and time in one line; "" if they were not asked for.
     """
 
     n_patients: int
@@ -69,6 +52,18 @@ class CohortPreview:
     n_slides: int
     n_unreadable: int
     findings: tuple[Finding, ...]
+    outcomes: tuple[str, ...] = ()
+    expected: str = ""
+
+    def lines(self) -> list[str]:
+        """Say it in a few lines, findings left out."""
+        roles = ", ".join(f"{role} {e} of {n}" for role, (e, n) in self.events.items() if n)
+        slides = "slide" if self.n_slides == 1 else "slides"
+        counts = (
+            f"{self.n_patients} patients used, {self.n_excluded} left out; {self.n_slides} "
+            f"{slides}, {self.n_unreadable} unreadable. Events: {roles or 'none'}."
+        )
+        return [*self.outcomes, *([self.expected] if self.expected else []), counts]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from jecur.cohort.cohort import Cohort, SlideEntry, read_cohort
+from jecur.cohort.cohort import Cohort, Patient, SlideEntry, read_cohort
 from jecur.cohort.csv_text import csv_text
 from jecur.cohort.selection import refuse_shared_files
 from jecur.errors import TableError
@@ -34,6 +34,8 @@ __all__ = [
     "prepare_study",
     "require_unseen_patients",
     "select_training_patients",
+    "slide_tasks",
+    "study_cohort",
     "usable_slides",
 ]
 
@@ -81,7 +83,7 @@ def prepare_study(
     """
     run.log("study", name=study.name)
     write_text(run.root / "study.toml", write_study(study))
-    cohort = read_cohort(study.cohort, folder)
+    cohort = study_cohort(study, folder, everybody=everybody)
     if study.cohort.split is not None:
         _write_roles(cohort, study.cohort.split, run)
     run.log("table", source=cohort.source, notes=list(cohort.remarks))
@@ -101,7 +103,36 @@ def prepare_study(
         else (*training_patients.patients, *cohort.of_role("validation"))
     )
     recipe = recipe_of_study(study)
-    orders = [
+    orders = slide_tasks(study, folder, needed, recipe, run.root)
+    orders = [replace(order, run=run) for order in orders]
+    prepared = prepare_slides(
+        orders, run, workers=workers, progress=progress, compute=study.compute
+    )
+    refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
+    return PreparedCohort(cohort, training_patients, prepared, recipe)
+
+
+def study_cohort(study: StudySettings, folder: Path, *, everybody: bool) -> Cohort:
+    """Read the cohort of a study.
+
+    Where the study names no roles and no way to divide the patients, everybody is a training patient if
+    ``everybody`` takes part (cross-validation).
+    """
+    cohort = read_cohort(study.cohort, folder)
+    if not everybody or study.cohort.columns.role or study.cohort.split is not None:
+        return cohort
+    return replace(
+        cohort, patients=tuple(replace(patient, role="training") for patient in cohort.patients)
+    )
+
+
+def slide_tasks(
+    study: StudySettings, folder: Path, patients: Sequence[Patient], recipe: Recipe, root: Path
+) -> list[SlideTask]:
+    """Slides of patients to prepare under a recipe, for a run folder that need not be there yet."""
+    run = RunFolder(root)
+    cache = (folder / study.run.cache).resolve() if study.run.cache else None
+    return [
         SlideTask(
             entry.id,
             patient.id,
@@ -111,16 +142,11 @@ def prepare_study(
             run,
             core=entry.core,
             annotation=entry.annotation,
-            cache=(folder / study.run.cache).resolve() if study.run.cache else None,
+            cache=cache,
         )
-        for patient in needed
+        for patient in patients
         for entry in patient.slides
     ]
-    prepared = prepare_slides(
-        orders, run, workers=workers, progress=progress, compute=study.compute
-    )
-    refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
-    return PreparedCohort(cohort, training_patients, prepared, recipe)
 
 
 def _write_roles(cohort: Cohort, split: SplitSettings, run: RunFolder) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from jecur.cohort.cohort import Exclusion, Patient, read_cohort
+from jecur.cohort.cohort import Exclusion, Patient
 from jecur.cohort.csv_text import csv_text
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
@@ -39,6 +39,7 @@ from jecur.study.cohort_slides import (
     PreparedCohort,
     prepare_study,
     require_unseen_patients,
+    study_cohort,
     usable_slides,
 )
 from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
@@ -47,7 +48,7 @@ from jecur.study.report import HEATMAP_LEGEND, heatmap_pictures, slide_rows, til
 from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
 
-__all__ = ["CrossValidationReport", "cross_validate"]
+__all__ = ["CrossValidationReport", "cross_validate", "divide_study"]
 
 NOBODY = DistinctOutcome((), (), ())
 
@@ -124,14 +125,14 @@ def cross_validate(
         If the patients left to train on are all of one outcome; the fold is named.
     """
     refuse_other_crossval(study, run)
-    cohort = read_cohort(study.cohort, folder)
+    cohort = study_cohort(study, folder, everybody=True)
     # A study that cannot be divided is refused before hours of slides, not after.
-    _divide([p for p in cohort.patients if p.role != "validation"], study, settings)
+    divide_study([p for p in cohort.patients if p.role != "validation"], study, settings)
     progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress, everybody=True)
     patients, excluded = _patients(ready)
     bench = CrossValidation(study, settings, ready, run, progress, workers)
-    divisions = _divide(patients, study, settings)
+    divisions = divide_study(patients, study, settings)
     done = [
         _one_fold(bench, patients, division, repeat, fold)
         for repeat, division in enumerate(divisions)
@@ -140,7 +141,7 @@ def cross_validate(
     return _write(bench, patients, done, divisions, excluded)
 
 
-def _divide(
+def divide_study(
     patients: Sequence[Patient], study: StudySettings, settings: CrossvalSettings
 ) -> list[Folds]:
     """Folds of every repeat; each leaves patients of both outcomes to train on."""

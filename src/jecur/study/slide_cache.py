@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jecur.runs.finished import Finished, damage, read_marker, write_marker
 
-__all__ = ["keep_in_cache", "take_from_cache"]
+__all__ = ["is_in_cache", "keep_in_cache", "take_from_cache"]
 
 _MARKER = "complete"
 
@@ -67,6 +67,11 @@ def keep_in_cache(cache: Path, key: str, source: Path, finished: Finished) -> No
             shutil.rmtree(target, ignore_errors=True)
         part.rename(target)
     shutil.rmtree(part, ignore_errors=True)
+
+
+def is_in_cache(cache: Path, key: str) -> bool:
+    """Whether a slide was kept under this key; its files are proved when they are taken."""
+    return (_place(cache, key) / _MARKER).is_file()
 
 
 def _place(cache: Path, key: str) -> Path:

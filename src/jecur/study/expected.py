@@ -1,0 +1,236 @@
+"""What a run will take on this machine: tiles, disk and time, from a trial on two slides.
+
+The trial opens two slides as the run will, finds their tissue, and prepares a dozen tiles of each; the
+other slides are taken to hold as many tiles for each byte of their file. It is a rough figure, there to
+tell minutes from days before the first slide.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from jecur.errors import JecurError, SlideError
+from jecur.mil.feature_file import FEATURE_SUFFIXES
+from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.settings import CrossvalSettings, Recipe, TrainingSettings
+from jecur.slide.reader import open_slide
+from jecur.slide.tiling import TileGrid
+from jecur.study.prepare import SlideTask
+from jecur.study.survey import clean_tiles, lay_tiles
+
+__all__ = ["Expected", "Trial", "expect", "free_bytes", "training_seconds", "try_two_slides"]
+
+_TRIED_TILES = 12
+_CANDIDATES = 5
+"""Slides that are tried until two could be read."""
+_BESIDE_A_SLIDE = 1_000_000
+"""Bytes of pictures, outlines and tables of a slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What two slides said.
+
+    Parameters
+    ----------
+    n_slides
+        Slides that could be tried; 0 says nothing of pixels.
+    tiles_per_byte
+        Tiles for each byte of a slide file.
+    seconds_per_slide, seconds_per_tile
+        For opening and finding tissue; for reading, normalizing and the nuclei of a tile.
+    """
+
+    n_slides: int = 0
+    tiles_per_byte: float = 0.0
+    seconds_per_slide: float = 0.0
+    seconds_per_tile: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run will take.
+
+    Parameters
+    ----------
+    n_slides
+        Slides still to be prepared.
+    n_tiles
+        Tiles that they should give.
+    disk_bytes, free_bytes
+        What they should take, and what is free.
+    preparing_s, training_s
+        Seconds; None where it was not tried.
+    tried
+        Slides of the trial.
+    preset
+        Recipe of training.
+    """
+
+    n_slides: int
+    n_tiles: int
+    disk_bytes: int
+    free_bytes: int
+    preparing_s: float | None
+    training_s: float | None
+    tried: int
+    preset: str = ""
+
+    def line(self) -> str:
+        """Say it in one line."""
+        tiles = f", about {self.n_tiles:,} tiles" if self.tried else ""
+        said = [
+            f"{self.n_slides} slides to prepare{tiles}",
+            f"{_size(self.disk_bytes)} of disk ({_size(self.free_bytes)} free)",
+        ]
+        if self.preparing_s is not None:
+            said.append(f"preparing {_duration(self.preparing_s)}")
+        if self.training_s is not None:
+            said.append(f"training (preset {self.preset}) {_duration(self.training_s)}")
+        n = {0: "the files' sizes", 1: "a trial on one slide"}.get(
+            self.tried, "a trial on two slides"
+        )
+        return f"Expected on this machine: {'; '.join(said)}. From {n}; half or twice is possible."
+
+
+def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
+    """Prepare a few tiles of two slides; nothing is written.
+
+    Parameters
+    ----------
+    orders
+        Slides that are to be prepared. Those that cannot be read are passed over.
+    recipe
+        Of preparation.
+    """
+    pixels = [
+        o for o in orders if o.path.suffix.lower() not in FEATURE_SUFFIXES and o.path.is_file()
+    ]
+    pixels.sort(key=lambda order: (order.path.stat().st_size, order.slide))
+    middle = len(pixels) // 2
+    likely = [*pixels[middle:], *reversed(pixels[:middle])][:_CANDIDATES]
+    network = NucleiModel.load(recipe.nuclei, threads=1) if likely else None
+    tried: list[tuple[int, int, float, float]] = []
+    for order in likely:
+        if len(tried) < 2 and network is not None:
+            with suppress(SlideError):
+                tried.append(_try(order, recipe, network))
+    if not tried:
+        return Trial()
+    n_bytes, n_tiles, laying, tiling = map(float, np.sum(tried, axis=0))
+    return Trial(len(tried), n_tiles / max(n_bytes, 1.0), laying / len(tried), tiling / len(tried))
+
+
+def _try(order: SlideTask, recipe: Recipe, network: NucleiModel) -> tuple[int, int, float, float]:
+    """Bytes and tiles of a slide; seconds until its tiles are laid, and seconds a tile."""
+    begun = time.perf_counter()
+    with open_slide(order.path, mpp=order.mpp) as slide:
+        laid = lay_tiles(
+            slide, recipe, core=order.core, annotation=order.annotation
+        ).require_walked()
+        if laid.grid is None or laid.normalizer is None:
+            raise SlideError("expected tiles, found none")
+        laying, begun = time.perf_counter() - begun, time.perf_counter()
+        some = _some(laid.grid)
+        for batch, _, clean in clean_tiles(laid, some):
+            if clean.any():
+                add_nuclei_channel(network, laid.normalizer.apply(batch.rgb[clean]))
+        tiling = (time.perf_counter() - begun) / len(some)
+    return order.path.stat().st_size, len(laid.grid), laying, tiling
+
+
+def _some(grid: TileGrid) -> TileGrid:
+    """Pick a dozen tiles, spread over the slide."""
+    k = np.unique(np.linspace(0, len(grid) - 1, min(_TRIED_TILES, len(grid))).astype(int))
+    return replace(
+        grid,
+        positions=grid.positions[k],
+        rows=grid.rows[k],
+        cols=grid.cols[k],
+        tissue_fraction=grid.tissue_fraction[k],
+    )
+
+
+def expect(
+    orders: Sequence[SlideTask], trial: Trial, recipe: Recipe, out: Path, *, workers: int
+) -> Expected:
+    """Say what preparing slides will take, from what two of them said."""
+    sizes = [o.path.stat().st_size for o in orders if o.path.is_file()]
+    features = sum(
+        o.path.stat().st_size
+        for o in orders
+        if o.path.is_file() and o.path.suffix.lower() in FEATURE_SUFFIXES
+    )
+    most = recipe.tiling.max_tiles or np.inf
+    pixels = sum(sizes) - features
+    n_tiles = int(min(trial.tiles_per_byte * pixels, most * len(sizes)))
+    disk = n_tiles * 4 * recipe.tiling.output_px**2 + features + _BESIDE_A_SLIDE * len(orders)
+    seconds = None
+    if trial.n_slides:
+        work = len(orders) * trial.seconds_per_slide + n_tiles * trial.seconds_per_tile
+        seconds = work / max(1, min(workers, len(orders)))
+    return Expected(len(orders), n_tiles, disk, free_bytes(out), seconds, None, trial.n_slides)
+
+
+def training_seconds(
+    training: TrainingSettings,
+    side_px: int,
+    n_tiles: int,
+    n_patients: int,
+    division: CrossvalSettings | None,
+) -> float | None:
+    """Seconds of training; None where there is no torch, or no network, to try it with.
+
+    Parameters
+    ----------
+    training, side_px
+        Of the study.
+    n_tiles, n_patients
+        Of the training patients.
+    division
+        Of a cross-validation, which trains as often as it has folds.
+    """
+    try:
+        from jecur.training.speed import seconds_per_tile  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return None
+    try:
+        each = seconds_per_tile(training, side_px)
+    except JecurError:
+        return None
+    passes = 1.0  # as it starts: tiles are described once
+    if training.encoder.trained:
+        optimizer = training.optimizer
+        drawn = min(n_tiles, optimizer.tiles_per_bag * n_patients or n_tiles)
+        passes = optimizer.epochs * drawn / max(1, n_tiles)
+    models = 1.0
+    if division is not None:
+        models = division.repeats * division.folds * (1 + division.inner_folds)
+    return each * n_tiles * passes * models
+
+
+def free_bytes(out: Path) -> int:
+    """Bytes free where a folder is or will be."""
+    there = out.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return shutil.disk_usage(there).free
+
+
+def _size(n_bytes: float) -> str:
+    if n_bytes < 1e9:
+        return f"{n_bytes / 1e6:.0f} MB"
+    return f"{n_bytes / 1e9:,.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
