@@ -250,9 +250,10 @@ def _writable(out: Path) -> Iterator[Finding]:
     if there.is_dir() and os.access(there, os.W_OK):
         return
     kind = "a folder that cannot be written" if there.is_dir() else "a file"
+    frozen = hasattr(os, "statvfs") and bool(os.statvfs(there).f_flag & os.ST_RDONLY)
     yield Finding(
         "error",
-        "no-permission",
+        "read-only" if frozen else "no-permission",
         "--out",
         f"expected a folder for the run, found {kind} at {there}; name another",
     )
