@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.common import Arguments, table_row
-from benchmarks.elastic_net import fit_elastic_net_by_folds
 
 from jecur.cohort.cohort import read_cohort
 from jecur.demo import DEMO_TRAINING, study_of_virtual_cohort
@@ -36,6 +35,7 @@ from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.concordance_index import concordance
 from jecur.survival.cox import fit_cox
+from jecur.survival.elastic_net import fit_elastic_net_by_folds
 from jecur.training.loop import LabeledBag, train_encoder
 from jecur.training.mobilenet import build_encoder
 

@@ -5,11 +5,9 @@ import pytest
 
 from jecur.errors import NotEstimableError
 from jecur.survival.cox import fit_cox
+from jecur.survival.elastic_net import fit_elastic_net, fit_elastic_net_by_folds
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import risk_sets
-
-net = pytest.importorskip("benchmarks.elastic_net", reason="benchmarks are not shipped")
-fit_elastic_net, fit_elastic_net_by_folds = net.fit_elastic_net, net.fit_elastic_net_by_folds
 
 
 def _data(n=150, p=8, seed=2):

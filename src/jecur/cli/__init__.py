@@ -14,6 +14,7 @@ from cyclopts import CycloptsError
 from rich.markup import escape
 
 from jecur.cli import (
+    baseline,
     cohort,
     evaluate,
     fetch,
@@ -45,6 +46,7 @@ COMMANDS = (
     stain,
     tissue_array,
     evaluate,
+    baseline,
     verify,
 )  # importing a module adds its commands to the app
 

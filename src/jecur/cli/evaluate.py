@@ -1,14 +1,17 @@
 """The command evaluate: any score, Jecur's own or external, through every statistic."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import OK, app, console, tell_cautions
 
-__all__ = ["evaluate"]
+if TYPE_CHECKING:
+    from jecur.evaluation.given import Evaluation
+
+__all__ = ["evaluate", "tell_evaluation"]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 
@@ -86,6 +89,12 @@ def evaluate(
         score,
         RunFolder.open(out),
     )
+    tell_evaluation(found, as_json=as_json)
+    return OK
+
+
+def tell_evaluation(found: "Evaluation", *, as_json: bool) -> None:
+    """Say what an evaluation found, or print it as one JSON object."""
     if as_json:
         console.print_json(
             data={
@@ -97,7 +106,7 @@ def evaluate(
                 "report": str(found.report),
             }
         )
-        return OK
+        return
     for remark in found.remarks:
         console.print(f"[yellow]warning[/] {escape(remark)}", soft_wrap=True)
     console.print(f"[bold]{escape(found.verdict.headline)}[/]", soft_wrap=True)
@@ -109,4 +118,3 @@ def evaluate(
         soft_wrap=True,
     )
     console.print(f"Research use only. Report: {escape(str(found.report))}", soft_wrap=True)
-    return OK

@@ -1,4 +1,4 @@
-"""Cox model with an elastic-net penalty: many covariates, few events; the nuclear baseline.
+"""Cox model with an elastic-net penalty: many covariates, few events.
 
 Minimizes, over standardized covariates and with Efron ties ::
 
@@ -28,6 +28,7 @@ from jecur.survival.risk_sets import RiskSets, risk_sets
 __all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
 
 MAX_STEPS = 20_000
+N_STRENGTHS = 12
 TOLERANCE = 1e-7
 """Largest move of a standardized coefficient in the last step."""
 
@@ -88,21 +89,20 @@ def fit_elastic_net_by_folds(
     rng: np.random.Generator,
     mix: float = 0.5,
     n_folds: int = 5,
-    n_strengths: int = 12,
 ) -> ElasticNetCox:
     """Fit at the strength that folds inside these patients choose; parameters as above.
 
-    ``n_strengths`` are tried from the one that leaves no covariate down to a hundredth of it.
+    `N_STRENGTHS` are tried, from the one that leaves no covariate down to a hundredth of it.
     """
     months, seen = check_follow_up(time, event)
     _require_event(seen)
     x = np.asarray(covariates, dtype=np.float64)
     highest = _highest_strength(x, months, seen, mix)
-    strengths = highest * np.geomspace(1.0, 0.01, n_strengths)
+    strengths = highest * np.geomspace(1.0, 0.01, N_STRENGTHS)
     fold = np.empty(months.size, dtype=np.int64)
     order = np.concatenate([rng.permutation(np.flatnonzero(seen == e)) for e in (True, False)])
     fold[order] = np.arange(months.size) % n_folds
-    gain = np.zeros(n_strengths)
+    gain = np.zeros(N_STRENGTHS)
     for k in range(n_folds):
         rest = fold != k
         for i, strength in enumerate(strengths):
