@@ -15,6 +15,7 @@ SLOW = (
     "study/test_cross_validate.py",
     "training/test_processes.py",
     "study/test_train.py",
+    "study/test_nuclear_baseline.py",
     "study/test_recipe_owner.py",
     "study/test_preflight.py",
     "test_cli.py",
