@@ -341,3 +341,14 @@ def test_the_report_has_pairs_within_folds_as_its_headline_and_pools_no_scale(fi
     flow = json.loads((out / "crossval.json").read_text())
     assert flow["excluded"]
     assert {p.name for p in (out / "tables").glob("*.csv")} >= {"folds.csv", "discrimination.csv"}
+
+
+def test_evaluating_its_scores_says_what_the_cross_validation_says(study, finished, tmp_path):
+    out = finished[0]
+    scores = ["evaluate", "--scores", str(out / "scores.csv"), "--study", str(study)]
+    assert run([*scores, "--out", str(tmp_path / "again")]) == OK
+    ours, theirs = (
+        json.loads((folder / "crossval.json").read_text())["statistics"]
+        for folder in (out, tmp_path / "again")
+    )
+    assert ours == theirs

@@ -43,7 +43,8 @@ def evaluate(
     Parameters
     ----------
     scores
-        CSV, TSV or Excel; one row a patient.
+        CSV, TSV or Excel; one row a patient. With a column "fold" (and "repeat"), as jecur crossval
+        writes it, one row a patient and repeat: patients are then compared within folds only.
     study
         Study file: columns, endpoint, covariates and statistics.
     out
@@ -72,6 +73,7 @@ def evaluate(
     from jecur.evaluation.given import ScoreFiles, evaluate_scores
     from jecur.runs.folder import RunFolder
     from jecur.settings import ScoreSettings, read_study
+    from jecur.statistics.results import StudyStatistics, to_json_dict
 
     score = ScoreSettings(
         patient=patient,
@@ -102,7 +104,7 @@ def tell_evaluation(found: "Evaluation", *, as_json: bool) -> None:
                 "n_excluded": len(found.excluded),
                 "remarks": list(found.remarks),
                 "rule": found.groups.rule,
-                **found.statistics.to_json_dict(),
+                **to_json_dict(found.statistics),
                 "report": str(found.report),
             }
         )
@@ -111,7 +113,8 @@ def tell_evaluation(found: "Evaluation", *, as_json: bool) -> None:
         console.print(f"[yellow]warning[/] {escape(remark)}", soft_wrap=True)
     console.print(f"[bold]{escape(found.verdict.headline)}[/]", soft_wrap=True)
     console.print(escape(found.verdict.detail), soft_wrap=True)
-    tell_cautions(found.statistics)
+    if isinstance(found.statistics, StudyStatistics):
+        tell_cautions(found.statistics)
     console.print(
         f"{found.n_in_table} patients in the table: {found.n_in_table - len(found.excluded)} analyzed, "
         f"{len(found.excluded)} left out (exclusions.csv says why). {escape(found.groups.rule)}",

@@ -10,18 +10,21 @@ import numpy as np
 
 from jecur.arrays import Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient, read_clinical, read_cohort
-from jecur.cohort.table import read_table
+from jecur.cohort.table import Table, read_table
 from jecur.errors import TableError
+from jecur.evaluation.folds import has_folds, match_folds, read_folds
 from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.evaluation.score_table import GivenScores, RiskGroups, read_scores, split_by_risk
 from jecur.evaluation.tile_table import read_tile_features
 from jecur.report.content import FlowStep, Reason, RiskValues
+from jecur.report.held_out import weigh_held_out
 from jecur.report.methods import SCORE_LIMITS, evaluation_paragraphs
 from jecur.report.verdict import give_verdict
 from jecur.report.views import Verdict
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import RunFolder, sha256_file
 from jecur.settings import CohortSettings, ScoreSettings, StudySettings
+from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
 from jecur.statistics.evaluate import evaluate
 from jecur.statistics.results import StudyStatistics, to_json_dict
 from jecur.statistics.tile_features import TileFeatures
@@ -44,7 +47,8 @@ class ScoreFiles:
 class Evaluation:
     """What was found, and where it lies."""
 
-    statistics: StudyStatistics
+    statistics: StudyStatistics | HeldOutStatistics
+    """The latter of scores of several models, those of a cross-validation."""
     features: TileFeatures | None
     report: Path
     groups: RiskGroups
@@ -79,7 +83,10 @@ def evaluate_scores(
     TableError, EndpointError
         If a table cannot be read as declared, or no patient of the scores is in the clinical table.
     """
-    given = read_scores(files.scores, score)
+    scores = read_table(files.scores)
+    if has_folds(scores):
+        return _evaluate_folds(scores, files, study, folder, score, run)
+    given = read_scores(scores, score)
     cohort, table = _read_cohort(study.cohort, folder, files.clinical)
     patients, risk, excluded = _match(cohort, given, files.scores.name)
     groups = split_by_risk(risk, given, score)
@@ -128,6 +135,72 @@ def evaluate_scores(
     verdict = give_verdict(statistics, "", virtual=study.virtual)
     return Evaluation(
         statistics, features, report, groups, everybody_out, n_in_table, verdict, cohort.remarks
+    )
+
+
+def _evaluate_folds(
+    scores: Table,
+    files: ScoreFiles,
+    study: StudySettings,
+    folder: Path,
+    score: ScoreSettings,
+    run: RunFolder,
+) -> Evaluation:
+    """Evaluate scores of several models: within folds, as a cross-validation of ours is reported."""
+    if files.tiles is not None:
+        raise TableError(
+            "expected features of tiles (--tiles) of one model's scores, found scores of several "
+            "models (column 'fold'); leave --tiles out",
+            code="several-models",
+        )
+    given = read_folds(scores, score)
+    cohort, table = _read_cohort(study.cohort, folder, files.clinical)
+    found = match_folds(cohort, given, score, files.scores.name)
+    statistics = held_out_statistics(
+        evaluation_input(
+            study, found.patients, found.risk, found.groups.high_risk, meaning="score"
+        ),
+        repeat=found.repeat,
+        fold=found.fold,
+        settings=study.statistics,
+    )
+    everybody_out = (*cohort.excluded, *found.excluded)
+    known = {p.id for p in cohort.patients} | {e.patient for e in cohort.excluded}
+    unknown = [p for p in dict.fromkeys(given.patient) if p not in known]
+    once = found.repeat == found.repeat.min()
+    n_in_table = len(cohort.patients) + len(cohort.excluded)
+    report = report_risks(
+        Analyzed(
+            study=study,
+            patients=[p for p, first in zip(found.patients, once, strict=True) if first],
+            called="patients analyzed",
+            high_risk=found.groups.high_risk[once],
+            excluded=everybody_out,
+            scores_without_patient=[
+                Exclusion(p, "scores", "not in the clinical table") for p in unknown
+            ],
+            remarks=cohort.remarks,
+        ),
+        statistics,
+        run,
+        made_from=(score, sha256_file(files.scores)),
+        head={"score": {**msgspec.to_builtins(score), "rule": found.groups.rule}},
+        flow=(
+            FlowStep("Patients in the clinical table", n_in_table, _reasons(everybody_out)),
+            FlowStep("Patients with a held-out score, analyzed", statistics.n),
+        ),
+        methods=evaluation_paragraphs(study.statistics, found.groups.rule, "score"),
+        limits=SCORE_LIMITS,
+        statements=(RESEARCH_USE_ONLY, found.groups.rule, *cohort.remarks),
+        facts=_facts(files, table, score),
+        cutoff_locked=found.groups.locked,
+        kicker="Evaluation of given scores, cross-validated",
+    )
+    facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
+    run.write_manifest({**facts, "command": "evaluate"})
+    verdict = weigh_held_out(statistics, virtual=study.virtual).verdict
+    return Evaluation(
+        statistics, None, report, found.groups, everybody_out, n_in_table, verdict, cohort.remarks
     )
 
 

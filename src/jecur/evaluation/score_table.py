@@ -1,19 +1,25 @@
 """Scores as somebody hands them over: one row a patient, a number or one of two texts."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from jecur.arrays import BoolVector, Vector
-from jecur.cohort.table import Table, name_rows, read_table
+from jecur.cohort.table import Table, name_rows
 from jecur.errors import TableError
 from jecur.settings import ScoreSettings
 from jecur.statistics.results import RiskMeaning
 from jecur.survival.risk_groups import is_high_risk
 
-__all__ = ["GivenScores", "RiskGroups", "read_scores", "split_by_risk"]
+__all__ = [
+    "GivenScores",
+    "RiskColumn",
+    "RiskGroups",
+    "read_risk",
+    "read_scores",
+    "split_by_risk",
+]
 
 OWN_COLUMN = "risk"
 """Our own score column: a number between 0 and 1, higher is worse."""
@@ -52,8 +58,37 @@ class RiskGroups:
     """The rule was fixed before these patients were seen."""
 
 
-def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
-    """Read a table of scores.
+@dataclass(frozen=True, slots=True)
+class RiskColumn:
+    """The column of scores, turned so that higher means an earlier event."""
+
+    risk: pd.Series
+    absent: pd.Series
+    """Where the table says that there is none."""
+    texts: tuple[str, str] | None
+    sign_flipped: bool
+
+
+def read_risk(table: Table, settings: ScoreSettings) -> RiskColumn:
+    """Read the column of scores.
+
+    Raises
+    ------
+    TableError
+        As `read_scores`.
+    """
+    text = table.column(settings.column, "score")
+    absent = text.isin(settings.missing_values)
+    if settings.high_value:
+        risk, texts = _two_texts(table, text[~absent], settings)
+        return RiskColumn(risk, absent, texts, sign_flipped=False)
+    risk = table.numbers(settings.column, "score", settings.missing_values)
+    sign_flipped = _sign_flipped(table, settings)
+    return RiskColumn(-risk if sign_flipped else risk, absent, None, sign_flipped)
+
+
+def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
+    """Read a table of scores of one model.
 
     Raises
     ------
@@ -61,18 +96,9 @@ def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
         If a column is absent, a patient has two rows, a cell is no number, or the direction of the
         score was not declared; names column and rows.
     """
-    table = read_table(path)
     ids = table.identifiers(settings.patient, "patient of a score")
-    _refuse_folds(table)
     _refuse_repeats(table, ids)
-    text = table.column(settings.column, "score")
-    absent = text.isin(settings.missing_values)
-    if settings.high_value:
-        risk, texts, sign_flipped = *_two_texts(table, text[~absent], settings), False
-    else:
-        risk, texts = table.numbers(settings.column, "score", settings.missing_values), None
-        sign_flipped = _sign_flipped(table, settings)
-        risk = -risk if sign_flipped else risk
+    found = read_risk(table, settings)
     seen = pd.Series("", index=ids.index)
     if settings.column == OWN_COLUMN and "seen_in_training" in table.frame:
         seen = table.frame["seen_in_training"]
@@ -82,32 +108,17 @@ def read_scores(path: Path, settings: ScoreSettings) -> GivenScores:
         else "the model was trained on this patient"
         if known == "True"
         else ""
-        for gone, known in zip(absent, seen, strict=True)
+        for gone, known in zip(found.absent, seen, strict=True)
     ]
     return GivenScores(
         tuple(ids),
-        risk.reindex(ids.index).to_numpy(dtype=np.float64),
+        found.risk.reindex(ids.index).to_numpy(dtype=np.float64),
         tuple(reasons),
-        sign_flipped,
-        texts,
+        found.sign_flipped,
+        found.texts,
         _own_cutoff(table, settings),
         settings.label or ("Classifier" if settings.column == OWN_COLUMN else settings.column),
     )
-
-
-def _refuse_folds(table: Table) -> None:
-    """Risks of several models are on several scales: pooled, they would order nobody."""
-    if not {"fold", "repeat"} <= set(table.frame.columns):
-        return
-    models = table.frame[["repeat", "fold"]].drop_duplicates()
-    if len(models) > 1:
-        raise TableError(
-            f"{table.name}: expected scores of one model, found those of {len(models)} (columns 'repeat' "
-            "and 'fold' of a cross-validation), whose scales differ, so that patients of different "
-            "folds cannot be compared; crossval.md of that run has the pairs within folds, or give "
-            "the rows of one fold",
-            code="several-models",
-        )
 
 
 def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> RiskGroups:
