@@ -280,15 +280,3 @@ def test_a_real_cohort_end_to_end(test_data, tmp_path):
     c = harrell_concordance(adverse, frame["RFS"].astype(float), event)
     assert found["concordance"]["estimate"] == pytest.approx(c.estimate, rel=1e-12)
     assert found["hazard_ratio"]["lower"] > 1
-
-
-def test_scores_of_several_models_are_refused_and_those_of_one_are_not(study, capsys):
-    def folds(frame):
-        return frame.assign(repeat=1, fold=[1 + k % 3 for k in range(len(frame))])
-
-    _rewrite(study, "scores.csv", folds)
-    assert _evaluate(study) == 2
-    said = capsys.readouterr().err
-    assert "expected scores of one model, found those of 3" in said
-    _rewrite(study, "scores.csv", lambda frame: frame.assign(fold=1))
-    assert _evaluate(study) == 0
