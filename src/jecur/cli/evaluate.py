@@ -73,7 +73,6 @@ def evaluate(
     from jecur.evaluation.given import ScoreFiles, evaluate_scores
     from jecur.runs.folder import RunFolder
     from jecur.settings import ScoreSettings, read_study
-    from jecur.statistics.results import StudyStatistics, to_json_dict
 
     score = ScoreSettings(
         patient=patient,
@@ -97,6 +96,8 @@ def evaluate(
 
 def tell_evaluation(found: "Evaluation", *, as_json: bool) -> None:
     """Say what an evaluation found, or print it as one JSON object."""
+    from jecur.statistics.results import StudyStatistics, to_json_dict
+
     if as_json:
         console.print_json(
             data={
