@@ -19,6 +19,8 @@ SLOW = (
     "study/test_recipe_owner.py",
     "study/test_preflight.py",
     "test_cli.py",
+    "reproduce/test_reproduce.py",
+    "fetch/test_fetch.py",
     "training/test_survives.py",
     "slide/test_tissue.py",
     "training/test_loop.py",

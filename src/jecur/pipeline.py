@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from jecur.cohort.cohort import SlideEntry
+from jecur.cohort.cohort import SlideEntry, read_cohort
+from jecur.cohort.selection import DistinctOutcome
 from jecur.errors import SettingsError
 from jecur.mil.passport import admit_model
 from jecur.model.file import read_bundle
@@ -26,7 +27,7 @@ from jecur.study.cohort_slides import (
     require_unseen_patients,
     usable_slides,
 )
-from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
+from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import model_path, refuse_other_report
 from jecur.study.preflight import require_ready_slides
 from jecur.study.prepare import (
@@ -37,9 +38,9 @@ from jecur.study.prepare import (
 )
 from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_study_report
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
-from jecur.study.train import train_model
+from jecur.study.train import TrainingPatients, train_model
 
-__all__ = ["Scored", "run_study", "score_slides", "train_study"]
+__all__ = ["Scored", "run_study", "score_slides", "train_study", "validate_study"]
 
 
 def run_study(
@@ -101,6 +102,60 @@ def run_study(
     return findings
 
 
+def validate_study(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    *,
+    model: Path,
+    workers: int,
+    progress: Progress,
+) -> StudyReport:
+    """Run a study whose model was trained before: its validation patients are scored and reported on.
+
+    Slides are prepared by the recipe that the model holds. A part of a run (`RunFolder.part`) takes
+    up the slides of the whole and leaves its pictures as they are.
+
+    Parameters are those of `run_study`; ``model`` is a ``.jecur`` file.
+
+    Raises
+    ------
+    TableError
+        If the model was trained on one of these patients ("leak").
+    """
+    bundle = admit_model(model)
+    progress = LoggedProgress(progress, run.log)
+    cohort = read_cohort(study.cohort, folder)
+    unseen = [(p.id, p.slides) for p in cohort.of_role("validation")]
+    slides = [(patient, entry) for patient, entries in unseen for entry in entries]
+    prepared: Mapping[str, PreparedSlide] = prepare_slides(
+        _orders(slides, recipe_of_bundle(bundle), run, model),
+        run,
+        workers=workers,
+        progress=progress,
+        compute=study.compute,
+    )
+    scored = score_patients(
+        model,
+        usable_slides(unseen, prepared),
+        run,
+        study.scoring,
+        threads=workers,
+        progress=progress,
+    )
+    require_unseen_patients(scored)
+    prepared = flag_unlike_training(scored, prepared, run)
+    tiles: Sequence[TopTilePicture] = ()
+    if run.whole is None:
+        write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
+        tiles = write_top_tiles(scored, run, study.scoring)
+    nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
+    done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
+    findings = write_study_report(done, run, planted=None)
+    run.write_manifest({"study": msgspec.to_builtins(study), "command": "validate"})
+    return findings
+
+
 def train_study(
     study: StudySettings, folder: Path, run: RunFolder, *, workers: int, progress: Progress
 ) -> tuple[Path, PreparedCohort]:
@@ -127,6 +182,25 @@ def _refuse_idle_drawings(slides: Sequence[tuple[str, SlideEntry]], recipe: Reci
             "found one that names no class; leave the drawings out, or train with [annotations]",
             code="no-annotation-classes",
         )
+
+
+def _orders(
+    slides: Sequence[tuple[str, SlideEntry]], recipe: Recipe, run: RunFolder, model: Path
+) -> list[SlideTask]:
+    """Slides to be prepared as a model wants them."""
+    return [
+        SlideTask(
+            entry.id,
+            patient,
+            entry.path,
+            entry.mpp,
+            recipe,
+            run,
+            bundle=model.resolve(),
+            annotation=entry.annotation,
+        )
+        for patient, entry in slides
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +246,7 @@ def score_slides(
     bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)
     _refuse_idle_drawings(slides, recipe)
-    orders = [
-        SlideTask(
-            entry.id,
-            patient,
-            entry.path,
-            entry.mpp,
-            recipe,
-            run,
-            bundle=model.resolve(),
-            annotation=entry.annotation,
-        )
-        for patient, entry in slides
-    ]
+    orders = _orders(slides, recipe, run, model)
     progress = LoggedProgress(progress, run.log)
     require_ready_slides(orders, recipe, out=run.root, workers=workers, progress=progress)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)

@@ -30,7 +30,7 @@ from jecur.runs.files import refused_as_said
 
 __all__ = ["fetch_file", "md5_file"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _PAGE = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 

@@ -93,10 +93,13 @@ def statements(
 ) -> tuple[str, ...]:
     """Say what must stand at the top of a report."""
     good, poor = _outcomes(study.training)
+    origin = f"on {trained['n_good']} patients ({good}) and {trained['n_poor']} ({poor})"
+    if not any(trained.values()):
+        origin = "before this study, on patients of its own (see its card)"
     said = (
         RESEARCH_USE_ONLY,
-        f"The model was trained on {trained['n_good']} patients ({good}) and {trained['n_poor']} "
-        f"({poor}); cut-off and direction were locked before any validation patient was scored.",
+        f"The model was trained {origin}; cut-off and direction were locked before any validation "
+        "patient was scored.",
     )
     if not n_unmatched:
         return said

@@ -1,0 +1,1 @@
+"""The paper's external validation on TCGA-LIHC, step by step, beside what it prints."""
