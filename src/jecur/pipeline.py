@@ -16,7 +16,7 @@ from jecur.cohort.cohort import SlideEntry, read_cohort
 from jecur.cohort.selection import DistinctOutcome
 from jecur.errors import SettingsError
 from jecur.mil.passport import admit_model
-from jecur.model.file import read_bundle
+from jecur.model.file import Bundle, read_bundle
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import ScoringSettings, StudySettings
@@ -124,6 +124,7 @@ def validate_study(
         If the model was trained on one of these patients ("leak").
     """
     bundle = admit_model(model)
+    study = _as_trained(study, bundle)
     progress = LoggedProgress(progress, run.log)
     cohort = read_cohort(study.cohort, folder)
     unseen = [(p.id, p.slides) for p in cohort.of_role("validation")]
@@ -148,12 +149,27 @@ def validate_study(
     tiles: Sequence[TopTilePicture] = ()
     if run.whole is None:
         write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
-        tiles = write_top_tiles(scored, run, study.scoring)
+        tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)
     run.write_manifest({"study": msgspec.to_builtins(study), "command": "validate"})
     return findings
+
+
+def _as_trained(study: StudySettings, bundle: Bundle) -> StudySettings:
+    """Put the model's own settings into a study: what is reported is what was done."""
+    recipe = recipe_of_bundle(bundle)
+    return msgspec.structs.replace(
+        study,
+        tissue=recipe.tissue,
+        tiling=recipe.tiling,
+        quality=recipe.quality,
+        stain=recipe.stain,
+        nuclei=recipe.nuclei,
+        annotations=recipe.annotations,
+        training=bundle.card.training,
+    )
 
 
 def train_study(
