@@ -1,6 +1,6 @@
 """Reproduce the paper's validation on a virtual TCGA: simulated slides, real names, real follow-up.
 
-    python -m benchmarks.reproduce_virtual --clinical DIR [--patients 60] [--seed 0] [--crossval]
+    python -m benchmarks.reproduce_virtual DATA --patients 60 --seed 0 --crossval
 
 For some of the 302 patients slides are drawn under the names that TCGA's slides have, in the folders
 that `jecur fetch` makes. Their tissue leans on the patients' real follow-up (planted), or on nothing
@@ -8,7 +8,6 @@ that `jecur fetch` makes. Their tissue leans on the patients' real follow-up (pl
 hazard ratio in the first and none in the second. Nothing here says anything of real slides.
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -16,19 +15,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmarks.common import Arguments
 from scipy.special import betaincinv, ndtr, ndtri
 from scipy.stats import rankdata
 
 from jecur.cli import run as run_command
 from jecur.cohort.tcga.endpoint import EVENT
 from jecur.cohort.tcga.lihc import TcgaFiles, read_tcga_lihc
-from jecur.demo import DEMO_TRAINING, demo_cohort, study_of_virtual_cohort
+from jecur.demo import demo_cohort, study_of_virtual_cohort
 from jecur.fetch.lists import shipped_slides
 from jecur.pipeline import train_study
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.runs.workers import run_all
-from jecur.settings import SimulationSettings, TcgaSettings
+from jecur.settings import (
+    PRESETS,
+    SimulationSettings,
+    TcgaSettings,
+    TrainingSettings,
+    make_settings,
+)
 from jecur.simulate.cohort import simulate_cohort
 from jecur.simulate.regions import FEATURES, TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
@@ -110,7 +116,7 @@ def write_tcga(
 
 
 def train(base: Path) -> Path:
-    """Train on wholly virtual patients, as the demonstration does."""
+    """Train on 120 wholly virtual patients by the preset jecur: the encoder stays as it ships."""
     demo = demo_cohort(seed=1, null=False, workers=2)
     settings = SimulationSettings(
         n_training=demo.n_training,
@@ -121,7 +127,8 @@ def train(base: Path) -> Path:
         log_hazard_per_sd=demo.log_hazard_per_sd,
     )
     simulate_cohort(settings, base / "training")
-    study = study_of_virtual_cohort("Virtual training", DEMO_TRAINING)
+    training = make_settings({**PRESETS["jecur"], "preset": "jecur"}, TrainingSettings)
+    study = study_of_virtual_cohort("Virtual training", training)
     run = RunFolder.open(base / "training-run")
     model, _ = train_study(study, base / "training", run, workers=2, progress=SilentProgress())
     return model
@@ -139,8 +146,8 @@ def rows(out: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clinical", type=Path, required=True)
+    parser = Arguments(__doc__)
+    parser.add_data()
     parser.add_argument("--patients", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crossval", action="store_true")
@@ -155,7 +162,7 @@ def main() -> None:
             data, out = base / name, base / f"{name}-run"
             begun = time.monotonic()
             n, events = write_tcga(
-                data, given.clinical, patients=given.patients, seed=given.seed, lean=lean
+                data, given.data / "clinical", patients=given.patients, seed=given.seed, lean=lean
             )
             print(f"{name}: {n} patients, {events} events; drawn: {time.monotonic() - begun:.0f} s")
             begun = time.monotonic()
