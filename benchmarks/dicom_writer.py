@@ -55,6 +55,8 @@ class Instance(NamedTuple):
     offsets: str = "basic"
     fragments: int = 1
     nested: str = "undefined"
+    more: tuple[tuple[tuple[int, int], tuple[str, object]], ...] = ()
+    """Further elements, or others in place of ours: (tag, (kind, value))."""
 
 
 def uid(*parts: object) -> str:
@@ -174,7 +176,7 @@ def _attributes(instance: Instance) -> Elements:
         starts = np.cumsum([0, *(length + 8 for length in lengths)])[:-1]
         found[0x7FE0, 1] = ("OV", [int(k) for k in starts])
         found[0x7FE0, 2] = ("OV", lengths)
-    return found
+    return found | dict(instance.more)
 
 
 def _path(number: int) -> Elements:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import tifffile
+from benchmarks.dicom_writer import Instance, encode, write_instance
 from PIL import Image, PngImagePlugin
 
 __all__ = ["Cage", "everything_in", "write_slides"]
@@ -107,6 +108,7 @@ def write_slides(folder: Path, image: np.ndarray, plant: Cage) -> list[Path]:
         _png(folder / "photo.png", image, plant),
         _cut(folder / "cut.svs", folder / "aperio.svs", plant),
         _garbage(folder / "garbage.svs", plant),
+        _dicom(folder / "series", image, side, plant),
     ]
 
 
@@ -241,6 +243,48 @@ def _png(path: Path, image: np.ndarray, plant: Cage) -> Path:
     chunks.add_itxt("XML:com.adobe.xmp", plant("XMP of a PNG"))
     Image.fromarray(image).save(path, "PNG", pnginfo=chunks, exif=_exif(plant, "PNG"))
     return path
+
+
+DICOM_NAMES = {
+    (8, 0x50): "SH", (8, 0x80): "LO", (8, 0x81): "ST", (8, 0x90): "PN", (8, 0x1010): "SH",
+    (8, 0x1030): "LO", (8, 0x103E): "LO", (8, 0x1040): "LO", (8, 0x1070): "PN", (0x10, 0x10): "PN",
+    (0x10, 0x20): "LO", (0x10, 0x1000): "LO", (0x10, 0x4000): "LT", (0x18, 0x1000): "LO",
+    (0x20, 0x10): "SH", (0x20, 0x4000): "LT", (0x40, 0x512): "LO",
+}  # fmt: skip
+"""Accession, institution and its address, physicians, station, descriptions, department, operators,
+patient's name, number, other numbers and comments, serial number, study, comments, container."""
+
+
+def _dicom(folder: Path, image: np.ndarray, side: np.ndarray, plant: Cage) -> Path:
+    """A series of one level and its label image, which also holds the barcode as text."""
+    folder.mkdir()
+    said = tuple(
+        (tag, (kind, plant(f"DICOM {tag[0]:04x},{tag[1]:04x}")))
+        for tag, kind in DICOM_NAMES.items()
+    )
+    label = (((0x2200, 2), ("UT", plant("DICOM label"))), ((0x2200, 5), ("LT", plant("barcode"))))
+    level = folder / "level.dcm"
+    for number, (path, pixels, more, kind) in enumerate(
+        (
+            (level, image, said, ("ORIGINAL", "PRIMARY", "VOLUME", "NONE")),
+            (folder / "label.dcm", side, said + label, ("ORIGINAL", "PRIMARY", "LABEL", "NONE")),
+        ),
+        start=1,
+    ):
+        h, w = pixels.shape[:2]
+        padded = np.pad(pixels, ((0, -h % 256), (0, -w % 256), (0, 0)), mode="edge")
+        rows, columns = padded.shape[0] // 256, padded.shape[1] // 256
+        frames = [
+            (r, c, 0, 0, encode(padded[256 * r : 256 * (r + 1), 256 * c : 256 * (c + 1)], "jpeg"))
+            for r in range(rows)
+            for c in range(columns)
+        ]
+        size = (w, h)
+        write_instance(
+            path,
+            Instance(size, (256, 256), 0.5, frames, number=number, image_type=kind, more=more),
+        )
+    return level
 
 
 def _cut(path: Path, whole: Path, plant: Cage) -> Path:

@@ -188,6 +188,7 @@ def test_command_prints_302_and_165_and_the_study_reads_the_table(files, tmp_pat
     assert len(cohort.patients) == 302
     assert sum(p.event for p in cohort.patients) == 165
     assert cohort.excluded == ()
+    assert cohort.doubts == ()  # a check that cries wolf over real patients is read by nobody
     made = read_tcga_lihc(TcgaFiles(files.cbioportal), TcgaSettings(**PAPER)).frame
     assert [p.months for p in cohort.patients] == made["time"].tolist()
     stages = [p.covariates["stage_group"] or "" for p in cohort.patients]

@@ -1,12 +1,15 @@
 """The model file: the same bytes for the same model, and no changed byte accepted."""
 
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from tests.model_files import toy_bundle
 
 from jecur.errors import BundleError
+from jecur.model import file
 from jecur.model.file import Bundle, read_bundle, write_bundle
 from jecur.nuclei.segmentation import BUILTIN
 
@@ -56,3 +59,18 @@ def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"none\.jecur") as caught:
         read_bundle(tmp_path / "none.jecur")
     assert caught.value.code == "missing-model"
+
+
+def test_constant_weights_are_written_so_that_they_are_read(tmp_path):
+    """They pack 1,000-fold, and a reader takes such a file for a bomb."""
+    bundle = replace(toy_bundle(), weights=save({"w": np.zeros(2_000_000, np.float32)}))
+    assert read_bundle(write_bundle(bundle, tmp_path / "m.jecur")).weights == bundle.weights
+
+
+def test_a_model_that_no_reader_would_take_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(file._LIMITS, "weights.safetensors", 1000)
+    bundle = replace(toy_bundle(), weights=bytes(2000))
+    with pytest.raises(BundleError, match=r"weights.safetensors of at most") as told:
+        write_bundle(bundle, tmp_path / "m.jecur")
+    assert told.value.code == "model-too-large"
+    assert not list(tmp_path.iterdir())

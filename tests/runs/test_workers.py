@@ -12,6 +12,7 @@ import pytest
 
 from jecur.errors import SlideError, SystemRefusedError
 from jecur.runs.progress import SilentProgress
+from jecur.runs.worker_pool import work_off
 from jecur.runs.workers import Failure, run_all
 
 
@@ -260,3 +261,21 @@ def test_a_script_of_plain_lines_is_not_run_again_by_its_workers(tmp_path):
         [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.split("\n")[:2] == ["begun", "[1, 2]"], done.stderr
+
+
+def _never_started(_: int) -> int:
+    raise AssertionError("no process comes as far as this")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_that_do_not_start_stop_the_run_at_once(monkeypatch, workers):
+    monkeypatch.setattr("jecur.runs.worker_pool._serve", _die_at_once)
+    with pytest.raises(
+        SystemRefusedError, match="ended with code 7 before their first slide"
+    ) as told:
+        list(work_off(_never_started, list(range(50)), workers=workers))
+    assert told.value.code == "workers-do-not-start"
+
+
+def _die_at_once(*_: object) -> None:
+    os._exit(7)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from jecur.errors import BundleError
 
-__all__ = ["MAX_RATIO", "MAX_TOTAL_BYTES", "read_members"]
+__all__ = ["MAX_RATIO", "MAX_TOTAL_BYTES", "is_bomb_like", "read_members"]
 
 MAX_TOTAL_BYTES = 512 * 2**20
 """Of all members together, inflated."""
@@ -109,6 +109,12 @@ def _listed_member(archive: bytes, place: int) -> tuple[_Member, int]:
     start = place + _CENTRAL.size
     name = archive[start : start + name_length].decode("ascii")
     return _Member(name, method, crc, packed, size, offset), start + name_length
+
+
+def is_bomb_like(data: bytes) -> bool:
+    """Whether bytes pack so well that a reader would refuse them deflated."""
+    packed = len(zlib.compress(data, 6))
+    return len(data) > MAX_RATIO * packed + _SMALL_BYTES // 2
 
 
 def _refuse_size(member: _Member, limit: int) -> None:

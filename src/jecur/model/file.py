@@ -14,16 +14,17 @@ if an unknown person had written it: archive, card and graphs here, pooling and 
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jecur.errors import BundleError
-from jecur.model.archive import read_members
+from jecur.model.archive import is_bomb_like, read_members
 from jecur.model.card import MAX_CARD_BYTES, ModelCard, read_card, write_card
 from jecur.model.graph import look_over
 from jecur.runs.folder import atomic_path
 
-__all__ = ["Bundle", "read_bundle", "write_bundle"]
+__all__ = ["MAX_ENCODER_BYTES", "Bundle", "read_bundle", "write_bundle"]
 
 _MAGIC = b"JECUR 1 "
 _HEAD_BYTES = len(_MAGIC) + 64 + 1
@@ -35,6 +36,10 @@ _LIMITS = {
     "weights.safetensors": 400 * 2**20,
     "pooling.safetensors": 50 * 2**20,
 }
+_ROOM_BYTES = 2**20
+"""Of what the archive adds to its members."""
+MAX_ENCODER_BYTES = _LIMITS["weights.safetensors"] - 2**20
+"""Weights of an encoder that can be written: known before it is trained."""
 _REQUIRED = {"card.json", "encoder.onnx", "weights.safetensors"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -74,7 +79,13 @@ class Bundle:
 
 
 def write_bundle(bundle: Bundle, path: Path) -> Path:
-    """Write a model file, whole or not at all; the same model gives the same bytes."""
+    """Write a model file, whole or not at all; the same model gives the same bytes.
+
+    Raises
+    ------
+    BundleError
+        If the model is larger than what `read_bundle` takes.
+    """
     members = {
         "card.json": write_card(bundle.card),
         "encoder.onnx": bundle.encoder_onnx,
@@ -84,14 +95,32 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
         members["nuclei.onnx"] = bundle.nuclei_onnx
     if bundle.pooling is not None:
         members["pooling.safetensors"] = bundle.pooling
+    _refuse_large(members)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(members):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
+            packs_well = is_bomb_like(
+                members[name]
+            )  # constant weights: stored, or no reader takes it
+            kind = zipfile.ZIP_STORED if packs_well else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name], kind)
     body = buffer.getvalue()
     with atomic_path(path) as temporary:
         temporary.write_bytes(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     return path
+
+
+def _refuse_large(members: Mapping[str, bytes]) -> None:
+    total = sum(map(len, members.values()))
+    over = [name for name, data in members.items() if len(data) > _LIMITS[name]]
+    if over or total > _MAX_BYTES - _ROOM_BYTES:
+        name = over[0] if over else "the whole model"
+        size, limit = (len(members[over[0]]), _LIMITS[over[0]]) if over else (total, _MAX_BYTES)
+        raise BundleError(
+            f"expected {name} of at most {limit // 2**20} MiB, found {size // 2**20}: no reader would "
+            "take the model; choose a smaller encoder or fewer hidden units",
+            code="model-too-large",
+        )
 
 
 def read_bundle(path: Path) -> Bundle:

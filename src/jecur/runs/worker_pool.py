@@ -21,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar
 
+from jecur.errors import SystemRefusedError
 from jecur.runs.orphans import BindingName, end_with_parent
 
 __all__ = ["Finished", "Lost", "work_off"]
@@ -31,6 +32,8 @@ _TICK_S = 0.5
 _GRACE_S = 5.0
 """What a killed process is waited for: one stuck in the kernel (a dead network drive) is left."""
 _TRIES = 2
+_STILLBORN = 3
+"""So many processes may die before their first word, as long as none has said one."""
 
 Item = TypeVar("Item")
 
@@ -42,6 +45,11 @@ class Lost:
     why: Literal["died", "timeout"]
     exit_code: int = 0
     """Of the process that died; the negative number of the signal that killed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """First word of a process: it has started, and everything it needs is imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,11 @@ def work_off(
     limit_s
         Seconds an item may take; None sets no limit. Time in which the parent itself was stopped
         does not count.
+
+    Raises
+    ------
+    SystemRefusedError
+        If no process can be started at all: that is the fault of no piece of work.
     """
     with _one_thread_each():
         yield from _Crew(work, items, workers, limit_s).run()
@@ -97,6 +110,7 @@ class _Worker:
             self.process.start()
         theirs.close()  # or its death would not close the pipe
         self.holds: int | None = None
+        self.ready = False
         self.watched_s = 0.0
         self.since = 0.0
 
@@ -128,6 +142,8 @@ class _Crew(Generic[Item]):
         self._waiting = deque(range(len(items)))
         self._tries = [0] * len(items)
         self._crew: list[_Worker] = []
+        self._stillborn = 0
+        self._started = False
 
     def run(self) -> Iterator[Finished]:
         try:
@@ -171,6 +187,9 @@ class _Crew(Generic[Item]):
         try:
             if worker.pipe.poll():
                 answer = worker.pipe.recv()
+                if isinstance(answer, _Ready):
+                    self._started = worker.ready = True
+                    return None
                 worker.holds = None
                 return self._finished(worker, index, answer)
         except (EOFError, OSError):
@@ -183,6 +202,16 @@ class _Crew(Generic[Item]):
     def _bury(self, worker: _Worker, index: int) -> Finished | None:
         worker.process.join(_GRACE_S)  # its own exit code, not that of our kill
         exit_code = self._dismiss(worker)
+        if not (worker.ready or self._started):
+            self._stillborn += 1
+            self._tries[index] -= 1  # it was never looked at
+            if self._stillborn >= _STILLBORN * self._size:
+                raise SystemRefusedError(
+                    f"expected worker processes that start, found that {self._stillborn} ended with code "
+                    f"{exit_code} before their first slide; close other programs, look at the limits of "
+                    "memory and processes (ulimit -a), or install jecur anew",
+                    code="workers-do-not-start",
+                )
         if self._tries[index] < _TRIES:
             self._waiting.append(index)
             return None
@@ -245,6 +274,8 @@ def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int
     end_with_parent(parent)  # once more, should `BindingName` ever arrive later than it does
     threading.Thread(target=_wait_for_the_end, name="parent-watch", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent ends us
+    with suppress(OSError):  # no parent any more: the next line ends it
+        pipe.send(_Ready())
     while True:
         try:
             item = pipe.recv()

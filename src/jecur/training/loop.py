@@ -12,6 +12,7 @@ from torch import Tensor, optim
 
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
+from jecur.model.file import MAX_ENCODER_BYTES
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
@@ -165,7 +166,19 @@ def build_model(
             encoder.requires_grad_(requires_grad=False)
             encoder.head.requires_grad_(requires_grad=True)
     pooling = encoder.add_pooling(settings)
+    _refuse_large(encoder)
     return encoder.to(training_device()), Objective(settings, pooling)
+
+
+def _refuse_large(encoder: BagModel) -> None:
+    """Refuse before hours of training what no model file could hold."""
+    n_bytes = sum(value.numel() * value.element_size() for value in encoder.state_dict().values())
+    if n_bytes > MAX_ENCODER_BYTES:
+        raise TrainingError(
+            f"expected an encoder of at most {MAX_ENCODER_BYTES // 2**20} MiB, which a model file can "
+            f"hold, found {n_bytes // 2**20}; choose a smaller one, or fewer hidden_units",
+            code="model-too-large",
+        )
 
 
 @torch.no_grad()
