@@ -137,6 +137,12 @@ COMMANDS = (
 """What a user types, in order."""
 
 
+def in_folder(word: str, folder: Path) -> str:
+    """One word of a command, its paths in a folder."""
+    paths = ("study", "clinic.xlsx", "slides")
+    return str(folder / word) if word.split("/", maxsplit=1)[0] in paths else word
+
+
 def walk(folder: Path) -> list[tuple[str, int, float, str]]:
     """Type the commands; return each with exit code, seconds and the last line it said."""
     walked = []

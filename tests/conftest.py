@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that sh
         os.environ.setdefault(variable, value)
 
 SLOW = (
+    "test_walk_through.py",
     "study/test_joint_training.py",
     "study/test_cross_validate.py",
     "training/test_processes.py",

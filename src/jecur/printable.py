@@ -7,11 +7,24 @@ line separators become their escapes (``\x1b``, ``\u202e``). Everything that pri
 import re
 import unicodedata
 
-__all__ = ["is_printable", "printable", "printable_json", "printable_line"]
+__all__ = ["counted", "is_printable", "printable", "printable_json", "printable_line"]
 
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 # Whatever `_ACTING` can hold lies outside these; one search spares ordinary text the long way.
 _PERHAPS = re.compile(r"[^\t\n\x20-\x7e\xa1-\xac\xae-\u05ff]")
+
+
+def counted(n: int, noun: str) -> str:
+    """Say how many: "1 slide", "2 slides", "1,200 tiles".
+
+    Parameters
+    ----------
+    n
+        Number of things.
+    noun
+        One of them; its plural takes an s.
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def printable(text: str) -> str:

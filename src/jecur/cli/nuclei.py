@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 
 from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, errors
+from jecur.printable import counted
 
 if TYPE_CHECKING:
     from jecur.preview.nuclei import NucleiMap
@@ -170,7 +171,8 @@ def _tell_map(made: "NucleiMap", *, as_json: bool) -> None:
         return
     colors = "normalized" if made.normalized else f"as scanned ({escape(made.reason)})"
     console.print(
-        f"{made.n_tiles} tiles, {100 * made.nuclear_fraction:.1f} % of them nucleus; colors {colors}",
+        f"{counted(made.n_tiles, 'tile')}, "
+        f"{100 * made.nuclear_fraction:.1f} % of them nucleus; colors {colors}",
         soft_wrap=True,
     )
     console.print(f"{escape(str(made.map))}\n{escape(str(made.overlay))}", soft_wrap=True)
@@ -210,7 +212,7 @@ def features(run: Path, *, workers: Workers = 0) -> int:
                 failed += 1
                 progress.say(f"{outcome.item.name}: {outcome.result.error.message}")
     opened.renew_manifest()
-    written = f"{len(folders) - failed} tables (nuclei.parquet) written, {failed} slides failed"
+    written = f"{len(folders) - failed} tables (nuclei.parquet) written, {counted(failed, 'slide')} failed"
     console.print(written, soft_wrap=True)
     return SOME_FAILED if failed else OK
 

@@ -17,6 +17,7 @@ from jecur.cli.console import (
     cores,
     errors,
 )
+from jecur.printable import counted
 
 if TYPE_CHECKING:
     from jecur.preview.slide import SlidePreview
@@ -185,7 +186,8 @@ def _tell(found: "SlidePreview") -> None:
     console.print(
         f"[bold]{escape(found.file)}{core}[/]  [{color}]{found.status}[/] {found.code}\n"
         f"  {escape(found.vendor or 'unknown')} by {escape(found.reader or 'no reader')}, {found.width} x "
-        f"{found.height} px, {found.levels} levels, {scale}{area}, {found.n_tiles} tiles to score, "
+        f"{found.height} px, {found.levels} levels, {scale}{area}, "
+        f"{counted(found.n_tiles, 'tile')} to score, "
         f"{found.n_tiles_left_out} left out",
         soft_wrap=True,
     )

@@ -17,6 +17,7 @@ from jecur.cli.console import (
     main_process,
     tell_cautions,
 )
+from jecur.printable import counted
 
 if TYPE_CHECKING:
     from jecur.cohort.cohort import SlideEntry
@@ -213,7 +214,7 @@ def simulate(
     study = study_of_virtual_cohort("Virtual cohort", TrainingSettings.from_flat(seed=seed))
     path = write_text(out / "study.toml", write_study(study, preset_by_name=True))
     console.print(
-        f"{len(cohort.slides)} slides. Study: {escape(str(path))}. "
+        f"{counted(len(cohort.slides), 'slide')}. Study: {escape(str(path))}. "
         f"Truth, not to be shown to a model: {escape(str(cohort.truth))}",
         soft_wrap=True,
     )
@@ -229,7 +230,7 @@ def _tell_findings(findings: "StudyReport", out: Path) -> None:
     tell_cautions(findings.statistics)
     if findings.n_failed_slides:
         console.print(
-            f"{findings.n_failed_slides} slides failed: see {escape(str(out / 'slides.csv'))}"
+            f"{counted(findings.n_failed_slides, 'slide')} failed: see {escape(str(out / 'slides.csv'))}"
         )
     console.print(f"Research use only. Report: {escape(str(findings.report))}", soft_wrap=True)
 
@@ -263,7 +264,7 @@ def _tell_scores(scored: "Scored", out: Path) -> None:
         )
     failed = [s for s in scored.slides if s.status == "failed"]
     console.print(
-        f"{len(scored.slides)} slides in: {len(scored.slides) - len(failed)} scored, "
+        f"{counted(len(scored.slides), 'slide')} in: {len(scored.slides) - len(failed)} scored, "
         f"{len(failed)} failed. Research use only. Files: {escape(str(out))}",
         soft_wrap=True,
     )

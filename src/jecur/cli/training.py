@@ -17,6 +17,7 @@ from jecur.cli.console import (
     cores,
     main_process,
 )
+from jecur.printable import counted
 
 __all__ = ["crossval", "train"]
 
@@ -87,12 +88,14 @@ def train(
     else:
         good, poor = card.cohort.n_good, card.cohort.n_poor
         who = (
-            f"{good + poor} patients, {poor} of them with event"
+            f"{counted(good + poor, 'patient')}, {poor} of them with event"
             if settings.training.loss.name == "cox"
-            else f"{good} patients with good and {poor} with poor outcome; "
+            else f"{counted(good, 'patient')} with good and {poor} with poor outcome; "
             f"{facts['no_distinct_outcome']} without a distinct outcome left out"
         )
-        console.print(f"Trained on {who}; {ready.n_failed} slides failed.", soft_wrap=True)
+        console.print(
+            f"Trained on {who}; {counted(ready.n_failed, 'slide')} failed.", soft_wrap=True
+        )
         console.print(f"Research use only. Model: {escape(str(model))}", soft_wrap=True)
     return SOME_FAILED if ready.n_failed else OK
 
@@ -177,7 +180,7 @@ def crossval(
         for line in found.statistics.lines():
             console.print(escape(line), soft_wrap=True)
         console.print(
-            f"{found.n_failed_slides} slides failed. Research use only. "
+            f"{counted(found.n_failed_slides, 'slide')} failed. Research use only. "
             f"Report: {escape(str(found.report))}",
             soft_wrap=True,
         )

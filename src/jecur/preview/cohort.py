@@ -12,6 +12,7 @@ from jecur.errors import SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.preview.slide import preview_slide
 from jecur.preview.view import default_recipe
+from jecur.printable import counted
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe
 from jecur.slide.content import content_digest
@@ -58,10 +59,9 @@ class CohortPreview:
     def lines(self) -> list[str]:
         """Say it in a few lines, findings left out."""
         roles = ", ".join(f"{role} {e} of {n}" for role, (e, n) in self.events.items() if n)
-        slides = "slide" if self.n_slides == 1 else "slides"
         counts = (
-            f"{self.n_patients} patients used, {self.n_excluded} left out; {self.n_slides} "
-            f"{slides}, {self.n_unreadable} unreadable. Events: {roles or 'none'}."
+            f"{counted(self.n_patients, 'patient')} used, {self.n_excluded} left out; "
+            f"{counted(self.n_slides, 'slide')}, {self.n_unreadable} unreadable. Events: {roles or 'none'}."
         )
         return [*self.outcomes, *([self.expected] if self.expected else []), counts]
 

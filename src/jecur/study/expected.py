@@ -17,6 +17,7 @@ import numpy as np
 from jecur.errors import JecurError, SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.printable import counted
 from jecur.settings import CrossvalSettings, Recipe, TrainingSettings
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import TileGrid
@@ -83,9 +84,9 @@ class Expected:
 
     def line(self) -> str:
         """Say it in one line."""
-        tiles = f", about {self.n_tiles:,} tiles" if self.tried else ""
+        tiles = f", about {counted(self.n_tiles, 'tile')}" if self.tried else ""
         said = [
-            f"{self.n_slides} slides to prepare{tiles}",
+            f"{counted(self.n_slides, 'slide')} to prepare{tiles}",
             f"{_size(self.disk_bytes)} of disk ({_size(self.free_bytes)} free)",
         ]
         if self.preparing_s is not None:

@@ -14,6 +14,7 @@ from jecur.cohort.cohort import Cohort, Patient
 from jecur.cohort.selection import refuse_labels_alike
 from jecur.errors import JecurError, Problems, TableError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
+from jecur.printable import counted
 from jecur.runs.progress import Progress
 from jecur.settings import CrossvalSettings, Recipe, StudySettings
 from jecur.study.cohort_slides import slide_tasks, study_cohort
@@ -340,8 +341,7 @@ def _fold_outcomes(
 
 
 def _counted(patients: Sequence[Patient]) -> str:
-    n, events = len(patients), sum(p.event for p in patients)
-    return f"{n} patient{'s' if n != 1 else ''}, {events} with the event"
+    return f"{counted(len(patients), 'patient')}, {sum(p.event for p in patients)} with the event"
 
 
 def _needed(study: StudySettings, cohort: Cohort, purpose: Purpose) -> list[Patient]:
