@@ -6,6 +6,7 @@
 The slides are drawn (`jecur.simulate`); names, sheet, dates and faults are those of a clinic.
 """
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -143,11 +144,10 @@ def in_folder(word: str, folder: Path) -> str:
     return str(folder / word) if word.split("/", maxsplit=1)[0] in paths else word
 
 
-def walk(folder: Path) -> list[tuple[str, int, float, str]]:
-    """Type the commands; return each with exit code, seconds and the last line it said."""
-    walked = []
+def walk(folder: Path) -> None:
+    """Type the commands; print each with exit code, seconds, seconds of processor, and what it said."""
     for command in COMMANDS:
-        begun = time.monotonic()
+        begun, before = time.monotonic(), _processor_s()
         done = subprocess.run(
             [sys.executable, "-m", "jecur", *command],
             cwd=folder,
@@ -155,17 +155,18 @@ def walk(folder: Path) -> list[tuple[str, int, float, str]]:
             text=True,
             check=False,
         )
-        said = (done.stdout.strip() or done.stderr.strip()).splitlines()
-        walked.append(
-            (
-                f"jecur {' '.join(command)}",
-                done.returncode,
-                time.monotonic() - begun,
-                (said or [""])[-1],
-            )
+        took, worked = time.monotonic() - begun, _processor_s() - before
+        print(f"$ jecur {' '.join(command)}")
+        print(done.stdout.strip() or done.stderr.strip())
+        print(
+            f"[exit code {done.returncode}, {took:.0f} s, {worked:.0f} s of processor]\n",
+            flush=True,
         )
-        print(*walked[-1], sep=" | ", flush=True)
-    return walked
+
+
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
