@@ -8,6 +8,7 @@ that `jecur fetch` makes. Their tissue leans on the patients' real follow-up (pl
 hazard ratio in the first and none in the second. Nothing here says anything of real slides.
 """
 
+import importlib
 import shutil
 import tempfile
 import time
@@ -107,7 +108,8 @@ def write_tcga(
         )
         for k in chosen
     ]
-    for outcome in run_all(draw, orders, workers=2, progress=SilentProgress(), title="Drawing"):
+    by_name = importlib.import_module("benchmarks.reproduce_virtual").draw  # workers import it
+    for outcome in run_all(by_name, orders, workers=2, progress=SilentProgress(), title="Drawing"):
         if not isinstance(outcome.result, str):
             raise SystemExit(outcome.result)
     for source, name in ((portal.parent, "lihc_tcga"), (biotab, "biotab")):

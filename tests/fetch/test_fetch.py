@@ -1,6 +1,8 @@
 """Fetching from a twin of the servers: whatever goes wrong, what lies under its final name is whole."""
 
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 from tests.fetch.twin import Twin, TwinFile, make_file, read_patients, serve
 
-from jecur.cli import run
+from jecur.cli import fetch_progress, run
+from jecur.cli.console import SafeConsole
 from jecur.cohort.tcga.lihc import TcgaFiles, read_tcga_lihc
 from jecur.errors import FetchError, SystemRefusedError
 from jecur.fetch import crew, idc, plan, ready, tcga_lihc, transfer
@@ -104,7 +107,17 @@ def assert_nothing_false(twin: Twin, out: Path) -> None:
             assert place(out, file).read_bytes() == file.read(0, file.size)
 
 
-PASSING = ["cut", "flip", "busy", "too-many", "wrong-length", "drip", "to-itself"]
+PASSING = [
+    "cut",
+    "flip",
+    "busy",
+    "too-many",
+    "wrong-length",
+    "drip",
+    "to-itself",
+    "chunked",
+    "packed",
+]
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -312,6 +325,8 @@ def test_a_draw_of_fewer_is_among_the_more() -> None:
     draws = [set(choose(named, ids=None, patients=n, seed=3)) for n in (5, 20)]
     assert draws[0] < draws[1]
     assert [len(draw) for draw in draws] == [5, 20]
+    with pytest.raises(FetchError):
+        choose(named, ids=None, patients=5, seed=-1)
     assert draws[0] != set(choose(named, ids=None, patients=5, seed=4))
     assert choose(named, ids=["id7", "P3"], patients=None, seed=0) == [3, 7]
     with pytest.raises(FetchError, match="X1, X2"):
@@ -492,3 +507,44 @@ def test_killed_at_any_moment_it_goes_on(twin: Twin, tmp_path: Path) -> None:
 
 def test_four_at_once(twin: Twin) -> None:
     assert crew.AT_ONCE == 4
+
+
+def watched_by(watch, twin: Twin, out: Path) -> None:
+    bad = list(twin.files.values())[1]
+    twin.faults[bad.id] = ["always:gone"]
+    fetch(prepared(twin, out), Web(QUICK), watch)
+
+
+def test_progress_on_a_terminal_and_elsewhere(
+    twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = list(twin.files.values())[1]
+    for terminal in (True, False):
+        shown = io.StringIO()
+        consoled = SafeConsole(file=shown, force_terminal=terminal, width=200)
+        monkeypatch.setattr(fetch_progress, "errors", consoled)
+        monkeypatch.setattr(fetch_progress, "_EVERY_S", 0.0)
+        with fetch_progress.watch_transfers(prepared(twin, tmp_path / "o").plan) as watch:
+            assert isinstance(watch, fetch_progress.BarWatch) is terminal
+            watched_by(watch, twin, tmp_path / str(terminal))
+        told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+        assert f"{bad.name}: expected the file on the server" in told
+        assert "MB/s" in told or "bytes/s" in told or "kB/s" in told
+        assert ("All" in told) is terminal
+        assert ("files whole" in told) is not terminal
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals")
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(twin: Twin, tmp_path: Path) -> None:
+    for file_id in twin.files:
+        twin.faults[file_id] = ["always:drip"]
+    program = [sys.executable, "-m", "jecur", *command(twin, tmp_path / "out", "--yes")]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not twin.answers and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"run the same command again to go on" in said
+    assert (tmp_path / "out" / "fetched.csv").is_file()

@@ -254,7 +254,12 @@ class Handler(BaseHTTPRequestHandler):
         md5 = "0" * 32 if fault == "other-md5" else file.md5
         if status == 200 and fault not in {"flip", "changed"}:
             self.send_header("Content-MD5", md5)
-        self.send_header("Content-Length", str(length))
+        if fault == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(length))
+        if fault == "packed":
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
         if fault == "wrong-length":
@@ -280,10 +285,13 @@ class Handler(BaseHTTPRequestHandler):
                 if fault == "drip":
                     self.drip(piece, sent)
                     return
-                self.wfile.write(piece)
+                chunk = b"%x\r\n%b\r\n" % (len(piece), piece)
+                self.wfile.write(chunk if fault == "chunked" else piece)
                 sent.sent += len(piece)
                 if self.twin.rate:
                     time.sleep(max(0.0, begun + sent.sent / self.twin.rate - time.monotonic()))
+            if fault == "chunked":
+                self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
         if fault == "cut":

@@ -65,7 +65,7 @@ def clinical_files(web: Web, base: str) -> tuple[RemoteFile, ...]:
     """BCR biotab tables of TCGA-LIHC."""
     files = _remote(base, _files(web, base, {"data_format": "BCR Biotab"}), lambda _: BIOTAB)
     names = [file.name for file in files]
-    if len(set(names)) < len(names) or not names:
+    if len({name.casefold() for name in names}) < len(names) or not names:
         raise FetchError(
             f"expected BCR biotab tables, each once, found {len(names)} files of {len(set(names))} "
             "names",

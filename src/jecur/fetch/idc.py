@@ -40,6 +40,12 @@ def series_files(web: Web, base: str, series: DicomSeries) -> tuple[RemoteFile, 
         token = page.findtext("{*}NextContinuationToken") or ""
         if (page.findtext("{*}IsTruncated") or "").strip() != "true" or not token:
             break
+    if len({file.name.casefold() for file in found}) < len(found):
+        raise FetchError(
+            f"{series.patient} {series.slide}: expected each DICOM file once in the bucket's list, found "
+            "names twice",
+            code="wrong-answer",
+        )
     if len(found) != series.n_files:
         raise FetchError(
             f"{series.patient} {series.slide}: expected {series.n_files} DICOM files as in the list, "

@@ -204,6 +204,8 @@ def choose(
         raise FetchError(
             f"expected --patients from 1 to {len(everybody)}, found {patients}", code="bad-list"
         )
+    if seed < 0:
+        raise FetchError(f"expected --seed of 0 or more, found {seed}", code="bad-list")
     order = np.random.default_rng(seed).permutation(len(everybody))
     drawn = {everybody[k] for k in order[:patients]}
     return [k for k in chosen if named[k][0] in drawn]

@@ -109,7 +109,7 @@ def plan_files(
     files = (*slides, *tables)
     return Plan(
         n_slides=len(slides),
-        n_patients=len({file.patient for file in slides}),
+        n_patients=len({file.patient or file.id for file in slides}),
         tables=clinical,
         size=sum(file.size for file in files),
         here=sum(bytes_here(file, out) for file in files),

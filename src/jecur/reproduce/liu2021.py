@@ -28,7 +28,13 @@ from jecur.reproduce.places import FoundSlides, find_clinical, find_slides
 from jecur.reproduce.table2 import adjusted, univariable
 from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import Progress
-from jecur.settings import CrossvalSettings, Preset, StatisticsSettings, StudySettings
+from jecur.settings import (
+    CrossvalSettings,
+    Preset,
+    StatisticsSettings,
+    StudySettings,
+    make_settings,
+)
 from jecur.study.cross_validate import cross_validate
 
 __all__ = ["Protocol", "Reproduced", "reproduce"]
@@ -159,7 +165,7 @@ def _remarks(protocol: Protocol, found: FoundSlides, cohort: PaperCohort) -> lis
 def _cross_validated(
     study: StudySettings, protocol: Protocol, run: RunFolder, workers: int, progress: Progress
 ) -> tuple[Path, int]:
-    settings = CrossvalSettings(folds=protocol.folds, site_preserving=True)
+    settings = make_settings({"folds": protocol.folds, "site_preserving": True}, CrossvalSettings)
     done = cross_validate(
         study, run.root / "cohort", run, settings, workers=workers, progress=progress
     )
