@@ -123,3 +123,12 @@ def test_five_lines_of_statistics():
     assert sv.kaplan_meier(table["months"], table["relapse"]).median().n == len(table)
     x = scores[["score"]].rename(columns={"score": "age"})
     assert sv.fit_cox(x, table["months"], table["relapse"]).hazard_ratios()[0].name == "age"
+
+
+def test_a_risk_that_is_no_probability_is_taken_once_that_is_said():
+    scores, clinical = _tables()
+    scores = scores.rename(columns={"score": "risk"})
+    with pytest.raises(JecurError, match="probability=False"):
+        _evaluate(scores, clinical, score="risk", higher="worse")
+    found = _evaluate(scores, clinical, score="risk", higher="worse", probability=False)
+    assert found.statistics.n == len(scores)

@@ -132,3 +132,12 @@ def test_the_same_lines_of_statistics_as_on_the_page(shown):
     from_report = shown.result.table("discrimination")
     direct = shown.sv.concordance(shown.table["risk"], shown.months, shown.event)
     assert np.isclose(from_report.select_dtypes("number"), direct.estimate, atol=1e-9).any()
+
+
+def test_results_show_themselves_in_a_notebook_in_a_few_lines(shown):
+    for thing in (shown.run, shown.cv, shown.result, shown.study):
+        assert 10 < len(repr(thing)) < 2000, type(thing)
+    assert shown.run._repr_html_().startswith("<p><b>")
+    assert 'href="run/report.html"' in shown.run._repr_html_()
+    assert 'href="cv/report.html"' in shown.cv._repr_html_()
+    assert "concordance" in repr(shown.cv).lower()

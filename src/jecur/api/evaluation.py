@@ -12,6 +12,7 @@ import pandas as pd
 
 from jecur.errors import SettingsError, TableError, require_choice
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
+from jecur.report.shown import Shown
 from jecur.runs.folder import RunFolder
 from jecur.settings import (
     CohortSettings,
@@ -48,7 +49,7 @@ class Figure:
         return self.svg
 
 
-class Result:
+class Result(Shown):
     """What was found; a notebook shows the finding. Tables and figures are those of the report."""
 
     def __init__(self, found: Evaluation) -> None:
@@ -93,14 +94,9 @@ class Result:
         shutil.copytree(self._root, folder, dirs_exist_ok=True)
         return folder / "report.html"
 
-    def __repr__(self) -> str:
-        return f"{self.verdict.headline} {self.verdict.detail}"
-
-    def _repr_html_(self) -> str:
-        from html import escape  # noqa: PLC0415 - only a notebook asks
-
-        said = self.verdict
-        return f"<p><b>{escape(said.headline)}</b></p><p>{escape(said.detail)}</p>"
+    def said(self) -> tuple[str, str, Path | None]:
+        """Give the finding; `report` writes the rest."""
+        return self.verdict.headline, self.verdict.detail, None
 
 
 def _named(name: str, usual: Mapping[str, tuple[str, ...]], known: tuple[str, ...]) -> str:
@@ -118,6 +114,7 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     score: str = "risk",
     higher: Higher,
     cutoff: float | None = None,
+    probability: bool | None = None,
     patient: str = "patient_id",
     time: str = "time",
     event: str = "event",
@@ -141,6 +138,9 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         Whether a higher score is "worse" or "better".
     cutoff
         High risk lies beyond it; fixed before these patients were seen. The median if left out.
+    probability
+        Whether the score is the probability of the event by the landmark, which calibration, Brier score
+        and decision curve need. If left out, so for a column named "risk" alone.
     patient, time, event
         Columns of the two tables.
     covariates
@@ -156,7 +156,9 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         If a table is not as declared.
     """
     require_choice("higher", higher, Higher)
-    given = ScoreSettings(patient=patient, column=score, higher=higher, cutoff=cutoff)
+    given = ScoreSettings(
+        patient=patient, column=score, higher=higher, cutoff=cutoff, probability=probability
+    )
     columns = ColumnSettings(patient=patient, time=time, event=event, role="", slide="")
     cohort = CohortSettings(
         endpoint=endpoint,

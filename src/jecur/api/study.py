@@ -19,7 +19,7 @@ from jecur.study.report import StudyReport
 __all__ = ["Study", "check", "cross_validate", "read_study", "run", "train"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Study:
     """A study file that was read.
 
@@ -33,6 +33,9 @@ class Study:
 
     settings: StudySettings
     folder: Path
+
+    def __repr__(self) -> str:
+        return f"Study({self.settings.name!r}, {self.folder})"
 
 
 def read_study(path: str | Path) -> Study:

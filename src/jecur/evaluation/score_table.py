@@ -138,10 +138,15 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
     probability = settings.probability
     if probability is None:
         probability = settings.column == OWN_COLUMN and not given.sign_flipped
+    remedy = (
+        "leave out --probability"
+        if settings.probability
+        else "say --no-probability (probability=False), or name the column otherwise"
+    )
     if probability and (given.sign_flipped or not np.all((risk >= 0) & (risk <= 1))):
         raise TableError(
             f"expected probabilities of the event in column '{settings.column}', between 0 and 1 "
-            "and higher where the event is more likely, found others; leave out --probability"
+            f"and higher where the event is more likely, found others; {remedy}"
         )
     values = np.unique(risk)
     two: RiskMeaning = "group" if values.size <= 2 else "score"

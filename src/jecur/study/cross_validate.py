@@ -30,6 +30,7 @@ from jecur.explain.review import ReviewTile
 from jecur.model.file import read_bundle
 from jecur.report.content import FlowStep, HeatmapPicture, Reason
 from jecur.report.methods import Paragraph, methods_paragraphs
+from jecur.report.shown import Shown
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import LoggedProgress, Progress
@@ -53,8 +54,8 @@ __all__ = ["CrossValidationReport", "cross_validate", "divide_study"]
 NOBODY = DistinctOutcome((), (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class CrossValidationReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class CrossValidationReport(Shown):
     """Result of a cross-validation, and where it lies."""
 
     statistics: HeldOutStatistics
@@ -63,6 +64,11 @@ class CrossValidationReport:
     scores: Path
     n_failed_slides: int
     excluded: tuple[Exclusion, ...]
+
+    def said(self) -> tuple[str, str, Path | None]:
+        """Give what the held-out patients show."""
+        first, *others = self.statistics.lines()
+        return first, "\n".join(others), self.report
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from jecur.report.content import (
     TilePicture,
 )
 from jecur.report.methods import methods_paragraphs
+from jecur.report.shown import Shown
+from jecur.report.verdict import give_verdict
 from jecur.runs.folder import RunFolder
 from jecur.runs.pictures import jpeg_bytes
 from jecur.settings import StudySettings
@@ -69,8 +71,8 @@ class StudyResults:
     model: Path
 
 
-@dataclass(frozen=True, slots=True)
-class StudyReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class StudyReport(Shown):
     """Results of a study, and where they lie."""
 
     statistics: StudyStatistics
@@ -79,6 +81,11 @@ class StudyReport:
     n_failed_slides: int
     virtual: bool
     excluded: tuple[Exclusion, ...]
+
+    def said(self) -> tuple[str, str, Path | None]:
+        """Give the finding of the validation patients."""
+        verdict = give_verdict(self.statistics, "", virtual=self.virtual)
+        return verdict.headline, verdict.detail, self.report
 
 
 def write_study_report(
