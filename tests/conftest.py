@@ -56,6 +56,7 @@ SLOW = (
     "cohort/test_bad_tables.py",
     "evaluation/test_given.py",
     "report/test_document.py",
+    "report/test_print.py",
     "study/test_memory.py",
     "test_cli_nuclei.py",
     "test_cli_stain.py",

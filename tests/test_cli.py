@@ -297,8 +297,21 @@ def test_every_command_has_help_with_an_example_and_no_option_of_the_parser(comm
     assert set(re.findall(r"--(?:no|empty)-[a-z-]+", shown)) <= meant
 
 
-def test_model_show_prints_the_card(model, capsys):
+def test_model_show_says_what_a_model_is(model, capsys):
     assert run(["model", "show", str(model)]) == OK
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "Research use only",
+        "Trained on simulated patients",
+        "high risk above 0.4457",
+        "6 patients (4 good outcome, 2 poor outcome), 44 tiles",
+        "sign-preserving generalized mean (exponent 3)",
+    ):
+        assert words in shown
+
+
+def test_model_show_prints_the_card(model, capsys):
+    assert run(["model", "show", str(model), "--json"]) == OK
     card = json.loads(capsys.readouterr().out)
     assert card["cutoff"] == 0.4457
     assert "Research use only" in card["intended_use"]

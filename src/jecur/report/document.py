@@ -23,6 +23,7 @@ from jecur.report.evidence import weigh_evidence
 from jecur.report.figures.model import risk_figure, training_figure
 from jecur.report.flow import flow_with_outcomes
 from jecur.report.methods import Paragraph, methods_paragraphs
+from jecur.report.model_page import model_page
 from jecur.report.tables.table import (
     Column,
     Table,
@@ -131,6 +132,7 @@ def make_report(content: ReportContent) -> Report:
         heatmaps=[_heatmap(h) for h in content.heatmaps],
         tiles=_tiles(content.tiles),
         methods=_methods(content),
+        model_page=model_page(content.model_card),
         limits=content.limits,
         **common,
     )
