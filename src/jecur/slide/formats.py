@@ -8,7 +8,7 @@ from jecur.slide.files import refuse_truncated_tiff
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
-from jecur.slide.tiff.choice import has_missing_tiles, openslide_reads, refuse_aperio
+from jecur.slide.tiff.choice import has_missing_tiles, openslide_reads, refuse_scanner
 from jecur.slide.tiff.layout import is_tiff
 from jecur.slide.tiff.reader_tifffile import TiffSource
 from jecur.slide.tiff.reader_tiles import with_file_tiles
@@ -54,8 +54,7 @@ def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
         refuse_truncated_tiff(path)
     if vendor == "dicom":
         refuse_dicom(path)
-    if vendor == "aperio":
-        refuse_aperio(path)
+    refuse_scanner(path, vendor)
     try:
         source = OpenSlideSource(path)
     except SlideError:

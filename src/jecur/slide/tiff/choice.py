@@ -18,8 +18,10 @@ from jecur.slide.tiff.orientation import UPRIGHT
 from jecur.slide.tiff.pages import orientation_of, page_size, rival_pages
 from jecur.slide.tiff.reader_tifffile import DECODE_ERRORS
 
-__all__ = ["has_missing_tiles", "openslide_reads", "refuse_aperio"]
+__all__ = ["has_missing_tiles", "openslide_reads", "refuse_scanner"]
 
+PLAIN_TIFF_SCANNERS = frozenset({"aperio", "huron", "leica", "philips", "trestle", "ventana"})
+"""Scanners whose files are tiled TIFF that OpenSlide leaves to libtiff and its own JPEG decoder."""
 _OPENSLIDE_CODECS = frozenset({1, 5, JPEG, 8, 32773, 32946})
 _REDUCED = 1
 _GRAY = 1
@@ -46,25 +48,30 @@ def openslide_reads(path: Path) -> bool:
         return True
 
 
-def refuse_aperio(path: Path) -> None:
-    """Refuse an Aperio file that OpenSlide would read to wrong colors, places or only in part.
+def refuse_scanner(path: Path, vendor: str) -> None:
+    """Refuse a scanner's TIFF that OpenSlide would read to wrong colors, places or only in part.
+
+    No other kind of file passes: those that are no plain TIFF are for OpenSlide to judge.
 
     Raises
     ------
     SlideError
         "not-a-slide", "unreadable" or "several-scans", naming the cause.
     """
+    if vendor not in PLAIN_TIFF_SCANNERS:
+        return
     try:
         with tifffile.TiffFile(path) as file:
             chain: list[Page] = list(file.pages)
             pages = [page for page in chain if page.is_tiled]
-            cause = next(filter(None, (_why_aperio(page) for page in pages)), "")
+            cause = next(filter(None, (_why_scanner(page) for page in pages)), "")
             areas = [int(page.imagewidth) * int(page.imagelength) for page in pages]
-            # OpenSlide takes every tiled page for a level, and can end the process over equal ones
+            # OpenSlide takes every tiled page of Aperio for a level, and can end the process over
+            # equal ones; the others say in their description which page is what
             rivals = [
                 int(pages[k + 1].index)
                 for k in range(len(areas) - 1)
-                if areas[k + 1] > _LARGEST_STEP * areas[k]
+                if vendor == "aperio" and areas[k + 1] > _LARGEST_STEP * areas[k]
             ]
             for page in pages:
                 contradiction = _jpeg_contradiction(file, page)
@@ -106,7 +113,7 @@ def _is_plain(file: tifffile.TiffFile, page: Page) -> bool:
     )
 
 
-def _why_aperio(page: Page) -> str:
+def _why_scanner(page: Page) -> str:
     turn = orientation_of(page)
     if turn != UPRIGHT:
         return f"Orientation {turn} in a scanner's file"
