@@ -7,7 +7,7 @@ from the same input under the same settings, is not done again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -127,6 +127,9 @@ def validate_study(
     study = _as_trained(study, bundle)
     progress = LoggedProgress(progress, run.log)
     cohort = read_cohort(study.cohort, folder)
+    if bundle.card.virtual and not study.virtual:
+        said = "The model was trained on virtual patients: its risks mean nothing for real slides."
+        cohort = replace(cohort, notes=(*cohort.notes, said))
     unseen = [(p.id, p.slides) for p in cohort.of_role("validation")]
     slides = [(patient, entry) for patient, entries in unseen for entry in entries]
     prepared: Mapping[str, PreparedSlide] = prepare_slides(

@@ -103,10 +103,14 @@ def _show(cells: "tuple[Cell, ...]") -> None:
     from rich.table import Table
 
     shown = Table(title="Paper and ours", title_justify="left")
-    for heading in ("", "", "Paper", "Ours", "n", "Events", ""):
-        shown.add_column(heading)
+    shown.add_column("", overflow="fold")
+    for heading in ("Paper", "Ours", "n", "Events"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for cell in cells:
-        numbers = ["" if v is None else f"{v:.4g}" for v in (cell.paper, cell.ours)]
+        numbers = ["-" if v is None else f"{v:.4g}" for v in (cell.paper, cell.ours)]
         counts = ["" if v is None else str(v) for v in (cell.n, cell.events)]
-        shown.add_row(*map(escape, (cell.where, cell.what, *numbers, *counts, cell.note)))
+        shown.add_row(escape(f"{cell.where}: {cell.what}"), *numbers, *counts)
     console.print(shown)
+    lacking = dict.fromkeys((c.where, c.note) for c in cells if c.ours is None)
+    for where, note in lacking:
+        console.print(escape(f"{where}, where ours is '-': {note}"), soft_wrap=True)

@@ -18,6 +18,8 @@ _REVIEW = "fill in review/review.csv, then run the same command again"
 WHY = (
     "The paper does not say how it came to 302 patients; the rule here gives both of its counts "
     "(docs/tcga.md).",
+    "6 of these 302 patients have no diagnostic slide at the GDC: 296 with 161 recurrences do. The paper's "
+    "302 all had tiles, so its rule was another, or it used frozen sections.",
     "Its endpoint is called recurrence-free survival. cBioPortal's DFS, which gives its counts, has no "
     "value for the 51 patients who died without recurrence; recurrence-free survival stands beside it.",
     "The paper gives no counts of missing values; here each row is of the patients who have the value.",
