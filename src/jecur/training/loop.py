@@ -102,10 +102,14 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
         )
     encoder, objective = build_model(training, settings)
     if not settings.encoder.trained:
-        training, tuning = (
-            [_described(encoder, example, settings, processes) for example in side]
-            for side in (training, tuning)
-        )
+        with progress.task("Describing tiles", len(training) + len(tuning)) as advance:
+
+            def described(example: LabeledBag) -> LabeledBag:
+                found = _described(encoder, example, settings, processes)
+                advance()
+                return found
+
+            training, tuning = ([*map(described, side)] for side in (training, tuning))
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # no process writes before all have read
