@@ -26,6 +26,7 @@ SLOW = (
     "slide/test_tissue.py",
     "training/test_loop.py",
     "runs/test_refusals.py",
+    "runs/test_status.py",
     "runs/test_finished.py",
     "preview/test_slide.py",
     "preview/test_same_verdict.py",

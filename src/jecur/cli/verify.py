@@ -1,4 +1,4 @@
-"""The command verify: whether a run folder is still what was written."""
+"""Commands on run folders: verify, whether one is still what was written; status, how far it is."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from jecur.cli.console import OK, SOME_FAILED, Workers, app, console, cores
 
-__all__ = ["verify"]
+__all__ = ["status", "verify"]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 
@@ -47,3 +47,44 @@ def verify(run: Path, *, workers: Workers = 0, as_json: AsJson = False) -> int:
     verdict = "all as written" if found.whole else "not as written: run the same command again"
     console.print(f"{found.n_files} files checked, {verdict}.{scope}", soft_wrap=True)
     return OK if found.whole else SOME_FAILED
+
+
+@app.command
+def status(run: Path, *, as_json: AsJson = False) -> int:
+    """Say how far a run is: running or not, slides done and failed, each stage with its time left.
+
+    Reads the log alone; it can be asked at any time, also from another machine.
+
+    Example: jecur status my-study/run
+
+    Parameters
+    ----------
+    run
+        Folder of a run.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from dataclasses import asdict
+
+    from jecur.runs.status import read_status
+
+    found = read_status(run)
+    if as_json:
+        console.print_json(data=asdict(found))
+        return OK
+    state = "ended" if found.ended else "stopped: run the same command again to go on"
+    state = "running" if found.running else state
+    console.print(
+        f"[bold]{state}[/], log last written {found.said_last or 'never'}", soft_wrap=True
+    )
+    if found.slides:
+        counts = ", ".join(f"{n} {name}" for name, n in sorted(found.slides.items()))
+        console.print(f"Slides: {counts}", soft_wrap=True)
+    for stage in found.stages:
+        left = f", about {stage.left_s / 60:.0f} min left" if stage.done < stage.of else ""
+        note = f" ({stage.note})" if stage.note else ""
+        told = f"{stage.stage}: {stage.done} of {stage.of}{left}{note}"
+        console.print(escape(told), soft_wrap=True)
+    for name in found.failed:
+        console.print(f"failed: {escape(name)}", soft_wrap=True, highlight=False)
+    return OK

@@ -44,6 +44,7 @@ __all__ = [
 
 LOG = "log.jsonl"
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 _COMPLETE = "complete"
 
 _LIBRARIES = (
@@ -254,7 +255,7 @@ def _identity(root: Path) -> tuple[int, int] | None:
 
 def _locked(root: Path) -> FileLock | None:
     """Lock a run folder; None where the file system has no locks."""
-    lock = FileLock(root / ".lock", timeout=0, is_singleton=True)
+    lock = FileLock(root / LOCK, timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout as error:
