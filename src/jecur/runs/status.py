@@ -86,13 +86,13 @@ def _stages(events: list[dict[str, Any]]) -> tuple[StageStatus, ...]:
         if event.get("event") == "note":
             notes[stage] = str(event.get("text", ""))
         elif event.get("event") == "progress":
-            numbers = (event.get("per_minute", 0.0), event.get("left_s", 0.0))
             found[stage] = StageStatus(
-                stage,
-                int(event["done"]),
-                int(event["of"]),
-                *map(float, numbers),
-                notes.get(stage, ""),
+                stage=stage,
+                done=int(event["done"]),
+                of=int(event["of"]),
+                per_minute=float(event["per_minute"]),
+                left_s=float(event["left_s"]),
+                note=notes.get(stage, ""),
             )
     begun_only = {
         stage: StageStatus(stage, 0, 0, 0.0, 0.0, text)
