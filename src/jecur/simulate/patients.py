@@ -17,7 +17,6 @@ from scipy.special import betaincinv, ndtr
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import SimulationError
 from jecur.settings import SimulationSettings
-from jecur.simulate.regions import FEATURES, TissueFeatures
 
 __all__ = ["FEATURE_MEAN", "FEATURE_SD", "VirtualPatients", "concordance", "draw_cohort"]
 
@@ -55,11 +54,6 @@ class VirtualPatients:
     """(4,) planted log hazard ratio per standard deviation of each feature."""
     site: IntVector
     """(n,) index of the site."""
-
-    def features_of(self, row: int) -> TissueFeatures:
-        """Latent features of one patient."""
-        values = (float(value) for value in self.features[row])
-        return TissueFeatures(**dict(zip(FEATURES, values, strict=True)))
 
 
 def draw_cohort(settings: SimulationSettings, rng: np.random.Generator) -> VirtualPatients:
