@@ -10,7 +10,9 @@ import pytest
 from jecur.cli import OK, USER_ERROR, run
 from jecur.cli import init as init_command
 from jecur.cohort.cohort import read_cohort
+from jecur.intake.check import check_proposal
 from jecur.intake.columns import Column
+from jecur.intake.propose import Sources, propose
 from jecur.intake.slide_match import match_slides
 from jecur.settings import read_study
 from jecur.settings.reference import settings_page, stage_tables
@@ -268,6 +270,52 @@ def test_a_column_of_names_goes_before_identifiers_and_missing_files_are_kept():
 )
 def test_formats_of_dates_that_fit_are_found(cells, forms):
     assert Column("x", dict(enumerate(cells)), frozenset()).date_forms == forms
+
+
+def proposed(folder: Path, text: str, **answers: str):
+    (folder / "t.csv").write_text(text)
+    return propose(Sources(folder / "t.csv", folder / "slides", folder / "study"), answers)
+
+
+def test_a_german_file_with_semicolons_and_decimal_commas(folder):
+    body = "Fallnr;Alter;AFP (ng/ml);Klinik;OP-Datum;Rezidivdatum;Todesdatum;Letzte Nachsorge\n"
+    for k in range(N):
+        again = "-" if k % 2 else f"{10 + k}.11.2012"
+        afp = "n.b." if k == 3 else f"{k + 2},5"
+        body += f"L{k + 1};{50 + k};{afp};{'NS'[k % 2]};{k + 1:02d}.01.2010;{again};;01.02.2016\n"
+    found = proposed(
+        folder,
+        body,
+        endpoint="time to recurrence",
+        split="site",
+        validation_sites="S",
+        never_values="-",
+    )
+    assert not found.open
+    cohort = found.study["cohort"]
+    assert cohort["columns"]["patient"] == "Fallnr"
+    assert cohort["endpoint"]["dates"]["never_values"] == ["", "-"]
+    factors = {c["column"]: c for c in cohort["covariates"]}
+    assert factors["Alter"].get("scale", "linear") == "linear"
+    assert factors["AFP (ng/ml)"]["missing_values"] == ["", "n.b."]
+    assert check_proposal(found, folder / "study")[-1].startswith("6 training patients")
+
+
+def test_the_event_goes_with_the_time_that_is_asked_for(folder):
+    heading = "PATIENT_ID,OS_MONTHS,OS_STATUS,DFS_MONTHS,DFS_STATUS"
+    rows = [
+        f"L{k + 1},{10 + k},{('0:LIVING', '1:DECEASED')[k % 2]},{5 + k},"
+        f"{('0:DiseaseFree', '1:Recurred/Progressed')[k % 3 == 0]}"
+        for k in range(N)
+    ]
+    text = "\n".join([heading, *rows])
+    assert {q.key for q in proposed(folder, text).open} >= {"time", "endpoint", "split"}
+    for short, kind in (("OS", "overall survival"), ("DFS", "recurrence-free survival")):
+        found = proposed(folder, text, time=f"{short}_MONTHS", split="none")
+        assert not found.open
+        assert found.study["cohort"]["endpoint"]["kind"] == kind
+        assert found.study["cohort"]["endpoint"]["unit"] == "months"
+        assert found.study["cohort"]["columns"]["event"] == f"{short}_STATUS"
 
 
 def test_the_page_of_settings_is_that_of_the_code():

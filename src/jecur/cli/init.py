@@ -94,14 +94,17 @@ def _propose(sources: "Sources", answers: dict[str, str]) -> int:
     from jecur.intake.write import write_proposal
 
     proposal = propose(sources, answers)
-    if sys.stdin.isatty():
+    asked = sys.stdin.isatty()
+    if asked:
         proposal = _ask(sources, proposal, answers)
     problems = Problems()
     problems.found += proposal.problems
     problems.refuse()
-    _tell_slides(proposal)
+    if not asked:
+        _tell_slides(proposal)
     _refuse_open(proposal)
-    _tell_guesses(proposal)
+    if not asked:
+        _tell_guesses(proposal)
     remarks = check_proposal(proposal, sources.folder)
     path = write_proposal(proposal, sources.folder)
     for remark in (*proposal.remarks, *remarks):
@@ -121,6 +124,7 @@ def _ask(sources: "Sources", proposal: "Proposal", answers: dict[str, str]) -> "
         wrong = {str(p.message).partition(":")[0] for p in proposal.problems}
         pending = [q for q in proposal.questions if q.is_open or q.key in wrong]
         if not pending:
+            _tell_slides(proposal)
             _tell_guesses(proposal)
             key = console.input("Return to write the study, or the name of an answer to change: ")
             if not key.strip():

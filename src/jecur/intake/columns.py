@@ -23,8 +23,8 @@ _MOST = 0.8
 """Share of the known cells that must be of a kind for the column to be taken for it."""
 
 _HEADINGS = {
-    "patient": r"""pat(ient)?(en)?|subject|proband|case|fall|kennung|pseudonym|mrn|identifier|id|nr|no|
-        number|nummer|numero""",
+    "patient": r"""pat(id|nr|no|ient\w*)?|subject\w*|proband\w*|case(id|nr|no)?|fall(nr|nummer|id)?|
+        kennung|pseudonym|mrn|identifier|id|nr|no|number|nummer|numero""",
     "surgery": r"""surg\w*|operat\w*|op|resect\w*|resekt\w*|transplant\w*|hepatectom\w*|chirurg\w*|
         cirug\w*|treatment|index""",
     "recurrence": r"recur\w*|relaps\w*|rezidiv\w*|recidiv\w*|progress\w*|rfs|dfs|ttr|pfs",

@@ -35,6 +35,7 @@ _NO = re.compile(
 )
 _NEVER = re.compile(r"no|nein|non|none|never|nie|kein\w*|alive|lebt|jamais", re.IGNORECASE)
 _DATED = re.compile(r"dat(e|um|a)(?![a-z])|fecha|day|tag(?![a-z])", re.IGNORECASE)
+_ENDPOINT_WORDS = frozenset({"os", "dfs", "rfs", "ttr", "pfs", "dss", "css", "lfs"})
 NONE = "none"
 
 
@@ -111,7 +112,7 @@ def _from_dates(
         )
         if there
     ]
-    kind = _ask_kind(interview, kinds or list(KINDS), [])
+    kind = _ask_kind(interview, kinds or list(KINDS))
     endpoint: dict[str, Any] = {"kind": kind}
     used = [name for name in (surgery, contact, recurrence, death) if name]
     form = _ask_form(interview, [columns[name] for name in used if name in columns])
@@ -164,12 +165,12 @@ def _from_time(
         numeric,
         times[0] if len(times) == 1 else "",
     )
-    event_guess = [
+    events = [
         name
         for name, c in columns.items()
         if says(name, "event") and 1 < len(c.levels) <= 6 and name != time
     ]
-    kind = _ask_kind(interview, list(KINDS), [time, *event_guess])
+    kind = _ask_kind(interview, list(KINDS), [time], events if len(events) == 1 else [])
     found = [
         unit
         for unit, words in UNITS.items()
@@ -185,7 +186,7 @@ def _from_time(
         sure=len(found) == 1,
         choices=list(UNITS),
     )
-    event, coding, missing = _ask_event(columns, kind, interview)
+    event, coding, missing = _ask_event(columns, kind, interview, time)
     endpoint = {"kind": kind, "unit": unit, **coding}
     column = columns.get(time)
     if column is not None:
@@ -193,16 +194,21 @@ def _from_time(
     return {"endpoint": endpoint, "time": time, "event": event, "missing": missing}
 
 
-def _ask_kind(interview: Interview, kinds: Sequence[str], headings: Sequence[str]) -> str:
-    text = " ".join(re.sub(r"[_\-]+", " ", heading) for heading in headings)
-    said = [kind for kind in kinds if re.search(KINDS[kind], text, re.IGNORECASE)]
-    guess = said[0] if said else (kinds[0] if len(kinds) == 1 else "")
-    why = f"the headings {text!r} say it" if said else "only this one can be told from the columns"
+def _ask_kind(interview: Interview, kinds: Sequence[str], *headings: Sequence[str]) -> str:
+    """Ask for the endpoint; the first group of headings that names one, and one alone, says it."""
+    guess, why = "", "the headings do not say it"
+    for group in headings:
+        text = " ".join(re.sub(r"[_\-]+", " ", heading) for heading in group)
+        said = [kind for kind in kinds if re.search(KINDS[kind], text, re.IGNORECASE)]
+        if len(said) == 1 and not guess:
+            guess, why = said[0], f"the heading {text!r} says it"
+    if not guess and len(kinds) == 1:
+        guess, why = kinds[0], "only this one can be told from the columns"
     return interview.ask(
         "endpoint",
         "What the time runs to (recurrence-free survival counts death; time to recurrence does not)",
         guess=guess,
-        reason=why if guess else "the headings do not say it",
+        reason=why,
         sure=bool(guess),
         choices=kinds,
     )
@@ -250,13 +256,16 @@ def _ask_never(interview: Interview, events: Sequence[Column], form: str) -> lis
 
 
 def _ask_event(
-    columns: Mapping[str, Column], kind: str, interview: Interview
+    columns: Mapping[str, Column], kind: str, interview: Interview, time: str = ""
 ) -> tuple[str, dict[str, Any], list[str]]:
     """Ask for the event column and its coding: column, settings, texts that mean unknown."""
     few = [name for name, column in columns.items() if 1 < len(column.levels) <= 8]
     word = "death" if "overall" in kind else "recurrence"
     likely = [name for name in few if says(name, word, "event") and not columns[name].is_date]
     exact = [name for name in likely if says(name, word)] or likely
+    if time:  # OS_STATUS goes with OS_MONTHS
+        short = {part for part in re.split(r"[^a-z]+", time.casefold()) if part in _ENDPOINT_WORDS}
+        exact = [n for n in likely if short & set(re.split(r"[^a-z]+", n.casefold()))] or exact
     event = _column(
         interview,
         "event",

@@ -15,7 +15,8 @@ _KNOWN_UNITS = re.compile(
     re.IGNORECASE,
 )
 _SKEWED = re.compile(
-    r"(?<![a-z])(afp|alpha.?f|bilirubin|pivka|dcp|crp|alt|ast|ggt|got|gpt|ca ?19)", re.IGNORECASE
+    r"(?<![a-z])(afp|alpha.?f\w*|bilirubin\w*|pivka\w*|dcp|crp|alt|ast|ggt|got|gpt|ca ?19.?9?)(?![a-z])",
+    re.IGNORECASE,
 )
 _OUTCOME = re.compile(
     r"recur|relaps|rezidiv|recidiv|death|dead|died|deceased|verstorben|deces|surviv|status|follow|progress|"
