@@ -117,6 +117,10 @@ def test_a_list_of_slides_joins_them_and_names_patients_it_does_not_know(tmp_pat
     slides = {p.id: [(s.path.name, s.mpp) for s in p.slides] for p in found.patients}
     assert slides == {"a": [("a1.svs", 0.5), ("a2.svs", None)]}
     assert {e.reason for e in found.excluded} == {"no slide named"}
+    (tmp_path / "slides").mkdir()
+    for name in ("x.svs", "y.svs"):
+        (tmp_path / "slides" / name).touch()
+    assert table(tmp_path, BODY, slide_list="list.csv").unmatched_slides == ("y.svs",)
     (tmp_path / "list.csv").write_text("slide,patient_id\na1.svs,z\n")
     with pytest.raises(TableError, match=r"found 'z' in row 2") as told:
         table(tmp_path, BODY, slide_list="list.csv")

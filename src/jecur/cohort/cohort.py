@@ -16,7 +16,7 @@ from jecur.cohort.endpoint import read_follow_up
 from jecur.cohort.plausible.check import judge_table
 from jecur.cohort.plausible.doubts import Doubt
 from jecur.cohort.roles import Role, divide_patients, read_days, read_roles
-from jecur.cohort.slide_cells import join_rows, named_slides
+from jecur.cohort.slide_cells import join_rows, left_out_slides, named_slides
 from jecur.cohort.slide_names import slide_ids
 from jecur.cohort.table import Table, list_cells, name_rows, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries
@@ -168,6 +168,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
             )
         )
     named = {entry.path for entries in slides for entry in entries}
+    named |= left_out_slides(settings, folder)
     unmatched = _unmatched((folder / settings.slide_folder).resolve(), named)
     return Cohort(
         tuple(patients),

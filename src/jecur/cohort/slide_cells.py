@@ -13,7 +13,7 @@ from jecur.cohort.table import Table, name_rows, read_table
 from jecur.errors import Problems, TableError
 from jecur.settings import CohortSettings
 
-__all__ = ["NamedSlide", "join_rows", "named_slides", "used_columns"]
+__all__ = ["NamedSlide", "join_rows", "left_out_slides", "named_slides", "used_columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,16 @@ def _of_list(
         path = _inside(listed, int(row), root, names[row])
         scale = None if pd.isna(mpp[row]) else float(mpp[row])
         yield NamedSlide(row_of[patient], int(row), listed.name, names[row], path, scale)
+
+
+def left_out_slides(settings: CohortSettings, folder: Path) -> set[Path]:
+    """Slides that the list of slides names without a patient: left out on purpose."""
+    if not settings.slide_list:
+        return set()
+    listed = read_table(folder / settings.slide_list)
+    names, owners = listed.column("slide", "slide"), listed.column("patient_id", "patient")
+    root = (folder / settings.slide_folder).resolve()
+    return {(root / name).resolve() for name in names[owners == ""] if name}
 
 
 def _inside(table: Table, row: int, root: Path, name: str) -> Path:

@@ -30,6 +30,8 @@ __all__ = ["Plan", "Preflight", "Purpose", "look_over", "require_ready", "requir
 Purpose = Literal["run", "train", "crossval"]
 
 _EXTRAS = ("torch", "timm", "onnx")
+_FEW = 4
+"""Slides to score that are sooner done than tried."""
 _MANY = 12
 """Missing files that are named one by one."""
 
@@ -162,11 +164,11 @@ def require_ready_slides(
     found = [*_reader_of_features([order.path for order in slides]), *_writable(out)]
     orders = _pending(slides, out)
     expected = None
-    if orders:
+    if len(orders) > _FEW:
         expected = expect(orders, try_two_slides(orders, recipe), recipe, out, workers=workers)
     found += _too_little_disk(expected, out)
     Preflight(_sorted(found), (), expected, None).refuse()
-    if expected is not None and expected.n_slides > 1:
+    if expected is not None:
         progress.say(expected.line())
 
 
