@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from jecur.doctor import Visit, examine
+from jecur.doctor.visit import Visit, examine
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
 from jecur.runs.folder import RunFolder

@@ -115,7 +115,7 @@ def doctor(
     as_json
         Print JSON and nothing else.
     """
-    from jecur.doctor import Visit, examine
+    from jecur.doctor.visit import Visit, examine
 
     if not path.is_dir() and path.suffix.lower() != ".toml":
         errors.print(
