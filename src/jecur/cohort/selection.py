@@ -92,9 +92,10 @@ def refuse_labels_alike(outcome: DistinctOutcome, where: str) -> None:
     """
     if not (outcome.good and outcome.poor):
         raise TrainingError(
-            f"{where}: expected training patients of both outcomes, found {len(outcome.good)} "
-            f"good and {len(outcome.poor)} poor ({len(outcome.excluded)} neither); the prognosis is "
-            "not estimable from these: add patients or change good_months and poor_months",
+            f"{where}: expected training patients of both outcomes, found {len(outcome.poor)} with an "
+            f"early event (for Cox: any event), {len(outcome.good)} without and "
+            f"{len(outcome.excluded)} that count as neither; the prognosis is not estimable from these: "
+            "add patients or, for a loss with labels, change good_months and poor_months",
             code="labels-all-alike",
         )
 
