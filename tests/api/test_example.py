@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import jecur as jc
 from jecur.demo import study_of_virtual_cohort
 from jecur.settings import (
     SimulationSettings,
@@ -132,6 +133,13 @@ def test_the_same_lines_of_statistics_as_on_the_page(shown):
     from_report = shown.result.table("discrimination")
     direct = shown.sv.concordance(shown.table["risk"], shown.months, shown.event)
     assert np.isclose(from_report.select_dtypes("number"), direct.estimate, atol=1e-9).any()
+
+
+def test_a_cohort_looked_over_shows_its_counts_and_findings(tiny_study):
+    found = jc.check(jc.read_study(tiny_study))
+    assert found._repr_html_().startswith("<p><b>16 patients used")
+    assert "V-0016" in repr(found)
+    assert "missing-file" in found._repr_html_()
 
 
 def test_results_show_themselves_in_a_notebook_in_a_few_lines(shown):

@@ -13,6 +13,7 @@ from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.preview.slide import preview_slide
 from jecur.preview.view import default_recipe
 from jecur.printable import counted
+from jecur.report.shown import Shown
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe
 from jecur.slide.content import content_digest
@@ -27,8 +28,8 @@ _OVERRIDE_TOLERANCE = 0.05
 _FEW_EVENTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class CohortPreview:
+@dataclass(frozen=True, slots=True, repr=False)
+class CohortPreview(Shown):
     """What was found.
 
     Parameters
@@ -64,6 +65,12 @@ class CohortPreview:
             f"{counted(self.n_slides, 'slide')}, {self.n_unreadable} unreadable. Events: {roles or 'none'}."
         )
         return [*self.outcomes, *([self.expected] if self.expected else []), counts]
+
+    def said(self) -> tuple[str, str, None]:
+        """Give the counts, and what was found, a line each."""
+        *others, counts = self.lines()
+        found = [f"{f.severity}: {f.subject}: {f.message} [{f.code}]" for f in self.findings]
+        return counts, "\n".join([*others, *found]), None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
