@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
@@ -168,3 +169,18 @@ def test_a_doctor_without_anything_wrong_is_content(study, capsys):
     (study.parent / "clinical.csv").write_text("\n".join(kept) + "\n")
     assert run(["doctor", str(study)]) == OK
     assert "training: 6 patients" in capsys.readouterr().out
+
+
+def test_results_of_another_recipe_are_said_before_the_first_slide(tiny_run, tiny_study):
+    settings = read_study(tiny_study, preset=None)
+    other = settings.training.with_changes(epochs=2)
+    changed = msgspec.structs.replace(settings, training=other)
+    for study, purpose, expected_codes in (
+        (settings, "run", set()),
+        (changed, "run", {"other-recipe"}),
+        (changed, "train", set()),
+        (settings, "crossval", {"other-recipe"}),
+    ):
+        found = look_over(Plan(study, tiny_study.parent, purpose, tiny_run), trial=False)
+        said = {f.code for f in found.findings if f.severity == "error"}
+        assert said - {"too-few-patients", "labels-all-alike"} == expected_codes, purpose

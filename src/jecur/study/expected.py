@@ -197,22 +197,24 @@ def training_seconds(
         Of a cross-validation, which trains as often as it has folds.
     """
     try:
-        from jecur.training.speed import seconds_per_tile  # noqa: PLC0415
+        from jecur.training.speed import seconds_per_step, seconds_per_tile  # noqa: PLC0415
     except ModuleNotFoundError:
         return None
     try:
         each = seconds_per_tile(training, side_px)
     except JecurError:
         return None
-    passes = 1.0  # as it starts: tiles are described once
+    passes, steps = 1.0, 0.0
     if training.encoder.trained:
         optimizer = training.optimizer
         drawn = min(n_tiles, optimizer.tiles_per_bag * n_patients or n_tiles)
         passes = optimizer.epochs * drawn / max(1, n_tiles)
+    else:  # tiles are described once, and a head is trained on what was seen
+        steps = training.optimizer.epochs * n_patients * seconds_per_step(training)
     models = 1.0
     if division is not None:
         models = division.repeats * division.folds * (1 + division.inner_folds)
-    return each * n_tiles * passes * models
+    return (each * n_tiles * passes + steps) * models
 
 
 def free_bytes(out: Path) -> int:

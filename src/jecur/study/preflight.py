@@ -15,12 +15,14 @@ from jecur.cohort.selection import refuse_labels_alike
 from jecur.errors import JecurError, Problems, TableError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.printable import counted
+from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import CrossvalSettings, Recipe, StudySettings
 from jecur.study.cohort_slides import slide_tasks, study_cohort
 from jecur.study.cross_validate import divide_study
 from jecur.study.expected import Expected, expect, free_bytes, training_seconds, try_two_slides
 from jecur.study.findings import Finding
+from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
 from jecur.study.prepare import SlideTask, recipe_of_study
 from jecur.study.slide_cache import is_in_cache
 from jecur.study.train import outcomes_of
@@ -123,6 +125,8 @@ def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
         found += _told(error, "")
         return Preflight(_sorted(found), (), None, None)
     found += _slide_files(study, folder, cohort)
+    if recipe is not None and out is not None and (out / MANIFEST).is_file():
+        found += _other_recipe(study, recipe, purpose, RunFolder(out))
     outcomes, lacking = _outcomes(study, cohort, purpose, plan.division)
     found += lacking
     expected = None
@@ -179,6 +183,20 @@ def _told(error: JecurError, subject: str) -> list[Finding]:
 
 def _sorted(found: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
+
+
+def _other_recipe(
+    study: StudySettings, recipe: Recipe, purpose: Purpose, run: RunFolder
+) -> list[Finding]:
+    """Say if the folder holds results of another recipe or command, which are not written over."""
+    try:
+        if purpose == "run":
+            refuse_other_report(model_path(study, recipe, run), run)
+        elif purpose == "crossval":
+            refuse_other_crossval(study, run)
+    except JecurError as error:
+        return _told(error, "--out")
+    return []
 
 
 def _missing_extras(study: StudySettings, out: Path | None) -> Iterator[Finding]:

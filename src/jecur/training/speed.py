@@ -9,9 +9,9 @@ from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import training_device
 from jecur.training.mobilenet import build_encoder, freeze_blocks
 
-__all__ = ["seconds_per_tile"]
+__all__ = ["seconds_per_step", "seconds_per_tile"]
 
-_TILES = 8
+_TILES, _STEPS, _FEATURES = 8, 20, 1280
 
 
 def seconds_per_tile(training: TrainingSettings, side_px: int) -> float:
@@ -53,3 +53,16 @@ def seconds_per_tile(training: TrainingSettings, side_px: int) -> float:
                 scores.backward()  # type: ignore[no-untyped-call]
         took.append(time.perf_counter() - begun)
     return min(took) / _TILES
+
+
+def seconds_per_step(training: TrainingSettings) -> float:
+    """Seconds that a patient takes in one step of a head on tiles that were described once."""
+    described = torch.zeros((_TILES, _FEATURES))
+    head = torch.nn.Linear(_FEATURES, 1)
+    optimizer = torch.optim.Adam(head.parameters(), lr=training.optimizer.learning_rate)
+    begun = time.perf_counter()
+    for _ in range(_STEPS):
+        head(described).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return (time.perf_counter() - begun) / _STEPS
