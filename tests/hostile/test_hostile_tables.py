@@ -61,6 +61,7 @@ def test_a_codec_that_is_no_encoding_of_files_is_refused(tmp_path, encoding):
 @pytest.mark.parametrize("name", ["bomb.xlsx", "laughs.xlsx", "nosheet.xlsx", "wide.csv"])
 def test_the_cases_end_the_command_with_one_line(cases, tmp_path, capfd, name):
     shutil.copyfile(cases / "hostile" / "tables" / name, tmp_path / name)
+    (tmp_path / "slides").mkdir()  # the table is all that is wrong
     study = tmp_path / "study.toml"
     study.write_text(
         f'name = "x"\n[cohort]\ntable = "{name}"\n[cohort.endpoint]\nkind = "overall survival"\n'
