@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from benchmarks.tcga_table2 import univariable as documented
 from tests.model_files import write_toy
 
 from jecur.cli import run
+from jecur.cohort.cohort import read_cohort
 from jecur.cohort.tcga.lihc import TcgaFiles
 from jecur.errors import TableError
 from jecur.explain.review import FEATURES, ReviewTile, reviewed_features, write_review_sheet
 from jecur.fetch.lists import shipped_series
+from jecur.reproduce import liu2021
 from jecur.reproduce.cohort import paper_cohort
 from jecur.reproduce.compare import cells_of_table_2
 from jecur.reproduce.paper import TABLE_2, TABLE_3
@@ -136,6 +139,7 @@ def write_small_tcga(folder: Path) -> None:
             COLUMNS
             | {
                 "PATIENT_ID": f"TCGA-AA-{k:04d}",
+                "TISSUE_SOURCE_SITE": "AB"[k // 2 % 2],
                 "AGE": str(40 + 3 * k % 37),
                 "SEX": "Male" if k % 3 else "Female",
                 "AJCC_PATHOLOGIC_TUMOR_STAGE": f"Stage {('I', 'II', 'III')[k % 3]}",
@@ -188,6 +192,35 @@ def test_the_protocol_from_a_plain_folder_goes_on_and_keeps_the_review(
     assert sum(cells.loc[("Table 3", what), "ours"] for what in ends) == entered
     assert not (out / "recurrence-free-survival").exists()
     assert run([*command, "--max-tiles", "5"]) == 2
+
+
+def test_without_a_model_it_cross_validates_and_says_that_this_is_another_design(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    write_small_tcga(data)
+    asked = {}
+
+    def stand_in(study, folder, run, settings, **_) -> SimpleNamespace:
+        """What comes of a cross-validation, without one: benchmarks.reproduce_virtual runs it."""
+        patients = read_cohort(study.cohort, folder).of_role("training")
+        asked.update(study=study, settings=settings, n=len(patients))
+        rows = [(p.id, "high" if k % 3 else "low") for k, p in enumerate(patients)]
+        scores = pd.DataFrame(rows, columns=["patient_id", "group"])
+        (run.root / "scores.csv").write_text(scores.to_csv(index=False), "utf-8")
+        return SimpleNamespace(summary=run.root / "crossval.md", n_failed_slides=0)
+
+    monkeypatch.setattr(liu2021, "cross_validate", stand_in)
+    command = ["reproduce", "liu2021", "--data", str(data), "--out", str(out)]
+    assert run([*command, "--preset", "jecur", "--folds", "2", "--max-tiles", "7"]) == 0
+    assert asked["n"] == N
+    assert (asked["settings"].folds, asked["settings"].site_preserving) == (2, True)
+    assert asked["study"].tiling.max_tiles == 7
+    assert asked["study"].training.preset == "jecur"
+    assert asked["study"].training.loss.name == "cox"
+    assert "another design than the paper's" in capsys.readouterr().out
+    assert "another design than the paper's" in (out / "paper.md").read_text("utf-8")
+    assert run([*command, "--folds", "1"]) == 2
 
 
 def tiles(n: int, seed: int) -> list[ReviewTile]:
