@@ -1,6 +1,7 @@
 """Wheel and source archive, built, installed into empty environments, and the tests of the installed wheel.
 
     python -m benchmarks.installed --python python3.11 python3.12 python3.13 --tests fast
+    python -m benchmarks.installed --tests none          # the core alone
 
 For each interpreter two environments: the core alone (``jecur --help``, and ``jecur run`` refuses
 with the missing extra by name), and the extra ``dev``, in which the tests run from a copy of the
@@ -89,7 +90,7 @@ def main() -> None:
     """Build once, try every interpreter."""
     parser = Arguments(__doc__)
     parser.add_argument("--python", nargs="+", default=["python3.11", "python3.12", "python3.13"])
-    parser.add_argument("--tests", choices=("fast", "all"), default="fast")
+    parser.add_argument("--tests", choices=("none", "fast", "all"), default="fast")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -98,7 +99,8 @@ def main() -> None:
         for python in asked.python:
             began = time.monotonic()
             print(python, "core:", core_alone(python, wheel, folder), flush=True)
-            print(python, "extras:", with_extras(python, sdist, wheel, folder, asked.tests))
+            if asked.tests != "none":
+                print(python, "extras:", with_extras(python, sdist, wheel, folder, asked.tests))
             print(python, f"{time.monotonic() - began:.0f} s", flush=True)
 
 
