@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -539,12 +540,22 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(twin: Twin, tmp_path: Path) -
     for file_id in twin.files:
         twin.faults[file_id] = ["always:drip"]
     program = [sys.executable, "-m", "jecur", *command(twin, tmp_path / "out", "--yes")]
-    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not twin.answers and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    # a runner in the background ignores Ctrl-C, and so would whatever it starts
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        program,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=listen,  # noqa: PLW1509 -- it sets a signal and takes no lock
+    ) as process:
+        try:
+            while not twin.answers and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert b"run the same command again to go on" in said
     assert (tmp_path / "out" / "fetched.csv").is_file()
