@@ -217,6 +217,7 @@ def _orders(
             run,
             bundle=model.resolve(),
             annotation=entry.annotation,
+            core=entry.core,
         )
         for patient, entry in slides
     ]

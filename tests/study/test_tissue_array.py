@@ -8,12 +8,15 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.model_files import write_toy
 from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
+from jecur.cohort.cohort import SlideEntry
 from jecur.cohort.core_map import read_core_map
 from jecur.geometry import CorePlace
 from jecur.nuclei.segmentation import NucleiModel
+from jecur.pipeline import score_slides
 from jecur.preview.slide import default_recipe
 from jecur.runs.folder import RunFolder
 from jecur.settings import AnnotationSettings
@@ -165,3 +168,24 @@ def test_drawings_cut_a_core_and_are_asked_for(prepared, tmp_path):
     assert tiles["x"].max() + 128 <= core.x + 16
     assert 0 < result[cut.slide].n_tiles < result["without"].n_tiles
     assert "no-annotation" in result["without"].flags
+
+
+def test_a_finished_model_scores_a_core_and_not_the_slide_around_it(mapped, tmp_path):
+    """Two cores of one file have tiles of their own, each inside its core."""
+    folder = mapped[1]
+    cores = read_core_map(folder / "one.csv")
+    chosen = cores.present[:2]
+    slides = [
+        ("P", SlideEntry(f"one__{c.id}", folder / "one.tiff", None, core=CorePlace(c.id, cores)))
+        for c in chosen
+    ]
+    out = RunFolder.open(tmp_path / "scored")
+    model = write_toy(tmp_path / "toy.jecur")
+    scored = score_slides(slides, model, out, workers=1, progress=Quiet())
+    assert scored.n_failed == 0
+    for core in chosen:
+        tiles = pd.read_parquet(out.slide_folder(f"one__{core.id}") / "tiles.parquet")
+        middle = tiles[["x", "y"]].to_numpy() + tiles["side_px"].to_numpy()[:, None] / 2
+        away = np.hypot(*(middle - [core.x, core.y]).T)
+        assert len(tiles) > 0
+        assert away.max() < core.diameter / 2
