@@ -28,6 +28,7 @@ from jecur.cli import (
     tissue_array,
     training,
     verify,
+    view,
 )
 from jecur.cli.console import BUG, OK, SOME_FAILED, USER_ERROR, app, errors
 from jecur.errors import JecurError, refusal
@@ -50,6 +51,7 @@ COMMANDS = (
     evaluate,
     baseline,
     verify,
+    view,
 )  # importing a module adds its commands to the app
 
 
