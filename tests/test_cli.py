@@ -20,6 +20,7 @@ from jecur.cli.console import app
 from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.model.file import read_bundle
 from jecur.preview.slide import preview_slide
+from jecur.runs.log import read_events
 from jecur.settings import read_study, write_study
 from jecur.study.prepare import recipe_of_bundle
 
@@ -89,6 +90,18 @@ def test_slides_table_has_a_row_for_every_slide_with_the_reason(finished):
     good = slides[slides["status"] == "ok"]
     assert (good["n_tiles"].astype(int) > 0).all()
     assert good["mpp"].astype(float).to_numpy() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_every_slide_is_found_again_from_the_run_folder(study, finished, model, tmp_path):
+    one = [str(study.parent / "slides" / "V-0008.tiff"), "--model", str(model)]
+    assert run(["score", *one, "--out", str(tmp_path / "x"), "-j", "1"]) == OK
+    for out, folder in ((finished[0], "slides"), (tmp_path / "x", str(study.parent / "slides"))):
+        assert json.loads((out / "manifest.json").read_text())["slides"] == folder
+        said = next(read_events(out / "log.jsonl", "slide-folder"))["seen"]
+        table = pd.read_csv(out / "slides.csv", keep_default_na=False)
+        for slide, path in table[["slide", "path"]].itertuples(index=False):
+            assert Path(path).stem == slide
+            assert (out / said / path).is_file() == (slide != "V-0016")
 
 
 def test_scores_tile_scores_and_cutoff_agree(finished, model):

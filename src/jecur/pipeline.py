@@ -25,6 +25,7 @@ from jecur.study.cohort_slides import (
     prepare_slides,
     prepare_study,
     require_unseen_patients,
+    study_facts,
     usable_slides,
 )
 from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write_top_tiles
@@ -98,7 +99,7 @@ def run_study(
 
     done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=planted)
-    run.write_manifest({"study": msgspec.to_builtins(study), "command": "run"})
+    run.write_manifest(study_facts(study, "run"))
     return findings
 
 
@@ -126,6 +127,7 @@ def validate_study(
     bundle = admit_model(model)
     study = _as_trained(study, bundle)
     progress = LoggedProgress(progress, run.log)
+    run.log_slide_folder(folder / study.cohort.slide_folder)
     cohort = read_cohort(study.cohort, folder)
     if bundle.card.virtual and not study.virtual:
         said = "The model was trained on virtual patients: its risks mean nothing for real slides."
@@ -156,7 +158,7 @@ def validate_study(
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)
-    run.write_manifest({"study": msgspec.to_builtins(study), "command": "validate"})
+    run.write_manifest(study_facts(study, "validate"))
     return findings
 
 
@@ -187,7 +189,7 @@ def train_study(
     model = train_model(
         study, ready.training_patients, ready.prepared, ready.recipe, run, progress=progress
     )
-    run.write_manifest({"study": msgspec.to_builtins(study), "command": "train"})
+    run.write_manifest(study_facts(study, "train"))
     return model, ready
 
 
@@ -218,6 +220,7 @@ def _orders(
             bundle=model.resolve(),
             annotation=entry.annotation,
             core=entry.core,
+            named=entry.named,
         )
         for patient, entry in slides
     ]
@@ -247,6 +250,7 @@ def score_slides(
     *,
     workers: int,
     progress: Progress,
+    slide_folder: str = "",
 ) -> Scored:
     """Score slides with a model file; needs no torch.
 
@@ -262,12 +266,15 @@ def score_slides(
         Processes that prepare slides, and threads that score.
     progress
         Shows bars and messages.
+    slide_folder
+        What the names of the entries are relative to, for the manifest.
     """
     bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)
     _refuse_idle_drawings(slides, recipe)
     orders = _orders(slides, recipe, run, model)
     progress = LoggedProgress(progress, run.log)
+    run.log_slide_folder(Path(slide_folder))
     require_ready_slides(orders, recipe, out=run.root, workers=workers, progress=progress)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)
     entries: dict[str, list[SlideEntry]] = {}
@@ -284,7 +291,8 @@ def score_slides(
     )
     prepared = flag_unlike_training(scored, prepared, run)
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
-    run.write_manifest({"model": model.name, "model_sha256": bundle.sha256, "command": "score"})
+    made_of = {"model": model.name, "model_sha256": bundle.sha256, "slides": slide_folder}
+    run.write_manifest({**made_of, "command": "score"})
     return Scored(
         patients=tuple(scored),
         slides=tuple(prepared.values()),

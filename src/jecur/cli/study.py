@@ -1,5 +1,6 @@
 """Commands of a study: run, score, demo, simulate."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,23 +104,26 @@ def score(
     workers
         Processes; 0 takes one a core.
     """
+    from jecur.cohort.slide_names import common_folder
     from jecur.pipeline import score_slides
     from jecur.runs.folder import RunFolder
 
+    folder = common_folder(slides)
     with RichProgress() as progress:
         scored = score_slides(
-            _entries(slides, patient, mpp, annotations),
+            _entries(slides, folder, patient, mpp, annotations),
             model,
             RunFolder.open(out),
             workers=workers or cores(),
             progress=progress,
+            slide_folder=folder.as_posix(),
         )
     _tell_scores(scored, out)
     return SOME_FAILED if scored.n_failed else OK
 
 
 def _entries(
-    slides: list[Path], patient: str, mpp: float | None, annotations: Path | None
+    slides: list[Path], folder: Path, patient: str, mpp: float | None, annotations: Path | None
 ) -> list[tuple[str, "SlideEntry"]]:
     from jecur.cohort.annotation_files import annotations_of
     from jecur.cohort.cohort import SlideEntry
@@ -131,9 +135,10 @@ def _entries(
             f"expected --mpp between 0 and 100 um per pixel, found {mpp}", code="bad-mpp"
         )
     drawn = annotations_of(annotations, slides)
+    named = [Path(os.path.relpath(path, folder)).as_posix() for path in slides]
     return [
-        (patient or name, SlideEntry(name, path, mpp, annotation=file))
-        for name, path, file in zip(file_ids(slides), slides, drawn, strict=True)
+        (patient or name, SlideEntry(name, path, mpp, annotation=file, named=under))
+        for name, path, file, under in zip(file_ids(slides), slides, drawn, named, strict=True)
     ]
 
 

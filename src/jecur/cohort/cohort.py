@@ -50,6 +50,8 @@ class SlideEntry:
     """The core of a tissue array that this slide is; None for a whole slide."""
     annotation: Path | None = None
     """File of drawn regions."""
+    named: str = ""
+    """Path relative to the slide folder, with ``/``; "" where no folder is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,14 @@ def _with_cores(
     joined = []
     for patient, entries in zip(ids, slides, strict=True):
         cores = tuple(
-            SlideEntry(c.id, c.path, c.mpp, c.place, drawn.get(PurePath(c.slide)))
+            SlideEntry(
+                c.id,
+                c.path,
+                c.mpp,
+                c.place,
+                drawn.get(PurePath(c.slide)),
+                PurePath(c.slide).as_posix(),
+            )
             for c in arrays.of_patient.get(patient, ())
         )
         twice = [core.id for core in cores if core.id in taken]
@@ -315,7 +324,9 @@ def _slides(
     drawn = find_annotations(settings, folder, slides)
     found: dict[int, list[SlideEntry]] = {int(row): [] for row in ids.index}
     for one, slide, slide_id in zip(named, slides, slide_ids(slides), strict=True):
-        entry = SlideEntry(slide_id, one.path, one.mpp, annotation=drawn.get(slide))
+        entry = SlideEntry(
+            slide_id, one.path, one.mpp, annotation=drawn.get(slide), named=slide.as_posix()
+        )
         found[one.owner].append(entry)
     entries = [tuple(found[int(row)]) for row in ids.index]
     if settings.columns.annotation:

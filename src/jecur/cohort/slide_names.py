@@ -6,6 +6,7 @@ folder of outputs.
 """
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path, PurePath
 
 from jecur.errors import TableError
 
-__all__ = ["file_ids", "names_without_suffix", "slide_ids", "stem_of"]
+__all__ = ["common_folder", "file_ids", "names_without_suffix", "slide_ids", "stem_of"]
 
 _SUFFIXES = frozenset({
     ".bif", ".btf", ".czi", ".dcm", ".dicom", ".dng", ".h5", ".hdf5", ".isyntax", ".jp2", ".jpeg",
@@ -101,6 +102,15 @@ def file_ids(files: Sequence[Path]) -> tuple[str, ...]:
         if deeper == depths:
             return slide_ids(names)
         depths = deeper
+
+
+def common_folder(files: Sequence[Path]) -> Path:
+    """Deepest folder that all files lie in: relative if all were named so, else absolute."""
+    folders = [os.path.abspath(file.parent) for file in files]  # noqa: PTH100 - links stay links
+    deepest = os.path.commonpath(folders) if folders else str(Path.cwd())
+    if any(file.is_absolute() for file in files):
+        return Path(deepest)
+    return Path(os.path.relpath(deepest))
 
 
 def _short(slide: PurePath) -> str:

@@ -5,6 +5,7 @@ with. Times, dates and durations go into one file alone, ``log.jsonl``.
 """
 
 import json
+import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -170,6 +171,15 @@ class RunFolder:
         """Append one line to the log of the whole run."""
         self._require_there()
         append_event((self.whole or self.root) / LOG, event, **facts)
+
+    def log_slide_folder(self, folder: Path) -> None:
+        """Write where the slides lie, seen from the run folder, for whoever looks at their pixels again."""
+        root = (self.whole or self.root).resolve()
+        try:
+            seen = os.path.relpath(folder.resolve(), root)
+        except ValueError:  # another drive
+            seen = str(folder.resolve())
+        self.log("slide-folder", seen=Path(seen).as_posix())
 
     def log_private(self) -> None:
         """Write the digests of the study's own secrets into the log: they differ by design."""

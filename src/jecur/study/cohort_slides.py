@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 
 from jecur.cohort.cohort import Cohort, Patient, SlideEntry, read_cohort
@@ -36,6 +37,7 @@ __all__ = [
     "select_training_patients",
     "slide_tasks",
     "study_cohort",
+    "study_facts",
     "usable_slides",
 ]
 
@@ -82,6 +84,7 @@ def prepare_study(
         If two patients of different roles have the very same tiles.
     """
     run.log("study", name=study.name)
+    run.log_slide_folder(folder / study.cohort.slide_folder)
     write_text(run.root / "study.toml", write_study(study))
     cohort = study_cohort(study, folder, everybody=everybody)
     if study.cohort.split is not None:
@@ -143,6 +146,7 @@ def slide_tasks(
             core=entry.core,
             annotation=entry.annotation,
             cache=cache,
+            named=entry.named,
         )
         for patient in patients
         for entry in patient.slides
@@ -199,7 +203,9 @@ def prepare_slides(
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
         run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
-    prepared = {order.slide: prepared[order.slide] for order in orders}  # not as they ended
+    prepared = {  # not as they ended, and whose they are now
+        o.slide: replace(prepared[o.slide], patient_id=o.patient, path=o.named) for o in orders
+    }
     write_slides_table(list(prepared.values()), run)
     return prepared
 
@@ -227,6 +233,15 @@ def _limit_s(compute: ComputeSettings, order: SlideTask) -> float:
         return compute.limit_s(order.path.stat().st_size)
     except OSError:  # preparing it will say what is wrong
         return compute.limit_s(0)
+
+
+def study_facts(study: StudySettings, command: str) -> dict[str, object]:
+    """Say in the manifest what was done, and where the slides lie, as the study names it."""
+    return {
+        "study": msgspec.to_builtins(study),
+        "slides": study.cohort.slide_folder,
+        "command": command,
+    }
 
 
 def usable_slides(

@@ -41,6 +41,7 @@ from jecur.study.cohort_slides import (
     prepare_study,
     require_unseen_patients,
     study_cohort,
+    study_facts,
     usable_slides,
 )
 from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
@@ -368,7 +369,7 @@ def _write(
         },
         **_page(bench, done, str(how[0]["method"]), excluded, statistics.n),
     )
-    run.write_manifest({"study": msgspec.to_builtins(study), "command": "crossval"})
+    run.write_manifest(study_facts(study, "crossval"))
     return CrossValidationReport(statistics, report, summary, path, bench.ready.n_failed, excluded)
 
 

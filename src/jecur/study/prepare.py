@@ -81,6 +81,8 @@ class SlideTask:
     """File of drawn regions."""
     cache: Path | None = None
     """Folder in which prepared slides are shared between studies."""
+    named: str = ""
+    """Path relative to the slide folder, as ``slides.csv`` has it."""
 
     @property
     def cache_key(self) -> str:
@@ -134,6 +136,8 @@ class PreparedSlide:
     """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
     training_distance: float | None = None
     """How far it lies from the model's training slides; None before a model looks at it."""
+    path: str = ""
+    """The file, relative to the slide folder that the manifest names under ``slides``."""
 
     @property
     def usable(self) -> bool:
