@@ -41,30 +41,18 @@ class Item:
 
 def checklist_table(content: ReportContent) -> Table:
     """Answer every item from the content of a report."""
-    columns = (
-        Column("guideline", "Guideline", "text", once=True),
-        Column("item", "Item", "text"),
-        Column("asked", "Asked for", "text"),
-        Column("given", "Given", "text"),
-        Column("where", "Where", "text"),
-        Column("missing", "What is missing", "text"),
-    )
     words = {"yes": "yes", "in part": "in part", "no": "no", "authors": "for the authors"}
-    rows = []
-    for item in _ITEMS:
-        found = item.answer(content)
-        rows.append(
-            (
-                item.guideline,
-                item.number,
-                item.asked,
-                words[found.state],
-                found.where,
-                found.missing,
-            )
-        )
+    columns = (
+        Column("guideline", "Guideline", "text", lambda row: row[0].guideline, once=True),
+        Column("item", "Item", "text", lambda row: row[0].number),
+        Column("asked", "Asked for", "text", lambda row: row[0].asked),
+        Column("given", "Given", "text", lambda row: words[row[1].state]),
+        Column("where", "Where", "text", lambda row: row[1].where),
+        Column("missing", "What is missing", "text", lambda row: row[1].missing),
+    )
+    rows = [(item, item.answer(content)) for item in _ITEMS]
     note = "Items in our own words; the originals say more."
-    return Table("checklist", "TRIPOD+AI and REMARK", columns, tuple(rows), note)
+    return Table.of("checklist", "TRIPOD+AI and REMARK", columns, rows, note)
 
 
 def checklist_lead(table: Table) -> str:

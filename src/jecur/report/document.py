@@ -8,6 +8,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -225,21 +226,33 @@ def _truth_section(content: ReportContent) -> Section | None:
     truth = content.truth
     if truth is None:
         return None
-    columns = (Column("what", "", "text"), Column("value", "Value", "score"))
+    columns = (
+        Column("what", "", "text", itemgetter(0)),
+        Column("value", "Value", "score", itemgetter(1)),
+    )
     rows = (
         ("Harrell's C of the planted risk (nobody can do better on average)",
          truth.oracle_concordance),
         ("Harrell's C of the classifier", truth.achieved_concordance),
     )  # fmt: skip
-    tables = [Table("truth", "The best possible, and what was reached", columns, rows)]
+    tables = [Table.of("truth", "The best possible, and what was reached", columns, rows)]
     if truth.features:
         planted = (
-            Column("feature", "Feature of the tissue", "text"),
-            Column("log_hazard_per_sd", "Planted: log hazard ratio per SD", "score"),
-            Column("correlation", "Found: rank correlation with the risk", "score"),
+            Column("feature", "Feature of the tissue", "text", lambda f: f.name),
+            Column(
+                "log_hazard_per_sd",
+                "Planted: log hazard ratio per SD",
+                "score",
+                lambda f: f.log_hazard_per_sd,
+            ),
+            Column(
+                "correlation",
+                "Found: rank correlation with the risk",
+                "score",
+                lambda f: f.correlation,
+            ),
         )
-        found = tuple((f.name, f.log_hazard_per_sd, f.correlation) for f in truth.features)
-        tables.append(Table("planted", "Planted and found", planted, found))
+        tables.append(Table.of("planted", "Planted and found", planted, truth.features))
     return Section("truth", "Planted truth (virtual patients only)", tables=tuple(tables))
 
 
@@ -258,15 +271,14 @@ def _slide_section(content: ReportContent) -> Section | None:
 
 def _slide_table(slides: Sequence[SlideRow], name: str, caption: str) -> Table:
     columns = (
-        Column("slide", "Slide", "text"),
-        Column("patient_id", "Patient", "text"),
-        Column("status", "Status", "text"),
-        Column("code", "Code", "text"),
-        Column("what_happened", "Reason", "text"),
-        Column("n_tiles", "Tiles", "count"),
+        Column("slide", "Slide", "text", lambda s: s.slide),
+        Column("patient_id", "Patient", "text", lambda s: s.patient),
+        Column("status", "Status", "text", lambda s: s.status),
+        Column("code", "Code", "text", lambda s: s.code),
+        Column("what_happened", "Reason", "text", lambda s: s.reason),
+        Column("n_tiles", "Tiles", "count", lambda s: s.n_tiles),
     )
-    rows = tuple((s.slide, s.patient, s.status, s.code, s.reason, s.n_tiles) for s in slides)
-    return Table(name, caption, columns, rows)
+    return Table.of(name, caption, columns, slides)
 
 
 def _model_section(content: ReportContent) -> Section | None:

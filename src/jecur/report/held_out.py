@@ -12,12 +12,11 @@ from jecur.report.figures.incidence import incidence_figure
 from jecur.report.tables.accuracy import auc_by_horizon_table
 from jecur.report.tables.probability import incidence_table
 from jecur.report.tables.survival import (
-    COUNTS,
-    REASON,
-    estimate_and_limits,
+    count_columns,
     estimate_columns,
     median_table,
     percent,
+    reason_column,
     survival_table,
 )
 from jecur.report.tables.table import Column, Table
@@ -99,25 +98,24 @@ def _number(label: str, value: Reported, note: str) -> KeyNumber:
 
 def _discrimination_section(statistics: HeldOutStatistics) -> Section:
     columns = (
-        Column("statistic", "Statistic", "text"),
-        *estimate_columns("estimate", f"Estimate ({percent(statistics)} CI)", "score"),
-        Column("method", "Method", "text"),
-        REASON,
+        Column("statistic", "Statistic", "text", lambda row: row[0]),
+        *estimate_columns(
+            "estimate", f"Estimate ({percent(statistics)} CI)", "score", lambda row: row[1]
+        ),
+        Column("method", "Method", "text", lambda row: row[1].method),
+        reason_column(lambda row: row[1].reason),
     )
     named = (
         ("Harrell’s C, pairs within folds", statistics.concordance),
         ("Harrell’s C, mean over folds", statistics.concordance_mean),
         ("Harrell’s C, pairs across folds too", statistics.concordance_across),
     )
-    rows = tuple(
-        (label, *estimate_and_limits(value), value.method, value.reason) for label, value in named
-    )
     note = (
         "C: 0.5 is no discrimination, 1 perfect ranking. Pairs across folds mix the scales of models: "
         "for comparison only."
     )
     tables = (
-        Table("discrimination", "Discrimination", columns, rows, note),
+        Table.of("discrimination", "Discrimination", columns, named, note),
         _fold_table(statistics),
     )
     lead = (
@@ -129,23 +127,16 @@ def _discrimination_section(statistics: HeldOutStatistics) -> Section:
 
 
 def _fold_table(statistics: HeldOutStatistics) -> Table:
-    repeats = statistics.n_repeats > 1
+    repeat = Column("repeat", "Repeat", "count", lambda f: f.repeat)
     columns = (
-        *((Column("repeat", "Repeat", "count"),) if repeats else ()),
-        Column("fold", "Fold", "count"),
-        *COUNTS,
-        Column("concordance", "Harrell’s C", "score"),
-        Column("pairs", "Comparable pairs", "count"),
-        REASON,
+        *((repeat,) if statistics.n_repeats > 1 else ()),
+        Column("fold", "Fold", "count", lambda f: f.fold),
+        *count_columns(),
+        Column("concordance", "Harrell’s C", "score", lambda f: f.concordance),
+        Column("pairs", "Comparable pairs", "count", lambda f: f.pairs),
+        reason_column(),
     )
-    rows = tuple(
-        (
-            *((f.repeat,) if repeats else ()),
-            *(f.fold, f.n, f.events, f.concordance, f.pairs, f.reason),
-        )
-        for f in statistics.folds
-    )
-    return Table("folds", "Fold by fold", columns, rows)
+    return Table.of("folds", "Fold by fold", columns, statistics.folds)
 
 
 def _survival_section(statistics: HeldOutStatistics) -> Section:

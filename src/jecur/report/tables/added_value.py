@@ -1,6 +1,6 @@
 """The clinical model with and without the score as a table and a section; none computed here."""
 
-from jecur.report.tables.survival import REASON, estimate_and_limits, estimate_columns
+from jecur.report.tables.survival import estimate_columns, reason_column
 from jecur.report.tables.table import Column, Table
 from jecur.report.views import Section
 from jecur.report.wording import p_sentence
@@ -12,48 +12,35 @@ __all__ = ["added_value_section", "added_value_table", "corrected_table"]
 def added_value_table(added: AddedValue, level: float) -> Table:
     """One row a measure: both models and their difference, in the patients they were fitted to."""
     columns = (
-        Column("measure", "Measure", "text"),
-        Column("n_cases", "Cases", "count"),
-        Column("n_controls", "Controls", "count"),
-        *estimate_columns("clinical", "Clinical factors", "number"),
-        *estimate_columns("with_score", "With the score", "number"),
-        *estimate_columns("difference", f"Difference ({100 * level:g} % CI)", "score"),
-        Column("p", "p", "p"),
-        REASON,
-    )
-    body = tuple(
-        (
-            _name(m),
-            m.n_cases,
-            m.n_controls,
-            *estimate_and_limits(m.clinical),
-            *estimate_and_limits(m.with_score),
-            *estimate_and_limits(m.difference),
-            m.difference.p,
-            m.difference.reason,
-        )
-        for m in added.measures
+        Column("measure", "Measure", "text", _name),
+        Column("n_cases", "Cases", "count", lambda m: m.n_cases),
+        Column("n_controls", "Controls", "count", lambda m: m.n_controls),
+        *estimate_columns("clinical", "Clinical factors", "number", lambda m: m.clinical),
+        *estimate_columns("with_score", "With the score", "number", lambda m: m.with_score),
+        *estimate_columns(
+            "difference", f"Difference ({100 * level:g} % CI)", "score", lambda m: m.difference
+        ),
+        Column("p", "p", "p", lambda m: m.difference.p),
+        reason_column(lambda m: m.difference.reason),
     )
     note = (
         "C and AUC: higher is better; Brier score: lower is better. Intervals are by influence "
         "functions and take the coefficients of both models as given."
     )
-    return Table("added_value", "Clinical model with and without the score", columns, body, note)
+    caption = "Clinical model with and without the score"
+    return Table.of("added_value", caption, columns, added.measures, note)
 
 
 def corrected_table(added: AddedValue) -> Table:
     """Show the same measures less the optimism of both models."""
     columns = (
-        Column("measure", "Measure", "text"),
-        Column("clinical", "Clinical factors", "number"),
-        Column("with_score", "With the score", "number"),
-        Column("difference", "Difference", "score"),
+        Column("measure", "Measure", "text", _name),
+        Column("clinical", "Clinical factors", "number", lambda m: m.corrected_clinical),
+        Column("with_score", "With the score", "number", lambda m: m.corrected_with_score),
+        Column("difference", "Difference", "score", lambda m: m.corrected_difference),
     )
-    body = tuple(
-        (_name(m), m.corrected_clinical, m.corrected_with_score, m.corrected_difference)
-        for m in added.measures
-    )
-    return Table("added_value_corrected", "The same, corrected for optimism", columns, body)
+    caption = "The same, corrected for optimism"
+    return Table.of("added_value_corrected", caption, columns, added.measures)
 
 
 def added_value_section(

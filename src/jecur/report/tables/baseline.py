@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -44,12 +45,12 @@ def baseline_table(
     for factor in factors:
         rows += _factor_rows(factor, groups)
     columns = (
-        Column("factor", "Factor", "text"),
-        Column("level", "", "text"),
-        *(Column(_key(name), name, "text") for name in groups),
+        Column("factor", "Factor", "text", itemgetter(0)),
+        Column("level", "", "text", itemgetter(1)),
+        *(Column(_key(name), name, "text", itemgetter(i)) for i, name in enumerate(groups, 2)),
     )
     note = "Counts with shares of the known values, or median with quartiles."
-    return Table("baseline", caption or "Baseline characteristics", columns, tuple(rows), note)
+    return Table.of("baseline", caption or "Baseline characteristics", columns, rows, note)
 
 
 def _factor_rows(factor: Factor, groups: Mapping[str, BoolVector]) -> list[tuple[Value, ...]]:

@@ -1,22 +1,25 @@
 """Probabilities as tables: cumulative incidence, calibration, Brier scores and decision curves."""
 
+from typing import Any
+
 import numpy as np
 
 from jecur.report.tables.survival import (
-    COUNTS,
     FACTOR,
-    REASON,
-    estimate_and_limits,
+    count_columns,
     estimate_columns,
     group_name,
+    part_of,
     percent,
+    reason_column,
 )
-from jecur.report.tables.table import Column, Table, Value
+from jecur.report.tables.table import Column, Table
 from jecur.report.wording import competing_words, event_words
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.probabilities import BrierOverTime, Calibration
-from jecur.statistics.results import StudyStatistics
+from jecur.statistics.results import StudyStatistics, UnivariableRow
 from jecur.survival.decision import DecisionCurve
+from jecur.survival.estimate import Reported
 
 __all__ = [
     "accuracy_summary_table",
@@ -38,75 +41,58 @@ def incidence_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
         competing_words(statistics.endpoint_name),
     )
     columns = (
-        Column("group", "Group", "text", once=True),
-        Column("months", "Month", "count"),
-        *estimate_columns("incidence", event.capitalize(), "percent"),
-        *estimate_columns("competing", other.capitalize(), "percent"),
-        *estimate_columns("event_free", "Free of both", "percent"),
-        Column("n_at_risk", "At risk", "count"),
+        Column("group", "Group", "text", lambda row: group_name(row[0]), once=True),
+        Column("months", "Month", "count", lambda row: row[1].months),
+        Column("incidence", event.capitalize(), "percent", lambda row: row[1].incidence),
+        Column("incidence_lower", "", "lower", lambda row: row[1].lower),
+        Column("incidence_upper", "", "upper", lambda row: row[1].upper),
+        Column("competing", other.capitalize(), "percent", lambda row: row[1].competing),
+        Column("competing_lower", "", "lower", lambda row: row[1].competing_lower),
+        Column("competing_upper", "", "upper", lambda row: row[1].competing_upper),
+        Column("event_free", "Free of both", "percent", lambda row: row[2] and row[2].survival),
+        Column("event_free_lower", "", "lower", lambda row: row[2] and row[2].lower),
+        Column("event_free_upper", "", "upper", lambda row: row[2] and row[2].upper),
+        Column("n_at_risk", "At risk", "count", lambda row: row[1].n_at_risk),
     )
-    rows: list[tuple[Value, ...]] = []
-    for group in (statistics.overall, *statistics.groups):
-        for found, free in zip(group.incidence_at, group.survival, strict=True):
-            known = found.incidence is not None
-            rows.append(
-                (
-                    group_name(group),
-                    found.months,
-                    found.incidence,
-                    found.lower,
-                    found.upper,
-                    found.competing,
-                    found.competing_lower,
-                    found.competing_upper,
-                    *((free.survival, free.lower, free.upper) if known else (None, None, None)),
-                    found.n_at_risk,
-                )
-            )
+    rows = [
+        (group, found, None if found.incidence is None else free)
+        for group in (statistics.overall, *statistics.groups)
+        for found, free in zip(group.incidence_at, group.survival, strict=True)
+    ]
     curve = statistics.overall.incidence
     method = f" {curve.method[:1].upper()}{curve.method[1:]}." if curve else ""
     note = (
         f"Probability by month, {percent(statistics)} intervals; the three add up to 100 %.{method} "
         "– where nobody was followed so long."
     )
-    return Table("cumulative_incidence", "Cumulative incidence", columns, tuple(rows), note)
+    return Table.of("cumulative_incidence", "Cumulative incidence", columns, rows, note)
 
 
 def fine_gray_table(statistics: StudyStatistics) -> Table:
     """Subdistribution beside cause-specific hazard ratios, one covariate at a time."""
     level = f"{percent(statistics)} CI"
+    cox = {(r.covariate, r.contrast): r.hazard_ratio for r in statistics.univariable}
+
+    def beside(row: UnivariableRow) -> Reported | None:
+        return cox.get((row.covariate, row.contrast))
+
     columns = (
         *FACTOR,
-        *COUNTS,
-        *estimate_columns("cause_specific", f"Cox, cause-specific ({level})", "ratio"),
-        Column("p_cause_specific", "p", "p"),
-        *estimate_columns("subdistribution", f"Fine–Gray ({level})", "ratio"),
-        Column("p_subdistribution", "p", "p"),
-        REASON,
+        *count_columns(lambda r: r.hazard_ratio),
+        *estimate_columns("cause_specific", f"Cox, cause-specific ({level})", "ratio", beside),
+        Column("p_cause_specific", "p", "p", part_of("p", beside)),
+        *estimate_columns(
+            "subdistribution", f"Fine–Gray ({level})", "ratio", lambda r: r.hazard_ratio
+        ),
+        Column("p_subdistribution", "p", "p", lambda r: r.hazard_ratio.p),
+        reason_column(lambda r: r.hazard_ratio.reason or part_of("reason", beside)(r)),
     )
-    cox = {(r.covariate, r.contrast): r.hazard_ratio for r in statistics.univariable}
     found = statistics.competing.subdistribution if statistics.competing else ()
-    rows = []
-    for row in found:
-        ratio, beside = row.hazard_ratio, cox.get((row.covariate, row.contrast))
-        rows.append(
-            (
-                row.label,
-                row.contrast,
-                ratio.n,
-                ratio.events,
-                *(estimate_and_limits(beside) if beside else (None, None, None)),
-                beside.p if beside else None,
-                *estimate_and_limits(ratio),
-                ratio.p,
-                ratio.reason or (beside.reason if beside else None),
-            )
-        )
     note = (
         "Univariable. Cox: the rate of the event among those still free of both events. "
         "Fine–Gray: the cumulative incidence, on which the competing event acts too."
     )
-    return Table("fine_gray", "Fine–Gray beside Cox regression", columns, tuple(rows), note)
+    return Table.of("fine_gray", "Fine–Gray beside Cox regression", columns, found, note)
 
 
 def calibration_table(statistics: StudyStatistics) -> Table:
@@ -114,21 +100,34 @@ def calibration_table(statistics: StudyStatistics) -> Table:
     calibration = statistics.calibration
     event = event_words(statistics.endpoint_name)[0]
     columns = (
-        Column("group", "Group", "count"),
-        Column("n", "n", "count"),
-        Column("events", f"Events by month {calibration.months:g}", "count"),
-        Column("n_at_risk", f"At risk at month {calibration.months:g}", "count"),
-        Column("predicted", "Predicted", "percent"),
-        *estimate_columns("observed", f"Observed ({percent(statistics)} CI)", "percent"),
-    )
-    body = tuple(
-        (i, g.n, g.events, g.n_at_risk, g.predicted, g.observed, g.lower, g.upper)
-        for i, g in enumerate(calibration.groups, 1)
+        Column("group", "Group", "count", lambda row: row[0]),
+        Column("n", "n", "count", lambda row: row[1].n),
+        Column(
+            "events",
+            f"Events by month {calibration.months:g}",
+            "count",
+            lambda row: row[1].events,
+        ),
+        Column(
+            "n_at_risk",
+            f"At risk at month {calibration.months:g}",
+            "count",
+            lambda row: row[1].n_at_risk,
+        ),
+        Column("predicted", "Predicted", "percent", lambda row: row[1].predicted),
+        Column(
+            "observed",
+            f"Observed ({percent(statistics)} CI)",
+            "percent",
+            lambda row: row[1].observed,
+        ),
+        Column("observed_lower", "", "lower", lambda row: row[1].lower),
+        Column("observed_upper", "", "upper", lambda row: row[1].upper),
     )
     observed = "1 − Kaplan–Meier" if statistics.competing is None else "cumulative incidence"
     note = f"Observed: {observed}, so that censoring is accounted for; – where nobody was followed so long."
     name = f"{event.capitalize()} by month {calibration.months:g}, groups of rising risk"
-    return Table("calibration", name, columns, body, note)
+    return Table.of("calibration", name, columns, enumerate(calibration.groups, 1), note)
 
 
 def accuracy_summary_table(
@@ -136,39 +135,34 @@ def accuracy_summary_table(
 ) -> Table:
     """Slope, intercept, observed/expected, Brier score and integrated Brier score."""
     columns = (
-        Column("statistic", "Statistic", "text"),
-        *estimate_columns("estimate", f"Estimate ({100 * level:g} % CI)", "score"),
-        Column("null", "Average for all", "score"),
-        Column("perfect", "Perfect", "count"),
-        Column("method", "Method", "text"),
-        REASON,
+        Column("statistic", "Statistic", "text", lambda row: row[0]),
+        *estimate_columns(
+            "estimate", f"Estimate ({100 * level:g} % CI)", "score", lambda row: row[1]
+        ),
+        Column("null", "Average for all", "score", lambda row: row[2]),
+        Column("perfect", "Perfect", "count", lambda row: row[3]),
+        Column("method", "Method", "text", lambda row: row[1].method),
+        reason_column(lambda row: getattr(row[1], "reason", None)),
     )
     month = f"month {calibration.months:g}"
-    rows: list[tuple[Value, ...]] = []
+    rows: list[tuple[str, Any, float | None, int]] = []
     if calibration.reason is None or calibration.groups:
-        for label, value, perfect in (
-            (f"Observed/expected at {month}", calibration.observed_expected, 1),
-            ("Calibration intercept", calibration.intercept, 0),
-            ("Calibration slope", calibration.slope, 1),
-        ):
-            rows.append(
-                (label, *estimate_and_limits(value), None, perfect, value.method, value.reason)
-            )
+        rows = [
+            (f"Observed/expected at {month}", calibration.observed_expected, None, 1),
+            ("Calibration intercept", calibration.intercept, None, 0),
+            ("Calibration slope", calibration.slope, None, 1),
+        ]
     brier = calibration.brier
     if brier is not None:
-        limits = brier.estimate, brier.lower, brier.upper
-        rows.append((f"Brier score at {month}", *limits, brier.null, 0, brier.method, None))
-    score = integrated.score
+        rows.append((f"Brier score at {month}", brier, brier.null, 0))
     name = f"Integrated Brier score to {month}"
-    rows.append((name, *estimate_and_limits(score), integrated.null, 0, score.method, score.reason))
+    rows.append((name, integrated.score, integrated.null, 0))
     note = (
         "Slope and intercept are on the scale log(−log(1 − probability)). A slope below 1: risks too "
         "extreme. An intercept above 0, or a ratio above 1: more events than predicted. Average for "
         "all: the Brier score if everybody is given the average probability."
     )
-    return Table(
-        "calibration_summary", "Calibration and overall accuracy", columns, tuple(rows), note
-    )
+    return Table.of("calibration_summary", "Calibration and overall accuracy", columns, rows, note)
 
 
 def decision_table(curve: DecisionCurve) -> Table:
@@ -192,24 +186,17 @@ def _decision(
     curve: DecisionCurve, rows: np.ndarray[tuple[int], np.dtype[np.int64]], name: str, note: str
 ) -> Table:
     columns = (
-        Column("threshold", "Threshold", "percent"),
-        Column("n_treated", "At or above", "count"),
-        *estimate_columns(
-            "net_benefit", f"Net benefit of the risk ({100 * curve.level:g} % CI)", "score"
+        Column("threshold", "Threshold", "percent", lambda k: float(curve.thresholds[k])),
+        Column("n_treated", "At or above", "count", lambda k: int(curve.n_treated[k])),
+        Column(
+            "net_benefit",
+            f"Net benefit of the risk ({100 * curve.level:g} % CI)",
+            "score",
+            lambda k: float(curve.net_benefit[k]),
         ),
-        Column("treat_all", "Treat everybody", "score"),
-        Column("treat_none", "Treat nobody", "score"),
+        Column("net_benefit_lower", "", "lower", lambda k: float(curve.lower[k])),
+        Column("net_benefit_upper", "", "upper", lambda k: float(curve.upper[k])),
+        Column("treat_all", "Treat everybody", "score", lambda k: float(curve.treat_all[k])),
+        Column("treat_none", "Treat nobody", "score", lambda k: 0.0),  # noqa: ARG005 - by definition
     )
-    body = tuple(
-        (
-            float(curve.thresholds[k]),
-            int(curve.n_treated[k]),
-            float(curve.net_benefit[k]),
-            float(curve.lower[k]),
-            float(curve.upper[k]),
-            float(curve.treat_all[k]),
-            0.0,
-        )
-        for k in rows
-    )
-    return Table(name, f"Net benefit by month {curve.horizon:g}", columns, body, note)
+    return Table.of(name, f"Net benefit by month {curve.horizon:g}", columns, rows, note)

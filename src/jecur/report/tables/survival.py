@@ -1,5 +1,8 @@
 """The statistics of a study as tables; each number as it was computed, none computed here."""
 
+from collections.abc import Callable
+from typing import Any
+
 from jecur.report.tables.table import Column, Kind, Table, Value
 from jecur.report.wording import competing_words, event_words
 from jecur.statistics.cross_validated import HeldOutStatistics
@@ -7,126 +10,109 @@ from jecur.statistics.results import (
     GroupStatistics,
     HorizonSurvival,
     MultivariableModel,
-    Reported,
     StratifiedFactor,
     StudyStatistics,
+    Subgroup,
     UnivariableRow,
 )
 
 __all__ = [
-    "COUNTS",
     "FACTOR",
-    "REASON",
-    "estimate_and_limits",
+    "count_columns",
     "estimate_columns",
     "group_name",
     "median_table",
     "multivariable_table",
+    "part_of",
     "percent",
+    "reason_column",
     "stratified_table",
     "survival_table",
     "univariable_table",
 ]
 
-COUNTS = (Column("n", "n", "count"), Column("events", "Events", "count"))
-REASON = Column("reason", "", "reason")
-FACTOR = (Column("factor", "Factor", "text", once=True), Column("contrast", "Contrast", "text"))
+FACTOR = (
+    Column("factor", "Factor", "text", lambda r: r.label, once=True),
+    Column("contrast", "Contrast", "text", lambda r: r.contrast),
+)
 
 
 def median_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
     """Patients, events and median survival: everybody, high risk and low risk."""
-    columns: tuple[Column, ...] = (
-        Column("group", "Group", "text"),
-        *COUNTS,
-        *estimate_columns("median_months", f"Median, months ({percent(statistics)} CI)", "months"),
-        REASON,
+    competing = statistics.n_competing is not None
+    event, other = (
+        event_words(statistics.endpoint_name)[0],
+        competing_words(statistics.endpoint_name),
     )
-    groups = (statistics.overall, *statistics.groups)
-    if statistics.n_competing is None:
-        rows = tuple(
-            (group_name(g), g.n, g.events, *estimate_and_limits(g.median), g.median.reason)
-            for g in groups
-        )
-        return Table("median", f"Median, {statistics.endpoint_name}", columns, rows)
-    other = competing_words(statistics.endpoint_name)
-    beside = Column("n_competing", other.capitalize(), "count")
-    columns = (*columns[:3], beside, *columns[3:])
-    competing = tuple(
-        (
-            group_name(g),
-            g.n,
-            g.events,
-            g.n_competing,
-            *estimate_and_limits(g.median),
-            g.median.reason,
-        )
-        for g in groups
+    beside = Column("n_competing", other.capitalize(), "count", lambda g: g.n_competing)
+    columns = (
+        Column("group", "Group", "text", group_name),
+        *count_columns(),
+        *((beside,) if competing else ()),
+        *estimate_columns(
+            "median_months", f"Median, months ({percent(statistics)} CI)", "months", _median
+        ),
+        reason_column(lambda g: g.median.reason),
     )
-    event = event_words(statistics.endpoint_name)[0]
-    caption = f"Median time free of {event} and {other}"
-    return Table("median", caption, columns, competing)
+    caption = (
+        f"Median time free of {event} and {other}"
+        if competing
+        else f"Median, {statistics.endpoint_name}"
+    )
+    return Table.of("median", caption, columns, (statistics.overall, *statistics.groups))
+
+
+def _median(group: GroupStatistics) -> object:
+    return group.median
 
 
 def survival_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
     """Survival at the horizons and patients still at risk there, by group."""
     groups = [g for g in (statistics.overall, *statistics.groups) if g.survival]
     columns = (
-        Column("months", "Month", "count"),
-        *(
-            column
-            for g in groups
-            for column in (
-                *estimate_columns(f"survival_{g.name}", group_name(g), "percent"),
-                Column(f"n_at_risk_{g.name}", "at risk", "count"),
-            )
-        ),
-    )
-    rows = tuple(
-        (
-            months,
-            *(
-                value
-                for g in groups
-                for value in (*_followed(g.survival[i]), g.survival[i].n_at_risk)
-            ),
-        )
-        for i, months in enumerate(statistics.horizons_months)
+        Column("months", "Month", "count", lambda i: statistics.horizons_months[i]),
+        *(column for group in groups for column in _survival_columns(group)),
     )
     note = (
         f"Kaplan–Meier with {percent(statistics)} intervals; – where nobody was followed so long."
     )
-    return Table("survival", "Event-free survival", columns, rows, note)
+    horizons = range(len(statistics.horizons_months))
+    return Table.of("survival", "Event-free survival", columns, horizons, note)
+
+
+def _survival_columns(group: GroupStatistics) -> tuple[Column, ...]:
+    """Survival of a group at the horizon of a given number, and who is still at risk."""
+
+    def followed(i: int) -> HorizonSurvival | None:
+        point = group.survival[i]
+        # Once follow-up has ended above zero the curve is unknown.
+        return None if point.n_at_risk == 0 and point.survival != 0 else point
+
+    key = f"survival_{group.name}"
+    return (
+        Column(key, group_name(group), "percent", part_of("survival", followed)),
+        Column(f"{key}_lower", "", "lower", part_of("lower", followed)),
+        Column(f"{key}_upper", "", "upper", part_of("upper", followed)),
+        Column(
+            f"n_at_risk_{group.name}", "at risk", "count", lambda i: group.survival[i].n_at_risk
+        ),
+    )
 
 
 def univariable_table(rows: tuple[UnivariableRow, ...], level: float) -> Table:
     """One Cox model a factor."""
     columns = (
         *FACTOR,
-        *COUNTS,
-        Column("n_missing", "Missing", "count"),
+        *count_columns(lambda r: r.hazard_ratio),
+        Column("n_missing", "Missing", "count", lambda r: r.n_missing),
         *_ratio(level),
-        Column("z", "z", "number"),
-        Column("p", "p", "p"),
-        Column("p_factor", "p, whole factor", "p", once=True),
-        REASON,
-    )
-    body = tuple(
-        (
-            row.label,
-            row.contrast,
-            row.hazard_ratio.n,
-            row.hazard_ratio.events,
-            row.n_missing,
-            *estimate_and_limits(row.hazard_ratio),
-            row.hazard_ratio.z,
-            row.hazard_ratio.p,
-            row.term.p,
-            row.hazard_ratio.reason,
-        )
-        for row in rows
+        Column("z", "z", "number", lambda r: r.hazard_ratio.z),
+        Column("p", "p", "p", lambda r: r.hazard_ratio.p),
+        Column("p_factor", "p, whole factor", "p", lambda r: r.term.p, once=True),
+        reason_column(lambda r: r.hazard_ratio.reason),
     )
     note = "z and p by Wald; the whole factor by likelihood ratio."
-    return Table("univariable", "Univariable Cox regression", columns, body, note)
+    return Table.of("univariable", "Univariable Cox regression", columns, rows, note)
 
 
 def multivariable_table(model: MultivariableModel, level: float) -> Table:
@@ -134,68 +120,51 @@ def multivariable_table(model: MultivariableModel, level: float) -> Table:
     columns = (
         *FACTOR,
         *_ratio(level),
-        Column("z", "z", "number"),
-        Column("p", "p", "p"),
-        Column("p_proportional_hazards", "p, proportional hazards", "p", once=True),
-        REASON,
-    )
-    body = tuple(
-        (
-            row.label,
-            row.contrast,
-            *estimate_and_limits(row.hazard_ratio),
-            row.hazard_ratio.z,
-            row.hazard_ratio.p,
-            row.proportional_hazards.p,
-            row.hazard_ratio.reason,
-        )
-        for row in model.rows
+        Column("z", "z", "number", lambda r: r.hazard_ratio.z),
+        Column("p", "p", "p", lambda r: r.hazard_ratio.p),
+        Column(
+            "p_proportional_hazards",
+            "p, proportional hazards",
+            "p",
+            lambda r: r.proportional_hazards.p,
+            once=True,
+        ),
+        reason_column(lambda r: r.hazard_ratio.reason),
     )
     note = f"One model: {model.rule}. {model.n} patients, {model.events} events."
-    return Table("multivariable", "Multivariable Cox regression", columns, body, note)
+    return Table.of("multivariable", "Multivariable Cox regression", columns, model.rows, note)
 
 
 def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Table:
     """High versus low risk within each level of each factor."""
+
+    def of_level(value: Callable[[Subgroup], Value], none: Value = None) -> Callable[[Any], Value]:
+        return lambda row: none if row[1] is None else value(row[1])
+
     columns = (
-        Column("factor", "Factor", "text", once=True),
-        Column("level", "Level", "text"),
-        *COUNTS,
-        *_ratio(level),
-        Column("p_logrank", "p, log-rank", "p"),
-        Column("p_interaction", "p, interaction", "p", once=True),
-        REASON,
+        Column("factor", "Factor", "text", lambda row: row[0].label, once=True),
+        Column("level", "Level", "text", of_level(lambda s: s.level.replace("<=", "≤"), "")),
+        Column("n", "n", "count", of_level(lambda s: s.n)),
+        Column("events", "Events", "count", of_level(lambda s: s.events)),
+        *_ratio(level, lambda row: row[1] and row[1].hazard_ratio),
+        Column("p_logrank", "p, log-rank", "p", of_level(lambda s: s.logrank.p)),
+        Column(
+            "p_interaction",
+            "p, interaction",
+            "p",
+            lambda row: row[1] and row[0].interaction.p,
+            once=True,
+        ),
+        reason_column(
+            lambda row: row[1].hazard_ratio.reason if row[1] else row[0].interaction.reason
+        ),
     )
-    body: list[tuple[Value, ...]] = []
-    for factor in factors:
-        if not factor.levels:
-            gone = (factor.label, "", None, None, *(None,) * 5, factor.interaction.reason)
-            body.append(gone)
-        for level_row in factor.levels:
-            body.append(
-                (
-                    factor.label,
-                    _level(level_row.level),
-                    level_row.n,
-                    level_row.events,
-                    *estimate_and_limits(level_row.hazard_ratio),
-                    level_row.logrank.p,
-                    factor.interaction.p,
-                    level_row.hazard_ratio.reason,
-                )
-            )
+    rows = [(factor, found) for factor in factors for found in factor.levels or (None,)]
     note = (
         "Interaction: whether the hazard ratio differs between the levels. A non-significant level "
         "is not evidence of a different effect; see the interaction test."
     )
-    return Table("subgroups", "High versus low risk by subgroup", columns, tuple(body), note)
-
-
-def _followed(point: HorizonSurvival) -> tuple[float | None, float | None, float | None]:
-    """Survival and limits; none once follow-up has ended above zero, where the curve is unknown."""
-    if point.n_at_risk == 0 and point.survival != 0:
-        return None, None, None
-    return point.survival, point.lower, point.upper
+    return Table.of("subgroups", "High versus low risk by subgroup", columns, rows, note)
 
 
 def group_name(group: GroupStatistics) -> str:
@@ -203,26 +172,47 @@ def group_name(group: GroupStatistics) -> str:
     return {"all": "All", "high": "High risk", "low": "Low risk"}.get(group.name, group.name)
 
 
-def _level(text: str) -> str:
-    return text.replace("<=", "≤")
-
-
-def estimate_columns(key: str, heading: str, kind: Kind) -> tuple[Column, Column, Column]:
-    """Return an estimate and its limits: three columns, one cell."""
+def count_columns(of: Callable[[Any], Any] = lambda r: r) -> tuple[Column, Column]:
+    """Patients and events of what ``of`` fetches from a row."""
     return (
-        Column(key, heading, kind),
-        Column(f"{key}_lower", "", "lower"),
-        Column(f"{key}_upper", "", "upper"),
+        Column("n", "n", "count", lambda r: of(r).n),
+        Column("events", "Events", "count", lambda r: of(r).events),
     )
 
 
-def _ratio(level: float) -> tuple[Column, Column, Column]:
-    return estimate_columns("hazard_ratio", f"Hazard ratio ({100 * level:g} % CI)", "ratio")
+def reason_column(of: Callable[[Any], Value] = lambda r: r.reason) -> Column:
+    """Why a row's numbers are missing."""
+    return Column("reason", "", "reason", of)
 
 
-def estimate_and_limits(value: Reported) -> tuple[float | None, float | None, float | None]:
-    """Return estimate and limits."""
-    return value.estimate, value.lower, value.upper
+def estimate_columns(
+    key: str, heading: str, kind: Kind, of: Callable[[Any], Any] = lambda r: r
+) -> tuple[Column, Column, Column]:
+    """Return an estimate and its limits: three columns, one cell.
+
+    ``of`` fetches from a row what has ``estimate``, ``lower`` and ``upper``; None where there is none.
+    """
+    return (
+        Column(key, heading, kind, part_of("estimate", of)),
+        Column(f"{key}_lower", "", "lower", part_of("lower", of)),
+        Column(f"{key}_upper", "", "upper", part_of("upper", of)),
+    )
+
+
+def part_of(name: str, of: Callable[[Any], Any]) -> Callable[[Any], Value]:
+    """Fetch an attribute of what ``of`` fetches from a row, or None if it fetches none."""
+
+    def fetch(row: object) -> Value:
+        found = of(row)
+        return None if found is None else getattr(found, name)
+
+    return fetch
+
+
+def _ratio(
+    level: float, of: Callable[[Any], Any] = lambda r: r.hazard_ratio
+) -> tuple[Column, Column, Column]:
+    return estimate_columns("hazard_ratio", f"Hazard ratio ({100 * level:g} % CI)", "ratio", of)
 
 
 def percent(statistics: StudyStatistics | HeldOutStatistics) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jecur.cohort.csv_text import safe_text
 from jecur.report.wording import (
@@ -74,11 +74,14 @@ class Column:
     kind
         How values are shown. "lower" and "upper" are limits of the column before them and share
         its cell; "reason" says why a row's numbers are missing and stands, once, below the table.
+    value
+        Fetches the value from whatever a row of the table is about.
     """
 
     key: str
     heading: str
     kind: Kind
+    value: Callable[[Any], Value]
     once: bool = False
     """Shown in the first row of those that share a first value; the CSV file repeats it."""
 
@@ -93,6 +96,19 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
     note: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        caption: str,
+        columns: Sequence[Column],
+        things: Iterable[object],
+        note: str = "",
+    ) -> "Table":
+        """Tabulate things, one a row: every column fetches its value."""
+        rows = tuple(tuple(column.value(thing) for column in columns) for thing in things)
+        return cls(name, caption, tuple(columns), rows, note)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Features of tiles at both ends of the score as a table; none computed here."""
 
-from jecur.report.tables.survival import REASON, estimate_columns
+from jecur.report.tables.survival import reason_column
 from jecur.report.tables.table import Column, Table
 from jecur.report.wording import format_percent
 from jecur.statistics.tile_features import TileFeatures
@@ -12,42 +12,29 @@ def feature_table(features: TileFeatures) -> Table:
     """Tabulate counts, Fisher's exact test over tiles, and the comparison over patients."""
     percent = f"{100 * features.level:g} %"
     columns = (
-        Column("feature", "Feature", "text"),
-        Column("high", "High score", "text"),
-        Column("low", "Low score", "text"),
-        *estimate_columns("odds_ratio", f"Odds ratio ({percent} CI), tiles", "ratio"),
-        Column("p_fisher", "p, tiles", "p"),
-        Column("p_fisher_adjusted", "adjusted", "p"),
-        *estimate_columns("difference", f"Difference ({percent} CI), patients", "percent"),
-        Column("p_patients", "p, patients", "p"),
-        Column("p_patients_adjusted", "adjusted", "p"),
-        REASON,
-    )
-    rows = tuple(
-        (
-            row.feature,
-            _share(row.with_high, row.n_high),
-            _share(row.with_low, row.n_low),
-            row.odds_ratio,
-            row.lower,
-            row.upper,
-            row.p,
-            row.p_adjusted,
-            row.difference,
-            row.difference_lower,
-            row.difference_upper,
-            row.p_wild,
-            row.p_clustered_adjusted,
-            row.reason,
-        )
-        for row in features.rows
+        Column("feature", "Feature", "text", lambda r: r.feature),
+        Column("high", "High score", "text", lambda r: _share(r.with_high, r.n_high)),
+        Column("low", "Low score", "text", lambda r: _share(r.with_low, r.n_low)),
+        Column("odds_ratio", f"Odds ratio ({percent} CI), tiles", "ratio", lambda r: r.odds_ratio),
+        Column("odds_ratio_lower", "", "lower", lambda r: r.lower),
+        Column("odds_ratio_upper", "", "upper", lambda r: r.upper),
+        Column("p_fisher", "p, tiles", "p", lambda r: r.p),
+        Column("p_fisher_adjusted", "adjusted", "p", lambda r: r.p_adjusted),
+        Column(
+            "difference", f"Difference ({percent} CI), patients", "percent", lambda r: r.difference
+        ),
+        Column("difference_lower", "", "lower", lambda r: r.difference_lower),
+        Column("difference_upper", "", "upper", lambda r: r.difference_upper),
+        Column("p_patients", "p, patients", "p", lambda r: r.p_wild),
+        Column("p_patients_adjusted", "adjusted", "p", lambda r: r.p_clustered_adjusted),
+        reason_column(),
     )
     note = (
         "Tiles: Fisher's exact test, every tile as a patient of its own. Patients: score test with "
         "patients as clusters, p by random signs of whole patients. Adjusted for the number of "
         f"features by {features.adjustment}."
     )
-    return Table("tile_features", "Features of tiles", columns, rows, note)
+    return Table.of("tile_features", "Features of tiles", columns, features.rows, note)
 
 
 def _share(count: int, n: int) -> str:
