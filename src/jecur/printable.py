@@ -7,7 +7,14 @@ line separators become their escapes (``\x1b``, ``\u202e``). Everything that pri
 import re
 import unicodedata
 
-__all__ = ["counted", "is_printable", "printable", "printable_json", "printable_line"]
+__all__ = [
+    "counted",
+    "duration",
+    "is_printable",
+    "printable",
+    "printable_json",
+    "printable_line",
+]
 
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 # Whatever `_ACTING` can hold lies outside these; one search spares ordinary text the long way.
@@ -25,6 +32,13 @@ def counted(n: int, noun: str) -> str:
         One of them; its plural takes an s.
     """
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Time as people say it: "40 s", "12 min", "3.4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def printable(text: str) -> str:

@@ -11,8 +11,8 @@ from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
-from jecur.study.cross_validate import CrossValidationReport
 from jecur.study.cross_validate import cross_validate as cross_validate_study
+from jecur.study.cross_validation_report import CrossValidationReport
 from jecur.study.preflight import Plan, Purpose, require_ready
 from jecur.study.report import StudyReport
 

@@ -1,11 +1,10 @@
 """Models to compare with: baselines that a network should beat."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, AsJson, app, console
 from jecur.cli.evaluate import tell_evaluation
 
 __all__ = ["nuclear_features"]
@@ -20,7 +19,7 @@ def nuclear_features(
     *,
     run: Path,
     out: Path,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Fit an elastic-net Cox model of nuclear measurements, and evaluate it like any score.
 

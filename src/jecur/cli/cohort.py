@@ -2,16 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.markup import escape
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, AsJson, app, console
 
 __all__ = ["cohort", "tcga_lihc"]
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 cohort = App(name="cohort", help="Make a clinical table from public files.")
 app.command(cohort)

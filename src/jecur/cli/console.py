@@ -23,6 +23,7 @@ __all__ = [
     "OK",
     "SOME_FAILED",
     "USER_ERROR",
+    "AsJson",
     "Preset",
     "RichProgress",
     "Workers",
@@ -72,6 +73,7 @@ app = App(
 Preset = Literal["paper", "jecur"]
 """Here and not from the settings, so that help is quick."""
 
+AsJson = Annotated[bool, Parameter(name="--json")]
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 
 

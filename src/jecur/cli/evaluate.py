@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, app, console, tell_cautions
+from jecur.cli.console import OK, AsJson, app, console, tell_cautions
 
 if TYPE_CHECKING:
     from jecur.evaluation.given import Evaluation
 
 __all__ = ["evaluate", "tell_evaluation"]
-
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command

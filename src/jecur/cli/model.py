@@ -2,17 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.markup import escape
 from rich.table import Table
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, AsJson, app, console
 
 __all__ = ["show"]
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 model_app = App(name="model", help="Model files.")
 app.command(model_app)

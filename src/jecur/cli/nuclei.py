@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores, errors
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    AsJson,
+    RichProgress,
+    Workers,
+    app,
+    console,
+    cores,
+    errors,
+)
 from jecur.printable import counted
 
 if TYPE_CHECKING:
@@ -14,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "features", "map_", "train"]
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 nuclei_app = App(name="nuclei", help="The nuclei network: train, map, evaluate.")
 app.command(nuclei_app)

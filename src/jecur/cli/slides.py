@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
     USER_ERROR,
+    AsJson,
     RichProgress,
     app,
     console,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from jecur.settings import StudySettings
 
 __all__ = ["doctor", "inspect"]
-
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command

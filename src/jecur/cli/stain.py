@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, app, console, errors
+from jecur.cli.console import OK, SOME_FAILED, AsJson, app, console, errors
 
 if TYPE_CHECKING:
     from jecur.preview.view import SlideView
@@ -17,7 +17,6 @@ __all__ = ["estimate", "normalize", "preview"]
 stain_app = App(name="stain", help="Stains: estimate, normalize images, preview a cohort.")
 app.command(stain_app)
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 Method = Literal["vahadane", "macenko", "reinhard", "iche"]
 
 

@@ -2,16 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, app, console, errors
+from jecur.cli.console import OK, SOME_FAILED, AsJson, app, console, errors
 
 __all__ = ["map_array"]
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 tma = App(name="tma", help="Tissue arrays: find the cores of a slide.")
 app.command(tma)

@@ -1,14 +1,13 @@
 """Commands that train models: train, crossval."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    AsJson,
     Preset,
     RichProgress,
     Workers,
@@ -20,8 +19,6 @@ from jecur.cli.console import (
 from jecur.printable import counted
 
 __all__ = ["crossval", "train"]
-
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command

@@ -1,16 +1,12 @@
 """Commands on run folders: verify, whether one is still what was written; status, how far it is."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, AsJson, Workers, app, console, cores
 
 __all__ = ["status", "verify"]
-
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @app.command

@@ -1,6 +1,5 @@
 """Before anything is fetched: how many files, how much is here, whether the disk is large enough."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,10 @@ from jecur.errors import FetchError
 from jecur.fetch.crew import bytes_here
 from jecur.fetch.lists import DicomSeries
 from jecur.fetch.remote import PARTIAL, RemoteFile
+from jecur.printable import duration
+from jecur.runs.files import free_bytes
 
-__all__ = ["Plan", "free_bytes", "plan_files", "plan_series"]
+__all__ = ["Plan", "plan_files", "plan_series"]
 
 TILE_BYTES = 224 * 224 * 4
 """A tile as a run keeps it: color and nuclei."""
@@ -59,7 +60,7 @@ class Plan:
         tables = " and the clinical tables" if self.tables else ""
         run = self.n_slides * TISSUE_MM2 / TILE_MM2 * TILE_BYTES
         times = " or ".join(
-            f"{_duration(self.to_come / rate / 1e6)} at {rate} MB/s" for rate in _RATES_MB
+            f"{duration(self.to_come / rate / 1e6)} at {rate} MB/s" for rate in _RATES_MB
         )
         return [
             f"{self.n_slides} files, {self.n_patients} patients, {self.size / 1e9:.2f} GB{tables}",
@@ -88,12 +89,6 @@ class Plan:
                 "larger disk, or fewer with --patients or --list",
                 code="disk-too-small",
             )
-
-
-def free_bytes(out: Path) -> int:
-    """Free bytes of the disk on which a folder lies, or will lie."""
-    there = next((p for p in (out, *out.absolute().parents) if p.is_dir()), Path())
-    return shutil.disk_usage(there).free
 
 
 def plan_files(
@@ -136,9 +131,3 @@ def plan_series(series: Sequence[DicomSeries], out: Path, source: str) -> Plan:
         free=free_bytes(out),
         source=source,
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from jecur.printable import printable_json
 __all__ = [
     "atomic_path",
     "fingerprint",
+    "free_bytes",
     "refused_as_said",
     "sha256_file",
     "write_json",
@@ -96,3 +98,11 @@ def fingerprint(*parts: object) -> str:
         Anything msgspec can write as JSON: settings, text, numbers.
     """
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:24]
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk on which a file or folder lies, or will lie."""
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return shutil.disk_usage(there).free

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jecur.printable import duration
+
 __all__ = ["Clock", "LineProgress", "LoggedProgress", "Progress", "SilentProgress"]
 
 _EVERY_S = 60.0
@@ -85,15 +87,8 @@ class Clock:
         """Stage, done of all, rate, time left."""
         return (
             f"{self.title}: {self.done} of {self.total}, {self.per_minute:.3g} a minute, "
-            f"about {_duration(self.left_s)} left"
+            f"about {duration(self.left_s)} left"
         )
-
-
-def _duration(seconds: float) -> str:
-    """Time as people say it: ``40 s``, ``12 min``, ``3.4 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class LineProgress:
@@ -140,7 +135,7 @@ class LineProgress:
         finally:
             self._clocks.remove(clock)
         if total:
-            done = f"{title}: {clock.done} of {total} in {_duration(clock.seconds)}"
+            done = f"{title}: {clock.done} of {total} in {duration(clock.seconds)}"
             self._write(done, again=False)
 
     def say(self, line: str) -> None:
@@ -152,7 +147,7 @@ class LineProgress:
         self._note = text
         if self._clocks and not self._notebook:
             clock = self._clocks[-1]
-            self._write(f"{clock.title}: {text}, about {_duration(clock.left_s)} left", again=False)
+            self._write(f"{clock.title}: {text}, about {duration(clock.left_s)} left", again=False)
 
     def _write(self, line: str, *, again: bool) -> None:
         if self._write_line is not None:

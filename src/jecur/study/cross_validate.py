@@ -6,97 +6,48 @@ comers of the fold. Where ``inner_folds`` are asked for, the number of epochs is
 inside the training patients; the outer fold takes no part in that.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 
 from jecur.cohort.cohort import Exclusion, Patient
-from jecur.cohort.csv_text import csv_text
-from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
     DistinctOutcome,
     refuse_labels_alike,
 )
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.errors import TrainingError
-from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.explain.review import ReviewTile
 from jecur.model.file import read_bundle
-from jecur.report.content import FlowStep, HeatmapPicture, Reason
-from jecur.report.methods import Paragraph, methods_paragraphs
-from jecur.report.shown import Shown
-from jecur.report.wording import RESEARCH_USE_ONLY
-from jecur.runs.folder import RunFolder, write_text
+from jecur.report.content import HeatmapPicture
+from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import CrossvalSettings, StudySettings
-from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
 from jecur.study.cohort_slides import (
     PreparedCohort,
     prepare_study,
     require_unseen_patients,
     study_cohort,
-    study_facts,
     usable_slides,
 )
-from jecur.study.explain import top_tiles, write_heatmaps, write_top_tiles
+from jecur.study.cross_validation_report import (
+    CrossValidation,
+    CrossValidationReport,
+    HeldOutFold,
+    write_cross_validation,
+)
+from jecur.study.explain import top_tiles, write_heatmaps
 from jecur.study.model_name import refuse_other_crossval
-from jecur.study.report import HEATMAP_LEGEND, heatmap_pictures, slide_rows, tile_pictures
+from jecur.study.report import heatmap_pictures
 from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
 
 __all__ = ["CrossValidationReport", "cross_validate", "divide_study"]
 
 NOBODY = DistinctOutcome((), (), ())
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class CrossValidationReport(Shown):
-    """Result of a cross-validation, and where it lies."""
-
-    statistics: HeldOutStatistics
-    report: Path
-    summary: Path
-    scores: Path
-    n_failed_slides: int
-    excluded: tuple[Exclusion, ...]
-
-    def said(self) -> tuple[str, str, Path | None]:
-        """Give what the held-out patients show."""
-        first, *others = self.statistics.lines()
-        return first, "\n".join(others), self.report
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutFold:
-    """One fold, scored by the model of the others."""
-
-    rows: pd.DataFrame
-    """Of ``scores.csv``."""
-    facts: Mapping[str, object]
-    """Of ``folds.csv``."""
-    n_features: int
-    """Numbers a tile, where another network described the tiles; else 0."""
-    heatmaps: tuple[HeatmapPicture, ...]
-    tiles: tuple[ReviewTile, ...]
-    """Most predictive by this fold's model."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrossValidation:
-    """What all folds share."""
-
-    study: StudySettings
-    settings: CrossvalSettings
-    ready: PreparedCohort
-    run: RunFolder
-    progress: Progress
-    workers: int
 
 
 def cross_validate(
@@ -145,7 +96,7 @@ def cross_validate(
         for repeat, division in enumerate(divisions)
         for fold in range(settings.folds)
     ]
-    return _write(bench, patients, done, divisions, excluded)
+    return write_cross_validation(bench, patients, done, divisions, excluded)
 
 
 def divide_study(
@@ -318,154 +269,3 @@ def _choose_epochs(
             code="labels-all-alike",
         )
     return int(np.argmin(np.mean(usable, axis=0))) + 1
-
-
-def _write(
-    bench: CrossValidation,
-    patients: Sequence[Patient],
-    done: Sequence[HeldOutFold],
-    divisions: Sequence[Folds],
-    excluded: tuple[Exclusion, ...],
-) -> CrossValidationReport:
-    run, study = bench.run, bench.study
-    scores = pd.concat([fold.rows for fold in done], ignore_index=True)
-    path = write_text(run.root / "scores.csv", csv_text(scores))
-    by_id = {patient.id: patient for patient in patients}
-    high_risk = (scores["group"] == "high").to_numpy()
-    statistics = held_out_statistics(
-        evaluation_input(
-            study, [by_id[p] for p in scores["patient_id"]], scores["risk"].to_numpy(), high_risk
-        ),
-        repeat=scores["repeat"].to_numpy(),
-        fold=scores["fold"].to_numpy(),
-        settings=study.statistics,
-    )
-    rows = pd.DataFrame([fold.facts for fold in done])
-    rows["concordance"] = [row.concordance for row in statistics.folds]
-    rows["pairs"] = [row.pairs for row in statistics.folds]
-    rows["reason"] = [row.reason for row in statistics.folds]
-    write_text(run.root / "folds.csv", csv_text(rows))
-    how = [{"method": division.method, "imbalance": division.imbalance} for division in divisions]
-    summary = write_text(
-        run.root / "crossval.md", _summary(bench, statistics, rows, how[0]["method"], excluded)
-    )
-    once = scores["repeat"] == 1
-    report = report_risks(
-        Analyzed(
-            study=study,
-            patients=[by_id[p] for p in scores.loc[once, "patient_id"]],
-            called="patients cross-validated",
-            high_risk=high_risk[once.to_numpy()],
-            excluded=excluded,
-            remarks=bench.ready.cohort.remarks,
-        ),
-        statistics,
-        run,
-        made_from=(bench.settings, csv_text(scores)),
-        head={
-            "virtual": study.virtual,
-            "settings": msgspec.to_builtins(bench.settings),
-            "divisions": how,
-        },
-        **_page(bench, done, str(how[0]["method"]), excluded, statistics.n),
-    )
-    run.write_manifest(study_facts(study, "crossval"))
-    return CrossValidationReport(statistics, report, summary, path, bench.ready.n_failed, excluded)
-
-
-def _page(
-    bench: CrossValidation,
-    done: Sequence[HeldOutFold],
-    method: str,
-    excluded: Sequence[Exclusion],
-    n_scored: int,
-) -> dict[str, Any]:
-    """Fill the fields of a report that only a cross-validation fills."""
-    study, settings, cohort = bench.study, bench.settings, bench.ready.cohort
-    epochs = (
-        f"The number of epochs was chosen in {settings.inner_folds} inner folds of the training "
-        "patients."
-        if settings.inner_folds
-        else "No setting was chosen on these patients by the program."
-    )
-    how = Paragraph(
-        "Cross-validation",
-        f"Patients of the training and tuning roles were divided into {settings.folds} folds "
-        f"({method}), {settings.repeats} time(s). For each fold a model was trained on the others and "
-        f"scored it. {epochs} The cut-off is that of the study file, fixed before training. Risks of two "
-        "models are on two scales: pairs of patients were compared within folds, and the hazard ratio "
-        "and the log-rank test are stratified by fold.",
-    )
-    left = Counter(e.reason for e in excluded)
-    total = len(cohort.patients) + len(cohort.excluded)
-    return {
-        "kicker": "Cross-validation",
-        "flow": (
-            FlowStep(
-                "Patients in the clinical table",
-                total,
-                tuple(Reason(text, n) for text, n in left.items()),
-            ),
-            FlowStep("Scored by a model that never saw them", n_scored),
-        ),
-        "methods": (how, *methods_paragraphs(study, n_features=done[0].n_features)),
-        "statements": (
-            RESEARCH_USE_ONLY,
-            f"{len(done)} models stand behind this report, one a fold and repeat: it judges the recipe, "
-            "not one model file.",
-            *cohort.remarks,
-        ),
-        "facts": {
-            "Seeds": {"folds": str(settings.seed), "training": str(study.training.seed)},
-        },
-        "slides": slide_rows(bench.ready.prepared),
-        "heatmaps": tuple(h for fold in done for h in fold.heatmaps),
-        "heatmap_legend": f"{HEATMAP_LEGEND} Each fold has the scale of its own model.",
-        "tiles": tile_pictures(
-            write_top_tiles([tile for fold in done for tile in fold.tiles], bench.run)
-        ),
-    }
-
-
-def _summary(
-    bench: CrossValidation,
-    statistics: HeldOutStatistics,
-    folds: pd.DataFrame,
-    method: object,
-    excluded: Sequence[Exclusion],
-) -> str:
-    study, settings = bench.study, bench.settings
-    tuned = (
-        f"chosen in {settings.inner_folds} inner folds" if settings.inner_folds else "not chosen"
-    )
-    show: Callable[[object], str] = lambda value: "" if value is None else str(value)  # noqa: E731
-    columns = [
-        "repeat",
-        "fold",
-        "n",
-        "events",
-        "n_good",
-        "n_poor",
-        "epochs",
-        "concordance",
-        "pairs",
-    ]
-    lines = [
-        f"# {study.name}: cross-validation",
-        "",
-        f"{RESEARCH_USE_ONLY}{' The patients are virtual.' if study.virtual else ''}",
-        "",
-        f"Endpoint: {study.cohort.endpoint.kind} ({endpoint_definition(study.cohort.endpoint)}).",
-        f"Folds: {settings.folds}, {settings.repeats} time(s); {method}. Epochs: {tuned}. "
-        "Cut-off: that of the study file, fixed before training.",
-        f"Patients: {statistics.n} scored ({statistics.events} events), {len(excluded)} left out "
-        "(exclusions.csv).",
-        "",
-        *(f"- {line}" for line in statistics.lines()),
-        "",
-        "| " + " | ".join(columns) + " |",
-        "|" + "---|" * len(columns),
-    ]
-    for row in folds.round(4).astype(object).where(folds.notna(), None).to_dict("records"):
-        lines.append("| " + " | ".join(show(row[c]) for c in columns) + " |")
-    return "\n".join(lines) + "\n"

@@ -5,7 +5,6 @@ other slides are taken to hold as many tiles for each byte of their file. It is 
 tell minutes from days before the first slide.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,14 +16,15 @@ import numpy as np
 from jecur.errors import JecurError, SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
-from jecur.printable import counted
+from jecur.printable import counted, duration
+from jecur.runs.files import free_bytes
 from jecur.settings import CrossvalSettings, Recipe, TrainingSettings
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import TileGrid
 from jecur.study.prepare import SlideTask
 from jecur.study.survey import clean_tiles, lay_tiles
 
-__all__ = ["Expected", "Trial", "expect", "free_bytes", "training_seconds", "try_two_slides"]
+__all__ = ["Expected", "Trial", "expect", "training_seconds", "try_two_slides"]
 
 _TRIED_TILES = 12
 _CANDIDATES = 5
@@ -90,9 +90,11 @@ class Expected:
             f"{_size(self.disk_bytes)} of disk ({_size(self.free_bytes)} free)",
         ]
         if self.preparing_s is not None:
-            said.append(f"preparing {_duration(self.preparing_s)}")
+            said.append(f"preparing about {duration(max(1, self.preparing_s))}")
         if self.training_s is not None:
-            said.append(f"training (preset {self.preset}) {_duration(self.training_s)}")
+            said.append(
+                f"training (preset {self.preset}) about {duration(max(1, self.training_s))}"
+            )
         n = {0: "the files' sizes", 1: "a trial on one slide"}.get(
             self.tried, "a trial on two slides"
         )
@@ -217,23 +219,7 @@ def training_seconds(
     return (each * n_tiles * passes + steps) * models
 
 
-def free_bytes(out: Path) -> int:
-    """Bytes free where a folder is or will be."""
-    there = out.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    return shutil.disk_usage(there).free
-
-
 def _size(n_bytes: float) -> str:
     if n_bytes < 1e9:
         return f"{n_bytes / 1e6:.0f} MB"
     return f"{n_bytes / 1e9:,.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"

@@ -15,12 +15,13 @@ from jecur.cohort.selection import refuse_labels_alike
 from jecur.errors import JecurError, Problems, TableError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.printable import counted
+from jecur.runs.files import free_bytes
 from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import CrossvalSettings, Recipe, StudySettings
 from jecur.study.cohort_slides import slide_tasks, study_cohort
 from jecur.study.cross_validate import divide_study
-from jecur.study.expected import Expected, expect, free_bytes, training_seconds, try_two_slides
+from jecur.study.expected import Expected, expect, training_seconds, try_two_slides
 from jecur.study.findings import Finding
 from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
 from jecur.study.prepare import SlideTask, recipe_of_study
