@@ -35,6 +35,7 @@ SLOW = (
     "hostile/test_hostile_models.py",
     "hostile/test_hostile_drawings.py",
     "hostile/test_hostile_tables.py",
+    "nuclei/test_whole_slide.py",
     "stain/test_iche.py",
     "stain/test_real_images.py",
     "study/test_tissue_array.py",

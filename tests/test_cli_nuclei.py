@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -209,3 +210,35 @@ def test_options_that_cannot_train_are_refused(data, capsys, option, said):
     command = ["nuclei", "train", str(data), "--out", str(data / "out"), *option]
     assert run(command) == USER_ERROR
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_nucleus_of_a_run_is_found_once_and_again_only_if_missing(
+    tiny_study, tiny_run, tmp_path, capsys
+):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    command = ["nuclei", "each", str(tiny_study), "--run", str(tmp_path / "run"), "-j", "1"]
+    assert run(command) == OK
+    said = capsys.readouterr().out
+    tables = sorted((tmp_path / "run" / "slides").glob("*/each_nucleus.parquet"))
+    assert f"{len(tables)} tables" in said
+    assert len(tables) > 4
+    for path in tables:
+        table = pd.read_parquet(path)
+        tiles = pd.read_parquet(path.with_name("tiles.parquet"))
+        assert len(table) > 20 * len(tiles)  # 1,200 a square millimeter
+        corner = tiles[["x", "y"]].to_numpy()[table["tile"]]
+        offset = table[["x", "y"]].to_numpy() - corner
+        assert (offset >= 0).all()
+        assert (offset < tiles["side_px"].iloc[0]).all()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert any(name.endswith("each_nucleus.parquet") for name in manifest["sha256"])
+    before = tables[0].read_bytes()
+    tables[0].write_bytes(before[:-7])
+    assert run(command) == OK
+    assert "1 table (each_nucleus.parquet)" in capsys.readouterr().out
+    assert tables[0].read_bytes() == before
+
+
+def test_slides_that_were_not_prepared_have_no_nuclei_to_find(tiny_study, tmp_path, capsys):
+    assert run(["nuclei", "each", str(tiny_study), "--run", str(tmp_path / "run")]) == USER_ERROR
+    assert "prepared" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from jecur.printable import counted
 if TYPE_CHECKING:
     from jecur.preview.nuclei import NucleiMap
 
-__all__ = ["evaluate", "features", "map_", "train"]
+__all__ = ["each", "evaluate", "features", "map_", "train"]
 
 
 nuclei_app = App(name="nuclei", help="The nuclei network: train, map, evaluate.")
@@ -223,6 +223,56 @@ def features(run: Path, *, workers: Workers = 0) -> int:
     opened.renew_manifest()
     written = f"{len(folders) - failed} tables (nuclei.parquet) written, {counted(failed, 'slide')} failed"
     console.print(written, soft_wrap=True)
+    return SOME_FAILED if failed else OK
+
+
+@nuclei_app.command
+def each(study: Path, *, run: Path, workers: Workers = 0) -> int:
+    """Find every nucleus of a run's slides, once: each_nucleus.parquet in each slide's folder.
+
+    Place, area, axes, direction, eccentricity, solidity, darkness, texture; see docs/architecture.md. Running
+    it again does only what is missing.
+
+    Example: jecur nuclei each my-study/study.toml --run my-study/run
+
+    Parameters
+    ----------
+    study
+        Study file.
+    run
+        Its run folder, with prepared slides.
+    workers
+        Processes; 0 takes one a core.
+    """
+    from jecur.runs.folder import RunFolder
+    from jecur.runs.workers import Failure
+    from jecur.settings import read_study
+    from jecur.study.each_nucleus import segment_run
+
+    opened = RunFolder.open(run)
+    folder = study.resolve().parent
+    written = kept = failed = nuclei = 0
+    with RichProgress() as progress:
+        for outcome in segment_run(
+            read_study(study), folder, opened, workers=workers or cores(), progress=progress
+        ):
+            done = outcome.result
+            if isinstance(done, Failure):
+                failed += 1
+                progress.say(f"{outcome.item.slide}: {done.error.message} [{done.error.code}]")
+            elif done is None:
+                kept += 1
+            else:
+                written, nuclei = written + 1, nuclei + done.n_nuclei
+                if done.n_tiles_lost:
+                    lost = counted(done.n_tiles_lost, "tile")
+                    progress.say(f"{outcome.item.slide}: {lost} cannot be decoded")
+    opened.renew_manifest()
+    console.print(
+        f"{counted(written, 'table')} (each_nucleus.parquet) of {nuclei:,} nuclei "
+        f"written, {kept} kept, {counted(failed, 'slide')} failed",
+        soft_wrap=True,
+    )
     return SOME_FAILED if failed else OK
 
 

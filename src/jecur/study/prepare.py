@@ -46,6 +46,7 @@ __all__ = [
     "SlideTask",
     "features_reader",
     "finished_slide",
+    "nuclei_network",
     "prepare_slide",
     "recipe_of_bundle",
     "recipe_of_study",
@@ -303,7 +304,7 @@ def _write_bag(order: SlideTask, whole: Slide) -> Survey:
     laid = lay_tiles(whole, recipe, core=order.core, annotation=order.annotation)
     if laid.stopped:
         return laid
-    network = _nuclei_network(order)
+    network = nuclei_network(order)
     bag_path = order.run.slide_folder(order.slide) / "bag.npy"
     with writing_bag(bag_path, recipe.tiling.output_px) as bag:
         survey = judge_tiles(
@@ -403,7 +404,14 @@ def _write_tables(folder: Path, survey: Survey, prepared: PreparedSlide) -> None
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
 
 
-def _nuclei_network(order: SlideTask) -> NucleiModel:
+def nuclei_network(order: SlideTask) -> NucleiModel:
+    """Nuclei network that a slide is prepared with, opened once a process.
+
+    Raises
+    ------
+    SlideError
+        If it is not the one that the recipe names by its digest.
+    """
     network = _cached_network(order.recipe.nuclei, order.bundle, order.recipe.nuclei_sha256)
     if network.sha256 != order.recipe.nuclei_sha256:
         raise SlideError(
