@@ -55,6 +55,8 @@ SLOW = (
     "docs/test_notebooks.py",
     "api/test_example.py",
     "api/test_api.py",
+    "reading/test_close.py",
+    "reading/test_closed_run.py",
     "cohort/test_bad_tables.py",
     "evaluation/test_given.py",
     "report/test_document.py",

@@ -95,7 +95,7 @@ def run_study(
     prepared = flag_unlike_training(scored, prepared, run)
     cutoff = read_bundle(model).cutoff
     write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
-    tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run)
+    tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run, study.review)
 
     done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=planted)
@@ -154,7 +154,7 @@ def validate_study(
     tiles: Sequence[TopTilePicture] = ()
     if run.whole is None:
         write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
-        tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run)
+        tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run, study.review)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)

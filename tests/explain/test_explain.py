@@ -1,6 +1,5 @@
 """Heat maps in the right place and color; top tiles from the right ends; a blind review sheet."""
 
-import csv
 import json
 
 import numpy as np
@@ -15,7 +14,6 @@ from jecur.explain.heatmap import (
     score_scale,
     side_by_side,
 )
-from jecur.explain.review import FEATURES, ReviewTile, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 
 SCORES = np.array([-2.0, 0.0, 3.0], np.float32)
@@ -96,23 +94,3 @@ def test_top_tiles_are_extreme_capped_and_at_one_end_only(bags, n_tiles, cap):
     assert not {(t.patient, t.tile) for t in high} & {(t.patient, t.tile) for t in low}
     if high and low:
         assert min(t.score for t in high) >= max(t.score for t in low)
-
-
-def test_the_review_sheet_is_blind_and_the_key_complete(tmp_path):
-    tiles = [
-        ReviewTile(bytes([i]), f"p{i}", f"s{i}", i, 2 * i, 0.5 * i, "high" if i < 5 else "low")
-        for i in range(10)
-    ]
-    sheet = write_review_sheet(tiles, tmp_path, rng=np.random.default_rng(3))
-    rows = list(csv.DictReader(sheet.read_text().splitlines()))
-    assert list(rows[0]) == ["tile", *FEATURES, "comment"]
-    assert all(not row[f] for row in rows for f in FEATURES)
-    key = {
-        row["tile"]: row for row in csv.DictReader((tmp_path / "key.csv").read_text().splitlines())
-    }
-    assert [row["tile"] for row in rows] == list(key)
-    for name, row in key.items():
-        assert (tmp_path / name).read_bytes() == bytes([int(row["patient_id"][1:])])
-    ends = [row["end"] for row in key.values()]
-    assert ends != sorted(ends)
-    assert ends != sorted(ends, reverse=True)

@@ -15,7 +15,6 @@ from jecur.cli import run
 from jecur.cohort.cohort import read_cohort
 from jecur.cohort.tcga.lihc import TcgaFiles
 from jecur.errors import TableError
-from jecur.explain.review import FEATURES, ReviewTile, reviewed_features, write_review_sheet
 from jecur.fetch.lists import shipped_series
 from jecur.reproduce import liu2021
 from jecur.reproduce.cohort import paper_cohort
@@ -23,6 +22,7 @@ from jecur.reproduce.compare import cells_of_table_2
 from jecur.reproduce.paper import TABLE_2, TABLE_3
 from jecur.reproduce.places import find_clinical, find_slides
 from jecur.reproduce.table2 import univariable
+from jecur.settings import PAPER_FEATURES
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_tile, write_slide
 
@@ -179,7 +179,7 @@ def test_the_protocol_from_a_plain_folder_goes_on_and_keeps_the_review(
     sheet = out / "review" / "review.csv"
     rows = list(csv.DictReader(sheet.read_text("utf-8").splitlines()))
     for k, row in enumerate(rows):
-        row |= {name: str((k + n) % 2) for n, name in enumerate(FEATURES)}
+        row |= {name: str((k + n) % 2) for n, name in enumerate(PAPER_FEATURES)}
     filled = ",".join(rows[0]) + "\n" + "".join(",".join(row.values()) + "\n" for row in rows)
     sheet.write_text(filled, "utf-8")
     assert run(command) == 0
@@ -188,7 +188,7 @@ def test_the_protocol_from_a_plain_folder_goes_on_and_keeps_the_review(
     ends = [
         f"{name.replace('_', ' ')}: {end}" for name in TABLE_3 for end in ("high risk", "low risk")
     ]
-    entered = sum(int(row[name]) for row in rows for name in FEATURES)
+    entered = sum(int(row[name]) for row in rows for name in PAPER_FEATURES)
     assert sum(cells.loc[("Table 3", what), "ours"] for what in ends) == entered
     assert not (out / "recurrence-free-survival").exists()
     assert run([*command, "--max-tiles", "5"]) == 2
@@ -221,37 +221,6 @@ def test_without_a_model_it_cross_validates_and_says_that_this_is_another_design
     assert "another design than the paper's" in capsys.readouterr().out
     assert "another design than the paper's" in (out / "paper.md").read_text("utf-8")
     assert run([*command, "--folds", "1"]) == 2
-
-
-def tiles(n: int, seed: int) -> list[ReviewTile]:
-    return [
-        ReviewTile(b"jpg", f"P{k}", f"S{k}", seed, k, float(k), "high" if k % 2 else "low")
-        for k in range(n)
-    ]
-
-
-def test_a_review_of_other_tiles_is_put_aside_and_not_lost(tmp_path: Path) -> None:
-    sheet = write_review_sheet(tiles(6, 0), tmp_path, rng=np.random.default_rng(0))
-    assert reviewed_features(tmp_path) is None
-    begun = sheet.read_text("utf-8").replace("tile-001.jpg,", "tile-001.jpg,1", 1)
-    sheet.write_text(begun, "utf-8")
-    write_review_sheet(tiles(6, 1), tmp_path, rng=np.random.default_rng(0))
-    assert (tmp_path / "earlier-review.csv").read_text("utf-8") == begun
-    assert reviewed_features(tmp_path) is None
-
-
-def test_a_review_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    sheet = write_review_sheet(tiles(4, 0), tmp_path, rng=np.random.default_rng(0))
-    text = sheet.read_text("utf-8").replace(",", ";").replace("tile-002.jpg;", "tile-002.jpg;1", 1)
-    sheet.write_text(text, "utf-8-sig")
-    found = reviewed_features(tmp_path)
-    assert found is not None
-    rows = pd.read_csv(found).set_index("tile")
-    assert rows.loc["tile-002.jpg", FEATURES[0]] == 1
-    assert set(rows["end"]) == {"high", "low"}
-    sheet.write_text(text.replace("tile-003", "tile-999"), "utf-8")
-    with pytest.raises(TableError, match="tile-999"):
-        reviewed_features(tmp_path)
 
 
 def test_the_rule_needs_the_files_it_reads(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from jecur.cli import (
     model,
     nuclei,
     reproduce,
+    review,
     slides,
     stain,
     study,
@@ -52,6 +53,7 @@ COMMANDS = (
     baseline,
     verify,
     view,
+    review,
 )  # importing a module adds its commands to the app
 
 

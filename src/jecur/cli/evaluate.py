@@ -22,6 +22,7 @@ def evaluate(
     out: Path,
     clinical: Path | None = None,
     tiles: Path | None = None,
+    tile_key: Path | None = None,
     column: str = "risk",
     patient: str = "patient_id",
     higher: Literal["worse", "better"] | None = None,
@@ -50,7 +51,10 @@ def evaluate(
     clinical
         Clinical table in place of the one the study file names.
     tiles
-        Features recorded in tiles (patient_id, end = high or low, one 0/1 column a feature).
+        Features recorded in tiles (patient_id, end = high or low, one 0/1 column a feature), or a
+        filled review sheet (RUN/review/review.csv).
+    tile_key
+        Key of a review sheet that does not lie in its run: RUN/private/review/key.csv.
     column
         The score: numbers, or two texts that name the groups.
     patient
@@ -82,7 +86,7 @@ def evaluate(
         label=label,
     )
     found = evaluate_scores(
-        ScoreFiles(scores, clinical, tiles),
+        ScoreFiles(scores, clinical, tiles, tile_key),
         read_study(study),
         study.resolve().parent,
         score,

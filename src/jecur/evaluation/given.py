@@ -40,7 +40,9 @@ class ScoreFiles:
     clinical: Path | None = None
     """In place of the study's table."""
     tiles: Path | None = None
-    """Features recorded in tiles."""
+    """Features recorded in tiles, or a filled review sheet."""
+    tile_key: Path | None = None
+    """Key of a review sheet that does not lie in its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ def evaluate_scores(
         study, patients, risk, groups.high_risk, meaning=groups.meaning, label=given.label
     )
     statistics = evaluate(data, settings=study.statistics)
-    features = read_tile_features(files.tiles, study.statistics) if files.tiles else None
+    features = None
+    if files.tiles is not None:
+        features = read_tile_features(files.tiles, study.statistics, key=files.tile_key)
     scores_without_patient = _scores_without_patient(cohort, given)
     everybody_out = (*cohort.excluded, *excluded)
     n_in_table = len(cohort.patients) + len(cohort.excluded)

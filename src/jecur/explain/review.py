@@ -1,29 +1,45 @@
-"""A blinded sheet for the pathologist: the most predictive tiles, shuffled, features to tick.
+"""A blinded sheet for the pathologist: the most predictive tiles in an order that nobody can guess.
 
-The paper recorded four features on the 200 highest and 200 lowest tiles. The reviewer must not
-know which end a tile is from: ``review.csv`` holds only tile numbers, ``key.csv`` the rest.
+The paper recorded four features on the 200 highest and 200 lowest tiles. The reviewer must not know
+which end a tile is from. So the order is drawn by the system's own randomness, not by a seed; the
+folder ``review`` holds numbered pictures and a sheet to fill in, and may be handed over as it is; the
+key lies elsewhere, with the study's own secrets (``private/review``). Two runs of one study differ
+in these two folders by design, and in nothing else.
 """
 
-import csv
-import io
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import msgspec
 
-from jecur.cohort.csv_text import csv_rows, plain_text
-from jecur.errors import TableError
+from jecur.cohort.csv_text import csv_rows
+from jecur.cohort.table import read_table
+from jecur.errors import RunFolderError, TableError
+from jecur.explain.review_sheet import is_begun
+from jecur.runs.files import fingerprint, write_private
 from jecur.runs.folder import atomic_path, write_text
+from jecur.settings import ReviewSettings, TableFormat
+from jecur.statistics.reviewers import ClosedReview
 
-__all__ = ["FEATURES", "ReviewTile", "reviewed_features", "write_review_sheet"]
+__all__ = [
+    "CLOSED",
+    "REVIEWERS",
+    "KeyTile",
+    "ReviewPlan",
+    "ReviewTile",
+    "begun_sheets",
+    "key_folder",
+    "read_closed",
+    "read_key",
+    "read_plan",
+    "write_review_sheet",
+]
 
-FEATURES = (
-    "presence_of_stroma",
-    "high_cytological_atypia",
-    "nuclear_hyperchromasia",
-    "immune_infiltration",
-)
+SHEET_FOLDER = "review"
+KEY, PLAN, CLOSED, REVIEWERS = "key.csv", "plan.json", "closed.json", "reviewers"
+_HEADING = ("tile", "patient_id", "slide", "x", "y", "side_px", "score", "end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,84 +54,207 @@ class ReviewTile:
     y: int
     score: float
     end: str
+    side_px: int = 0
+    """Side of the tile, level-0 pixels; 0 if unknown."""
 
 
-def write_review_sheet(
-    tiles: Sequence[ReviewTile], folder: Path, *, rng: np.random.Generator
-) -> Path:
-    """Write ``tile-001.jpg`` ..., ``review.csv`` to fill in and ``key.csv`` to open afterwards.
+@dataclass(frozen=True, slots=True)
+class KeyTile:
+    """One line of the key."""
+
+    name: str
+    """Of its picture in the folder ``review``."""
+    patient: str
+    slide: str
+    x: int
+    y: int
+    side_px: int
+    score: float
+    end: str
+
+
+class ReviewPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stated before anybody looks; kept beside the key."""
+
+    features: tuple[str, ...]
+    consensus: str
+    tiles: str
+    """Fingerprint of the tiles, whatever their order."""
+
+
+def key_folder(run: Path) -> Path:
+    """Folder of the key and of what reviewers answered; never handed to a reviewer."""
+    return run / "private" / SHEET_FOLDER
+
+
+def write_review_sheet(tiles: Sequence[ReviewTile], run: Path, settings: ReviewSettings) -> Path:
+    """Write ``review`` with ``tile-001.jpg`` ... and ``review.csv`` to fill in, and the key elsewhere.
+
+    A review of the same tiles that was begun is left as it is, with its order, its features and its
+    rule; one of other tiles is put aside as ``private/review-earlier-1`` (hours of a pathologist).
+
+    Parameters
+    ----------
+    tiles
+        Of both ends.
+    run
+        Root of the run folder.
+    settings
+        Features and rule of the consensus.
 
     Returns
     -------
     Path
-        The sheet to fill in: 1 present, 0 absent.
+        The sheet.
     """
-    order = rng.permutation(len(tiles))
-    names = [f"tile-{i:03d}.jpg" for i in range(1, len(tiles) + 1)]
+    sheet = run / SHEET_FOLDER / "review.csv"
+    _adopt_earlier_layout(run)
+    begun = _has_begun(run)
+    mark = _mark_of(_place(t.patient, t.slide, t.x, t.y, t.score, t.end) for t in tiles)
+    order = _known_order(tiles, run, mark)
+    if order is None and begun:
+        _put_aside(run)
+        begun = False
+    if order is None:
+        order = list(range(len(tiles)))
+        secrets.SystemRandom().shuffle(order)
+    names = [f"tile-{k:03d}.jpg" for k in range(1, len(tiles) + 1)]
     for name, index in zip(names, order, strict=True):
-        with atomic_path(folder / name) as temporary:
+        with atomic_path(sheet.parent / name) as temporary:
             temporary.write_bytes(tiles[index].picture)
+    if begun:
+        return sheet
     key = [
-        (name, t.patient, t.slide, t.x, t.y, repr(t.score), t.end)
+        KeyTile(name, t.patient, t.slide, t.x, t.y, t.side_px, t.score, t.end)
         for name, t in zip(names, (tiles[i] for i in order), strict=True)
     ]
-    text = csv_rows(("tile", "patient_id", "slide", "x", "y", "score", "end"), key)
-    sheet = folder / "review.csv"
-    if _is_begun(sheet):  # hours of a pathologist: kept, or put aside if the tiles are others now
-        if _text(folder / "key.csv") == text:
-            return sheet
-        for name in ("review.csv", "key.csv"):
-            (folder / name).replace(folder / f"earlier-{name}")
-    write_text(folder / "key.csv", text)
-    blank = [(name, *("" for _ in FEATURES), "") for name in names]
-    return _write_csv(sheet, ("tile", *FEATURES, "comment"), blank)
+    _write_key(key, mark, run, settings)
+    blank = [(name, *("" for _ in settings.features), "") for name in names]
+    return write_text(sheet, csv_rows(("tile", *settings.features, "comment"), blank))
 
 
-def reviewed_features(folder: Path) -> Path | None:
-    """Join a sheet that was filled in with its key: ``features.csv``, for Table 3; None before that.
+def _write_key(key: Sequence[KeyTile], mark: str, run: Path, settings: ReviewSettings) -> None:
+    (run / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
+    rows = [(k.name, k.patient, k.slide, k.x, k.y, k.side_px, repr(k.score), k.end) for k in key]
+    write_private(key_folder(run) / KEY, csv_rows(_HEADING, rows))
+    plan = ReviewPlan(features=settings.features, consensus=settings.consensus, tiles=mark)
+    write_private(key_folder(run) / PLAN, msgspec.json.encode(plan).decode() + "\n")
+
+
+def read_key(path: Path) -> tuple[KeyTile, ...]:
+    """Read a key.
 
     Raises
     ------
     TableError
-        If the sheet names tiles that the key does not have, or has lost a column.
+        If a column is absent or a cell is none of its kind.
     """
-    sheet, key = folder / "review.csv", folder / "key.csv"
-    if not _is_begun(sheet) or not key.is_file():
-        return None
-    ends = {row["tile"]: row for row in _rows(key)}
-    rows = _rows(sheet)
-    strange = sorted({row.get("tile", "") for row in rows} - ends.keys())
-    lacking = [name for name in FEATURES if name not in rows[0]]
-    if strange or lacking:
-        raise TableError(
-            f"review.csv: expected the tiles of key.csv and the columns {', '.join(FEATURES)}, found "
-            f"{', '.join(map(repr, (*strange[:3], *lacking)))} not to be so; fill in the sheet as it was "
-            "written"
+    table = read_table(path, TableFormat(decimal="."))
+    name = table.column("tile", "picture")
+    columns = {c: table.column(c, "of the key") for c in ("patient_id", "slide", "end")}
+    numbers = {c: table.numbers(c, "of the key", ()) for c in ("x", "y", "score")}
+    side = table.numbers("side_px", "of the key", ()) if "side_px" in table.frame.columns else None
+    if not columns["end"].isin(("high", "low")).all():
+        raise TableError(f"{table.name}: expected 'high' or 'low' in column 'end', found others")
+    return tuple(
+        KeyTile(
+            str(name.iloc[k]),
+            str(columns["patient_id"].iloc[k]),
+            str(columns["slide"].iloc[k]),
+            int(numbers["x"].iloc[k]),
+            int(numbers["y"].iloc[k]),
+            0 if side is None else int(side.iloc[k]),
+            float(numbers["score"].iloc[k]),
+            str(columns["end"].iloc[k]),
         )
-    joined = [
-        (tile, ends[tile]["patient_id"], ends[tile]["end"], *(row[f].strip() for f in FEATURES))
-        for tile, row in ((row["tile"], row) for row in rows)
-    ]
-    return _write_csv(folder / "features.csv", ("tile", "patient_id", "end", *FEATURES), joined)
+        for k in range(len(name))
+    )
 
 
-def _is_begun(sheet: Path) -> bool:
-    """Whether somebody has ticked anything."""
-    return sheet.is_file() and any(row.get(f, "").strip() for row in _rows(sheet) for f in FEATURES)
+def read_plan(run: Path) -> ReviewPlan:
+    """Read what was stated before the review.
+
+    Raises
+    ------
+    RunFolderError
+        With code ``no-review`` if the run has no tiles to review.
+    """
+    try:
+        return msgspec.json.decode((key_folder(run) / PLAN).read_bytes(), type=ReviewPlan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise RunFolderError(
+            f"expected tiles to review in {run}, found no plan of a review that can be read; run the "
+            "study's command again, or name the folder given as --out",
+            code="no-review",
+        ) from error
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a sheet that a spreadsheet may have written: commas or semicolons."""
-    text = path.read_text(encoding="utf-8-sig")
-    heading = text.partition("\n")[0]
-    delimiter = ";" if heading.count(";") > heading.count(",") else ","
-    read = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
-    return [{str(k): plain_text(str(v)) for k, v in row.items()} for row in read]
+def read_closed(run: Path) -> ClosedReview | None:
+    """Read what a closed review found; None if it was not closed."""
+    path = key_folder(run) / CLOSED
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ClosedReview)
+    except msgspec.DecodeError as error:
+        raise RunFolderError(
+            f"expected a closed review in {path}, found other content ({error}); remove the file and "
+            "close the review again",
+            code="no-review",
+        ) from error
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def begun_sheets(run: Path) -> list[Path]:
+    """Paper sheets in which somebody has ticked anything: ``review.csv``, ``review-AB.csv``."""
+    return [path for path in sorted((run / SHEET_FOLDER).glob("review*.csv")) if is_begun(path)]
 
 
-def _write_csv(path: Path, heading: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    return write_text(path, csv_rows(heading, rows))
+def _has_begun(run: Path) -> bool:
+    folder = key_folder(run)
+    answered = any((folder / REVIEWERS).glob("*"))
+    return answered or (folder / CLOSED).exists() or bool(begun_sheets(run))
+
+
+def _known_order(tiles: Sequence[ReviewTile], run: Path, mark: str) -> list[int] | None:
+    """Order of the key that is there, if it is of these very tiles; else None."""
+    path = key_folder(run) / KEY
+    if not path.is_file():
+        return None
+    key = read_key(path)
+    places = [_place(k.patient, k.slide, k.x, k.y, k.score, k.end) for k in key]
+    if _mark_of(places) != mark or len({k.name for k in key}) < len(tiles):
+        return None
+    index = {_place(t.patient, t.slide, t.x, t.y, t.score, t.end): k for k, t in enumerate(tiles)}
+    return [index[place] for place in places]
+
+
+Place = tuple[str, str, int, int, str, str]
+
+
+def _place(patient: str, slide: str, x: int, y: int, score: float, end: str) -> Place:
+    return patient, slide, int(x), int(y), repr(float(score)), end
+
+
+def _mark_of(places: Iterable[Place]) -> str:
+    return fingerprint(sorted(places))
+
+
+def _put_aside(run: Path) -> None:
+    """Keep a review of other tiles where nothing reads or writes it."""
+    private = run / "private"
+    taken = (private / f"review-earlier-{k}" for k in range(1, 10_000))
+    aside = next(path for path in taken if not path.exists())
+    key_folder(run).rename(aside)
+    for sheet in begun_sheets(run):
+        sheet.rename(aside / sheet.name)
+
+
+def _adopt_earlier_layout(run: Path) -> None:
+    """Take a key that lies beside its sheet, as earlier versions left it, away from there."""
+    old = run / SHEET_FOLDER / KEY
+    if not old.is_file():
+        return
+    if begun_sheets(run) and not key_folder(run).exists():
+        (run / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(key_folder(run) / KEY, old.read_text(encoding="utf-8"))
+    old.unlink()

@@ -12,6 +12,7 @@ from jecur.report.tables.table import Table
 from jecur.settings import StudySettings
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import StudyStatistics
+from jecur.statistics.reviewers import ClosedReview
 from jecur.statistics.tile_features import TileFeatures
 
 __all__ = [
@@ -147,6 +148,8 @@ class ReportContent:
         The cut-off was fixed before these patients were seen.
     features
         Of tiles with high and low scores.
+    review
+        A closed blinded review of the most predictive tiles.
     statements
         Sentences printed under the verdict.
     facts
@@ -179,6 +182,7 @@ class ReportContent:
     limits: tuple[str, ...] = LIMITS
     cutoff_locked: bool = True
     features: TileFeatures | None = None
+    review: ClosedReview | None = None
     statements: tuple[str, ...] = ()
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     baseline: Table | None = None

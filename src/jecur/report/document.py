@@ -7,17 +7,13 @@ security policy forbids loading anything. All text is escaped, whoever wrote it.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 import jecur
 from jecur.errors import JecurError
-from jecur.printable import printable
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
@@ -25,14 +21,9 @@ from jecur.report.figures.model import risk_figure, training_figure
 from jecur.report.flow import flow_with_outcomes
 from jecur.report.methods import Paragraph, methods_paragraphs
 from jecur.report.model_page import model_page
-from jecur.report.tables.table import (
-    Column,
-    Table,
-    page_headings,
-    page_reasons,
-    page_rows,
-    write_tables,
-)
+from jecur.report.page import render, resource
+from jecur.report.review import review_html, review_tables
+from jecur.report.tables.table import Column, Table, write_tables
 from jecur.report.tables.tile_features import feature_table
 from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import format_number, format_ratio
@@ -118,15 +109,16 @@ def make_report(content: ReportContent) -> Report:
     tables = [t for s in sections for t in (*s.tables, *s.files) if t.name != "slides_not_ok"]
     if content.slides:
         tables.append(_slide_table(content.slides, "slides", "All slides"))
+    if content.review is not None:
+        tables += review_tables(content.review)
     common = {
         "content": content,
-        "css": Markup(_resource("report.css")),  # noqa: S704 -- our own file
-        "page_headings": page_headings,
-        "page_reasons": page_reasons,
-        "page_rows": page_rows,
+        "css": Markup(resource("report.css")),  # noqa: S704 -- our own file
+        "review": Markup(review_html(content.review)),  # noqa: S704 -- escaped where it was made
         "version": jecur.__version__,
     }
-    html = _template("report.html.j2").render(
+    html = render(
+        "report.html.j2",
         evidence=evidence,
         sections=sections,
         flow=flow_with_outcomes(content.flow, statistics),
@@ -139,7 +131,7 @@ def make_report(content: ReportContent) -> Report:
     )
     # what is only a file (one row a horizon and marker) is too long to print
     shown = [t for s in sections for t in s.tables if t.name != "slides_not_ok" and t.rows]
-    printed = _template("tables.html.j2").render(tables=shown, **common)
+    printed = render("tables.html.j2", tables=shown, **common)
     return Report(html, figures, tuple(tables), printed)
 
 
@@ -335,25 +327,3 @@ def _data_uri(picture: bytes, owner: str) -> str:
         f"{owner}: expected a PNG or JPEG picture, found other bytes; write it as one of these",
         code="bad-picture",
     )
-
-
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(_resource),
-    )
-    return environment.get_template(name)
-
-
-def _shown(value: object) -> object:
-    """Let no character of a text act in the page; markup of ours is left alone."""
-    return printable(value) if type(value) is str else value
-
-
-def _resource(name: str) -> str:
-    folder: Any = resources.files("jecur.report") / "templates"
-    return str((folder / name).read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from jecur.cohort.tcga.lihc import TcgaFiles
 from jecur.evaluation.tile_table import read_tile_features
-from jecur.explain.review import reviewed_features
+from jecur.explain.review import begun_sheets, read_closed
 from jecur.mil.passport import admit_model
 from jecur.pipeline import validate_study
 from jecur.reproduce.cohort import PaperCohort, paper_cohort, write_paper_study
@@ -230,8 +230,10 @@ def _cells(
 ) -> list[Cell]:
     frame = cohort.everybody.frame
     who = "cross-validation" if protocol.model is None else protocol.model.name
-    reviewed = reviewed_features(run.root / "review")
-    features = read_tile_features(reviewed, settings) if reviewed else None
+    closed, sheets = read_closed(run.root), begun_sheets(run.root)
+    features = closed.features if closed else None
+    if features is None and sheets:
+        features = read_tile_features(sheets[0], settings)
     return [
         *cells_of_counts(len(frame), cohort.everybody.events),
         *cells_of_table_2(univariable(frame, high), adjusted(frame, high), scored_by=who),

@@ -21,6 +21,7 @@ __all__ = [
     "refused_as_said",
     "sha256_file",
     "write_json",
+    "write_private",
     "write_text",
 ]
 
@@ -81,6 +82,27 @@ def write_json(path: Path, value: object) -> Path:
     """Write JSON (no NaN: not a number is ``null``, with its reason beside it)."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     return write_text(path, printable_json(text) + "\n")
+
+
+def write_private(path: Path, text: str) -> Path:
+    """Write whole or not at all; never readable by others, not even while it is written.
+
+    Raises
+    ------
+    SystemRefusedError
+        If the folder cannot be written, or the disk is full.
+    """
+    with refused_as_said(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_name(f".part-{path.name}")
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    return path
 
 
 def sha256_file(path: Path) -> str:

@@ -47,6 +47,7 @@ LOG = "log.jsonl"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 _COMPLETE = "complete"
+_REVIEW = "review"
 
 _LIBRARIES = (
     "numpy",
@@ -245,12 +246,14 @@ class RunFolder:
 def result_files(root: Path) -> Iterator[tuple[str, Path]]:
     """Every file of a run folder that the manifest answers for: (relative name, path), sorted.
 
-    Left out are hidden files, the study's own secrets (``private``, never to be shared), the
-    manifest itself and the log, which has a chain of its own.
+    Left out are hidden files, the study's own secrets (``private``, never to be shared), the blinded
+    review (its order is drawn anew for every run), the manifest itself and the log, which has a
+    chain of its own.
     """
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root)
         hidden = any(part.startswith(".") or part == "private" for part in name.parts)
+        hidden = hidden or name.parts[0] == _REVIEW
         if path.is_file() and not hidden and name.as_posix() not in {MANIFEST, LOG}:
             yield name.as_posix(), path
 

@@ -24,6 +24,7 @@ from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.recipe import Recipe
+from jecur.settings.review import PAPER_FEATURES, ConsensusRule, ReviewSettings
 from jecur.settings.run import RunSettings
 from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import (
@@ -53,12 +54,14 @@ from jecur.settings.training import (
 
 __all__ = [
     "EVIDENT_PRESET",
+    "PAPER_FEATURES",
     "PRESETS",
     "AnnotationSettings",
     "AugmentationSettings",
     "CohortSettings",
     "ColumnSettings",
     "ComputeSettings",
+    "ConsensusRule",
     "Covariate",
     "CrossvalSettings",
     "DateSettings",
@@ -75,6 +78,7 @@ __all__ = [
     "Preset",
     "QualitySettings",
     "Recipe",
+    "ReviewSettings",
     "RoleValues",
     "RunSettings",
     "ScoreSettings",

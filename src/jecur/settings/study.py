@@ -11,6 +11,7 @@ from jecur.settings.cohort import CohortSettings
 from jecur.settings.compute import ComputeSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.plain_values import read_plain_toml
+from jecur.settings.review import ReviewSettings
 from jecur.settings.run import RunSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
@@ -43,6 +44,7 @@ class StudySettings(Stage, frozen=True):
     nuclei: NucleiSettings = NucleiSettings()
     training: TrainingSettings = TrainingSettings()
     scoring: ScoringSettings = ScoringSettings()
+    review: ReviewSettings = ReviewSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     compute: ComputeSettings = ComputeSettings()
     run: RunSettings = RunSettings()

@@ -14,9 +14,10 @@ from jecur.cohort.csv_text import csv_text
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.splits import Folds
 from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
-from jecur.explain.review import ReviewTile
+from jecur.explain.review import ReviewTile, read_closed
 from jecur.report.content import FlowStep, HeatmapPicture, Reason
 from jecur.report.methods import Paragraph, methods_paragraphs
+from jecur.report.review import review_entries
 from jecur.report.shown import Shown
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import RunFolder, write_text
@@ -119,6 +120,8 @@ def write_cross_validation(
         run.root / "crossval.md", _summary(bench, statistics, rows, how[0]["method"], excluded)
     )
     once = scores["repeat"] == 1
+    page = _page(bench, done, str(how[0]["method"]), excluded, statistics.n)
+    review = read_closed(run.root)
     report = report_risks(
         Analyzed(
             study=study,
@@ -136,7 +139,9 @@ def write_cross_validation(
             "settings": msgspec.to_builtins(bench.settings),
             "divisions": how,
         },
-        **_page(bench, done, str(how[0]["method"]), excluded, statistics.n),
+        tail=review_entries(review),
+        review=review,
+        **page,
     )
     run.write_manifest(study_facts(study, "crossval"))
     return CrossValidationReport(statistics, report, summary, path, bench.ready.n_failed, excluded)
@@ -191,7 +196,7 @@ def _page(
         "heatmaps": tuple(h for fold in done for h in fold.heatmaps),
         "heatmap_legend": f"{HEATMAP_LEGEND} Each fold has the scale of its own model.",
         "tiles": tile_pictures(
-            write_top_tiles([tile for fold in done for tile in fold.tiles], bench.run)
+            write_top_tiles([tile for fold in done for tile in fold.tiles], bench.run, study.review)
         ),
     }
 

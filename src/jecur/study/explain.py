@@ -22,7 +22,7 @@ from jecur.mil.bag import Bag, open_bag
 from jecur.runs.folder import RunFolder, atomic_path, write_text
 from jecur.runs.pictures import jpeg_bytes, png_bytes
 from jecur.runs.progress import Progress
-from jecur.settings import ScoringSettings
+from jecur.settings import ReviewSettings, ScoringSettings
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 
@@ -114,15 +114,17 @@ def top_tiles(
     for top in (*high, *low):
         patient = patients[top.patient]
         jpeg = jpeg_bytes(_bag_of(patient, run).take([top.tile])[0, ..., :3])
-        slide, x, y = _locate(patient, top.tile, run)
-        found.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end))
+        slide, x, y, side = _locate(patient, top.tile, run)
+        found.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end, side))
     return found
 
 
-def write_top_tiles(tiles: Sequence[ReviewTile], run: RunFolder) -> list[TopTilePicture]:
-    """Write the blinded review sheet of these tiles; nothing without tiles."""
+def write_top_tiles(
+    tiles: Sequence[ReviewTile], run: RunFolder, settings: ReviewSettings
+) -> list[TopTilePicture]:
+    """Write the blinded review sheet of these tiles and its key; nothing without tiles."""
     if tiles:
-        write_review_sheet(tiles, run.root / "review", rng=np.random.default_rng(0))
+        write_review_sheet(tiles, run.root, settings)
     return [TopTilePicture(t.picture, t.patient, t.score, t.end) for t in tiles]
 
 
@@ -130,10 +132,11 @@ def _bag_of(patient: ScoredPatient, run: RunFolder) -> Bag:
     return open_bag([run.slide_folder(slide) / "bag.npy" for slide in patient.slides])
 
 
-def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int]:
+def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int, int]:
     for slide in patient.slides:
         tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
         if tile < len(tiles):
-            return slide, int(tiles["x"].iloc[tile]), int(tiles["y"].iloc[tile])
+            x, y, side = (int(tiles[name].iloc[tile]) for name in ("x", "y", "side_px"))
+            return slide, x, y, side
         tile -= len(tiles)
     raise IndexError(tile)

@@ -12,7 +12,6 @@ References
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from jecur.errors import RunFolderError
-from jecur.runs.folder import RunFolder, sha256_file
+from jecur.runs.files import sha256_file, write_private
+from jecur.runs.folder import RunFolder
 
 __all__ = ["FOLDER", "StudyMemory", "memory_beside", "remember_patients"]
 
@@ -50,9 +50,8 @@ def remember_patients(patients: Iterable[str], model: Path, run: RunFolder) -> N
     with ThreadPoolExecutor(2) as pool:
         hashed = sorted(pool.map(lambda patient: _hashed(secret, patient), patients))
     folder = run.root / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = {"model_sha256": sha256_file(model), "patients": hashed}
-    _write_private(folder / f"{_PATIENTS}-{model.stem}.json", json.dumps(facts, indent=1) + "\n")
+    write_private(folder / f"{_PATIENTS}-{model.stem}.json", json.dumps(facts, indent=1) + "\n")
 
 
 def memory_beside(model: Path) -> StudyMemory:
@@ -88,8 +87,7 @@ def _study_secret(run: RunFolder) -> bytes:
     root = run.slides.parent if run.slides else run.root
     path = root / FOLDER / _SECRET
     if not path.is_file():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_private(path, secrets.token_hex(32) + "\n")
+        write_private(path, secrets.token_hex(32) + "\n")
     try:
         return _secret_in(path)
     except ValueError as error:
@@ -103,17 +101,6 @@ def _secret_in(path: Path) -> bytes:
     if len(secret) != 32:
         raise ValueError("secret of the wrong length")
     return secret
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write whole or not at all; never readable by others, not even while it is written."""
-    part = path.with_name(f".part-{path.name}")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
 
 
 @lru_cache(maxsize=100_000)

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from jecur.cohort.cohort import Cohort, Exclusion
 from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
+from jecur.explain.review import read_closed
 from jecur.model.card import write_card
 from jecur.model.file import Bundle, read_bundle
 from jecur.report.content import (
@@ -22,6 +23,7 @@ from jecur.report.content import (
     TilePicture,
 )
 from jecur.report.methods import methods_paragraphs
+from jecur.report.review import review_entries
 from jecur.report.shown import Shown
 from jecur.report.verdict import give_verdict
 from jecur.runs.folder import RunFolder
@@ -106,6 +108,7 @@ def write_study_report(
     data = evaluation_input(study, patients, np.array([s.score.risk for s in scored]), high_risk)
     statistics = evaluate(data, settings=study.statistics)
     trained = trained_counts(training_patients, prepared)
+    review = read_closed(run.root) if done.tiles else None
     report = report_risks(
         Analyzed(
             study=study,
@@ -119,6 +122,7 @@ def write_study_report(
         run,
         made_from=(bundle.sha256, data.patient_ids),
         head={"training": trained},
+        tail=review_entries(review),
         flow=patient_flow(study, cohort, training_patients, excluded, len(scored)),
         settings=study,
         methods=methods_paragraphs(study, n_features=_n_features(bundle)),
@@ -132,6 +136,7 @@ def write_study_report(
         heatmaps=heatmap_pictures(scored, run, study.scoring.n_heatmaps),
         heatmap_legend=HEATMAP_LEGEND,
         tiles=tile_pictures(done.tiles),
+        review=review,
         model_card=_shown_card(bundle),
         training_curve=_training_curve(bundle),
         banner=_control(planted),

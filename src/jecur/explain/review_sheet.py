@@ -1,0 +1,92 @@
+"""Read a review sheet that was filled in on paper or in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jecur.arrays import Vector
+from jecur.cohort.csv_text import plain_text
+from jecur.cohort.table import name_rows, read_table
+from jecur.errors import TableError
+
+__all__ = ["CANNOT_JUDGE", "is_begun", "read_sheet"]
+
+CANNOT_JUDGE = -1.0
+"""Of a feature that the reviewer could not judge in a tile."""
+_ANSWERS = {
+    "1": 1.0,
+    "present": 1.0,
+    "0": 0.0,
+    "absent": 0.0,
+    "?": CANNOT_JUDGE,
+    "cannot judge": CANNOT_JUDGE,
+    "": np.nan,
+    "na": np.nan,
+}
+_PLACES = ("tile", "comment")
+
+
+def is_begun(sheet: Path) -> bool:
+    """Whether somebody has ticked anything."""
+    if not sheet.is_file():
+        return False
+    text = sheet.read_text(encoding="utf-8-sig", errors="replace")
+    heading = text.partition("\n")[0]
+    delimiter = ";" if heading.count(";") > heading.count(",") else ","
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
+    return any(
+        plain_text(str(v)).strip() for row in rows for k, v in row.items() if k not in _PLACES
+    )
+
+
+def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dict[str, Vector]:
+    """Read a filled sheet: 1 or present, 0 or absent, ? or cannot judge; an empty cell was not judged.
+
+    Parameters
+    ----------
+    path
+        CSV, TSV or Excel, as it was written and filled in.
+    tiles
+        Pictures, in the order of the key.
+    features
+        Columns.
+
+    Returns
+    -------
+    dict
+        Feature -> (n,) 1, 0, `CANNOT_JUDGE` or NaN, in the order of ``tiles``.
+
+    Raises
+    ------
+    TableError
+        If the sheet is not of these tiles, has lost a column, or a cell holds something else.
+    """
+    table = read_table(path)
+    names = [str(name) for name in table.column("tile", "picture")]
+    strange = sorted(set(names) - set(tiles))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    lacking = [feature for feature in features if feature not in table.frame.columns]
+    if strange or twice or lacking:
+        odd_ones = ", ".join(map(repr, (*strange[:3], *twice[:3], *lacking)))
+        raise TableError(
+            f"{table.name}: expected each tile of the key at most once and the columns "
+            f"{', '.join(features)}, found {odd_ones} not to be so; fill in the sheet as it was written"
+        )
+    row = {name: k for k, name in enumerate(names)}
+    place = np.array([row.get(name, -1) for name in tiles])
+    found = {}
+    for feature in features:
+        cells = table.frame[feature].astype(str).str.strip()
+        known = cells.str.lower().map(_ANSWERS)
+        odd = cells[known.isna() & ~cells.str.lower().isin(("", "na"))]
+        if len(odd):
+            raise TableError(
+                f"{table.name}: expected 1 (present), 0 (absent), ? (cannot judge) or nothing in column "
+                f"'{feature}', found {odd.iloc[0]!r} in {name_rows(odd.index)}"
+            )
+        values = np.append(known.to_numpy(dtype=np.float64), np.nan)
+        found[feature] = values[place]
+    return found

@@ -1,0 +1,40 @@
+"""Templates of the report's pages: every text escaped, and none of its characters act."""
+
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from jecur.printable import printable
+from jecur.report.tables.table import page_headings, page_reasons, page_rows
+
+__all__ = ["render", "resource"]
+
+
+def render(name: str, **values: Any) -> str:  # noqa: ANN401 -- whatever a template shows
+    """Fill in one of our templates."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(resource),
+    )
+    tables = {
+        "page_headings": page_headings,
+        "page_reasons": page_reasons,
+        "page_rows": page_rows,
+    }
+    return environment.get_template(name).render(**tables, **values)
+
+
+def resource(name: str) -> str:
+    """Text of one of our own files."""
+    folder: Any = resources.files("jecur.report") / "templates"
+    return str((folder / name).read_text(encoding="utf-8"))
+
+
+def _shown(value: object) -> object:
+    """Let no character of a text act in the page; markup of ours is left alone."""
+    return printable(value) if type(value) is str else value

@@ -1,0 +1,57 @@
+"""Reviewers of tiles and their agreement as tables; none computed here."""
+
+from jecur.report.tables.survival import reason_column
+from jecur.report.tables.table import Column, Table
+from jecur.statistics.reviewers import AgreementRow, ClosedReview
+
+__all__ = ["agreement_table", "reviewer_table"]
+
+_KINDS = {"between": "Between reviewers", "within": "Within a reviewer"}
+
+
+def reviewer_table(review: ClosedReview) -> Table:
+    """Who judged how many tiles, by initials."""
+    columns = (
+        Column("reviewer", "Reviewer", "text", lambda r: r.reviewer),
+        Column("n_tiles", "Tiles", "count", lambda r: r.n_tiles),
+        Column("n_twice", "Seen twice", "count", lambda r: r.n_twice),
+        Column("cannot_judge", "Answers: cannot judge", "count", lambda r: r.cannot_judge),
+        Column("median_seconds", "Median time a tile, s", "number", lambda r: r.median_seconds),
+    )
+    note = "Median time: of tiles judged on the screen; pauses are not counted."
+    return Table.of("tile_reviewers", "Reviewers", columns, review.reviewers, note)
+
+
+def agreement_table(review: ClosedReview) -> Table:
+    """Agreement between reviewers, and of each with a second look, feature by feature."""
+    percent = f"{100 * review.level:g} %"
+    columns = (
+        Column("kind", "", "text", lambda r: _KINDS[r.kind], once=True),
+        Column("readings", "Readings", "text", _readings),
+        Column("feature", "Feature", "text", lambda r: r.feature.replace("_", " ")),
+        Column("n", "Tiles", "count", lambda r: r.n),
+        Column("left_out", "Not judged by both", "count", lambda r: r.left_out),
+        Column("agreement", "Agree", "percent", lambda r: r.agreement),
+        Column("prevalence_first", "Present, first", "percent", lambda r: r.prevalence_first),
+        Column("prevalence_second", "Present, second", "percent", lambda r: r.prevalence_second),
+        Column("kappa", f"Cohen's kappa ({percent} CI)", "ratio", lambda r: r.kappa),
+        Column("kappa_lower", "", "lower", lambda r: r.kappa_lower),
+        Column("kappa_upper", "", "upper", lambda r: r.kappa_upper),
+        Column("ac1", f"Gwet's AC1 ({percent} CI)", "ratio", lambda r: r.ac1),
+        Column("ac1_lower", "", "lower", lambda r: r.ac1_lower),
+        Column("ac1_upper", "", "upper", lambda r: r.ac1_upper),
+        reason_column(),
+    )
+    note = (
+        "A tile that one of the two could not judge is left out of that pair and counted. Intervals take "
+        "tiles as independent, which tiles of one patient are not: read them as too narrow. No "
+        "interval is given where all tiles agree, or none. Kappa falls where a feature is nearly always "
+        "present or absent, whatever the agreement; AC1 does not."
+    )
+    return Table.of("tile_agreement", "Agreement", columns, review.agreement, note)
+
+
+def _readings(row: AgreementRow) -> str:
+    if row.kind == "between":
+        return f"{row.first} and {row.second}"
+    return f"{row.first}, two looks"

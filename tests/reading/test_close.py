@@ -1,0 +1,211 @@
+"""Two reviewers with known answers: agreement, consensus and Table 3 are those of R."""
+
+import csv
+import json
+from typing import get_args
+
+import numpy as np
+import pytest
+from tests.reading.reviews import answer_all, golden_rows, readings_of_r, write_run_of_r
+
+from jecur.errors import RunFolderError, SettingsError, TableError
+from jecur.explain.review import key_folder, read_key
+from jecur.reading.close import close_review
+from jecur.reading.order import reviewer_folder
+from jecur.runs.log import read_log
+from jecur.runs.verify import verify_run
+from jecur.settings import PAPER_FEATURES, ConsensusRule, ReviewSettings
+from jecur.statistics.reviewers import Reading, consensus_of
+
+Z = 1.959963984540054
+
+
+def gold(rule: str) -> dict[str, dict[str, float]]:
+    rows = [row for row in golden_rows("review_in_r.csv") if row["rule"] == rule]
+    return {
+        row["feature"]: {k: float(v) for k, v in row.items() if k not in ("feature", "rule")}
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("rule", get_args(ConsensusRule))
+def test_two_reviewers_are_joined_as_in_r(tmp_path, rule):
+    run = write_run_of_r(tmp_path, ReviewSettings(consensus=rule))
+    answer_all(run, "AB", readings_of_r("AB"))
+    answer_all(run, "CD", readings_of_r("CD"))
+    found = close_review(run).review
+    assert [(r.reviewer, r.n_tiles, r.n_twice) for r in found.reviewers] == [
+        ("AB", 120, 12),
+        ("CD", 120, 12),
+    ]
+    expected = gold(rule)
+    between = {row.feature: row for row in found.agreement if row.kind == "between"}
+    assert list(between) == list(PAPER_FEATURES)
+    for feature, row in between.items():
+        r = expected[feature]
+        for name in (
+            "n",
+            "left_out",
+            "agreement",
+            "prevalence_first",
+            "prevalence_second",
+            "kappa",
+            "ac1",
+        ):
+            assert getattr(row, name) == pytest.approx(r[name], rel=1e-12), (feature, name)
+        for name in ("kappa", "ac1"):
+            half = Z * r[f"{name}_se"]
+            assert getattr(row, f"{name}_lower") == pytest.approx(r[name] - half, rel=1e-9)
+            assert getattr(row, f"{name}_upper") == pytest.approx(r[name] + half, rel=1e-9)
+    for row in found.features.rows:
+        r = expected[row.feature]
+        for name in ("with_high", "n_high", "with_low", "n_low"):
+            assert getattr(row, name) == r[name]
+        assert row.p == pytest.approx(r["p"], rel=1e-9)
+        assert row.p_adjusted == pytest.approx(r["p_holm"], rel=1e-9)
+        assert row.odds_ratio == pytest.approx(r["odds_ratio"], rel=1e-4)  # R's own tolerance
+        assert row.lower == pytest.approx(r["lower"], rel=1e-3)
+        assert row.upper == pytest.approx(r["upper"], rel=1e-3)
+        assert row.p_wild is not None
+    within = [row for row in found.agreement if row.kind == "within"]
+    assert {row.agreement for row in within} == {1.0}
+    assert {row.first for row in within} == {"AB", "CD"}
+
+
+def test_a_second_look_serves_agreement_alone(tmp_path):
+    said = readings_of_r("AB")
+    turned = {s: {f: 1 - v if v >= 0 else v for f, v in told.items()} for s, told in said.items()}
+    first, second = (write_run_of_r(tmp_path / name) for name in ("same", "turned"))
+    answer_all(first, "AB", said)
+    answer_all(second, "AB", said, again=turned)
+    a, b = (close_review(run).review for run in (first, second))
+    assert [r.with_high for r in a.features.rows] == [r.with_high for r in b.features.rows]
+    assert {row.agreement for row in a.agreement} == {1.0}
+    assert {row.agreement for row in b.agreement} == {0.0}
+
+
+def test_everything_is_written(tmp_path):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"))
+    answer_all(run, "CD", readings_of_r("CD"))
+    found = close_review(run).review
+    results = json.loads((tmp_path / "statistics.json").read_text("utf-8"))
+    assert results["tile_features"]["rows"][0]["p"] == found.features.rows[0].p
+    assert results["review"]["rule"] == "majority"
+    assert "features" not in results["review"]
+    with (tmp_path / "tables" / "tile_agreement.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[0]["kappa"]) == found.agreement[0].kappa
+    assert (tmp_path / "tables" / "tile_features.csv").is_file()
+    assert (tmp_path / "tables" / "tile_reviewers.csv").is_file()
+    assert verify_run(tmp_path, threads=1).whole
+    closing = [e for e in read_log(tmp_path / "log.jsonl").events if e["event"] == "review-closed"]
+    assert set(closing[0]["answers"]) == {"AB", "CD"}
+
+
+def test_the_rule_is_not_chosen_afterwards(tmp_path):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"))
+    with pytest.raises(SettingsError, match="majority") as said:
+        close_review(run, consensus="any")
+    assert said.value.code == "consensus-stated"
+    assert close_review(run, consensus="majority").review.rule == "majority"
+
+
+def test_a_review_without_its_end_is_closed_only_on_request(tmp_path):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"), stop_at=50)
+    answer_all(run, "CD", readings_of_r("CD"))
+    with pytest.raises(RunFolderError, match="AB") as said:
+        close_review(run)
+    assert said.value.code == "review-unfinished"
+    found = close_review(run, unfinished=True).review
+    assert found.n_unfinished == 1
+    row = found.agreement[0]
+    assert 40 <= row.n + row.left_out <= 50  # second looks among the 50 are no new tiles
+    assert found.features.n_tiles == 120
+
+
+def test_answers_given_after_the_key_was_opened_are_refused(tmp_path):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"))
+    first = close_review(run)
+    assert close_review(run) == first
+    answer_all(run, "CD", readings_of_r("CD"))
+    with pytest.raises(RunFolderError, match="after the key was opened") as said:
+        close_review(run)
+    assert said.value.code == "review-closed"
+
+
+def test_a_filled_paper_sheet_is_one_more_reviewer(tmp_path):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"))
+    key = read_key(key_folder(tmp_path) / "key.csv")
+    said, cells = readings_of_r("CD"), {1.0: "1", 0.0: "0", -1.0: "?"}
+    lines = [
+        ",".join([k.name, *(cells[said[k.slide][f]] for f in PAPER_FEATURES), "a comment"])
+        for k in key
+    ]
+    heading = ",".join(["tile", *PAPER_FEATURES, "comment"])
+    sheet = tmp_path / "review" / "review-CD.csv"
+    sheet.write_text("\n".join([heading, *lines]) + "\n")
+    found = close_review(run).review
+    expected = gold("majority")
+    for row in found.agreement:
+        if row.kind == "between":
+            assert (row.first, row.second) == ("AB", "CD")
+            assert row.kappa == pytest.approx(expected[row.feature]["kappa"], rel=1e-12)
+    for row in found.features.rows:
+        assert row.p == pytest.approx(expected[row.feature]["p"], rel=1e-9)
+    sheet.rename(tmp_path / "review" / "review-ab.csv")
+    (key_folder(tmp_path) / "closed.json").unlink()
+    with pytest.raises(RunFolderError, match="each reviewer once"):
+        close_review(run)
+
+
+def test_nothing_is_closed_of_nothing(tmp_path):
+    run = write_run_of_r(tmp_path)
+    with pytest.raises(RunFolderError, match="answers of at least one"):
+        close_review(run)
+
+
+def test_a_damaged_key_or_answer_is_refused(tmp_path):
+    run = write_run_of_r(tmp_path)
+    file = answer_all(run, "AB", readings_of_r("AB"))
+    whole = file.path.read_bytes()
+    for spoilt in (
+        whole.replace(b"present", b"perhaps", 1),
+        b"\n" + whole,
+        whole.replace(b'"', b"'", 1),
+    ):
+        file.path.write_bytes(spoilt)
+        with pytest.raises(RunFolderError) as said:
+            close_review(run)
+        assert said.value.code == "damaged-review"
+    file.path.write_bytes(whole)
+    (reviewer_folder(tmp_path, "ab") / "order.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="order of a reviewer"):
+        close_review(run)
+    key = key_folder(tmp_path) / "key.csv"
+    key.write_text(key.read_text().replace(",high", ",top"))
+    with pytest.raises(TableError, match="'high' or 'low'"):
+        close_review(run)
+
+
+def test_who_could_not_judge_has_no_say():
+    said = np.array(
+        [[1, 0, -1, 1, -1, np.nan], [1, 1, 0, 0, -1, np.nan], [0, 1, -1, -1, -1, 1]], float
+    )
+    readings = [Reading(str(k), {"f": row}, {}, np.array([])) for k, row in enumerate(said)]
+    nan = np.nan
+    for rule, expected in {
+        "majority": [1, 1, 0, nan, nan, 1],
+        "unanimous": [nan, nan, 0, nan, nan, 1],
+        "any": [1, 1, 0, 1, nan, 1],
+        "first": [1, 0, nan, 1, nan, nan],
+    }.items():
+        assert consensus_of(readings, ["f"], rule)["f"].tolist() == pytest.approx(
+            expected, nan_ok=True
+        )
+    with pytest.raises(ValueError, match="loudest"):
+        consensus_of(readings, ["f"], "loudest")

@@ -1,0 +1,103 @@
+"""Agreement of two readings: R's numbers, and what must hold of any."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jecur.errors import NotEstimableError, TableError
+from jecur.survival.rater_agreement import PairCounts, cohen_kappa, gwet_ac1, pair_counts
+
+GOLD = Path(__file__).parents[1] / "golden" / "agreement_in_r.csv"
+Z = 1.959963984540054
+
+
+def gold_rows() -> list[dict[str, float]]:
+    with GOLD.open() as stream:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream)]
+
+
+def counts_of(row: dict[str, float]) -> PairCounts:
+    names = ("both", "first_only", "second_only", "neither")
+    return PairCounts(*(int(row[name]) for name in names), 0)
+
+
+def test_there_is_gold_of_rare_and_of_common_features():
+    rows = gold_rows()
+    assert len(rows) >= 35
+    assert any(r["neither"] == 0 for r in rows)
+
+
+@pytest.mark.parametrize("row", gold_rows())
+def test_kappa_and_ac1_are_those_of_r(row):
+    counts = counts_of(row)
+    ac1 = gwet_ac1(counts)
+    assert ac1.estimate == pytest.approx(row["ac1_irrcac"], abs=1e-12)
+    if row["kappa_ase_vcd"] == 0 and counts.agreement not in (0, 1):  # R: 0, interval 0 to 0
+        with pytest.raises(NotEstimableError, match="same of every tile"):
+            cohen_kappa(counts)
+        return
+    kappa = cohen_kappa(counts)
+    for name in ("kappa_irr", "kappa_vcd", "kappa_irrcac"):
+        assert kappa.estimate == pytest.approx(row[name], abs=1e-12)
+    for found, value, error in (
+        (kappa, "kappa_vcd", "kappa_ase_vcd"),
+        (kappa, "kappa_irrcac", "kappa_se_irrcac"),
+        (ac1, "ac1_irrcac", "ac1_se_irrcac"),
+    ):
+        if row[error] == 0:
+            assert found.lower is found.upper is None
+            continue
+        assert found.lower == pytest.approx(max(-1, row[value] - Z * row[error]), abs=1e-9)
+        assert found.upper == pytest.approx(min(1, row[value] + Z * row[error]), abs=1e-9)
+
+
+def test_the_paradox_of_kappa():
+    """Gwet 2008: 118 of 125 agree, and kappa says there is none."""
+    counts = PairCounts(118, 5, 2, 0, 0)
+    assert counts.agreement == pytest.approx(0.944)
+    assert cohen_kappa(counts).estimate == pytest.approx(-0.0234, abs=1e-4)
+    assert gwet_ac1(counts).estimate == pytest.approx(0.9408, abs=1e-4)
+
+
+readings = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0, float("nan")])] * 2), max_size=60)
+
+
+@given(readings)
+def test_what_must_hold_of_any_readings(pairs):
+    first, second = np.array(pairs, np.float64).reshape(-1, 2).T
+    counts = pair_counts(first, second)
+    assert counts.n + counts.left_out == len(pairs)
+    turned, mirrored = pair_counts(second, first), pair_counts(1 - first, 1 - second)
+    for statistic in (cohen_kappa, gwet_ac1):
+        try:
+            found = statistic(counts)
+        except NotEstimableError:
+            with pytest.raises(NotEstimableError):
+                statistic(turned)
+            continue
+        if found.lower is None:
+            assert found.upper is None
+            assert counts.agreement in (0, 1)
+        else:
+            assert -1 <= found.lower <= found.estimate <= found.upper <= 1
+        assert (found.estimate == pytest.approx(1)) == (counts.agreement == 1)
+        for other in (turned, mirrored):
+            assert statistic(other).estimate == pytest.approx(found.estimate)
+            if found.lower is not None:
+                assert statistic(other).lower == pytest.approx(found.lower, abs=1e-7)
+
+
+def test_nothing_is_estimated_of_nothing():
+    with pytest.raises(NotEstimableError, match="two tiles"):
+        gwet_ac1(pair_counts([1.0, np.nan], [1.0, 1.0]))
+    with pytest.raises(NotEstimableError, match="same of every tile"):
+        cohen_kappa(pair_counts([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]))
+    assert gwet_ac1(pair_counts([1.0, 1.0, 1.0], [1.0, 1.0, 1.0])).estimate == 1
+    assert pair_counts([], []).agreement is None
+    for first, second in (([2.0], [1.0]), ([1.0], [1.0, 0.0]), ([np.inf], [1.0])):
+        with pytest.raises(TableError, match="same tiles"):
+            pair_counts(first, second)
