@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that sh
 SLOW = (
     "test_walk_through.py",
     "study/test_joint_training.py",
+    "rivals/test_compare.py",
     "study/test_cross_validate.py",
     "training/test_processes.py",
     "study/test_train.py",

@@ -12,16 +12,20 @@ from tests.model_files import toy_bundle, toy_card
 from jecur.mil.pooling import pooling_from_card
 from jecur.mil.scoring import pooling_of_bundle
 from jecur.model.card import PoolingFacts
-from jecur.settings import PoolingName, TrainingSettings
+from jecur.settings import PoolingName, PoolingSettings, TrainingSettings
 from jecur.training.export import pooling_weights
 from jecur.training.pooling import BagPooling
 
-NAMES = get_args(PoolingName)
+TWO = "top-bottom, two layers"
+NAMES = (*get_args(PoolingName), TWO)
 
 
 def _pooling(name, seed=0):
     torch.manual_seed(seed)
-    settings = TrainingSettings.from_flat(pooling=name, pooling_ends=4, pooling_hidden=6)
+    method, second = ("top-bottom", 5) if name == TWO else (name, 0)
+    settings = TrainingSettings(
+        pooling=PoolingSettings(method=method, ends=4, hidden_units=6, second_hidden_units=second)
+    )
     pooling = BagPooling(settings)
     with torch.no_grad():
         for parameter in pooling.parameters():
@@ -89,7 +93,7 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
     stored = pooling_weights(pooling)
     assert (stored is None) == (not list(pooling.parameters()))
     assert stored is None or set(load(stored)) == set(pooling.trained_parameters())
-    training = TrainingSettings.from_flat(pooling=name)
+    training = TrainingSettings.from_flat(pooling=pooling.settings.pooling.method)
     facts = PoolingFacts(**pooling.plain().to_card())
     bundle = toy_bundle(card=toy_card(pooling=facts, training=training), pooling=stored)
     outputs = _outputs(name, 12, 8)

@@ -16,6 +16,7 @@ from rich.markup import escape
 from jecur.cli import (
     baseline,
     cohort,
+    compare,
     evaluate,
     fetch,
     init,
@@ -51,6 +52,7 @@ COMMANDS = (
     tissue_array,
     evaluate,
     baseline,
+    compare,
     verify,
     view,
     review,

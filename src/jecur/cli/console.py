@@ -70,7 +70,7 @@ app = App(
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
 
-Preset = Literal["paper", "jecur"]
+Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 """Here and not from the settings, so that help is quick."""
 
 AsJson = Annotated[bool, Parameter(name="--json")]

@@ -43,7 +43,7 @@ def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Worke
     out
         Run folder.
     preset
-        Recipe for whatever the study file leaves out: paper or jecur.
+        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     """

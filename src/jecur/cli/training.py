@@ -44,7 +44,7 @@ def train(
     out
         Run folder; the model goes into its models folder.
     preset
-        Recipe for whatever the study file leaves out: paper or jecur.
+        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     as_json
@@ -134,7 +134,7 @@ def crossval(
     seed
         Of the folds.
     preset
-        Recipe for whatever the study file leaves out: paper or jecur.
+        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     as_json

@@ -44,6 +44,7 @@ from jecur.settings import PoolingName, TrainingSettings
 
 __all__ = [
     "PARAMETERS",
+    "SECOND_LAYER",
     "Pooling",
     "Reduction",
     "pool_scores",
@@ -59,6 +60,9 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "top-bottom": ("hidden.weight", "hidden.bias", "out.weight", "out.bias"),
 }
 """Trained parameters of a pooling, if it has any."""
+
+SECOND_LAYER = ("second.weight", "second.bias")
+"""Of top-bottom, where it has a second hidden layer."""
 
 _NUMBERS: Mapping[str, Mapping[str, type]] = {
     "generalized-mean": {"exponent": float, "reduction": str},
@@ -95,7 +99,8 @@ class Pooling:
         k of top-bottom.
     parameters
         Trained, see `PARAMETERS`: "threshold" (1,), b before its sigmoid; "hidden.weight" (h, 2 k),
-        "hidden.bias" (h,), "out.weight" (1, h), "out.bias" (1,).
+        "hidden.bias" (h,), "out.weight" (1, h), "out.bias" (1,); with a second hidden layer of g units
+        "second.weight" (g, h), "second.bias" (g,), and "out.weight" (1, g).
 
     Raises
     ------
@@ -266,14 +271,18 @@ def _refuse_parameters(pooling: Pooling) -> None:
     found = {name: np.asarray(value) for name, value in pooling.parameters.items()}
     wide = found.get("hidden.weight", np.empty((0, 0)))
     hidden = wide.shape[0] if wide.ndim == 2 else 0
+    second = found.get("second.bias", np.empty(0)).size
+    two = pooling.kind == "top-bottom" and not set(SECOND_LAYER).isdisjoint(found)
     shapes: Mapping[str, tuple[int, ...]] = {
         "threshold": (1,),
         "hidden.weight": (hidden, 2 * pooling.ends),
         "hidden.bias": (hidden,),
-        "out.weight": (1, hidden),
+        "second.weight": (second, hidden),
+        "second.bias": (second,),
+        "out.weight": (1, second if two else hidden),
         "out.bias": (1,),
     }
-    names = PARAMETERS.get(pooling.kind, ())
+    names = (*PARAMETERS.get(pooling.kind, ()), *(SECOND_LAYER if two else ()))
     valid = set(found) == set(names) and all(
         found[name].shape == shapes[name]
         and found[name].size > 0

@@ -73,17 +73,23 @@ def attention(s: Vector, gate: Vector) -> tuple[float, Vector]:
 def top_bottom(
     s: Vector, ends: int, parameters: Mapping[str, NDArray[np.float32]]
 ) -> tuple[float, Vector]:
-    """Pool the ``ends`` highest and lowest scores by one hidden layer of tanh."""
+    """Pool the ``ends`` highest and lowest scores by one hidden layer of tanh, or two."""
     place = positions_of_ends(s, ends)
-    wide, bias, out, shift = (
-        np.asarray(parameters[name], dtype=np.float64)
-        for name in ("hidden.weight", "hidden.bias", "out.weight", "out.bias")
-    )
-    hidden = np.tanh(wide @ s[place] + bias)  # (h,)
-    slope = ((1.0 - hidden**2) * out[0]) @ wide  # (2 k,)
+    layers = [
+        tuple(np.asarray(parameters[f"{name}.{p}"], dtype=np.float64) for p in ("weight", "bias"))
+        for name in ("hidden", "second")
+        if f"{name}.weight" in parameters
+    ]
+    units = [s[place]]
+    for wide, bias in layers:
+        units.append(np.tanh(wide @ units[-1] + bias))
+    out, shift = (np.asarray(parameters[f"out.{p}"], dtype=np.float64) for p in ("weight", "bias"))
+    slope = out[0]  # of S along the last units, then layer by layer back to the ends
+    for (wide, _), after in zip(reversed(layers), reversed(units), strict=False):
+        slope = ((1.0 - after**2) * slope) @ wide
     along = np.zeros_like(s)
     np.add.at(along, place, slope)
-    return float(out[0] @ hidden + shift[0]), along
+    return float(out[0] @ units[-1] + shift[0]), along
 
 
 def positions_of_ends(s: Vector, ends: int) -> IntVector:

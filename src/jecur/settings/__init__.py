@@ -20,6 +20,7 @@ from jecur.settings.cohort import (
     TcgaSettings,
     TissueArrayMap,
 )
+from jecur.settings.compare import CompareSettings
 from jecur.settings.compute import ComputeSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
@@ -50,6 +51,7 @@ from jecur.settings.training import (
     Preset,
     ScoringSettings,
     TrainingSettings,
+    preset_training,
 )
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "AugmentationSettings",
     "CohortSettings",
     "ColumnSettings",
+    "CompareSettings",
     "ComputeSettings",
     "ConsensusRule",
     "Covariate",
@@ -98,6 +101,7 @@ __all__ = [
     "TissueSettings",
     "TrainingSettings",
     "make_settings",
+    "preset_training",
     "read_study",
     "write_study",
 ]

@@ -31,9 +31,10 @@ __all__ = [
     "ScoringSettings",
     "TrainingSettings",
     "nested",
+    "preset_training",
 ]
 
-Preset = Literal["paper", "jecur"]
+Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 
 PoolingName = Literal[
     "generalized-mean",
@@ -88,6 +89,8 @@ class PoolingSettings(Stage, frozen=True):
     """Highest and lowest tile scores that top-bottom sees (Saillard 2020)."""
     hidden_units: Count = 64
     """Units of the hidden layer of top-bottom and of gated attention."""
+    second_hidden_units: CountOrZero = 0
+    """Units of a second hidden layer of top-bottom; 0 has none, CHOWDER has 100 behind 200."""
 
 
 class LossSettings(Stage, frozen=True):
@@ -249,9 +252,33 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
         "loss": {"name": "cox", "l2": 0.5},
         "optimizer": {"learning_rate": 2e-3, "epochs": 100, "halve_every": 1000},
     },
+    "chowder": {
+        "encoder": {"trained": False},
+        "pooling": {
+            "method": "top-bottom",
+            "ends": 25,
+            "hidden_units": 200,
+            "second_hidden_units": 100,
+        },
+        "loss": {"name": "cox", "patients_per_step": 10},
+        "optimizer": {"learning_rate": 1e-3, "halve_every": 1000},
+    },
+    "coudray": {"pooling": {"method": "tile-labels"}, "loss": {"name": "cross-entropy"}},
+    "scnn": {
+        "pooling": {"method": "mean"},
+        "loss": {"name": "cox", "patients_per_step": 14},
+        "optimizer": {"learning_rate": 1e-3, "epochs": 100, "tiles_per_bag": 1},
+        "augmentation": {"stain": True},
+    },
 }
 """What a preset sets otherwise than the defaults. ``jecur`` was chosen by cross-validation inside the
-training patients of virtual cohorts, see benchmarks/results/mil.md."""
+training patients of virtual cohorts, see benchmarks/results/mil.md; the last three follow what others
+published, see docs/rivals.md, and were tuned on nothing."""
+
+
+def preset_training(preset: Preset, *, seed: int = 0) -> TrainingSettings:
+    """Make the settings of a preset, nothing set otherwise."""
+    return make_settings({"preset": preset, "seed": seed, **PRESETS[preset]}, TrainingSettings)
 
 
 EVIDENT_PRESET: Preset = "jecur"

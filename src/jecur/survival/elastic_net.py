@@ -29,6 +29,8 @@ __all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
 
 MAX_STEPS = 20_000
 N_STRENGTHS = 12
+_RIDGE_STARTS_AT = 0.01
+"""Share of the lasso for which ridge's first strength would leave no covariate."""
 TOLERANCE = 1e-7
 """Largest move of a standardized coefficient in the last step."""
 
@@ -65,7 +67,7 @@ def fit_elastic_net(
     strength
         Of the penalty, >= 0; from ``max |gradient at 0| / mix`` all coefficients are 0.
     mix
-        1 is the lasso; above 0, or nothing is ever left out.
+        1 is the lasso; 0 is ridge, which leaves nothing out.
 
     Raises
     ------
@@ -92,13 +94,14 @@ def fit_elastic_net_by_folds(
 ) -> ElasticNetCox:
     """Fit at the strength that folds inside these patients choose; parameters as above.
 
-    `N_STRENGTHS` are tried, from the one that leaves no covariate down to a hundredth of it.
+    `N_STRENGTHS` are tried, from the one that leaves no covariate down to a hundredth of it. Ridge, which
+    leaves none out at any strength, starts where a hundredth of a lasso would, and goes down by 1e-4.
     """
     months, seen = check_follow_up(time, event)
     _require_event(seen)
     x = np.asarray(covariates, dtype=np.float64)
-    highest = _highest_strength(x, months, seen, mix)
-    strengths = highest * np.geomspace(1.0, 0.01, N_STRENGTHS)
+    highest = _highest_strength(x, months, seen, mix or _RIDGE_STARTS_AT)
+    strengths = highest * np.geomspace(1.0, 0.01 if mix else 1e-4, N_STRENGTHS)
     fold = np.empty(months.size, dtype=np.int64)
     order = np.concatenate([rng.permutation(np.flatnonzero(seen == e)) for e in (True, False)])
     fold[order] = np.arange(months.size) % n_folds

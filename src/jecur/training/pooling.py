@@ -1,7 +1,7 @@
 """The poolings as torch sees them; `jecur.mil.pooling` is their plain twin and says what they are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jecur.mil.pooling import PARAMETERS, Pooling, Reduction, pooling_of_settings
+from jecur.mil.pooling import (
+    PARAMETERS,
+    SECOND_LAYER,
+    Pooling,
+    Reduction,
+    pooling_of_settings,
+)
 from jecur.mil.pooling_forms import LOG_FLOOR, ROOT_FLOOR
 from jecur.settings import TrainingSettings
 
@@ -33,8 +39,13 @@ class BagPooling(nn.Module):
             self.threshold = nn.Parameter(torch.zeros(1))
         if settings.pooling.method == "top-bottom":
             self.hidden = nn.Linear(2 * settings.pooling.ends, settings.pooling.hidden_units)
-            self.out = nn.Linear(settings.pooling.hidden_units, 1)
-            _start_at_the_mean(self.hidden, self.out)
+            last, layers = settings.pooling.hidden_units, [self.hidden]
+            if settings.pooling.second_hidden_units:
+                self.second = nn.Linear(last, settings.pooling.second_hidden_units)
+                last = settings.pooling.second_hidden_units
+                layers.append(self.second)
+            self.out = nn.Linear(last, 1)
+            _start_at_the_mean(layers, self.out)
 
     def forward(self, outputs: Tensor) -> Tensor:  # noqa: PLR0911 -- one a name
         """Pool (n,) scores, or (n, 2) scores and gates, into a scalar."""
@@ -67,7 +78,8 @@ class BagPooling(nn.Module):
         state = self.state_dict()
         return {
             name: state[name].detach().cpu().float().numpy()
-            for name in PARAMETERS.get(self.settings.pooling.method, ())
+            for name in (*PARAMETERS.get(self.settings.pooling.method, ()), *SECOND_LAYER)
+            if name in state
         }
 
     def plain(self) -> Pooling:
@@ -85,9 +97,10 @@ class BagPooling(nn.Module):
         ordered = torch.sort(s, stable=True).values
         taken = torch.arange(k, device=s.device).clamp(max=len(s) - 1)
         ends = torch.cat([ordered.flip(0)[taken], ordered[taken]])  # (2 k,)
-        return functional.linear(
-            torch.tanh(self.hidden(ends)), self.out.weight, self.out.bias
-        ).squeeze()
+        units = torch.tanh(self.hidden(ends))
+        if self.settings.pooling.second_hidden_units:
+            units = torch.tanh(self.second(units))
+        return functional.linear(units, self.out.weight, self.out.bias).squeeze()
 
 
 def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = "mean") -> Tensor:
@@ -101,11 +114,11 @@ def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = 
 
 
 @torch.no_grad()
-def _start_at_the_mean(hidden: nn.Linear, out: nn.Linear) -> None:
+def _start_at_the_mean(layers: Sequence[nn.Linear], out: nn.Linear) -> None:
     """Begin as about the mean of the ends: the direction of risk is then that of the tile scores."""
-    wide, units = hidden.in_features, hidden.out_features
-    spread = 0.1 / wide
-    hidden.weight.copy_(1.0 / wide + spread * torch.randn_like(hidden.weight))
-    hidden.bias.zero_()
-    out.weight.fill_(1.0 / units)
+    for layer in layers:
+        wide = layer.in_features
+        layer.weight.copy_(1.0 / wide + 0.1 / wide * torch.randn_like(layer.weight))
+        layer.bias.zero_()
+    out.weight.fill_(1.0 / out.in_features)
     out.bias.zero_()

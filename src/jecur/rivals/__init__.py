@@ -1,0 +1,1 @@
+"""Models side by side on the same patients: the networks, and what they should beat."""

@@ -1,0 +1,120 @@
+"""The networks: a preset of `jecur train`, trained and scored as a cross-validation does it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import msgspec
+import numpy as np
+
+from jecur.cohort.cohort import Patient
+from jecur.cohort.selection import refuse_labels_alike
+from jecur.errors import TrainingError
+from jecur.model.file import read_bundle
+from jecur.rivals.bench import Bench, Division, RivalScores
+from jecur.runs.folder import RunFolder
+from jecur.settings import Preset, StudySettings, TrainingSettings, preset_training
+from jecur.study.cohort_slides import require_unseen_patients, usable_slides
+from jecur.study.score import ScoredPatient, score_patients
+from jecur.study.train import TrainingPatients, outcomes_of, train_model
+
+__all__ = ["Network", "logit", "require_torch"]
+
+_FLOOR = 1e-12
+"""A sigmoid in double precision reaches 1 beyond a score of 37; the odds need it inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A recipe of `jecur train`.
+
+    Parameters
+    ----------
+    name
+        What ``--models`` calls it.
+    title
+        What tables call it.
+    preset
+        The recipe; None takes that of the study file.
+    """
+
+    name: str
+    title: str
+    preset: Preset | None = None
+
+    def training(self, study: StudySettings) -> TrainingSettings:
+        """Its recipe, with the study's seed and limits of good and poor outcome."""
+        if self.preset is None:
+            return study.training
+        own = preset_training(self.preset)
+        loss = msgspec.structs.replace(
+            own.loss,
+            good_months=study.training.loss.good_months,
+            poor_months=study.training.loss.poor_months,
+        )
+        return msgspec.structs.replace(own, loss=loss, seed=study.training.seed)
+
+    def require(self, study: StudySettings, divisions: Sequence[Division]) -> None:
+        """Need torch, and patients of both outcomes."""
+        require_torch()
+        for division in divisions:
+            outcome = outcomes_of(division.training, self.training(study))
+            refuse_labels_alike(outcome, f"{self.name}, {division.name}")
+
+    def inputs(self, bench: Bench) -> tuple[object, ...]:
+        """Its recipe and how it scores."""
+        return (self.training(bench.study), bench.study.scoring.batch_size)
+
+    def train(self, bench: Bench, division: Division, part: RunFolder) -> RivalScores:
+        """Train, then score those held out and, for the scale of the score, those trained on."""
+        study = msgspec.structs.replace(bench.study, training=self.training(bench.study))
+        sides = (division.training, division.tuning)
+        patients = TrainingPatients(*(outcomes_of(side, study.training) for side in sides))
+        model = train_model(
+            study, patients, bench.prepared, bench.recipe, part, progress=bench.progress
+        )
+
+        def scored(who: Sequence[Patient], where: RunFolder) -> list[ScoredPatient]:
+            slides = usable_slides([(p.id, p.slides) for p in who], bench.prepared)
+            return score_patients(
+                model, slides, where, study.scoring, threads=bench.workers, progress=bench.progress
+            )
+
+        unseen = scored(division.held_out, part)
+        require_unseen_patients(unseen)
+        trained_on = [p for side in (patients.training.good, patients.training.poor) for p in side]
+        bundle = read_bundle(model)
+        return RivalScores(
+            _scores(unseen),
+            _scores(scored(trained_on, part.part("trained-on"))),
+            logit(bundle.cutoff),
+            {"trained_on": len(trained_on), "model": model.name},
+        )
+
+
+def require_torch() -> None:
+    """Refuse to begin what ends at the first network.
+
+    Raises
+    ------
+    TrainingError
+        With code ``no-torch``.
+    """
+    absent = [name for name in ("torch", "timm", "onnx") if find_spec(name) is None]
+    if absent:
+        raise TrainingError(
+            f"expected torch, timm and onnx for networks, found no {', '.join(absent)}; install them with: "
+            'pip install "jecur[train]", or leave the networks out of --models',
+            code="no-torch",
+        )
+
+
+def _scores(patients: Sequence[ScoredPatient]) -> dict[str, float]:
+    found: Mapping[str, float] = {p.patient: logit(p.score.risk) for p in patients}
+    return dict(found)
+
+
+def logit(risk: float) -> float:
+    """Turn a risk in [0, 1] into the unbounded score it came from."""
+    inside = min(max(risk, _FLOOR), 1.0 - _FLOOR)
+    return float(np.log(inside) - np.log1p(-inside))

@@ -1,0 +1,40 @@
+"""Every rival by name. A new one is made in a module of its own and named here, and nowhere else."""
+
+from collections.abc import Sequence
+
+from jecur.errors import SettingsError
+from jecur.rivals.bench import Rival
+from jecur.rivals.clinical import Clinical
+from jecur.rivals.networks import Network
+
+__all__ = ["RIVALS", "rivals_named"]
+
+RIVALS: tuple[Rival, ...] = (
+    Network("study", "Recipe of the study file"),
+    Network("paper", "Liu 2021, MobileNetV2", "paper"),
+    Network("jecur", "Frozen encoder, mean, Cox", "jecur"),
+    Network("chowder", "CHOWDER (Saillard 2020)", "chowder"),
+    Network("coudray", "Tile labels (Coudray 2018)", "coudray"),
+    Network("scnn", "SCNN (Mobadersany 2018)", "scnn"),
+    Clinical(),
+)
+"""In the order in which help lists them."""
+
+
+def rivals_named(names: Sequence[str]) -> tuple[Rival, ...]:
+    """Rivals by name, in the order asked for.
+
+    Raises
+    ------
+    SettingsError
+        If one is unknown or asked for twice, or none is.
+    """
+    known = {rival.name: rival for rival in RIVALS}
+    wrong = [name for name in names if name not in known]
+    if wrong or not names or len(set(names)) < len(names):
+        found = ", ".join(wrong) if wrong else ("the same twice" if names else "none")
+        raise SettingsError(
+            f"expected models among {', '.join(known)}, each once, found {found}; correct --models",
+            code="unknown-model",
+        )
+    return tuple(known[name] for name in names)
