@@ -41,7 +41,7 @@ from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_s
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
 from jecur.study.train import TrainingPatients, train_model
 
-__all__ = ["Scored", "run_study", "score_slides", "train_study", "validate_study"]
+__all__ = ["Scored", "prepare_alone", "run_study", "score_slides", "train_study", "validate_study"]
 
 
 def run_study(
@@ -191,6 +191,28 @@ def train_study(
     )
     run.write_manifest(study_facts(study, "train"))
     return model, ready
+
+
+def prepare_alone(
+    study: StudySettings,
+    folder: Path,
+    run: RunFolder,
+    *,
+    workers: int,
+    progress: Progress,
+    everybody: bool = False,
+) -> PreparedCohort:
+    """Prepare the slides of a study and stop there; `run_study` and `train_study` go on from it.
+
+    Parameters are those of `run_study`; ``everybody`` is that of `prepare_study`.
+    """
+    progress = LoggedProgress(progress, run.log)
+    ready = prepare_study(
+        study, folder, run, workers=workers, progress=progress, everybody=everybody
+    )
+    if not run.renew_manifest():
+        run.write_manifest(study_facts(study, "prepare"))
+    return ready
 
 
 def _refuse_idle_drawings(slides: Sequence[tuple[str, SlideEntry]], recipe: Recipe) -> None:

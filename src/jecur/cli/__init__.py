@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from jecur.cli import (
     baseline,
+    cluster,
     cohort,
     compare,
     evaluate,
@@ -44,6 +45,7 @@ COMMANDS = (
     fetch,
     reproduce,
     study,
+    cluster,
     nuclei,
     model,
     training,

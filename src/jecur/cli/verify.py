@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from jecur.cli.console import OK, SOME_FAILED, AsJson, Workers, app, console, cores
+from jecur.printable import counted
 
 __all__ = ["status", "verify"]
 
@@ -47,9 +48,9 @@ def verify(run: Path, *, workers: Workers = 0, as_json: AsJson = False) -> int:
 
 @app.command
 def status(run: Path, *, as_json: AsJson = False) -> int:
-    """Say how far a run is: running or not, slides done and failed, each stage with its time left.
+    """Say how far a run is: running and where, slides done, failed and left, each stage with its time left.
 
-    Reads the log alone; it can be asked at any time, also from another machine.
+    Nothing is written; it can be asked at any time, also from another machine.
 
     Example: jecur status my-study/run
 
@@ -69,13 +70,19 @@ def status(run: Path, *, as_json: AsJson = False) -> int:
         console.print_json(data=asdict(found))
         return OK
     state = "ended" if found.ended else "stopped: run the same command again to go on"
-    state = "running" if found.running else state
+    if found.running:
+        state = f"running on {found.where}" if found.where else "running"
+    elif found.workers:
+        state = f"{counted(len(found.workers), 'worker')} preparing slides"
     console.print(
-        f"[bold]{state}[/], log last written {found.said_last or 'never'}", soft_wrap=True
+        f"[bold]{escape(state)}[/], log last written {found.said_last or 'never'}", soft_wrap=True
     )
     if found.slides:
         counts = ", ".join(f"{n} {name}" for name, n in sorted(found.slides.items()))
-        console.print(f"Slides: {counts}", soft_wrap=True)
+        left = "" if found.left is None else f", {found.left} left"
+        console.print(f"Slides: {counts}{left}", soft_wrap=True)
+    for name, place in found.at_work.items():
+        console.print(f"at work: {escape(name)} on {escape(place)}", soft_wrap=True)
     for stage in found.stages:
         left = f", about {stage.left_s / 60:.0f} min left" if stage.done < stage.of else ""
         note = f" ({stage.note})" if stage.note else ""

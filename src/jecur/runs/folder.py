@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 import jecur
 from jecur.errors import RunFolderError, SystemRefusedError
@@ -28,9 +28,24 @@ from jecur.runs.files import (
     write_text,
 )
 from jecur.runs.finished import Finished, ProvedFiles, damage, read_marker, write_marker
+from jecur.runs.locks import is_locked
 from jecur.runs.log import append_event, read_events
+from jecur.runs.opening import (
+    HOLDER,
+    LOCK,
+    MANIFEST,
+    Identity,
+    identity_of,
+    in_progress,
+    lock_root,
+    make_root,
+    name_holder,
+    refuse_workers,
+)
 
 __all__ = [
+    "HOLDER",
+    "LOCK",
     "LOG",
     "MANIFEST",
     "RunFolder",
@@ -44,8 +59,6 @@ __all__ = [
 ]
 
 LOG = "log.jsonl"
-MANIFEST = "manifest.json"
-LOCK = ".lock"
 _COMPLETE = "complete"
 _REVIEW = "review"
 
@@ -79,8 +92,8 @@ class RunFolder:
     lock: FileLock | None = field(default=None, compare=False, repr=False)
     whole: Path | None = None
     """Root of the run that this is a part of; None if it is the whole."""
-    identity: tuple[int, int] | None = field(default=None, compare=False, repr=False)
-    """Device and number of the root when it was opened."""
+    identity: Identity | None = field(default=None, compare=False, repr=False)
+    """Of the root when it was opened."""
     proved: ProvedFiles = field(default_factory=ProvedFiles, compare=False, repr=False)
     """Digests of files that this process has read; the parts of a run share them."""
 
@@ -95,26 +108,37 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If the path is a file, or a folder that holds something else, or another run is
-            writing there.
+            If the path is a file, or a folder that holds something else, or another run or workers
+            are writing there.
         """
-        if root.exists() and not root.is_dir():
-            raise RunFolderError(f"expected a folder at {root}, found a file; name another --out")
-        marker = root / MANIFEST
-        if root.is_dir() and any(root.iterdir()) and not marker.exists():
-            raise RunFolderError(
-                f"expected an empty folder or an earlier run at {root}, found other files; "
-                "name another --out"
-            )
-        with refused_as_said(root):
-            root.mkdir(parents=True, exist_ok=True)
-        if not marker.exists():
-            write_json(marker, {"jecur": jecur.__version__})
-        lock = _locked(root)
-        run = cls(root, lock=lock, identity=_identity(root))
+        make_root(root)
+        lock = lock_root(root)
+        run = cls(root, lock=lock, identity=identity_of(root))
+        if lock is None or lock.lock_counter == 1:
+            try:
+                refuse_workers(root)
+            except RunFolderError:
+                if lock is not None:
+                    lock.release()
+                raise
+            name_holder(root)
         if lock and lock.lock_counter == 1:  # no other run writes here: a killed run left these
             run.sweep()
         return run
+
+    @classmethod
+    def join(cls, root: Path) -> "RunFolder":
+        """Make or reuse a run folder as one of several workers, which write each for its own slides.
+
+        Raises
+        ------
+        RunFolderError
+            As `open`; there may be other workers, but no run.
+        """
+        make_root(root)
+        if is_locked(root / LOCK):
+            raise in_progress(root)
+        return cls(root, identity=identity_of(root))
 
     def sweep(self) -> None:
         """Take away what killed processes left half written."""
@@ -216,12 +240,13 @@ class RunFolder:
         self.log("finished", manifest_sha256=sha256_file(path))
         return path
 
-    def renew_manifest(self) -> None:
-        """Take up files that a later command has added to a finished run."""
+    def renew_manifest(self) -> bool:
+        """Take up files that a later command has added to a finished run; False if none was finished."""
         facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
         if "sha256" in facts:
             known = ("jecur", "versions", "sha256")
             self.write_manifest({key: facts[key] for key in facts if key not in known})
+        return "sha256" in facts
 
     def _digests(self) -> dict[str, str]:
         """Digest of every file; that of a bag as it was when written, for it may be huge."""
@@ -235,7 +260,7 @@ class RunFolder:
     def _require_there(self) -> None:
         """Refuse to go on in a folder that is not the one that was opened."""
         root = self.whole or self.root
-        if self.identity is not None and _identity(root) != self.identity:
+        if self.identity is not None and not self.identity.is_that_of(root):
             raise SystemRefusedError(
                 f"expected the run folder at {root} to stay, found that it was deleted or replaced "
                 "meanwhile; run the same command again to start anew",
@@ -256,30 +281,6 @@ def result_files(root: Path) -> Iterator[tuple[str, Path]]:
         hidden = hidden or name.parts[0] == _REVIEW
         if path.is_file() and not hidden and name.as_posix() not in {MANIFEST, LOG}:
             yield name.as_posix(), path
-
-
-def _identity(root: Path) -> tuple[int, int] | None:
-    try:
-        stat = root.stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
-
-
-def _locked(root: Path) -> FileLock | None:
-    """Lock a run folder; None where the file system has no locks."""
-    lock = FileLock(root / LOCK, timeout=0, is_singleton=True)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise RunFolderError(
-            f"expected no other run at {root}, found one writing there; wait until it has ended, or "
-            "name another --out",
-            code="run-in-progress",
-        ) from error
-    except (NotImplementedError, OSError):
-        return None
-    return lock
 
 
 def library_versions() -> dict[str, str]:

@@ -1,15 +1,18 @@
-"""How far a run is, from its log and its lock alone: nothing is opened, nothing written."""
+"""How far a run is, from its log, its locks and what its workers left: nothing is written."""
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from jecur.errors import RunFolderError
-from jecur.runs.folder import LOCK, LOG, MANIFEST
+from jecur.runs.claims import crews_at_work, live_claims
+from jecur.runs.folder import HOLDER, LOCK, LOG, MANIFEST
+from jecur.runs.locks import is_locked
 from jecur.runs.log import read_log
+from jecur.runs.shared_results import SlideResult, read_plan, read_results
 
 __all__ = ["RunStatus", "StageStatus", "read_status"]
 
@@ -43,6 +46,14 @@ class RunStatus:
     """In the order in which they began."""
     said_last: str
     """When the log was last written, ISO 8601."""
+    where: str = ""
+    """Machine and process of the command that holds the run's lock."""
+    workers: tuple[str, ...] = ()
+    """Machine and process of each job of `jecur prepare --worker`."""
+    at_work: dict[str, str] = field(default_factory=dict)
+    """Slide -> machine and process that has it now."""
+    left: int | None = None
+    """Slides that nobody has ended or has; None where no workers were."""
 
 
 def read_status(root: Path) -> RunStatus:
@@ -56,16 +67,51 @@ def read_status(root: Path) -> RunStatus:
     if not (root / MANIFEST).is_file():
         raise RunFolderError(f"expected the folder of a run at {root}, found none; name it")
     events = read_log(root / LOG).events
-    slides = {str(e["slide"]): str(e.get("status")) for e in events if e.get("event") == "slide"}
+    held = live_claims(root)  # first: what ends meanwhile is then among the results
+    results = read_results(root)
+    slides = _slides(events, results)
     newest = _newest_command(events)
+    running = is_locked(root / LOCK)
+    at_work = {
+        name: holder.place
+        for name, holder in held.items()
+        if name not in results or results[name].at < holder.since
+    }
+    plan = read_plan(root)
     return RunStatus(
-        running=_is_held(root),
-        ended=any(e.get("event") == "finished" for e in newest),
+        running=running,
+        ended=any(e.get("event") in {"finished", "workers-ended"} for e in newest),
         slides=dict(Counter(slides.values())),
         failed=tuple(name for name, status in slides.items() if status == "failed"),
         stages=_stages(newest),
         said_last=str(events[-1].get("at", "")) if events else "",
+        where=_holder(root) if running else "",
+        workers=tuple(holder.place for holder in crews_at_work(root)),
+        at_work=at_work,
+        left=sum(n not in slides and n not in at_work for n in plan) if plan else None,
     )
+
+
+def _slides(
+    events: tuple[dict[str, Any], ...], results: Mapping[str, SlideResult]
+) -> dict[str, str]:
+    """Slide -> how it ended last, by the log or by a worker that has not been written there yet."""
+    ended: dict[str, tuple[str, str]] = {}
+    for event in events:
+        if event.get("event") == "slide":
+            ended[str(event["slide"])] = str(event.get("at", "")), str(event.get("status"))
+    for name, result in results.items():
+        if result.at > ended.get(name, ("", ""))[0]:
+            ended[name] = result.at, result.status
+    return {name: status for name, (_, status) in ended.items()}
+
+
+def _holder(root: Path) -> str:
+    try:
+        held = json.loads((root / HOLDER).read_bytes())
+        return f"{held['host']} (process {held['pid']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _newest_command(events: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
@@ -100,17 +146,3 @@ def _stages(events: list[dict[str, Any]]) -> tuple[StageStatus, ...]:
         if stage not in found
     }
     return tuple((found | begun_only).values())
-
-
-def _is_held(root: Path) -> bool:
-    """Whether another process writes to this run now; a lock file alone says nothing."""
-    path = root / LOCK
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # no right to lock: somebody else's run on a shared disk
-        return False

@@ -31,6 +31,8 @@ from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
 
 __all__ = [
     "PreparedCohort",
+    "as_ordered",
+    "limit_of",
     "prepare_slides",
     "prepare_study",
     "require_unseen_patients",
@@ -38,6 +40,7 @@ __all__ = [
     "slide_tasks",
     "study_cohort",
     "study_facts",
+    "study_slides",
     "usable_slides",
 ]
 
@@ -100,11 +103,7 @@ def prepare_study(
         )
     refuse_shared_files(cohort.patients, across_roles=not everybody)
     training_patients = select_training_patients(cohort, study)
-    needed = (
-        cohort.patients
-        if everybody
-        else (*training_patients.patients, *cohort.of_role("validation"))
-    )
+    needed = _needed(cohort, training_patients, everybody=everybody)
     recipe = recipe_of_study(study)
     orders = slide_tasks(study, folder, needed, recipe, run.root)
     orders = [replace(order, run=run) for order in orders]
@@ -113,6 +112,34 @@ def prepare_study(
     )
     refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
     return PreparedCohort(cohort, training_patients, prepared, recipe)
+
+
+def study_slides(
+    study: StudySettings, folder: Path, root: Path, *, everybody: bool = False
+) -> list[SlideTask]:
+    """Slides that `prepare_study` prepares, in its order; nothing is written.
+
+    Parameters
+    ----------
+    study, folder, everybody
+        As `prepare_study`.
+    root
+        Run folder; it need not be there yet.
+    """
+    cohort = study_cohort(study, folder, everybody=everybody)
+    refuse_shared_files(cohort.patients, across_roles=not everybody)
+    training_patients = select_training_patients(cohort, study)
+    needed = _needed(cohort, training_patients, everybody=everybody)
+    return slide_tasks(study, folder, needed, recipe_of_study(study), root)
+
+
+def _needed(
+    cohort: Cohort, training_patients: TrainingPatients, *, everybody: bool
+) -> Sequence[Patient]:
+    """Patients whose slides are prepared."""
+    if everybody:
+        return cohort.patients
+    return (*training_patients.patients, *cohort.of_role("validation"))
 
 
 def study_cohort(study: StudySettings, folder: Path, *, everybody: bool) -> Cohort:
@@ -191,7 +218,7 @@ def prepare_slides(
         workers=workers,
         progress=progress,
         title="Preparing slides",
-        limit_s=partial(_limit_s, compute),
+        limit_s=partial(limit_of, compute),
     ):
         order, result = outcome.item, outcome.result
         if isinstance(result, Failure):
@@ -203,11 +230,14 @@ def prepare_slides(
             progress.say(f"{order.slide}: {result.reason} [{result.code}]")
         run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
-    prepared = {  # not as they ended, and whose they are now
-        o.slide: replace(prepared[o.slide], patient_id=o.patient, path=o.named) for o in orders
-    }
+    prepared = {o.slide: as_ordered(prepared[o.slide], o) for o in orders}  # not as they ended
     write_slides_table(list(prepared.values()), run)
     return prepared
+
+
+def as_ordered(prepared: PreparedSlide, order: SlideTask) -> PreparedSlide:
+    """Whose the slide is and where it lies now; it may have been prepared under another order."""
+    return replace(prepared, patient_id=order.patient, path=order.named)
 
 
 def _finished(
@@ -228,7 +258,8 @@ def _finished(
     return prepared
 
 
-def _limit_s(compute: ComputeSettings, order: SlideTask) -> float:
+def limit_of(compute: ComputeSettings, order: SlideTask) -> float:
+    """Seconds that preparing a slide may take."""
     try:
         return compute.limit_s(order.path.stat().st_size)
     except OSError:  # preparing it will say what is wrong

@@ -30,7 +30,7 @@ from jecur.study.train import outcomes_of
 
 __all__ = ["Plan", "Preflight", "Purpose", "look_over", "require_ready", "require_ready_slides"]
 
-Purpose = Literal["run", "train", "crossval"]
+Purpose = Literal["run", "train", "crossval", "prepare"]
 
 _EXTRAS = ("torch", "timm", "onnx")
 _FEW = 4
@@ -86,7 +86,7 @@ class Plan:
     study, folder
         As `jecur.pipeline.run_study`.
     purpose
-        Run it, train alone, or cross-validate.
+        Run it, train alone, cross-validate, or prepare slides alone.
     out
         Run folder; None where none is known.
     division
@@ -101,6 +101,8 @@ class Plan:
     out: Path | None = None
     division: CrossvalSettings | None = None
     workers: int = 1
+    everybody: bool = False
+    """Whether patients take part whatever their role, as in cross-validation."""
 
 
 def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
@@ -114,14 +116,16 @@ def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
         Try two slides, where any are to be prepared.
     """
     study, folder, purpose, out = plan.study, plan.folder, plan.purpose, plan.out
-    found = [*_missing_extras(study, out), *_paths(study, folder, out)]
+    everybody = plan.everybody or purpose == "crossval"
+    trains = purpose != "prepare"
+    found = [*(_missing_extras(study, out) if trains else ()), *_paths(study, folder, out)]
     try:
         recipe: Recipe | None = recipe_of_study(study)
     except JecurError as error:
         found += _told(error, "[nuclei]")
         recipe = None
     try:
-        cohort = study_cohort(study, folder, everybody=purpose == "crossval")
+        cohort = study_cohort(study, folder, everybody=everybody)
     except JecurError as error:
         found += _told(error, "")
         return Preflight(_sorted(found), (), None, None)
@@ -133,7 +137,7 @@ def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
     expected = None
     if recipe is not None and out is not None and trial:
         ready = not any(f.severity == "error" for f in found)
-        expected = _expected(plan, cohort, recipe, out, train=ready)
+        expected = _expected(plan, cohort, recipe, out, train=trains and ready)
         found += _too_little_disk(expected, out)
     return Preflight(_sorted(found), outcomes, expected, cohort)
 
@@ -313,7 +317,8 @@ def _outcomes(
     roles = {role: cohort.of_role(role) for role in ("training", "tuning", "validation")}
     lines = [f"{role}: {_counted(group)}" for role, group in roles.items() if group]
     found = []
-    if not roles["training"] or (purpose == "run" and not roles["validation"]):
+    someone = roles["training"] or (purpose == "prepare" and cohort.patients)
+    if not someone or (purpose == "run" and not roles["validation"]):
         found.append(_no_role(study, roles["training"], roles["validation"]))
     elif roles["training"]:
         try:
@@ -365,9 +370,9 @@ def _counted(patients: Sequence[Patient]) -> str:
     return f"{counted(len(patients), 'patient')}, {sum(p.event for p in patients)} with the event"
 
 
-def _needed(study: StudySettings, cohort: Cohort, purpose: Purpose) -> list[Patient]:
+def _needed(study: StudySettings, cohort: Cohort, *, everybody: bool) -> list[Patient]:
     """Patients whose slides are prepared."""
-    if purpose == "crossval":
+    if everybody:
         return list(cohort.patients)
     needed = list(cohort.of_role("validation"))
     for role in ("training", "tuning"):
@@ -386,7 +391,8 @@ def _expected(
     plan: Plan, cohort: Cohort, recipe: Recipe, out: Path, *, train: bool
 ) -> Expected | None:
     """Say what is to be expected; None where every slide was prepared before."""
-    study, needed = plan.study, _needed(plan.study, cohort, plan.purpose)
+    everybody = plan.everybody or plan.purpose == "crossval"
+    study, needed = plan.study, _needed(plan.study, cohort, everybody=everybody)
     orders = _pending(slide_tasks(study, plan.folder, needed, recipe, out), out)
     if not orders:
         return None
