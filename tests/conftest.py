@@ -71,6 +71,7 @@ SLOW = (
     "test_probabilities_shown.py",
     "training/test_gradient.py",
     "training/test_unet.py",
+    "viewer/test_server.py",
     "virtual/test_faults.py",
 )
 """Files that train, run whole studies, render slides or try hundreds of files, the longest first.

@@ -14,7 +14,14 @@ Browser = Annotated[bool, Parameter(negative="--no-browser")]
 
 
 @app.command
-def view(run: Path, *, slides: Path | None = None, port: int = 0, browser: Browser = True) -> int:
+def view(
+    run: Path,
+    *,
+    slides: Path | None = None,
+    model: Path | None = None,
+    port: int = 0,
+    browser: Browser = True,
+) -> int:
     """Look at a finished run in the browser: patients, curves, slides and what the model saw.
 
     Serves this machine alone (127.0.0.1) until Ctrl-C; writes nothing.
@@ -27,6 +34,8 @@ def view(run: Path, *, slides: Path | None = None, port: int = 0, browser: Brows
         Folder of a run.
     slides
         Folder of the slides, if they are no longer where the run found them.
+    model
+        Model file the run was scored with, if the run does not hold it: for normalized colors and nuclei.
     port
         Of this machine; 0 takes any that is free.
     browser
@@ -38,7 +47,7 @@ def view(run: Path, *, slides: Path | None = None, port: int = 0, browser: Brows
     require_server("jecur view")
     from jecur.viewer.server import viewer_app
 
-    app_of_run, token, bound = viewer_app(run, slides), new_token(), listen(port)
+    app_of_run, token, bound = viewer_app(run, slides, model), new_token(), listen(port)
     serve(
         Guard(app_of_run, GuardSettings(token)),
         bound,

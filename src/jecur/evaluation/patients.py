@@ -7,14 +7,20 @@ import pandas as pd
 
 from jecur.arrays import BoolVector
 from jecur.cohort.cohort import Exclusion, Patient
-from jecur.cohort.csv_text import csv_text
+from jecur.cohort.csv_text import csv_rows, csv_text
 from jecur.report.tables.baseline import Factor, baseline_table
 from jecur.report.tables.table import Table
 from jecur.runs.folder import RunFolder, write_text
 from jecur.settings import Covariate
 from jecur.statistics.results import CovariateColumn
 
-__all__ = ["competing_of", "covariate_columns", "describe_patients", "write_exclusions"]
+__all__ = [
+    "competing_of",
+    "covariate_columns",
+    "describe_patients",
+    "write_exclusions",
+    "write_follow_up",
+]
 
 
 def covariate_columns(
@@ -58,6 +64,14 @@ def describe_patients(
     everybody = np.ones(len(patients), dtype=bool)
     groups = {"All": everybody, "High risk": high_risk, "Low risk": ~high_risk}
     return baseline_table(factors, groups, caption=caption)
+
+
+def write_follow_up(patients: Sequence[Patient], run: RunFolder) -> None:
+    """Write ``follow_up.csv``: months and event of who was analyzed (1 event, 0 none, 2 competing)."""
+    rows = [
+        (p.id, repr(float(p.months)), 1 if p.event else 2 if p.competing else 0) for p in patients
+    ]
+    write_text(run.root / "follow_up.csv", csv_rows(("patient_id", "months", "event"), rows))
 
 
 def write_exclusions(excluded: Sequence[Exclusion], run: RunFolder) -> None:

@@ -17,6 +17,7 @@ from jecur.evaluation.patients import (
     covariate_columns,
     describe_patients,
     write_exclusions,
+    write_follow_up,
 )
 from jecur.report.content import ReportContent
 from jecur.report.document import write_report_folder
@@ -105,8 +106,8 @@ def report_risks(
     statistics
         What was computed of the risks.
     run
-        Gets ``statistics.json`` (of a cross-validation ``crossval.json``), ``exclusions.csv``,
-        ``tables``, ``figures``, ``report.html``.
+        Gets ``statistics.json`` (of a cross-validation ``crossval.json``), ``follow_up.csv``,
+        ``exclusions.csv``, ``tables``, ``figures``, ``report.html``.
     made_from
         What the report depends on: its date is that of the first report made from the same.
     head, tail
@@ -140,6 +141,7 @@ def report_risks(
             **(tail or {}),
         },
     )
+    write_follow_up(who.patients, run)
     write_exclusions((*who.excluded, *who.scores_without_patient), run)
     facts = {"Software": {"jecur": jecur.__version__, **library_versions()}, **shown.pop("facts")}
     content = ReportContent(

@@ -20,6 +20,7 @@ __all__ = [
     "heatmap_array",
     "overlay_scores",
     "qupath_geojson",
+    "score_colors",
     "score_scale",
     "side_by_side",
 ]
@@ -65,6 +66,11 @@ def score_scale(scores: Logits, cutoff: float) -> ScoreScale:
     center = float(np.log(cutoff) - np.log1p(-cutoff))
     low, high = np.percentile(scores, [1, 99])
     return ScoreScale(min(float(low), center - 0.1), center, max(float(high), center + 0.1))
+
+
+def score_colors(n: int = 256) -> list[list[int]]:
+    """Colors at ``n`` even places of the scale, R, G, B each, for whoever draws it elsewhere."""
+    return np.round(_COLORS(np.linspace(0.0, 1.0, n))[:, :3] * 255.0).astype(int).tolist()  # type: ignore[no-any-return]
 
 
 def heatmap_array(

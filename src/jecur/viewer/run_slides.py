@@ -1,0 +1,91 @@
+"""Where a run's slides are: pixels are found again, and nothing outside the slide folder is opened."""
+
+from pathlib import Path, PurePosixPath
+
+from jecur.errors import SlideError
+from jecur.geometry import Size
+from jecur.runs.folder import LOG
+from jecur.runs.log import read_events
+from jecur.slide.reader import Slide, open_slide
+from jecur.viewer.run_tables import RunTables, SlideRow
+
+__all__ = ["RunSlides", "slide_folder"]
+
+
+def slide_folder(run: RunTables, given: Path | None) -> Path | None:
+    """Folder that the paths of ``slides.csv`` are relative to; None if the run does not say.
+
+    Parameters
+    ----------
+    run
+        Its log says where the slides lay, seen from the run.
+    given
+        Where they are now, if they moved.
+    """
+    if given is not None:
+        return given.resolve()
+    seen = [str(event.get("seen", "")) for event in read_events(run.root / LOG, "slide-folder")]
+    return (run.root.resolve() / seen[-1]).resolve() if seen and seen[-1] else None
+
+
+class RunSlides:
+    """Opens the slides of a run by number.
+
+    Parameters
+    ----------
+    run
+        Its tables.
+    folder
+        Of `slide_folder`.
+    """
+
+    def __init__(self, run: RunTables, folder: Path | None) -> None:
+        self.run = run
+        self.folder = folder
+
+    def path(self, row: SlideRow) -> Path:
+        """File of a slide.
+
+        Raises
+        ------
+        SlideError
+            "missing-file" if it is not there, "path-outside-folder" if the table points elsewhere.
+        """
+        named = PurePosixPath(row.path)
+        if self.folder is None or not row.path:
+            raise SlideError(
+                f"{row.slide}: expected a run that says where its slides are, found an older one; "
+                "name their folder with --slides, or run the same command again",
+                code="missing-file",
+            )
+        path = (self.folder / named).resolve()
+        if named.is_absolute() or ".." in named.parts or not self._is_ours(path):
+            raise SlideError(
+                f"{row.slide}: expected a file inside the slide folder, found {row.path!r}; nothing "
+                "else is opened",
+                code="path-outside-folder",
+            )
+        if not path.exists():
+            raise SlideError(
+                f"{row.slide}: expected the slide {named.name}, found none where the run found it; "
+                "if the slides moved, name their folder with --slides",
+                code="missing-file",
+            )
+        return path
+
+    def _is_ours(self, path: Path) -> bool:
+        return self.folder is not None and path.is_relative_to(self.folder)
+
+    def open(self, number: int) -> Slide:
+        """Open a slide, or the window of its core; to be closed.
+
+        Raises
+        ------
+        SlideError
+            Of `path` and `jecur.slide.reader.open_slide`.
+        """
+        row = self.run.slides[number]
+        slide = open_slide(self.path(row), mpp=row.mpp if row.mpp_is_given else None)
+        if not row.core:
+            return slide
+        return slide.window(*row.origin, Size(*row.size))
