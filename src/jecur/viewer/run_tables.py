@@ -219,13 +219,14 @@ def _require_names(slides: Sequence[str], root: Path) -> None:
 
 def _slide(number: int, row: Mapping[str, str], number_of: Mapping[str, int]) -> SlideRow:
     x, _, y = row.get("origin", "").partition(" ")
+    status, code, reason = (row[name] for name in ("status", "code", "reason"))
     return SlideRow(
         number=number,
         slide=row["slide"],
         patient=number_of[row["patient_id"]],
-        status=row["status"],
-        code=row["code"],
-        reason=row["reason"],
+        status=status,
+        code=code,
+        reason=reason,
         flags=tuple(filter(None, row["flags"].split(";"))),
         path=row.get("path", ""),
         mpp=_number(row["mpp"]),
