@@ -36,7 +36,9 @@ def number_of(client, slide):
 
 def test_patients_are_those_of_the_tables(client, tiny_run, tiny_study):
     patients = {p["id"]: p for p in client.get("/api/patients").json()}
-    scores = pd.read_csv(tiny_run / "scores.csv", float_precision="round_trip").set_index("patient_id")
+    scores = pd.read_csv(tiny_run / "scores.csv", float_precision="round_trip").set_index(
+        "patient_id"
+    )
     clinical = pd.read_csv(tiny_study.parent / "clinical.csv").set_index("patient_id")
     for patient, row in scores.iterrows():
         shown = patients[patient]
