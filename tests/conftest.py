@@ -18,6 +18,7 @@ SLOW = (
     "training/test_processes.py",
     "study/test_train.py",
     "study/test_shared_work.py",
+    "study/test_score_slide.py",
     "study/test_nuclear_baseline.py",
     "study/test_recipe_owner.py",
     "study/test_preflight.py",

@@ -39,6 +39,7 @@ from jecur.study.prepare import (
 )
 from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_study_report
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
+from jecur.study.score_slide import score_in_passing
 from jecur.study.train import TrainingPatients, train_model
 
 __all__ = ["Scored", "prepare_alone", "run_study", "score_slides", "train_study", "validate_study"]
@@ -265,7 +266,7 @@ class Scored:
         return sum(slide.status == "failed" for slide in self.slides)
 
 
-def score_slides(
+def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to report to
     slides: Sequence[tuple[str, SlideEntry]],
     model: Path,
     run: RunFolder,
@@ -273,8 +274,11 @@ def score_slides(
     workers: int,
     progress: Progress,
     slide_folder: str = "",
+    keep_tiles: bool = False,
 ) -> Scored:
     """Score slides with a model file; needs no torch.
+
+    Each slide goes from its file to its tile scores in one pass; no pixel is written.
 
     Parameters
     ----------
@@ -285,16 +289,21 @@ def score_slides(
     run
         Where the files go.
     workers
-        Processes that prepare slides, and threads that score.
+        Processes; threads where slides are fewer.
     progress
         Shows bars and messages.
     slide_folder
         What the names of the entries are relative to, for the manifest.
+    keep_tiles
+        Write the tiles of each slide into its folder, as training does, and score them from there:
+        the same scores, for whoever wants the tiles.
     """
     bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)
     _refuse_idle_drawings(slides, recipe)
     orders = _orders(slides, recipe, run, model)
+    if not keep_tiles:
+        orders = [score_in_passing(order, bundle) for order in orders]
     progress = LoggedProgress(progress, run.log)
     run.log_slide_folder(Path(slide_folder))
     require_ready_slides(orders, recipe, out=run.root, workers=workers, progress=progress)

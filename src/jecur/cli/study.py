@@ -78,6 +78,7 @@ def score(
     patient: str = "",
     mpp: float | None = None,
     annotations: Path | None = None,
+    keep_tiles: bool = False,
     workers: Workers = 0,
 ) -> int:
     """Score slides with a model file. Needs no torch.
@@ -101,6 +102,8 @@ def score(
     annotations
         Drawn regions (QuPath GeoJSON, ASAP or Aperio XML) of the one slide, or a folder of such files
         under the slides' names; the model says which classes count.
+    keep_tiles
+        Write the tiles of every slide as well, 0.2 MB each; the scores are the same.
     workers
         Processes; 0 takes one a core.
     """
@@ -117,6 +120,7 @@ def score(
             workers=workers or cores(),
             progress=progress,
             slide_folder=folder.as_posix(),
+            keep_tiles=keep_tiles,
         )
     _tell_scores(scored, out)
     return SOME_FAILED if scored.n_failed else OK

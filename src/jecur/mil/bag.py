@@ -20,7 +20,7 @@ from jecur.arrays import BagArray, FeatureArray
 from jecur.errors import BagError
 from jecur.runs.folder import atomic_path
 
-__all__ = ["Bag", "BagWriter", "open_bag", "writing_bag"]
+__all__ = ["N_CHANNELS", "Bag", "BagWriter", "open_bag", "write_bag_header", "writing_bag"]
 
 N_CHANNELS = 4
 
@@ -60,14 +60,15 @@ class BagWriter:
         os.fsync(self._stream.fileno())
 
     def _write_header(self) -> None:
-        np.lib.format.write_array_header_1_0(
-            self._stream,
-            {
-                "descr": "|u1",
-                "fortran_order": False,
-                "shape": (self.n_tiles, self._side, self._side, N_CHANNELS),
-            },
-        )
+        write_bag_header(self._stream, self.n_tiles, self._side)
+
+
+def write_bag_header(stream: BinaryIO, n_tiles: int, side: int) -> None:
+    """Write what comes before the tiles of a bag file."""
+    np.lib.format.write_array_header_1_0(
+        stream,
+        {"descr": "|u1", "fortran_order": False, "shape": (n_tiles, side, side, N_CHANNELS)},
+    )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Stains and their amounts as scanned; colors, sharpness and nuclei of the tiles a
 them. No network is run for these: they come from the bag and from the slide's stain fit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,22 @@ from scipy import ndimage
 from jecur.arrays import RGB
 from jecur.runs.folder import write_json
 
-__all__ = ["EVERYDAY", "LOOKS_FILE", "measure_looks", "read_looks", "write_looks"]
+__all__ = [
+    "EVERYDAY",
+    "LOOKS_FILE",
+    "LooksSample",
+    "measure_looks",
+    "measured_tiles",
+    "read_looks",
+    "write_looks",
+]
 
 LOOKS_FILE = "looks.json"
 
 _MOST_TILES = 48
 """Tiles measured, spread evenly over the bag."""
+_KEPT_ALL = 192
+"""Of so few tiles all are kept until their number is known: 39 MB at most."""
 _UM_PER_PX = 128.0 / 224.0
 _GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _NUCLEUS, _MAYBE, _SURELY = 128, 64, 192
@@ -70,15 +80,47 @@ def measure_looks(bag: NDArray[Any], stain: Mapping[str, Any] | None) -> dict[st
     if bag.ndim == 2:
         means: list[float] = bag.mean(axis=0, dtype=np.float64).tolist()
         return {f"feature_{k}": value for k, value in enumerate(means)}
-    chosen = np.unique(np.linspace(0, len(bag) - 1, min(_MOST_TILES, len(bag))).round().astype(int))
-    rows = [_tile(np.asarray(bag[k])) for k in chosen]
+    rows = [_tile(np.asarray(bag[k])) for k in measured_tiles(len(bag))]
     found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return (_stain(stain) if stain else {}) | found
 
 
-def write_looks(folder: Path) -> Path:
-    """Measure a prepared slide and write ``looks.json`` into its folder."""
-    return write_json(folder / LOOKS_FILE, _measured(folder))
+def measured_tiles(n: int) -> list[int]:
+    """Numbers of the tiles that are measured, of ``n`` >= 1: spread evenly over the bag."""
+    places = np.linspace(0, n - 1, min(_MOST_TILES, n)).round().astype(int)
+    return [int(k) for k in np.unique(places)]
+
+
+class LooksSample:
+    """Keeps, of tiles that pass by, those that may be measured once it is known how many there are.
+
+    Parameters
+    ----------
+    expected
+        Number of tiles, if none is left out.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._wanted = None if expected <= _KEPT_ALL else set(measured_tiles(expected))
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._n = 0
+
+    def append(self, tiles: NDArray[np.uint8]) -> None:
+        """Let (b, h, w, 4) tiles pass by."""
+        for k, tile in enumerate(tiles, self._n):
+            if self._wanted is None or k in self._wanted:
+                self._kept[k] = tile.copy()  # or it would hold on to its whole batch
+        self._n += len(tiles)
+
+    def tiles(self, again: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Tiles to be measured, (m, h, w, 4); ``again`` makes those that were not kept, by number."""
+        chosen = measured_tiles(self._n)
+        return np.stack([self._kept[k] if k in self._kept else again(k) for k in chosen])
+
+
+def write_looks(folder: Path, bag: NDArray[Any], stain: Mapping[str, Any] | None) -> Path:
+    """Measure a slide, see `measure_looks`, and write ``looks.json`` into its folder."""
+    return write_json(folder / LOOKS_FILE, measure_looks(bag, stain))
 
 
 def read_looks(folder: Path) -> dict[str, float]:

@@ -86,7 +86,7 @@ class TileScorer:
     bundle
         A model that `jecur.mil.passport.require_sound` let pass.
     threads
-        Threads of ONNX Runtime; 0 lets it choose.
+        Threads of ONNX Runtime a call; 0 lets it choose. Several threads may call at once.
     batch_size
         Tiles a call; bounds memory, does not change scores.
     """
@@ -145,14 +145,21 @@ class TileScorer:
         Raises
         ------
         BagError
+            As `outputs`.
+        """
+        return self.pool(self.outputs(bag))
+
+    def outputs(self, bag: Bag) -> Logits:
+        """Score every tile of a bag, (n,) or (n, 2), see `score_tiles`.
+
+        Raises
+        ------
+        BagError
             If the bag holds pixels and the model was trained on features, or the other way round, or
             the features have the wrong length.
         """
         self._check(bag)
-        outputs = np.concatenate(
-            [self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)]
-        )
-        return self.pool(outputs)
+        return np.concatenate([self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)])
 
     def pool(self, outputs: Logits) -> RiskScore:
         """Pool the outputs of all tiles of a bag, (n,) or (n, 2), into the patient's risk."""

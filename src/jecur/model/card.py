@@ -128,11 +128,13 @@ class TrainingEpoch(Stage, frozen=True):
 class TrainedOn(Stage, frozen=True):
     """How the model recognizes tiles it was trained on; no patient can be identified from it.
 
-    ``bags`` are digests of tiles as the network saw them. ``salt`` and ``patients`` stand in files
-    of version 0.1 only: there, names could be guessed.
+    ``bags`` and ``tiles`` are digests of tiles as the network saw them: of the files that held them, and
+    of the tiles alone, which are known of a slide that was never written. ``salt`` and ``patients`` stand
+    in files of version 0.1 only: there, names could be guessed.
     """
 
     bags: tuple[Digest, ...] = ()
+    tiles: tuple[Digest, ...] = ()
     salt: Line = ""
     patients: tuple[Digest, ...] = ()
 

@@ -25,7 +25,8 @@ def slides_with_bags(run: RunFolder) -> list[Path]:
     folders = sorted(p.parent for p in (run.slides or run.root / "slides").rglob("bag.npy"))
     if not folders:
         raise RunFolderError(
-            f"expected prepared slides under {run.root}, found none; name the folder of a run"
+            f"expected prepared slides under {run.root}, found none with their tiles; name the folder of a "
+            "run, or score with --keep-tiles"
         )
     return folders
 

@@ -174,6 +174,11 @@ class RunFolder:
         folder = self.slide_folder(slide)
         write_marker(folder / _COMPLETE, folder, mark, names)
 
+    def has_file(self, slide: str, name: str) -> bool:
+        """Whether a file is among those that a slide was finished with."""
+        finished = read_marker(self.slide_folder(slide) / _COMPLETE)
+        return finished is not None and name in finished.files
+
     def bag_sha256(self, slide: str) -> str:
         """Digest of a slide's bag as it was written; measured now if it was not recorded."""
         folder = self.slide_folder(slide)

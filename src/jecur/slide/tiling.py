@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from jecur.arrays import IntVector, Pixels, Positions, RGBBatch, Vector
+from jecur.arrays import RGB, IntVector, Pixels, Positions, RGBBatch, Vector
 from jecur.errors import SlideError
 from jecur.geometry import side_in_pixels
 from jecur.settings import TilingSettings
@@ -185,7 +185,12 @@ def tile_tissue(slide: Slide, tissue: TissueMask, settings: TilingSettings) -> T
 
 
 def read_tiles(
-    slide: Slide, grid: TileGrid, batch_size: int, *, loss: TileLoss | None = None
+    slide: Slide,
+    grid: TileGrid,
+    batch_size: int,
+    *,
+    loss: TileLoss | None = None,
+    known: Mapping[int, RGB] | None = None,
 ) -> Iterator[TileBatch]:
     """Read a grid in order; tiles that cannot be decoded are left out.
 
@@ -199,6 +204,8 @@ def read_tiles(
         Tiles a batch, at least 1; the memory this takes is one batch.
     loss
         Collects the tiles left out. `jecur.slide.quality.judge_slide` judges how many are too many.
+    known
+        Tiles of this grid that were read before, as `sample_pixels` keeps them: number -> pixels.
 
     Yields
     ------
@@ -208,6 +215,7 @@ def read_tiles(
     if batch_size < 1:
         raise ValueError("batch_size must be at least 1")
     loss = TileLoss() if loss is None else loss
+    known = known or {}
     side = grid.output_px
     for start in range(0, len(grid), batch_size):
         stop = min(start + batch_size, len(grid))
@@ -216,7 +224,9 @@ def read_tiles(
         for index in range(start, stop):
             x, y = grid.positions[index]
             try:
-                rgb[len(indices)] = slide.read_region(x, y, grid.side_px, side)
+                rgb[len(indices)] = (
+                    known[index] if index in known else slide.read_region(x, y, grid.side_px, side)
+                )
             except SlideError as error:
                 loss.indices.append(index)
                 loss.reason = error.message
@@ -226,7 +236,14 @@ def read_tiles(
             yield TileBatch(np.array(indices, dtype=np.int64), rgb[: len(indices)])
 
 
-def sample_pixels(slide: Slide, grid: TileGrid, n_pixels: int, rng: np.random.Generator) -> Pixels:
+def sample_pixels(
+    slide: Slide,
+    grid: TileGrid,
+    n_pixels: int,
+    rng: np.random.Generator,
+    *,
+    keep: dict[int, RGB] | None = None,
+) -> Pixels:
     """Draw tissue pixels from tiles spread evenly over the slide.
 
     At most `MAX_SAMPLED_TILES` tiles are read, every k-th of the grid from a random start, and each
@@ -240,6 +257,8 @@ def sample_pixels(slide: Slide, grid: TileGrid, n_pixels: int, rng: np.random.Ge
         Pixels wanted, at least 1.
     rng
         Draws the start and the pixels.
+    keep
+        Takes up the tiles that were read, so that `read_tiles` need not decode them again.
 
     Returns
     -------
@@ -260,10 +279,12 @@ def sample_pixels(slide: Slide, grid: TileGrid, n_pixels: int, rng: np.random.Ge
     for index in np.minimum(chosen, len(grid) - 1):
         x, y = grid.positions[index]
         try:
-            pixels = slide.read_region(x, y, grid.side_px, grid.output_px).reshape(-1, 3)
+            tile = slide.read_region(x, y, grid.side_px, grid.output_px)
         except SlideError:
             continue
-        parts.append(_tissue_pixels(pixels, quota, rng))
+        if keep is not None:
+            keep[int(index)] = tile
+        parts.append(_tissue_pixels(tile.reshape(-1, 3), quota, rng))
     if not parts:
         raise SlideError(
             f"{slide.path.name}: expected readable tiles, found {n_tiles} of {n_tiles} damaged; "

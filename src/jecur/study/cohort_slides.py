@@ -22,11 +22,11 @@ from jecur.study.prepare import (
     Recipe,
     SlideTask,
     finished_slide,
-    prepare_slide,
     recipe_of_study,
     write_slides_table,
 )
 from jecur.study.score import ScoredPatient
+from jecur.study.score_slide import prepare_or_score
 from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
 
 __all__ = [
@@ -209,15 +209,20 @@ def prepare_slides(
     progress: Progress,
     compute: ComputeSettings = _USUAL,
 ) -> dict[str, PreparedSlide]:
-    """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened."""
+    """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened.
+
+    Slides fewer than the workers share them: threads of all processes together are no more than these.
+    """
     prepared = _finished(orders, run, threads=workers, progress=progress)
     missing = [order for order in orders if order.slide not in prepared]
+    threads = max(1, workers // max(1, len(missing)))
+    scored = any(order.model_sha256 for order in missing)
     for outcome in run_all(
-        prepare_slide,
-        missing,
+        prepare_or_score,
+        [replace(order, threads=threads) for order in missing],
         workers=workers,
         progress=progress,
-        title="Preparing slides",
+        title="Scoring slides" if scored else "Preparing slides",
         limit_s=partial(limit_of, compute),
     ):
         order, result = outcome.item, outcome.result

@@ -4,7 +4,7 @@ A `Recipe` is everything that decides the pixels the networks see. It is written
 file, so that a slide is prepared for scoring exactly as those the model was trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,8 +21,9 @@ from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.mil.looks import LOOKS_FILE, write_looks
+from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, write_digests
 from jecur.model.file import Bundle, read_bundle
-from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
+from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.finished import damage
 from jecur.runs.folder import (
     RunFolder,
@@ -38,9 +39,11 @@ from jecur.slide.content import content_digest
 from jecur.slide.reader import Slide, open_slide
 from jecur.stain.reference import builtin_reference
 from jecur.study.slide_cache import keep_in_cache, take_from_cache
+from jecur.study.stream import KeepTiles
 from jecur.study.survey import SlideFacts, Status, Survey, judge_tiles, lay_tiles, unopened
 
 __all__ = [
+    "PICTURE_FILES",
     "PreparedSlide",
     "Recipe",
     "SlideTask",
@@ -50,6 +53,7 @@ __all__ = [
     "prepare_slide",
     "recipe_of_bundle",
     "recipe_of_study",
+    "write_slide",
     "write_slides_table",
 ]
 
@@ -60,8 +64,11 @@ THUMBNAIL_PX = 512
 FEATURE_FILES = ("bag.npy", "quality.json", "tiles.parquet")
 """What is made of a file of features."""
 
-SLIDE_FILES = (*FEATURE_FILES, "stain.json", "thumbnail.png", "tissue.geojson")
-"""What is made of a slide."""
+PICTURE_FILES = ("quality.json", "tiles.parquet", "stain.json", "thumbnail.png", "tissue.geojson")
+"""What is made of a slide beside its tiles."""
+
+SLIDE_FILES = (*PICTURE_FILES, "bag.npy", DIGESTS_FILE)
+"""What is made of a slide whose tiles are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,10 @@ class SlideTask:
     run: RunFolder
     bundle: Path | None = None
     """Model file whose nuclei network to use; None uses the recipe's."""
+    model_sha256: str = ""
+    """Of that model, if it is to score the tiles as they pass by; "" keeps the tiles."""
+    threads: int = 1
+    """Threads that share the slide."""
     core: CorePlace | None = None
     """The core of a tissue array to take for a slide."""
     annotation: Path | None = None
@@ -108,6 +119,8 @@ class SlideTask:
         if self.annotation is not None:
             drawn = self.annotation
             parts.append(sha256_file(drawn) if drawn.is_file() else "absent")
+        if self.model_sha256:
+            parts.append(("scored", self.model_sha256))
         return fingerprint(*parts)
 
 
@@ -272,20 +285,28 @@ def _prepare(order: SlideTask, mark: str) -> PreparedSlide:
             return _prepare_features(order, mark)
         except SlideError as error:
             return PreparedSlide.of_facts(order, SlideFacts().failed(error))
+    return write_slide(order, mark, _write_bag)
+
+
+Walk = Callable[[SlideTask, Slide], tuple[Survey, tuple[str, ...]]]
+"""Walks over a slide and writes what becomes of its tiles; says what it found and all files of the slide."""
+
+
+def write_slide(order: SlideTask, mark: str, walk: Walk) -> PreparedSlide:
+    """Walk over a slide and write all that is made of it, if there is anything to score or to look at."""
     try:
         whole = open_slide(order.path, mpp=order.mpp)
     except SlideError as error:
         return PreparedSlide.of_facts(order, unopened(order.path, error))
     with whole:
-        return _prepare_pixels(order, whole, mark)
+        return _write_opened(order, whole, mark, walk)
 
 
-def _prepare_pixels(order: SlideTask, whole: Slide, mark: str) -> PreparedSlide:
-    """Write all that is made of a slide, if there is anything to score or to look at."""
+def _write_opened(order: SlideTask, whole: Slide, mark: str, walk: Walk) -> PreparedSlide:
     folder = order.run.slide_folder(order.slide)
     survey = Survey(whole, order.recipe)
     try:
-        survey = _write_bag(order, whole)
+        survey, files = walk(order, whole)
         survey.require_walked()
         scale = _write_pictures(survey, folder)
         _refuse_replaced(order, mark)
@@ -293,27 +314,34 @@ def _prepare_pixels(order: SlideTask, whole: Slide, mark: str) -> PreparedSlide:
         return PreparedSlide.of_facts(order, survey.facts.failed(error))
     prepared = PreparedSlide.of_facts(order, survey.facts, thumbnail_um_per_px=scale)
     _write_tables(folder, survey, prepared)
-    files = (*SLIDE_FILES, LOOKS_FILE) if survey.kept else SLIDE_FILES
     order.run.mark_complete(order.slide, mark, files)
     return prepared
 
 
-def _write_bag(order: SlideTask, whole: Slide) -> Survey:
+def _write_bag(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]:
     """Survey a slide and put its clean tiles, normalized, with their nuclei, into its bag."""
     recipe = order.recipe
     laid = lay_tiles(whole, recipe, core=order.core, annotation=order.annotation)
-    if laid.stopped:
-        return laid
+    if laid.stopped or laid.grid is None:
+        return laid, ()
     network = nuclei_network(order)
-    bag_path = order.run.slide_folder(order.slide) / "bag.npy"
-    with writing_bag(bag_path, recipe.tiling.output_px) as bag:
-        survey = judge_tiles(
-            laid,
-            lambda normalizer, rgb: bag.append(add_nuclei_channel(network, normalizer.apply(rgb))),
-        )
+    folder = order.run.slide_folder(order.slide)
+    digest = TileDigest(recipe.tiling.output_px, len(laid.grid))
+    with writing_bag(folder / "bag.npy", recipe.tiling.output_px) as bag:
+        survey = judge_tiles(laid, KeepTiles(network, digest, bag), threads=order.threads)
         if survey.stopped:
             bag.discard()
-    return survey
+    if survey.stopped:
+        return survey, ()
+    digests = digest.digests()
+    if not digests.bag_sha256:
+        digests = msgspec.structs.replace(digests, bag_sha256=sha256_file(folder / "bag.npy"))
+    write_digests(folder, digests)
+    if not survey.kept:
+        return survey, SLIDE_FILES
+    tiles = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
+    write_looks(folder, tiles, survey.stain.to_dict() if survey.stain else None)
+    return survey, (*SLIDE_FILES, LOOKS_FILE)
 
 
 def _refuse_replaced(order: SlideTask, mark: str) -> None:
@@ -353,7 +381,8 @@ def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
         mpp_source="given" if mpp else "",
         reader=features_reader(facts.width),
     )
-    write_looks(folder)
+    features = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
+    write_looks(folder, features, None)
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
     order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, LOOKS_FILE))
     return prepared
@@ -399,8 +428,6 @@ def _write_tables(folder: Path, survey: Survey, prepared: PreparedSlide) -> None
     fitted = survey.stain.to_dict() if survey.stain else None
     flags = list(normalizer.flags) if normalizer else []
     write_json(folder / "stain.json", {"slide": fitted, "flags": flags})
-    if kept:
-        write_looks(folder)
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
 
 

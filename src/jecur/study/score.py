@@ -16,11 +16,14 @@ from jecur.mil.likeness import Likeness, likeness
 from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer
+from jecur.mil.tile_digest import TileDigests, read_digests
+from jecur.model.file import Bundle
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
 from jecur.study.memory import memory_beside
 from jecur.study.prepare import PreparedSlide, write_slides_table
+from jecur.study.stream import OUTPUTS_FILE
 from jecur.study.training_card import was_trained_on
 
 __all__ = ["ScoredPatient", "flag_unlike_training", "score_patients"]
@@ -63,9 +66,9 @@ def score_patients(
     model
         A ``.jecur`` file.
     slides_of
-        Patient -> slides with a bag in the run folder, at least one each.
+        Patient -> slides in the run folder, scored in passing or with a bag, at least one each.
     run
-        Where bags are and results go. Tiles scored before by the same model are not scored again.
+        Where slides are and results go. Tiles scored before by the same model are not scored again.
     settings
         Batch size.
     threads
@@ -74,9 +77,7 @@ def score_patients(
         Draws a bar.
     """
     bundle = admit_model(model)
-    digests = _proved_bags(
-        [slide for slides in slides_of.values() for slide in slides], run, threads
-    )
+    digests = _digests([slide for slides in slides_of.values() for slide in slides], run, threads)
     mark = fingerprint(bundle.sha256, slides_of, digests)
     before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
@@ -85,12 +86,22 @@ def score_patients(
     patients, tables = [], []
     with progress.task("Scoring patients", len(slides_of)) as advance:
         for patient, slides in slides_of.items():
-            bag = open_bag([run.slide_folder(slide) / "bag.npy" for slide in slides])
-            score = scorer.score_bag(bag) if before is None else scorer.pool(before[patient])
+            score = scorer.pool(
+                np.concatenate([_outputs(scorer, slide, bundle, run) for slide in slides])
+                if before is None
+                else before[patient]
+            )
             seen = (
                 memory.saw(patient)
                 or was_trained_on(bundle, patient=patient)
-                or any(was_trained_on(bundle, bag_sha256=digests[slide]) for slide in slides)
+                or any(
+                    was_trained_on(
+                        bundle,
+                        bag_sha256=digests[slide].bag_sha256,
+                        tiles_sha256=digests[slide].tiles_sha256,
+                    )
+                    for slide in slides
+                )
             )
             near = {
                 slide: likeness(looks, read_looks(run.slide_folder(slide)))
@@ -108,6 +119,40 @@ def score_patients(
         "scores", mark, [run.root / name for name in ("scores.csv", "tile_scores.parquet")]
     )
     return patients
+
+
+def _outputs(scorer: TileScorer, slide: str, bundle: Bundle, run: RunFolder) -> Logits:
+    """Give what the model gives for the tiles of a slide: as it was when they passed by, or from its bag.
+
+    Raises
+    ------
+    BagError
+        If what it gave is not of this model or not one a tile.
+    """
+    folder = run.slide_folder(slide)
+    if not run.has_file(slide, OUTPUTS_FILE):
+        return scorer.outputs(open_bag([folder / "bag.npy"]))
+    found = read_digests(folder)
+    outputs: Logits = np.load(folder / OUTPUTS_FILE, allow_pickle=False)
+    if found.model_sha256 != bundle.sha256 or len(outputs) != found.n_tiles:
+        raise BagError(
+            f"{slide}: expected the tile scores that this model gave, found others; run the same command "
+            "again, and the slide is scored anew",
+            code="changed-bag",
+        )
+    return outputs
+
+
+def _digests(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, TileDigests]:
+    """Slide -> what its tiles are recognized by; bags are proved now."""
+    kept = [slide for slide in slides if not run.has_file(slide, OUTPUTS_FILE)]
+    proved = _proved_bags(kept, run, threads)
+    return {
+        slide: TileDigests(0, read_digests(run.slide_folder(slide)).tiles_sha256, proved[slide])
+        if slide in proved
+        else read_digests(run.slide_folder(slide))
+        for slide in slides
+    }
 
 
 def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, str]:

@@ -5,17 +5,18 @@ tiles (`jecur.study.prepare`), an inspection draws them, a preview shows their c
 (`jecur.preview`): tissue, tiles, colors and verdict come from here for all of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from jecur.arrays import BoolVector, RGBBatch
+from jecur.arrays import RGB, BoolVector, RGBBatch
 from jecur.errors import SlideError
 from jecur.geometry import CorePlace
+from jecur.runs.in_order import in_order
 from jecur.settings import Recipe
 from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.files import require_slide_file
@@ -31,6 +32,7 @@ from jecur.stain.normalizer import Normalizer, fit_normalizer
 __all__ = [
     "SlideFacts",
     "Survey",
+    "TileEnd",
     "clean_tiles",
     "judge_tiles",
     "lay_tiles",
@@ -39,8 +41,40 @@ __all__ = [
 ]
 
 Status = Literal["ok", "flagged", "failed"]
-Take = Callable[[Normalizer, RGBBatch], None]
-"""What is done with the clean tiles of a batch, (m, h, w, 3) as scanned."""
+_AT_ONCE = 8
+"""Tiles of a batch where threads share a slide: small enough that none of them waits long for its last."""
+
+Seen = TypeVar("Seen")
+
+
+class TileEnd(Protocol[Seen]):
+    """Where clean tiles go: what is done with those of a batch, in threads, and how it is put together."""
+
+    def look(self, normalizer: Normalizer, rgb: RGBBatch) -> Seen:
+        """Work on (m, h, w, 3) tiles as scanned, m >= 1; called from any thread, in any order."""
+
+    def take(self, seen: Seen) -> None:
+        """Take up what was seen, batch by batch, in the grid's order."""
+
+
+class _Nowhere:
+    """Tiles are judged and forgotten."""
+
+    def look(self, normalizer: Normalizer, rgb: RGBBatch) -> None:
+        """Nothing."""
+
+    def take(self, seen: None) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged(Generic[Seen]):
+    """A batch of tiles, what was measured on them, which are clean, and what was made of those."""
+
+    batch: TileBatch
+    measured: TileQuality
+    clean: BoolVector
+    seen: Seen | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +147,8 @@ class Survey:
         Brings tiles to the reference; None if the stains were refused.
     clean
         (n,) whether each tile of ``grid`` is fit to be scored; None if they were not judged.
+    sampled
+        Tiles of ``grid`` that were read to fit the stains, so that nobody decodes them again.
     """
 
     slide: Slide
@@ -126,6 +162,7 @@ class Survey:
     grid: TileGrid | None = None
     normalizer: Normalizer | None = None
     clean: BoolVector | None = None
+    sampled: Mapping[int, RGB] = field(default_factory=dict)
 
     @property
     def stain(self) -> SlideStain | None:
@@ -251,13 +288,17 @@ def _first_steps(
     # The cores of an array were stained together: one fit, from all of them.
     fit_on = (whole, array_tiles(whole, core, recipe.tiling)) if core else (slide, grid)
     rng = np.random.default_rng(recipe.stain.seed)
-    pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng)
+    sampled: dict[int, RGB] = {}
+    keep = sampled if fit_on[1] is grid else None
+    pixels = sample_pixels(*fit_on, recipe.stain.n_pixels, rng, keep=keep)
     reference = StainReference.from_dict(recipe.stain_reference)
     normalizer = fit_normalizer(pixels, recipe.stain, reference, tissue.glass)
     flags = (*flags, *normalizer.flags)
     code = flags[0] if flags else ""
     status: Status = "flagged" if flags else "ok"
-    yield replace(found, normalizer=normalizer, flags=flags, status=status, code=code)
+    yield replace(
+        found, normalizer=normalizer, flags=flags, status=status, code=code, sampled=sampled
+    )
 
 
 def clean_tiles(
@@ -279,56 +320,84 @@ def clean_tiles(
     tuple
         A batch of tiles as scanned, what was measured on them, and (m,) whether each is clean.
     """
-    tissue, grid = survey.tissue, survey.grid if grid is None else grid
-    if tissue is None or grid is None:
-        raise ValueError("expected tiles to be laid first")
-    recipe = survey.recipe
-    enlarged = is_enlarged(survey.slide, grid)
-    for batch in read_tiles(survey.slide, grid, recipe.tiling.batch_size, loss=loss):
+    for judged in _judged(survey, _Nowhere(), grid=grid, loss=loss):
+        yield judged.batch, judged.measured, judged.clean
+
+
+def _judged(
+    survey: Survey,
+    end: TileEnd[Seen],
+    *,
+    grid: TileGrid | None = None,
+    loss: TileLoss | None = None,
+    threads: int = 1,
+) -> Iterator[_Judged[Seen]]:
+    """Read tiles here, judge them and let the end look at the clean ones in threads, in the grid's order."""
+    tissue, normalizer, recipe = survey.tissue, survey.normalizer, survey.recipe
+    own = survey.grid if grid is None else grid
+    if tissue is None or own is None or normalizer is None:
+        raise ValueError("expected tiles to be laid and stains to be fitted first")
+    enlarged = is_enlarged(survey.slide, own)
+
+    def judge(batch: TileBatch) -> _Judged[Seen]:
         measured = measure_tiles(batch.rgb, tissue.glass)
-        yield batch, measured, measured.scorable(recipe.quality, enlarged=enlarged)
+        fit = measured.scorable(recipe.quality, enlarged=enlarged)
+        seen = end.look(normalizer, batch.rgb[fit]) if fit.any() else None
+        return _Judged(batch, measured, fit, seen)
+
+    size = recipe.tiling.batch_size
+    known = survey.sampled if own is survey.grid else {}
+    batches = read_tiles(
+        survey.slide, own, min(size, _AT_ONCE) if threads > 1 else size, loss=loss, known=known
+    )
+    return in_order(judge, batches, threads=threads)
 
 
-def judge_tiles(laid: Survey, take: Take | None = None) -> Survey:
+def judge_tiles(laid: Survey, end: TileEnd[Seen] | None = None, *, threads: int = 1) -> Survey:
     """Walk the second part of the way: read and judge every tile, and complete the verdict.
 
     Parameters
     ----------
     laid
         Of `lay_tiles`; one that was stopped is returned as it is.
-    take
-        Called with the normalizer and the clean tiles of each batch, in the grid's order: who
+    end
+        Looks at the clean tiles of each batch and takes up what it saw, in the grid's order: who
         wants the pixels need not read them again.
+    threads
+        Threads that judge and look; the result is the same for any number.
     """
+    if end is None:
+        return judge_tiles(laid, _Nowhere(), threads=threads)
     if laid.stopped:
         return laid
-    tissue, grid, normalizer = laid.tissue, laid.grid, laid.normalizer
-    if tissue is None or grid is None or normalizer is None:
+    tissue, grid = laid.tissue, laid.grid
+    if tissue is None or grid is None:
         raise ValueError("expected tiles to be laid and stains to be fitted first")
     loss, all_measured = TileLoss(), []
     clean = np.zeros(len(grid), dtype=np.bool_)
     try:
-        for batch, measured, fit in clean_tiles(laid, loss=loss):
-            all_measured.append(measured)
-            clean[batch.indices] = fit
-            if take is not None and fit.any():
-                take(normalizer, batch.rgb[fit])
+        for judged in _judged(laid, end, loss=loss, threads=threads):
+            all_measured.append(judged.measured)
+            clean[judged.batch.indices] = judged.clean
+            if judged.seen is not None:
+                end.take(judged.seen)
         tiles = TileQuality.join(all_measured)
         quality = judge_slide(laid.slide, tissue, grid, tiles, loss, laid.recipe.quality)
     except SlideError as error:
         return laid._stopped_by(error)
-    judged = replace(
+    found = replace(
         laid,
         status=laid.status if quality.status == "ok" else quality.status,
         code=quality.code or laid.code,
         reason=quality.reason,
         flags=(*quality.flags, *laid.flags),
         clean=clean,
+        sampled={},
     )
     if quality.status != "failed" and not clean.any():
         message = f"expected clean tiles, found all {len(grid)} under pen, black or blurred; scan it again"
-        return judged._stopped_by(SlideError(message, code="no-clean-tiles"))
-    return judged
+        return found._stopped_by(SlideError(message, code="no-clean-tiles"))
+    return found
 
 
 def unopened(path: Path, error: SlideError) -> SlideFacts:

@@ -21,6 +21,7 @@ from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
 from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
+from jecur.mil.tile_digest import read_digests
 from jecur.model.card import CohortFacts, ModelCard, PoolingFacts, TrainingEpoch
 from jecur.model.file import Bundle, read_bundle, write_bundle
 from jecur.nuclei.segmentation import NucleiModel
@@ -157,7 +158,10 @@ def train_model(
     write_bundle(
         Bundle(
             card=ModelCard(
-                **card, nuclei=dict(nuclei.card), trained_on=tile_memory(digests), looks=looks
+                **card,
+                nuclei=dict(nuclei.card),
+                trained_on=tile_memory([read_digests(run.slide_folder(s)) for s in digests]),
+                looks=looks,
             ),
             encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
             nuclei_onnx=nuclei.onnx_bytes if _needs_nuclei(study, trained) else None,

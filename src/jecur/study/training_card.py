@@ -1,7 +1,7 @@
 """What a model file says about itself: recipe, cohort, cut-off, direction, training patients."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +13,7 @@ from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.errors import NotEstimableError
 from jecur.mil.bag import Bag
+from jecur.mil.tile_digest import TileDigests
 from jecur.model.card import (
     EndpointText,
     Interval,
@@ -140,19 +141,24 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> Tuni
     return replace(found, concordance=Interval(estimate=c.estimate, lower=c.lower, upper=c.upper))
 
 
-def was_trained_on(bundle: Bundle, *, patient: str = "", bag_sha256: str = "") -> bool:
+def was_trained_on(
+    bundle: Bundle, *, patient: str = "", bag_sha256: str = "", tiles_sha256: str = ""
+) -> bool:
     """Whether the model file itself knows these tiles, or, in files of version 0.1, this patient."""
     memory = bundle.card.trained_on
     if not memory.salt:
-        return bag_sha256 in memory.bags
+        return bag_sha256 in memory.bags or tiles_sha256 in memory.tiles
     return _salted(memory.salt, patient) in memory.patients or (
         _salted(memory.salt, bag_sha256) in memory.bags
     )
 
 
-def tile_memory(digests: Mapping[str, str]) -> TrainedOn:
+def tile_memory(digests: Sequence[TileDigests]) -> TrainedOn:
     """Remember tiles by digest; whose they are stays with the study (`jecur.study.memory`)."""
-    return TrainedOn(bags=tuple(sorted(set(digests.values()))))
+    return TrainedOn(
+        bags=tuple(sorted({found.bag_sha256 for found in digests})),
+        tiles=tuple(sorted({found.tiles_sha256 for found in digests})),
+    )
 
 
 def _salted(salt: str, text: str) -> str:
