@@ -23,6 +23,7 @@ SLOW = (
     "study/test_recipe_owner.py",
     "study/test_preflight.py",
     "test_cli.py",
+    "test_cli_score.py",
     "reproduce/test_reproduce.py",
     "fetch/test_fetch.py",
     "training/test_survives.py",

@@ -230,7 +230,9 @@ def test_bad_slides_each_get_one_clear_line_and_the_good_one_is_scored(
     assert run([*arguments, "--out", str(tmp_path / "x"), "-j", "1"]) == SOME_FAILED
     slides = pd.read_csv(tmp_path / "x" / "slides.csv", keep_default_na=False)
     assert slides["code"].tolist() == ["", *bad]
-    assert pd.read_csv(tmp_path / "x" / "scores.csv")["patient_id"].tolist() == ["V-0009"]
+    scores = pd.read_csv(tmp_path / "x" / "scores.csv", keep_default_na=False)
+    assert scores.loc[scores["risk"] != "", "patient_id"].tolist() == ["V-0009"]
+    assert scores["code"].tolist() == ["", *bad]
     error = capsys.readouterr().err
     assert "Traceback" not in error
     for code, path in bad.items():

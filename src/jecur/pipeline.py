@@ -15,6 +15,7 @@ import msgspec
 from jecur.cohort.cohort import SlideEntry, read_cohort
 from jecur.cohort.selection import DistinctOutcome
 from jecur.errors import SettingsError
+from jecur.explain.heatmap import ScoreScale
 from jecur.mil.passport import admit_model
 from jecur.model.file import Bundle, read_bundle
 from jecur.runs.folder import RunFolder
@@ -259,6 +260,8 @@ class Scored:
     endpoint: str
     virtual: bool
     """The model was trained on simulated patients: its risks mean nothing for real slides."""
+    scale: ScoreScale | None = None
+    """Colors of the heat maps."""
 
     @property
     def n_failed(self) -> int:
@@ -273,10 +276,10 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     *,
     workers: int,
     progress: Progress,
-    slide_folder: str = "",
     keep_tiles: bool = False,
+    scale: ScoreScale | None = None,
 ) -> Scored:
-    """Score slides with a model file; needs no torch.
+    """Score slides with a model file; needs no torch. `jecur.scored` puts them into a folder of scores.
 
     Each slide goes from its file to its tile scores in one pass; no pixel is written.
 
@@ -292,11 +295,11 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
         Processes; threads where slides are fewer.
     progress
         Shows bars and messages.
-    slide_folder
-        What the names of the entries are relative to, for the manifest.
     keep_tiles
         Write the tiles of each slide into its folder, as training does, and score them from there:
         the same scores, for whoever wants the tiles.
+    scale
+        Colors of heat maps that are in the folder already.
     """
     bundle = admit_model(model)
     recipe = recipe_of_bundle(bundle)
@@ -305,8 +308,8 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     if not keep_tiles:
         orders = [score_in_passing(order, bundle) for order in orders]
     progress = LoggedProgress(progress, run.log)
-    run.log_slide_folder(Path(slide_folder))
-    require_ready_slides(orders, recipe, out=run.root, workers=workers, progress=progress)
+    root = run.whole or run.root
+    require_ready_slides(orders, recipe, out=root, workers=workers, progress=progress)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)
     entries: dict[str, list[SlideEntry]] = {}
     for patient, entry in slides:
@@ -321,13 +324,14 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
         progress=progress,
     )
     prepared = flag_unlike_training(scored, prepared, run)
-    write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
-    made_of = {"model": model.name, "model_sha256": bundle.sha256, "slides": slide_folder}
-    run.write_manifest({**made_of, "command": "score"})
+    scale = write_heatmaps(
+        scored, prepared, run, cutoff=bundle.cutoff, progress=progress, scale=scale
+    )
     return Scored(
         patients=tuple(scored),
         slides=tuple(prepared.values()),
         cutoff=bundle.cutoff,
         endpoint=bundle.card.endpoint.definition,
         virtual=bundle.card.virtual,
+        scale=scale,
     )

@@ -15,7 +15,7 @@ POSITION = {"doubt": 0, "oddity": 0, "say": 0, "Doubt": 0, "Caution": 0, "Findin
 """Calls that take a code by position."""
 FINDINGS = ("slide/quality.py", "slide/tiff/reader_tifffile.py", "slide/resolution.py")
 """Modules whose pairs (code, sentence) become flags."""
-FLAGS = ("slide/annotation/regions.py", "stain/normalizer.py", "cli/study.py")
+FLAGS = ("slide/annotation/regions.py", "stain/normalizer.py", "cli/score.py")
 """Modules whose tuples and sets of texts are flags."""
 
 

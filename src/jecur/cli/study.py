@@ -1,6 +1,5 @@
-"""Commands of a study: run, score, demo, simulate."""
+"""Commands of a study: run, demo, simulate."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,9 @@ from jecur.cli.console import (
 from jecur.printable import counted
 
 if TYPE_CHECKING:
-    from jecur.cohort.cohort import SlideEntry
-    from jecur.pipeline import Scored
     from jecur.study.report import StudyReport
 
-__all__ = ["demo", "run_", "score", "simulate"]
+__all__ = ["demo", "run_", "simulate"]
 
 
 @app.command(name="run")
@@ -67,83 +64,6 @@ def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Worke
         )
     _tell_findings(findings, out)
     return SOME_FAILED if findings.n_failed_slides else OK
-
-
-@app.command
-def score(
-    slides: list[Path],
-    *,
-    model: Path,
-    out: Path,
-    patient: str = "",
-    mpp: float | None = None,
-    annotations: Path | None = None,
-    keep_tiles: bool = False,
-    workers: Workers = 0,
-) -> int:
-    """Score slides with a model file. Needs no torch.
-
-    Each slide is a patient of its own unless --patient joins them into one.
-
-    Example: jecur score a.svs b.mrxs --model demo/models/jecur-demonstration.jecur --out scored
-
-    Parameters
-    ----------
-    slides
-        Whole-slide images.
-    model
-        A .jecur file.
-    out
-        Run folder.
-    patient
-        One patient that all the slides belong to.
-    mpp
-        Micrometers per pixel, where the files do not say or are wrong; recorded.
-    annotations
-        Drawn regions (QuPath GeoJSON, ASAP or Aperio XML) of the one slide, or a folder of such files
-        under the slides' names; the model says which classes count.
-    keep_tiles
-        Write the tiles of every slide as well, 0.2 MB each; the scores are the same.
-    workers
-        Processes; 0 takes one a core.
-    """
-    from jecur.cohort.slide_names import common_folder
-    from jecur.pipeline import score_slides
-    from jecur.runs.folder import RunFolder
-
-    folder = common_folder(slides)
-    with RichProgress() as progress:
-        scored = score_slides(
-            _entries(slides, folder, patient, mpp, annotations),
-            model,
-            RunFolder.open(out),
-            workers=workers or cores(),
-            progress=progress,
-            slide_folder=folder.as_posix(),
-            keep_tiles=keep_tiles,
-        )
-    _tell_scores(scored, out)
-    return SOME_FAILED if scored.n_failed else OK
-
-
-def _entries(
-    slides: list[Path], folder: Path, patient: str, mpp: float | None, annotations: Path | None
-) -> list[tuple[str, "SlideEntry"]]:
-    from jecur.cohort.annotation_files import annotations_of
-    from jecur.cohort.cohort import SlideEntry
-    from jecur.cohort.slide_names import file_ids
-    from jecur.errors import SlideError
-
-    if mpp is not None and not 0 < mpp < 100:
-        raise SlideError(
-            f"expected --mpp between 0 and 100 um per pixel, found {mpp}", code="bad-mpp"
-        )
-    drawn = annotations_of(annotations, slides)
-    named = [Path(os.path.relpath(path, folder)).as_posix() for path in slides]
-    return [
-        (patient or name, SlideEntry(name, path, mpp, annotation=file, named=under))
-        for name, path, file, under in zip(file_ids(slides), slides, drawn, named, strict=True)
-    ]
 
 
 @app.command
@@ -242,38 +162,3 @@ def _tell_findings(findings: "StudyReport", out: Path) -> None:
             f"{counted(findings.n_failed_slides, 'slide')} failed: see {escape(str(out / 'slides.csv'))}"
         )
     console.print(f"Research use only. Report: {escape(str(findings.report))}", soft_wrap=True)
-
-
-def _tell_scores(scored: "Scored", out: Path) -> None:
-    from rich.table import Table
-
-    flags = {s.slide: s for s in scored.slides}
-    table = Table(title=escape(f"Risk of: {scored.endpoint}"), title_justify="left")
-    for heading in ("Patient", "Risk", f"Group (cut-off {scored.cutoff:g})", "Tiles", "Flags"):
-        table.add_column(heading)
-    for p in scored.patients:
-        notes = {note for slide in p.slides for note in flags[slide].flags}
-        if p.farthest and p.farthest.unlike:
-            notes -= {"unlike-training"}
-            notes |= {f"unlike-training ({p.farthest.distance:.2f}, limit {p.farthest.limit:.2f})"}
-        notes |= {"seen-in-training"} if p.seen_in_training else set()
-        table.add_row(
-            escape(p.patient),
-            f"{p.score.risk:.3f}",
-            p.score.group,
-            str(len(p.score.tile_scores)),
-            escape(", ".join(sorted(notes)) or "none"),
-        )
-    if scored.patients:
-        console.print(table)
-    if scored.virtual:
-        console.print(
-            "[bold]This model was trained on virtual patients: its risks mean nothing for real slides.[/]",
-            soft_wrap=True,
-        )
-    failed = [s for s in scored.slides if s.status == "failed"]
-    console.print(
-        f"{counted(len(scored.slides), 'slide')} in: {len(scored.slides) - len(failed)} scored, "
-        f"{len(failed)} failed. Research use only. Files: {escape(str(out))}",
-        soft_wrap=True,
-    )

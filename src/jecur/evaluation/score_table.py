@@ -99,16 +99,14 @@ def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
     ids = table.identifiers(settings.patient, "patient of a score")
     _refuse_repeats(table, ids)
     found = read_risk(table, settings)
-    seen = pd.Series("", index=ids.index)
-    if settings.column == OWN_COLUMN and "seen_in_training" in table.frame:
-        seen = table.frame["seen_in_training"]
+    seen, why = _own_text(table, settings, "seen_in_training"), _own_text(table, settings, "code")
     reasons = [
-        "score missing"
+        (f"not scored: {code}" if code else "score missing")
         if gone
         else "the model was trained on this patient"
         if known == "True"
         else ""
-        for gone, known in zip(found.absent, seen, strict=True)
+        for gone, known, code in zip(found.absent, seen, why, strict=True)
     ]
     return GivenScores(
         tuple(ids),
@@ -224,6 +222,13 @@ def _sign_flipped(table: Table, settings: ScoreSettings) -> bool:
             code="no-direction",
         )
     return settings.higher == "better"
+
+
+def _own_text(table: Table, settings: ScoreSettings, column: str) -> pd.Series:
+    """Column that `jecur score` wrote beside the risks; empty where the scores are somebody else's."""
+    if settings.column == OWN_COLUMN and column in table.frame:
+        return table.frame[column]
+    return pd.Series("", index=table.frame.index)
 
 
 def _own_cutoff(table: Table, settings: ScoreSettings) -> float | None:

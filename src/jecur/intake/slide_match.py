@@ -10,7 +10,14 @@ from pathlib import Path, PurePath
 from jecur.cohort.slide_names import names_without_suffix
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 
-__all__ = ["SlideMatch", "match_slides", "named_share", "slide_files"]
+__all__ = [
+    "SlideMatch",
+    "files_by_name",
+    "match_slides",
+    "named_share",
+    "names_in_cell",
+    "slide_files",
+]
 
 _SUFFIXES = {
     ".svs", ".mrxs", ".ndpi", ".scn", ".bif", ".vms", ".tif", ".tiff", ".svslide", ".vmu", ".czi",
@@ -69,9 +76,9 @@ def slide_files(folder: Path) -> list[str]:
 
 def named_share(cells: Sequence[str], files: Sequence[str]) -> float:
     """Share of the filled cells of a column that name a file, whole or without its suffix."""
-    known = _by_name(files)
+    known = files_by_name(files)
     filled = [cell for cell in cells if cell]
-    hits = sum(any(name.casefold() in known for name in _names(cell)) for cell in filled)
+    hits = sum(any(name.casefold() in known for name in names_in_cell(cell)) for cell in filled)
     return hits / len(filled) if filled else 0.0
 
 
@@ -94,9 +101,9 @@ def match_slides(
     list
         Every file once, in order; then slides that the table names and that are not there.
     """
-    known, taken, absent = _by_name(files), {}, []
+    known, taken, absent = files_by_name(files), {}, []
     for row, cell in named.items():
-        for name in _names(cell):
+        for name in names_in_cell(cell):
             hits = known.get(name.casefold(), [])
             if len(hits) == 1:
                 taken[hits[0]] = SlideMatch(hits[0], ids[row], f"named in row {row}")
@@ -108,7 +115,7 @@ def match_slides(
     return [taken.get(file) or by_name[file] for file in files] + absent
 
 
-def _names(cell: str) -> list[str]:
+def names_in_cell(cell: str) -> list[str]:
     """Names in a cell: separated by ; or line ends, and by commas or blanks where each part has a suffix."""
     parts = [part.strip() for part in re.split(r"[;\n\r|]+", cell) if part.strip()]
     finer = [piece for part in parts for piece in re.split(r"[,\s]+", part) if piece]
@@ -117,7 +124,7 @@ def _names(cell: str) -> list[str]:
     return [part.replace("\\", "/") for part in parts]
 
 
-def _by_name(files: Sequence[str]) -> dict[str, list[str]]:
+def files_by_name(files: Sequence[str]) -> dict[str, list[str]]:
     """Every name of a file, in lower case -> the files that have it."""
     known: dict[str, list[str]] = {}
     for file in files:

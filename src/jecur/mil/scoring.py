@@ -14,7 +14,7 @@ from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
 from jecur.model.file import Bundle
 from jecur.survival.risk_groups import is_high_risk
 
-__all__ = ["RiskScore", "TileScorer", "pooling_of_bundle"]
+__all__ = ["RiskScore", "TileScorer", "pool_outputs", "pooling_of_bundle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +163,7 @@ class TileScorer:
 
     def pool(self, outputs: Logits) -> RiskScore:
         """Pool the outputs of all tiles of a bag, (n,) or (n, 2), into the patient's risk."""
-        risk = risk_from_score(self._pooling.pool(outputs))
-        columns = outputs.reshape(len(outputs), -1)
-        return RiskScore(
-            risk=risk,
-            cutoff=self._cutoff,
-            tile_scores=columns[:, 0],
-            contributions=self._pooling.contributions(outputs),
-            gates=columns[:, 1] if self._pooling.n_outputs == 2 else None,
-        )
+        return pool_outputs(outputs, self._pooling, self._cutoff)
 
     def _check(self, bag: Bag) -> None:
         wanted = "pixels" if self._channels else f"{self._width} features a tile"
@@ -182,6 +174,18 @@ class TileScorer:
                 "features of the same encoder",
                 code="other-features",
             )
+
+
+def pool_outputs(outputs: Logits, pooling: Pooling, cutoff: float) -> RiskScore:
+    """Pool what the encoder gave for all tiles of a patient, (n,) or (n, 2); needs no encoder."""
+    columns = outputs.reshape(len(outputs), -1)
+    return RiskScore(
+        risk=risk_from_score(pooling.pool(outputs)),
+        cutoff=cutoff,
+        tile_scores=columns[:, 0],
+        contributions=pooling.contributions(outputs),
+        gates=columns[:, 1] if pooling.n_outputs == 2 else None,
+    )
 
 
 def pooling_of_bundle(bundle: Bundle) -> Pooling:

@@ -46,17 +46,29 @@ def write_heatmaps(
     *,
     cutoff: float,
     progress: Progress,
+    scale: ScoreScale | None = None,
 ) -> ScoreScale | None:
     """Write ``heatmap.png``, ``overlay.png`` and ``tiles.geojson`` beside each slide's thumbnail.
+
+    Parameters
+    ----------
+    patients, prepared, run
+        Whose slides, and where their pictures lie.
+    cutoff
+        The colors turn at it.
+    progress
+        Draws a bar.
+    scale
+        Colors of heat maps drawn before, for these to be like them.
 
     Returns
     -------
     ScoreScale or None
-        The color scale shared by all; None without patients.
+        The color scale shared by all; without patients the one given.
     """
     if not patients:
-        return None
-    scale = score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
+        return scale
+    scale = scale or score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
     n_slides = sum(len(p.slides) for p in patients)
     with progress.task("Heat maps", n_slides) as advance:
         for slide, scores, tiles in _by_slide(patients, run):

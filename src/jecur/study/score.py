@@ -42,6 +42,8 @@ class ScoredPatient:
     """The model was trained on this patient or these tiles: the risk proves nothing."""
     likeness: Mapping[str, Likeness] = field(default_factory=dict)
     """Slide -> how far it lies from the training slides; empty if the model does not know them."""
+    slides_seen: frozenset[str] = frozenset()
+    """Slides whose tiles the model was trained on."""
 
     @property
     def farthest(self) -> Likeness | None:
@@ -91,24 +93,24 @@ def score_patients(
                 if before is None
                 else before[patient]
             )
-            seen = (
-                memory.saw(patient)
-                or was_trained_on(bundle, patient=patient)
-                or any(
-                    was_trained_on(
-                        bundle,
-                        bag_sha256=digests[slide].bag_sha256,
-                        tiles_sha256=digests[slide].tiles_sha256,
-                    )
-                    for slide in slides
+            slides_seen = frozenset(
+                slide
+                for slide in slides
+                if was_trained_on(
+                    bundle,
+                    bag_sha256=digests[slide].bag_sha256,
+                    tiles_sha256=digests[slide].tiles_sha256,
                 )
+            )
+            seen = (
+                memory.saw(patient) or was_trained_on(bundle, patient=patient) or bool(slides_seen)
             )
             near = {
                 slide: likeness(looks, read_looks(run.slide_folder(slide)))
                 for slide in slides
                 if looks is not None
             }
-            patients.append(ScoredPatient(patient, tuple(slides), score, seen, near))
+            patients.append(ScoredPatient(patient, tuple(slides), score, seen, near, slides_seen))
             tables.append(_tile_table(patient, slides, score, run))
             advance()
     _write_scores(run, patients, model.name, bundle.cutoff)
