@@ -62,6 +62,8 @@ SLOW = (
     "api/test_api.py",
     "reading/test_close.py",
     "reading/test_closed_run.py",
+    "reading/test_server.py",
+    "reading/test_page.py",
     "cohort/test_bad_tables.py",
     "evaluation/test_given.py",
     "report/test_document.py",

@@ -1,8 +1,9 @@
 """The command review: judge the most predictive tiles blinded, and close the review."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import OK, app, console
@@ -13,26 +14,47 @@ if TYPE_CHECKING:
 __all__ = ["review"]
 
 
+Browser = Annotated[bool, Parameter(negative="--no-browser")]
+
+
 @app.command
 def review(
     run: Path,
     *,
+    reviewer: str = "",
+    tiles: int = 0,
+    slides: Path | None = None,
+    port: int = 0,
+    browser: Browser = True,
     close: bool = False,
     consensus: Literal["majority", "unanimous", "any", "first"] | None = None,
     unfinished: bool = False,
 ) -> int:
-    """Close the blinded review of a run's most predictive tiles.
+    """Judge a run's most predictive tiles blinded, in the browser; afterwards close the review.
 
-    Reviewers fill in RUN/review/review.csv (or a copy of it, review-AB.csv, AB being their initials): 1
-    present, 0 absent, ? cannot judge. Closing joins their answers with the key (RUN/private/review)
-    and writes agreement and Table 3 into tables, statistics.json and the report.
+    With --reviewer: one tile at a time, in an order of this reviewer alone; no score, patient or slide is
+    shown. Serves this machine alone (127.0.0.1) until Ctrl-C; the same command goes on. Paper instead of
+    a screen: fill in RUN/review/review.csv, or a copy of it, review-AB.csv, AB being initials.
 
-    Example: jecur review my-study/run --close
+    With --close: joins everybody's answers with the key (RUN/private/review) and writes agreement and Table 3
+    into tables, statistics.json and the report.
+
+    Example: jecur review my-study/run --reviewer AB
 
     Parameters
     ----------
     run
         Folder of a run.
+    reviewer
+        Initials, one to eight letters and digits.
+    tiles
+        Judge so many, half of each end; 0 takes all that the run picked.
+    slides
+        Folder of the slides, if they are no longer where the run found them.
+    port
+        Of this machine; 0 takes any that is free.
+    browser
+        Open the page; with --no-browser its address is only printed.
     close
         Open the key and write what was found.
     consensus
@@ -41,13 +63,46 @@ def review(
         Close although a reviewer has not come to the end; the report says so.
     """
     from jecur.errors import SettingsError
+
+    if bool(reviewer) == close:
+        raise SettingsError("expected either --reviewer INITIALS, to judge tiles, or --close")
+    _require_run(run)
+    if reviewer:
+        return _judge(run, reviewer, tiles=tiles, slides=slides, port=port, browser=browser)
     from jecur.reading.close import close_review
     from jecur.runs.folder import RunFolder
 
-    if not close:
-        raise SettingsError("expected --close; say what is to be done with the review")
-    _require_run(run)
     _tell(close_review(RunFolder.open(run), consensus=consensus, unfinished=unfinished), run)
+    return OK
+
+
+def _judge(
+    run: Path, reviewer: str, *, tiles: int, slides: Path | None, port: int, browser: bool
+) -> int:
+    from jecur.reading.start import take_seat
+    from jecur.reading.tile_pixels import TilePixels
+    from jecur.viewer.guard import Guard, GuardSettings, new_token
+    from jecur.viewer.serve import address, listen, require_server, serve
+
+    require_server("jecur review")
+    from jecur.reading.server import LONGEST_BODY, review_app
+
+    with take_seat(run, reviewer, n_tiles=tiles) as seat:
+        pixels = TilePixels(run, slides)
+        token, bound = new_token(), listen(port)
+        settings = GuardSettings(
+            token, methods=frozenset({"GET", "HEAD", "POST"}), longest_body=LONGEST_BODY
+        )
+        serve(
+            Guard(review_app(run, seat.said, seat.key, pixels), settings),
+            bound,
+            url=address(bound, token),
+            browser=browser,
+            say=lambda line: console.print(escape(line), soft_wrap=True, highlight=False),
+        )
+        pixels.close()
+        done, total = seat.said.next_look, len(seat.said.order.looks)
+    console.print(f"{done} of {total} looks are judged; the same command goes on.")
     return OK
 
 

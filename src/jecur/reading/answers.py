@@ -132,7 +132,9 @@ class AnswerFile:
                 os.fsync(stream.fileno())
         self.whole += len(line)
 
-    def _take(self, entry: dict[str, Any], known: set[str]) -> None:
+    def _take(self, entry: object, known: set[str]) -> None:
+        if not isinstance(entry, dict):
+            raise TypeError(entry)
         look = entry.get("undo") or entry["look"]
         if look not in known:
             raise ValueError(look)

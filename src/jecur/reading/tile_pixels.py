@@ -1,0 +1,153 @@
+"""Pictures of the tiles under review: as scanned, with their surroundings, and in normalized colors.
+
+Pixels are read again from the slide, at the scale of the scan. Where the slide is not found the run's
+own picture (normalized colors, the pixels that were scored) is shown in their place, and said so.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import pandas as pd
+
+from jecur.cohort.csv_text import plain_text
+from jecur.errors import SlideError
+from jecur.explain.review import SHEET_FOLDER, KeyTile
+from jecur.runs.folder import LOG
+from jecur.runs.log import read_events
+from jecur.runs.pictures import jpeg_bytes
+from jecur.slide.reader import Slide, open_slide
+
+__all__ = ["Picture", "TilePixels", "View"]
+
+View = Literal["tile", "around", "normalized"]
+_TILE_PX, _AROUND_PX = 512, 768
+_AROUND = 2
+"""Side of the surroundings, in tiles."""
+_KEPT = 24
+"""Pictures kept, some 60 KB each."""
+_OPEN = 4
+"""Slides kept open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, and whether its colors are those of the scan."""
+
+    jpeg: bytes
+    scanned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _SlideFile:
+    path: Path
+    mpp: float | None
+
+
+class TilePixels:
+    """Reads pictures of tiles; safe for several threads, one reading at a time.
+
+    Parameters
+    ----------
+    run
+        Root of the run folder.
+    slides
+        Folder of the slides, if they are no longer where the run found them.
+    """
+
+    def __init__(self, run: Path, slides: Path | None = None) -> None:
+        self._run = run
+        self._files = _slide_files(run, slides)
+        self._open: OrderedDict[str, Slide] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, View], Picture] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def has_slide(self, tile: KeyTile) -> bool:
+        """Whether the slide is where it should be."""
+        file = self._files.get(tile.slide)
+        return tile.side_px > 0 and file is not None and file.path.exists()
+
+    def picture(self, tile: KeyTile, view: View) -> Picture:
+        """One picture of a tile.
+
+        Raises
+        ------
+        SlideError
+            If neither the slide nor the run's own picture can be read; for ``around``, if the slide cannot.
+        """
+        with self._lock:
+            key = (tile.name, view)
+            if key not in self._kept:
+                self._kept[key] = self._read(tile, view)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def close(self) -> None:
+        """Let go of all slides."""
+        with self._lock:
+            for slide in self._open.values():
+                slide.close()
+            self._open.clear()
+
+    def _read(self, tile: KeyTile, view: View) -> Picture:
+        if view == "normalized":
+            return Picture(self._of_run(tile), scanned=False)
+        try:
+            return Picture(self._scanned(tile, around=view == "around"), scanned=True)
+        except SlideError:
+            if view == "around":
+                raise
+            return Picture(self._of_run(tile), scanned=False)
+
+    def _scanned(self, tile: KeyTile, *, around: bool) -> bytes:
+        if not self.has_slide(tile):
+            raise SlideError("expected the slide of this tile, found none", code="missing-file")
+        slide = self._slide(tile.slide)
+        side = tile.side_px * (_AROUND if around else 1)
+        margin = (side - tile.side_px) / 2
+        try:
+            corner = (tile.x - margin, tile.y - margin)
+            return jpeg_bytes(slide.read_region(*corner, side, _AROUND_PX if around else _TILE_PX))
+        except SlideError:
+            self._open.pop(tile.slide).close()
+            raise
+
+    def _slide(self, name: str) -> Slide:
+        if name not in self._open:
+            file = self._files[name]
+            self._open[name] = open_slide(file.path, mpp=file.mpp)
+            while len(self._open) > _OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(name)
+        return self._open[name]
+
+    def _of_run(self, tile: KeyTile) -> bytes:
+        try:
+            return (self._run / SHEET_FOLDER / PurePosixPath(tile.name).name).read_bytes()
+        except OSError as error:
+            raise SlideError("expected the picture of this tile in the run, found none") from error
+
+
+def _slide_files(run: Path, slides: Path | None) -> Mapping[str, _SlideFile]:
+    """Slide -> its file, of those that lie inside the slide folder."""
+    table = run / "slides.csv"
+    seen = [str(event.get("seen", "")) for event in read_events(run / LOG, "slide-folder")]
+    folder = slides.resolve() if slides is not None else None
+    if folder is None and seen and seen[-1]:
+        folder = (run.resolve() / seen[-1]).resolve()
+    if folder is None or not table.is_file():
+        return {}
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False).map(plain_text)
+    found = {}
+    for row in frame.to_dict("records"):
+        named = PurePosixPath(row.get("path", ""))
+        path = (folder / named).resolve()
+        if named.name and not named.is_absolute() and path.is_relative_to(folder):
+            given = row.get("mpp_source") == "override"
+            found[str(row["slide"])] = _SlideFile(path, float(row["mpp"]) if given else None)
+    return found
