@@ -45,6 +45,8 @@ class Lost:
     why: Literal["died", "timeout"]
     exit_code: int = 0
     """Of the process that died; the negative number of the signal that killed it."""
+    times: int = 2
+    """How often the process died."""
 
 
 @dataclass(frozen=True, slots=True)

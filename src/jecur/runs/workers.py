@@ -1,18 +1,32 @@
-"""Run the same work over many slides, here, in processes; one bad slide never stops the rest."""
+"""Run the same work over many slides, here, in processes or on a cluster; a bad slide never stops the rest.
+
+Which machines do the work changes no result, so no stage is told: `working_with` makes another engine the
+one in use for the length of a block.
+"""
 
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from jecur.errors import NOBODYS_FAULT, JecurError, SlideError, SystemRefusedError, refusal
 from jecur.runs.progress import Progress, SilentProgress
-from jecur.runs.worker_pool import Lost, work_off
+from jecur.runs.worker_pool import Finished, Lost, work_off
 
-__all__ = ["Failure", "Outcome", "Progress", "SilentProgress", "run_all"]
+__all__ = [
+    "Engine",
+    "Failure",
+    "Outcome",
+    "Progress",
+    "SilentProgress",
+    "run_all",
+    "working_with",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +48,33 @@ class Outcome(Generic[Item, Result]):
     result: Result | Failure
     seconds: float = field(default=0.0, compare=False)
     """What it took, waiting left out."""
+
+
+class Engine(Protocol):
+    """Does work elsewhere than in processes of this machine."""
+
+    def work_off(
+        self,
+        work: Callable[[Item], Any],
+        items: Sequence[Item],
+        *,
+        workers: int,
+        limit_s: Callable[[Item], float] | None = None,
+    ) -> Iterator[Finished]:
+        """Apply ``work`` to every item, as `jecur.runs.worker_pool.work_off`."""
+
+
+_IN_USE: ContextVar[Engine | None] = ContextVar("engine", default=None)
+
+
+@contextmanager
+def working_with(engine: Engine) -> Iterator[None]:
+    """Let `run_all` give its work to an engine for the length of a block."""
+    before = _IN_USE.set(engine)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(before)
 
 
 def run_all(
@@ -64,7 +105,7 @@ def run_all(
     ------
     Outcome
         The result, or a `Failure`: a user error as raised, our own bug with code
-        ``internal-error``, work that took too long with ``timeout``, a process that died twice
+        ``internal-error``, work that took too long with ``timeout``, a process that died too often
         over the same item with ``crashed``, or ``killed`` if the system ended it.
 
     Raises
@@ -72,11 +113,12 @@ def run_all(
     SystemRefusedError
         If the disk is full, or anything else is refused that no item can bring about.
     """
+    engine = _IN_USE.get()
     with progress.task(title, len(items)) as advance:
         outcomes = (
             _here(work, items)
-            if limit_s is None and (workers <= 1 or len(items) <= 1)
-            else _in_processes(work, items, workers, limit_s)
+            if engine is None and limit_s is None and (workers <= 1 or len(items) <= 1)
+            else _elsewhere(work, items, workers, limit_s, engine)
         )
         for outcome in outcomes:
             if isinstance(outcome.result, Failure) and isinstance(
@@ -94,13 +136,16 @@ def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Out
         yield Outcome(item, result, time.monotonic() - start)
 
 
-def _in_processes(
+def _elsewhere(
     work: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int,
     limit_s: Callable[[Item], float] | None,
+    engine: Engine | None,
 ) -> Iterator[Outcome[Item, Result]]:
-    for done in work_off(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
+    """Give the work to an engine, or to processes of this machine."""
+    way = work_off if engine is None else engine.work_off
+    for done in way(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
         item, answer = items[done.index], done.answer
         result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
         yield Outcome(item, result, done.seconds)
@@ -124,9 +169,10 @@ def _lost(lost: Lost, seconds: float) -> Failure:
                 code="killed",
             )
         )
+    times = "twice" if lost.times == 2 else f"{lost.times} times"
     message = (
         "expected the slide library to read the file or refuse it, found that it ended its "
-        "process twice; the file is damaged: scan or export it again"
+        f"process {times}; the file is damaged: scan or export it again"
     )
     return Failure(SlideError(message, code="crashed"))
 

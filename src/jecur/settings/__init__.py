@@ -21,7 +21,7 @@ from jecur.settings.cohort import (
     TissueArrayMap,
 )
 from jecur.settings.compare import CompareSettings
-from jecur.settings.compute import ComputeSettings
+from jecur.settings.compute import ComputeSettings, Engine, SlurmSettings
 from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.recipe import Recipe
@@ -71,6 +71,7 @@ __all__ = [
     "EncoderSettings",
     "EndpointKind",
     "EndpointSettings",
+    "Engine",
     "FactorScale",
     "LossName",
     "LossSettings",
@@ -87,6 +88,7 @@ __all__ = [
     "ScoreSettings",
     "ScoringSettings",
     "SimulationSettings",
+    "SlurmSettings",
     "SplitSettings",
     "Stage",
     "StainSettings",
