@@ -8,6 +8,7 @@ from rich.markup import escape
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Engine,
     Preset,
     RichProgress,
     Workers,
@@ -33,6 +34,8 @@ def prepare(
     everybody: bool = False,
     preset: Preset | None = None,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
 ) -> int:
     """Prepare the slides of a study and stop there: nothing is trained or scored.
 
@@ -59,10 +62,16 @@ def prepare(
         Recipe for whatever the study file leaves out: paper or jecur.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
     """
     from jecur.pipeline import prepare_alone
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, look_over, require_ready
     from jecur.study.shared_work import work_along
 
@@ -84,14 +93,16 @@ def prepare(
             _tell_share(share, out)
             return SOME_FAILED if share.failed else OK
         require_ready(plan, progress)
-        ready = prepare_alone(
-            settings,
-            folder,
-            RunFolder.open(out),
-            workers=processes,
-            progress=progress,
-            everybody=everybody,
-        )
+        machines = with_engine(settings.compute, engine, scheduler)
+        with at_work(machines, out, workers=processes, say=progress.say):
+            ready = prepare_alone(
+                settings,
+                folder,
+                RunFolder.open(out),
+                workers=processes,
+                progress=progress,
+                everybody=everybody,
+            )
     console.print(
         f"{counted(len(ready.prepared), 'slide')}: {len(ready.prepared) - ready.n_failed} prepared, "
         f"{ready.n_failed} failed. Table: {escape(str(out / 'slides.csv'))}",

@@ -24,6 +24,7 @@ __all__ = [
     "SOME_FAILED",
     "USER_ERROR",
     "AsJson",
+    "Engine",
     "Preset",
     "RichProgress",
     "Workers",
@@ -72,6 +73,8 @@ app = App(
 
 Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 """Here and not from the settings, so that help is quick."""
+
+Engine = Literal["local", "dask"]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]

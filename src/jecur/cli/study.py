@@ -8,6 +8,7 @@ from rich.markup import escape
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Engine,
     Preset,
     RichProgress,
     Workers,
@@ -26,7 +27,15 @@ __all__ = ["demo", "run_", "simulate"]
 
 
 @app.command(name="run")
-def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Workers = 0) -> int:
+def run_(
+    study: Path,
+    *,
+    out: Path,
+    preset: Preset | None = None,
+    workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
+) -> int:
     """Run a study from slides and a clinical table to the report.
 
     Running it again does only what is missing.
@@ -43,10 +52,16 @@ def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Worke
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
     """
     from jecur.pipeline import run_study
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, require_ready
 
     settings = read_study(study, preset=preset)
@@ -55,13 +70,15 @@ def run_(study: Path, *, out: Path, preset: Preset | None = None, workers: Worke
             return OK
         folder, processes = study.resolve().parent, workers or cores()
         require_ready(Plan(settings, folder, "run", out, None, processes), progress)
-        findings = run_study(
-            settings,
-            folder,
-            RunFolder.open(out),
-            workers=processes,
-            progress=progress,
-        )
+        machines = with_engine(settings.compute, engine, scheduler)
+        with at_work(machines, out, workers=processes, say=progress.say):
+            findings = run_study(
+                settings,
+                folder,
+                RunFolder.open(out),
+                workers=processes,
+                progress=progress,
+            )
     _tell_findings(findings, out)
     return SOME_FAILED if findings.n_failed_slides else OK
 

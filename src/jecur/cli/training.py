@@ -8,6 +8,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
+    Engine,
     Preset,
     RichProgress,
     Workers,
@@ -28,6 +29,8 @@ def train(
     out: Path,
     preset: Preset | None = None,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
     as_json: AsJson = False,
 ) -> int:
     """Train the model of a study and stop there: no patient is scored, nothing is reported.
@@ -47,6 +50,11 @@ def train(
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
     as_json
         Print one JSON object and nothing else.
     """
@@ -56,6 +64,7 @@ def train(
     from jecur.pipeline import train_study
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, require_ready
 
     settings = read_study(study, preset=preset)
@@ -64,13 +73,15 @@ def train(
             return OK
         folder, processes = study.resolve().parent, workers or cores()
         require_ready(Plan(settings, folder, "train", out, None, processes), progress)
-        model, ready = train_study(
-            settings,
-            folder,
-            RunFolder.open(out),
-            workers=workers or cores(),
-            progress=progress,
-        )
+        machines = with_engine(settings.compute, engine, scheduler)
+        with at_work(machines, out, workers=processes, say=progress.say):
+            model, ready = train_study(
+                settings,
+                folder,
+                RunFolder.open(out),
+                workers=processes,
+                progress=progress,
+            )
     card = read_bundle(model).card
     sides = (ready.training_patients.training, ready.training_patients.tuning)
     facts = {
@@ -109,6 +120,8 @@ def crossval(
     seed: int = 0,
     preset: Preset | None = None,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
     as_json: AsJson = False,
 ) -> int:
     """Cross-validate a study: each patient's risk is from a model that never saw the patient.
@@ -137,6 +150,11 @@ def crossval(
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
     as_json
         Print one JSON object and nothing else.
     """
@@ -144,6 +162,7 @@ def crossval(
     from jecur.settings import CrossvalSettings, make_settings, read_study
     from jecur.statistics.results import to_json_dict
     from jecur.study.cross_validate import cross_validate
+    from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, require_ready
 
     values = {
@@ -160,14 +179,16 @@ def crossval(
             return OK
         folder, processes = study.resolve().parent, workers or cores()
         require_ready(Plan(settings, folder, "crossval", out, division, processes), progress)
-        found = cross_validate(
-            settings,
-            folder,
-            RunFolder.open(out),
-            division,
-            workers=workers or cores(),
-            progress=progress,
-        )
+        machines = with_engine(settings.compute, engine, scheduler)
+        with at_work(machines, out, workers=processes, say=progress.say):
+            found = cross_validate(
+                settings,
+                folder,
+                RunFolder.open(out),
+                division,
+                workers=processes,
+                progress=progress,
+            )
     if as_json:
         statistics = to_json_dict(found.statistics)
         console.print_json(

@@ -15,12 +15,14 @@ from jecur.settings import ComputeSettings, SlurmSettings
 __all__ = ["at_work", "with_engine"]
 
 _WAIT_S = 30
+_NO_PAGE = "127.0.0.1:0"
+"""Where distributed serves its pages, which it always does: to this machine alone, and none but health."""
 _LATEST_END_S = 300
 """Workers end in order so long before the time limit of their job, or in its last tenth if that is less."""
 
 
-def with_engine(compute: ComputeSettings, engine: str, scheduler: str) -> ComputeSettings:
-    """Put what the command line says in place of what the study says; "" says nothing."""
+def with_engine(compute: ComputeSettings, engine: str | None, scheduler: str) -> ComputeSettings:
+    """Put what the command line says in place of what the study says; None and "" say nothing."""
     if engine or scheduler:
         said = {"engine": engine or "dask", "scheduler": scheduler or compute.scheduler}
         if said["engine"] == "local":
@@ -71,6 +73,8 @@ def at_work(
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.target": False,
         "distributed.logging.distributed": "error",
+        "distributed.scheduler.http.routes": ["distributed.http.health"],
+        "distributed.worker.http.routes": ["distributed.http.health"],
     }
     with ExitStack() as open_now, dask.config.set(quiet):
         where, most = _cluster(compute, out, workers, open_now)
@@ -145,8 +149,11 @@ def job_options(slurm: SlurmSettings, keys: str, logs: str) -> dict[str, Any]:
         "walltime": slurm.walltime,
         "interface": slurm.interface or None,
         "job_script_prologue": list(slurm.prologue),
-        "worker_extra_args": ["--lifetime", f"{lifetime}s", "--no-dashboard"],
-        "scheduler_options": {"dashboard": False, "dashboard_address": None},
+        "worker_extra_args": [
+            *["--lifetime", f"{lifetime}s", "--memory-limit", "0"],
+            *["--no-dashboard", "--dashboard-address", _NO_PAGE],
+        ],
+        "scheduler_options": {"dashboard": False, "dashboard_address": _NO_PAGE},
         "protocol": "tls://",
         "shared_temp_directory": keys,
         "log_directory": logs,
