@@ -27,8 +27,9 @@ from jecur.mil.bag import open_bag
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import draw_chunks
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.frozen_norm import frozen_batch_norm
 from jecur.training.losses import cutoff_cross_entropy
-from jecur.training.mobilenet import build_encoder, frozen_batch_norm
+from jecur.training.mobilenet import build_encoder
 from jecur.training.pooling import generalized_mean
 
 GIB = 2**30

@@ -7,8 +7,9 @@ import torch
 
 from jecur.mil.pooling import pool_scores
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.frozen_norm import frozen_batch_norm
 from jecur.training.losses import cutoff_cross_entropy, l2_penalty
-from jecur.training.mobilenet import build_encoder, freeze_blocks, frozen_batch_norm
+from jecur.training.mobilenet import build_encoder, freeze_blocks
 from jecur.training.pooling import generalized_mean
 
 T = 0.4457

@@ -19,8 +19,9 @@ from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
 from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.frozen_norm import folded_batch_norm, frozen_batch_norm
 from jecur.training.losses import l2_penalty
-from jecur.training.mobilenet import build_encoder, freeze_blocks, frozen_batch_norm
+from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
 from jecur.training.objective import LabeledBag, Objective
 from jecur.training.pooling import BagPooling
 from jecur.training.processes import ALONE, Processes
@@ -225,8 +226,18 @@ def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer
 def _one_epoch(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -> float:
     encoder, settings = setup.encoder, setup.settings
     encoder.train()
-    if settings.encoder.batch_norm == "frozen":
+    frozen = settings.encoder.batch_norm == "frozen"
+    if frozen:
         frozen_batch_norm(encoder)
+    if frozen and isinstance(encoder, TileEncoder) and settings.encoder.trained:
+        with folded_batch_norm(encoder, encoder.describe, encoder.channels):
+            return _steps_of(setup, epoch, advance)
+    return _steps_of(setup, epoch, advance)
+
+
+def _steps_of(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -> float:
+    """Take the steps of an epoch; the mean loss."""
+    encoder, settings = setup.encoder, setup.settings
     losses = []
     for patients, bags in _epoch_steps(setup.training, settings, epoch):
         setup.optimizer.zero_grad(set_to_none=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from jecur.errors import TrainingError
 from jecur.training.bag_model import BagModel, start_small
 
-__all__ = ["TileEncoder", "build_encoder", "freeze_blocks", "frozen_batch_norm"]
+__all__ = ["TileEncoder", "build_encoder", "freeze_blocks"]
 
 PIXEL_MEAN = (0.77, 0.62, 0.75, 0.20)
 PIXEL_STD = (0.15, 0.20, 0.15, 0.30)
@@ -61,7 +61,11 @@ class TileEncoder(BagModel):
         if tiles.ndim == 2:
             return tiles
         pixels = tiles.permute(0, 3, 1, 2).float()  # (n, c, h, w)
-        maps = self.backbone.forward_features((pixels - self.mean) / self.std)  # (n, d, h/32, w/32)
+        return self.describe((pixels - self.mean) / self.std)
+
+    def describe(self, pixels: Tensor) -> Tensor:
+        """(n, c, h, w) standardized pixels -> (n, d) features."""
+        maps = self.backbone.forward_features(pixels)  # (n, d, h/32, w/32)
         pooled: Tensor = self.backbone.forward_head(maps, pre_logits=True)  # (n, d)
         return pooled
 
@@ -132,16 +136,6 @@ def _load_into(backbone: nn.Module, state: dict[str, Tensor], name: str) -> None
             f"and {len(absent)} missing (first: {(wrong + absent)[0]})"
         )
     backbone.load_state_dict(usable, strict=False)
-
-
-def frozen_batch_norm(model: nn.Module) -> None:
-    """Switch batch normalization to its stored statistics; the rest stays in training mode.
-
-    With one bag a step, batch statistics would normalize every patient by itself.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 def freeze_blocks(encoder: TileEncoder, n_blocks: int) -> None:
