@@ -60,7 +60,18 @@ def test_our_page_is_answered_from_this_machine_whatever_the_port(host):
     assert client.get("/static/a.js", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("token", [None, "", TOKEN[:-1], TOKEN + "x", TOKEN.swapcase(), "\xff"])
+@pytest.mark.parametrize(
+    "token",
+    [None, "", TOKEN[:-1], TOKEN + "x", TOKEN.swapcase(), "\xff"],
+    ids=[
+        "none",
+        "empty",
+        "shorter",
+        "longer",
+        "other-case",
+        "not-ascii",
+    ],  # TOKEN is another each time
+)
 def test_without_the_token_nothing_of_the_run_is_told(token):
     headers = {} if token is None else {"X-Jecur-Token": token.encode("latin-1")}
     answer = _client().get("/api/secret", headers=headers)
