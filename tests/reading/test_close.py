@@ -12,6 +12,7 @@ from jecur.errors import RunFolderError, SettingsError, TableError
 from jecur.explain.review import key_folder, read_key
 from jecur.reading.close import close_review
 from jecur.reading.order import reviewer_folder
+from jecur.runs.folder import sha256_file
 from jecur.runs.log import read_log
 from jecur.runs.verify import verify_run
 from jecur.settings import PAPER_FEATURES, ConsensusRule, ReviewSettings
@@ -67,6 +68,10 @@ def test_two_reviewers_are_joined_as_in_r(tmp_path, rule):
         assert row.lower == pytest.approx(r["lower"], rel=1e-3)
         assert row.upper == pytest.approx(r["upper"], rel=1e-3)
         assert row.p_wild is not None
+    for row in between.values():
+        for name in ("kappa", "ac1"):
+            low, high = (getattr(row, f"{name}_patients_{end}") for end in ("lower", "upper"))
+            assert -1 <= low < getattr(row, name) < high <= 1
     within = [row for row in found.agreement if row.kind == "within"]
     assert {row.agreement for row in within} == {1.0}
     assert {row.first for row in within} == {"AB", "CD"}
@@ -187,7 +192,12 @@ def test_a_damaged_key_or_answer_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="order of a reviewer"):
         close_review(run)
     key = key_folder(tmp_path) / "key.csv"
+    run.log("review-key", sha256=sha256_file(key))
+    key.write_text(key.read_text().replace(",high", ",low", 1))
+    with pytest.raises(RunFolderError, match="as the run wrote it"):
+        close_review(run)
     key.write_text(key.read_text().replace(",high", ",top"))
+    run.log("review-key", sha256=sha256_file(key))
     with pytest.raises(TableError, match="'high' or 'low'"):
         close_review(run)
 

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jecur.errors import NotEstimableError, TableError
-from jecur.survival.rater_agreement import PairCounts, cohen_kappa, gwet_ac1, pair_counts
+from jecur.survival.rater_agreement import (
+    PairCounts,
+    clustered_agreement,
+    cohen_kappa,
+    gwet_ac1,
+    pair_counts,
+)
 
 GOLD = Path(__file__).parents[1] / "golden" / "agreement_in_r.csv"
 Z = 1.959963984540054
@@ -101,3 +107,73 @@ def test_nothing_is_estimated_of_nothing():
     for first, second in (([2.0], [1.0]), ([1.0], [1.0, 0.0]), ([np.inf], [1.0])):
         with pytest.raises(TableError, match="same tiles"):
             pair_counts(first, second)
+
+
+KINDS = [("kappa", cohen_kappa), ("ac1", gwet_ac1)]
+
+
+def drawn_readings(rng, n_patients=40, n_tiles=8, spread=2.0):
+    """Two readings of tiles whose truth and whose difficulty patients share."""
+    patient = np.repeat(np.arange(n_patients), n_tiles)
+    truth = rng.random(patient.size) < 1 / (
+        1 + np.exp(-spread * rng.normal(size=n_patients)[patient])
+    )
+    slip = 0.4 / (1 + np.exp(-spread * rng.normal(size=n_patients)[patient]))
+    a, b = (
+        np.where(rng.random(patient.size) < slip, ~truth, truth).astype(float) for _ in range(2)
+    )
+    return a, b, patient
+
+
+@pytest.mark.parametrize(("kind", "plain"), KINDS)
+def test_one_tile_a_patient_is_the_interval_over_tiles(kind, plain):
+    a, b, _ = drawn_readings(np.random.default_rng(0))
+    a[3], b[7] = np.nan, np.nan
+    tiles = plain(pair_counts(a, b))
+    found = clustered_agreement(kind, a, b, np.arange(a.size))
+    factor = np.sqrt(tiles.n / (tiles.n - 1))
+    assert found.estimate == tiles.estimate
+    assert found.upper - found.estimate == pytest.approx((tiles.upper - tiles.estimate) * factor)
+
+
+@pytest.mark.parametrize(("kind", "plain"), KINDS)
+def test_tiles_shown_again_add_nothing(kind, plain):
+    a, b, patient = drawn_readings(np.random.default_rng(1))
+    once = clustered_agreement(kind, a, b, patient)
+    thrice = clustered_agreement(kind, *(np.tile(v, 3) for v in (a, b, patient)))
+    assert thrice.lower == pytest.approx(once.lower)
+    fewer, more = plain(pair_counts(a, b)), plain(pair_counts(np.tile(a, 3), np.tile(b, 3)))
+    assert more.upper - more.lower < 0.6 * (fewer.upper - fewer.lower)
+
+
+@pytest.mark.parametrize(("kind", "plain"), KINDS)
+def test_the_spread_over_patients_is_that_of_leaving_them_out(kind, plain):
+    """Against the jackknife over patients, which takes no derivative."""
+    a, b, patient = drawn_readings(np.random.default_rng(2), n_patients=80)
+    k = patient.max() + 1
+    left = [plain(pair_counts(a[patient != p], b[patient != p])).estimate for p in range(k)]
+    error = np.sqrt((k - 1) / k * np.sum((np.array(left) - np.mean(left)) ** 2))
+    found = clustered_agreement(kind, a, b, patient)
+    assert found.upper - found.estimate == pytest.approx(Z * error, rel=0.03)
+
+
+@pytest.mark.parametrize(("kind", "plain"), KINDS)
+def test_over_patients_the_truth_is_covered_and_over_tiles_it_is_not(kind, plain):
+    rng = np.random.default_rng(3)
+    truth = plain(pair_counts(*drawn_readings(rng, n_patients=20_000)[:2])).estimate
+    wide, narrow, draws = 0, 0, 400
+    for _ in range(draws):
+        a, b, patient = drawn_readings(rng)
+        tiles, patients = plain(pair_counts(a, b)), clustered_agreement(kind, a, b, patient)
+        narrow += tiles.lower <= truth <= tiles.upper
+        wide += patients.lower <= truth <= patients.upper
+    error = np.sqrt(0.95 * 0.05 / draws)
+    assert wide / draws > 0.95 - 4 * error
+    assert narrow / draws < 0.95 - 4 * error
+
+
+def test_there_is_no_interval_over_one_patient():
+    with pytest.raises(NotEstimableError, match="two patients"):
+        clustered_agreement("ac1", [1.0, 0.0, 1.0], [1.0, 1.0, 1.0], ["a", "a", "a"])
+    with pytest.raises(NotEstimableError, match="all agree"):
+        clustered_agreement("ac1", [1.0, 0.0, 1.0], [1.0, 0.0, 1.0], ["a", "b", "c"])

@@ -25,6 +25,7 @@ from jecur.statistics.reviewers import ClosedReview
 
 __all__ = [
     "CLOSED",
+    "KEY",
     "REVIEWERS",
     "KeyTile",
     "ReviewPlan",

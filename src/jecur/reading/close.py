@@ -12,6 +12,7 @@ import numpy as np
 from jecur.errors import RunFolderError, SettingsError
 from jecur.explain.review import (
     CLOSED,
+    KEY,
     KeyTile,
     ReviewPlan,
     begun_sheets,
@@ -25,7 +26,8 @@ from jecur.reading.answers import ANSWERS, AnswerFile, reading_of
 from jecur.reading.order import begun_orders, reviewer_folder
 from jecur.report.review import add_review, review_entries
 from jecur.runs.files import fingerprint, sha256_file, write_private
-from jecur.runs.folder import MANIFEST, RunFolder, write_json
+from jecur.runs.folder import LOG, MANIFEST, RunFolder, write_json
+from jecur.runs.log import read_events
 from jecur.settings import ConsensusRule, StatisticsSettings, make_settings
 from jecur.statistics.reviewers import (
     ClosedReview,
@@ -79,7 +81,7 @@ def close_review(
     SettingsError
         With code ``consensus-stated`` if another rule is asked for than was stated.
     """
-    plan, key = read_plan(run.root), read_key(key_folder(run.root) / "key.csv")
+    plan, key = read_plan(run.root), _read_whole_key(run.root)
     rule = _stated_rule(plan, consensus)
     said = _answered(run.root, key, plan.features)
     if said.unfinished and not unfinished:
@@ -89,17 +91,18 @@ def close_review(
             code="review-unfinished",
         )
     settings = _statistics_settings(run.root)
+    patient = np.array([tile.patient for tile in key], dtype=str)
     joined = consensus_of(said.readings, plan.features, rule)
     seen = np.array([any(np.isfinite(v[k]) for r in said.readings for v in r.first.values())
                      for k in range(len(key))])  # fmt: skip
     review = ClosedReview(
         reviewers=tuple(describe_reading(reading) for reading in said.readings),
         rule=rule,
-        agreement=compare_readings(said.readings, plan.features, level=settings.level),
+        agreement=compare_readings(said.readings, plan.features, patient, level=settings.level),
         features=compare_tile_features(
             {name: values[seen] for name, values in joined.items()},
             np.array([tile.end == "high" for tile in key], dtype=np.bool_)[seen],
-            np.array([tile.patient for tile in key], dtype=str)[seen],
+            patient[seen],
             settings,
         ),
         level=settings.level,
@@ -108,6 +111,19 @@ def close_review(
     )
     _refuse_other_answers(review, run.root)
     return _written(review, run, said)
+
+
+def _read_whole_key(root: Path) -> tuple[KeyTile, ...]:
+    """Read the key, if it is the one that the run wrote."""
+    path = key_folder(root) / KEY
+    known = [str(event.get("sha256")) for event in read_events(root / LOG, "review-key")]
+    if known and path.is_file() and sha256_file(path) != known[-1]:
+        raise RunFolderError(
+            f"expected the key as the run wrote it in {path}, found another one; restore the file from "
+            "a copy",
+            code="damaged-review",
+        )
+    return read_key(path)
 
 
 def _written(review: ClosedReview, run: RunFolder, said: _Answered) -> Closing:

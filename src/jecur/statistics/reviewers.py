@@ -6,6 +6,7 @@ takes each reviewer's first look; the second look at a tile serves agreement wit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Literal
 
@@ -15,8 +16,14 @@ from jecur.arrays import Vector
 from jecur.settings import ConsensusRule
 from jecur.statistics.terms import estimate_or_reason
 from jecur.statistics.tile_features import TileFeatures
-from jecur.survival.estimate import Estimate
-from jecur.survival.rater_agreement import PairCounts, cohen_kappa, gwet_ac1, pair_counts
+from jecur.survival.follow_up import Labels
+from jecur.survival.rater_agreement import (
+    PairCounts,
+    clustered_agreement,
+    cohen_kappa,
+    gwet_ac1,
+    pair_counts,
+)
 
 __all__ = [
     "CONSENSUS_WORDS",
@@ -36,6 +43,9 @@ CONSENSUS_WORDS: Mapping[ConsensusRule, str] = {
     "first": "what the reviewer who began first says",
 }
 """Each rule as the report prints it."""
+
+
+_COEFFICIENTS: tuple[Literal["kappa", "ac1"], ...] = ("kappa", "ac1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,10 +100,16 @@ class AgreementRow:
     prevalence_second: float | None
     kappa: float | None
     kappa_lower: float | None
+    """Large-sample limits, tiles as independent."""
     kappa_upper: float | None
+    kappa_patients_lower: float | None
+    """Limits with patients as clusters."""
+    kappa_patients_upper: float | None
     ac1: float | None
     ac1_lower: float | None
     ac1_upper: float | None
+    ac1_patients_lower: float | None
+    ac1_patients_upper: float | None
     reason: str | None = None
 
 
@@ -115,22 +131,39 @@ class ClosedReview:
 
 
 def compare_readings(
-    readings: Sequence[Reading], features: Sequence[str], *, level: float
+    readings: Sequence[Reading], features: Sequence[str], patient: Labels, *, level: float
 ) -> tuple[AgreementRow, ...]:
-    """Agreement of every pair of reviewers, then of each reviewer's two looks, feature by feature."""
+    """Agreement of every pair of reviewers, then of each reviewer's two looks, feature by feature.
+
+    Parameters
+    ----------
+    readings, features
+        Whose, and of what.
+    patient
+        (n,) patient of each tile.
+    level
+        Coverage of the intervals.
+    """
+    labels = np.asarray(patient)
     rows = [
         _row(
             "between",
             feature,
             (a.reviewer, b.reviewer),
-            (a.first[feature], b.first[feature]),
+            (a.first[feature], b.first[feature], labels),
             level,
         )
         for a, b in combinations(readings, 2)
         for feature in features
     ]
     rows += [
-        _row("within", feature, (one.reviewer, one.reviewer), (one.first[feature], again), level)
+        _row(
+            "within",
+            feature,
+            (one.reviewer, one.reviewer),
+            (one.first[feature], again, labels),
+            level,
+        )
         for one in readings
         for feature in features
         if np.isfinite(again := one.again[feature]).any()
@@ -142,14 +175,20 @@ def _row(
     kind: Literal["between", "within"],
     feature: str,
     names: tuple[str, str],
-    pair: tuple[Vector, Vector],
+    tiles: tuple[Vector, Vector, Labels],
     level: float,
 ) -> AgreementRow:
-    asked = np.isfinite(pair[0]) & np.isfinite(pair[1])
-    counts: PairCounts = pair_counts(*(_judged(values[asked]) for values in pair))
+    asked = np.isfinite(tiles[0]) & np.isfinite(tiles[1])
+    a, b = (_judged(values[asked]) for values in tiles[:2])
+    patient = np.asarray(tiles[2])[asked]
+    counts: PairCounts = pair_counts(a, b)
+    seen = counts.prevalence
     kappa, why = estimate_or_reason(lambda: cohen_kappa(counts, level=level))
     ac1, reason = estimate_or_reason(lambda: gwet_ac1(counts, level=level))
-    kappa_and_limits, ac1_and_limits = _three(kappa), _three(ac1)
+    kappa_wide, ac1_wide = (
+        estimate_or_reason(partial(clustered_agreement, name, a, b, patient, level=level))[0]
+        for name in _COEFFICIENTS
+    )
     return AgreementRow(
         kind=kind,
         feature=feature,
@@ -158,20 +197,20 @@ def _row(
         n=counts.n,
         left_out=counts.left_out,
         agreement=counts.agreement,
-        prevalence_first=counts.prevalence[0] if counts.prevalence else None,
-        prevalence_second=counts.prevalence[1] if counts.prevalence else None,
-        kappa=kappa_and_limits[0],
-        kappa_lower=kappa_and_limits[1],
-        kappa_upper=kappa_and_limits[2],
-        ac1=ac1_and_limits[0],
-        ac1_lower=ac1_and_limits[1],
-        ac1_upper=ac1_and_limits[2],
+        prevalence_first=seen[0] if seen else None,
+        prevalence_second=seen[1] if seen else None,
+        kappa=kappa.estimate if kappa else None,
+        kappa_lower=kappa.lower if kappa else None,
+        kappa_upper=kappa.upper if kappa else None,
+        kappa_patients_lower=kappa_wide.lower if kappa_wide else None,
+        kappa_patients_upper=kappa_wide.upper if kappa_wide else None,
+        ac1=ac1.estimate if ac1 else None,
+        ac1_lower=ac1.lower if ac1 else None,
+        ac1_upper=ac1.upper if ac1 else None,
+        ac1_patients_lower=ac1_wide.lower if ac1_wide else None,
+        ac1_patients_upper=ac1_wide.upper if ac1_wide else None,
         reason=reason or why,
     )
-
-
-def _three(found: Estimate | None) -> tuple[float | None, float | None, float | None]:
-    return (found.estimate, found.lower, found.upper) if found else (None, None, None)
 
 
 def _judged(values: Vector) -> Vector:

@@ -16,10 +16,11 @@ from jecur.explain.heatmap import (
     score_scale,
     side_by_side,
 )
-from jecur.explain.review import ReviewTile, write_review_sheet
+from jecur.explain.review import KEY, ReviewTile, key_folder, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
 from jecur.mil.bag import Bag, open_bag
-from jecur.runs.folder import RunFolder, atomic_path, write_text
+from jecur.runs.folder import LOG, RunFolder, atomic_path, sha256_file, write_text
+from jecur.runs.log import read_events
 from jecur.runs.pictures import jpeg_bytes, png_bytes
 from jecur.runs.progress import Progress
 from jecur.settings import ReviewSettings, ScoringSettings
@@ -135,8 +136,13 @@ def write_top_tiles(
     tiles: Sequence[ReviewTile], run: RunFolder, settings: ReviewSettings
 ) -> list[TopTilePicture]:
     """Write the blinded review sheet of these tiles and its key; nothing without tiles."""
+    key = key_folder(run.root) / KEY
+    before = sha256_file(key) if key.is_file() else ""
     if tiles:
         write_review_sheet(tiles, run.root, settings)
+        known = [*read_events(run.root / LOG, "review-key")]
+        if sha256_file(key) != before or not known:
+            run.log("review-key", sha256=sha256_file(key))
     return [TopTilePicture(t.picture, t.patient, t.score, t.end) for t in tiles]
 
 

@@ -2,7 +2,8 @@
 
 Cohen's kappa takes as chance what two readers with these frequencies would agree on if they were
 blind; where nearly everything is present (or absent) it falls although they agree nearly always. Gwet's
-AC1 does not fall so; both are given, with how often either reader saw the feature.
+AC1 does not fall so; both are given, with how often either reader saw the feature. Their usual
+intervals take tiles as independent; `clustered_agreement` takes patients as the unit.
 
 References
 ----------
@@ -14,6 +15,7 @@ References
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +24,9 @@ from scipy.special import ndtri
 from jecur.arrays import Vector
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.estimate import Estimate
-from jecur.survival.follow_up import check_level
+from jecur.survival.follow_up import Labels, check_level, label_codes
 
-__all__ = ["PairCounts", "cohen_kappa", "gwet_ac1", "pair_counts"]
+__all__ = ["PairCounts", "clustered_agreement", "cohen_kappa", "gwet_ac1", "pair_counts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,16 @@ def pair_counts(first: ArrayLike, second: ArrayLike) -> PairCounts:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Coefficient:
+    """A coefficient of agreement, and how each kind of tile pulls at it."""
+
+    value: float
+    pull: Vector
+    """(2, 2) first-order influence of a tile of each cell; its mean over tiles is 0."""
+    name: str
+
+
 def cohen_kappa(counts: PairCounts, *, level: float = 0.95) -> Estimate:
     """Cohen's kappa [1]_ with its large-sample interval [2]_, cut at -1 and 1.
 
@@ -105,23 +117,7 @@ def cohen_kappa(counts: PairCounts, *, level: float = 0.95) -> Estimate:
         Fewer than two tiles, or a reading that says the same of every tile: kappa is then 0, or 0 over
         0, whatever the other says.
     """
-    _require_tiles(counts)
-    p = counts.shares
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    if max(rows.max(), columns.max()) == 1:
-        raise NotEstimableError(
-            "expected a feature that varies, found a reading that says the same of every tile; kappa "
-            "says nothing there"
-        )
-    chance = float(rows @ columns)
-    agreed = float(np.trace(p))
-    kappa = (agreed - chance) / (1 - chance)
-    # the marginals that a cell (k, l) adds to: columns of its row's category, rows of its column's
-    reach = columns[:, None] + rows[None, :]
-    spread = float(np.sum(p * (np.eye(2) - (1 - kappa) * reach) ** 2))
-    variance = (spread - (agreed - 2 * (1 - kappa) * chance) ** 2) / (counts.n * (1 - chance) ** 2)
-    method = "Cohen's kappa, interval of Fleiss, Cohen and Everitt"
-    return _estimate(kappa, variance, counts, level, method)
+    return _over_tiles(_kappa(counts), counts, level)
 
 
 def gwet_ac1(counts: PairCounts, *, level: float = 0.95) -> Estimate:
@@ -134,16 +130,82 @@ def gwet_ac1(counts: PairCounts, *, level: float = 0.95) -> Estimate:
     NotEstimableError
         Fewer than two tiles.
     """
+    return _over_tiles(_ac1(counts), counts, level)
+
+
+def clustered_agreement(
+    kind: Literal["kappa", "ac1"],
+    first: ArrayLike,
+    second: ArrayLike,
+    patient: Labels,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """Kappa or AC1 with an interval that knows tiles belong to patients.
+
+    The pulls of a patient's tiles are summed first, and their spread over patients is taken: the
+    linearized (cluster-robust) variance with the factor K / (K - 1). With one tile a patient it is the
+    interval over tiles but for that factor.
+
+    Parameters
+    ----------
+    kind
+        Which coefficient.
+    first, second
+        (n,) as `pair_counts`.
+    patient
+        (n,) labels.
+
+    Raises
+    ------
+    NotEstimableError
+        As the coefficient; tiles of fewer than two patients; or all tiles agree, or none.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    counts = pair_counts(a, b)
+    known = np.isfinite(a) & np.isfinite(b)
+    found = _kappa(counts) if kind == "kappa" else _ac1(counts)
+    names, code = label_codes(np.asarray(patient)[known], int(known.sum()))
+    k = len(names)
+    if k < 2 or counts.agreement in (0.0, 1.0):
+        raise NotEstimableError(
+            "expected tiles of two patients that do not all agree or all differ, found less; there is "
+            "no interval over patients"
+        )
+    pull = found.pull[1 - a[known].astype(np.int64), 1 - b[known].astype(np.int64)]
+    by_patient = np.bincount(code, weights=pull, minlength=k)
+    variance = float(np.sum(by_patient**2)) / counts.n**2 * k / (k - 1)
+    return _estimate(found.value, variance, counts, level, f"{found.name}, patients as clusters")
+
+
+def _kappa(counts: PairCounts) -> _Coefficient:
+    _require_tiles(counts)
+    p = counts.shares
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    if max(rows.max(), columns.max()) == 1:
+        raise NotEstimableError(
+            "expected a feature that varies, found a reading that says the same of every tile; kappa "
+            "says nothing there"
+        )
+    # the marginals that a cell (k, l) adds to: columns of its row's category, rows of its column's
+    reach = columns[:, None] + rows[None, :]
+    return _coefficient(p, float(rows @ columns), reach, "Cohen's kappa")
+
+
+def _ac1(counts: PairCounts) -> _Coefficient:
     _require_tiles(counts)
     p = counts.shares
     share = (p.sum(axis=1) + p.sum(axis=0)) / 2
-    chance = float(np.sum(share * (1 - share)))
+    reach = 2 - (share[:, None] + share[None, :])
+    return _coefficient(p, float(np.sum(share * (1 - share))), reach, "Gwet's AC1")
+
+
+def _coefficient(p: Vector, chance: float, reach: Vector, name: str) -> _Coefficient:
+    """Agreement beyond ``chance``; ``reach`` is the slope of chance in each cell's share."""
     agreed = float(np.trace(p))
-    ac1 = (agreed - chance) / (1 - chance)
-    reach = 1 - (share[:, None] + share[None, :]) / 2
-    spread = float(np.sum(p * (np.eye(2) - 2 * (1 - ac1) * reach) ** 2))
-    variance = (spread - (agreed - 2 * (1 - ac1) * chance) ** 2) / (counts.n * (1 - chance) ** 2)
-    return _estimate(ac1, variance, counts, level, "Gwet's AC1, large-sample interval")
+    value = (agreed - chance) / (1 - chance)
+    pull = np.eye(2) - (1 - value) * reach - (agreed - 2 * (1 - value) * chance)
+    return _Coefficient(value, pull / (1 - chance), name)
 
 
 def _require_tiles(counts: PairCounts) -> None:
@@ -153,10 +215,15 @@ def _require_tiles(counts: PairCounts) -> None:
         )
 
 
+def _over_tiles(found: _Coefficient, counts: PairCounts, level: float) -> Estimate:
+    variance = float(np.sum(counts.shares * found.pull**2)) / counts.n
+    return _estimate(found.value, variance, counts, level, f"{found.name}, large-sample interval")
+
+
 def _estimate(
     value: float, variance: float, counts: PairCounts, level: float, method: str
 ) -> Estimate:
-    half = float(ndtri(0.5 + check_level(level) / 2)) * float(np.sqrt(max(0.0, variance)))
+    half = float(ndtri(0.5 + check_level(level) / 2)) * float(np.sqrt(variance))
     one_kind = counts.agreement in (0.0, 1.0)
     return Estimate(
         value,

@@ -35,16 +35,20 @@ def agreement_table(review: ClosedReview) -> Table:
         Column("prevalence_first", "Present, first", "percent", lambda r: r.prevalence_first),
         Column("prevalence_second", "Present, second", "percent", lambda r: r.prevalence_second),
         Column("kappa", f"Cohen's kappa ({percent} CI)", "ratio", lambda r: r.kappa),
+        Column("kappa_patients_lower", "", "lower", lambda r: r.kappa_patients_lower),
+        Column("kappa_patients_upper", "", "upper", lambda r: r.kappa_patients_upper),
         Column("kappa_lower", "", "lower", lambda r: r.kappa_lower),
         Column("kappa_upper", "", "upper", lambda r: r.kappa_upper),
         Column("ac1", f"Gwet's AC1 ({percent} CI)", "ratio", lambda r: r.ac1),
+        Column("ac1_patients_lower", "", "lower", lambda r: r.ac1_patients_lower),
+        Column("ac1_patients_upper", "", "upper", lambda r: r.ac1_patients_upper),
         Column("ac1_lower", "", "lower", lambda r: r.ac1_lower),
         Column("ac1_upper", "", "upper", lambda r: r.ac1_upper),
         reason_column(),
     )
     note = (
         "A tile that one of the two could not judge is left out of that pair and counted. Intervals take "
-        "tiles as independent, which tiles of one patient are not: read them as too narrow. No "
+        "patients as clusters; those over tiles as if they were independent are in the CSV file. No "
         "interval is given where all tiles agree, or none. Kappa falls where a feature is nearly always "
         "present or absent, whatever the agreement; AC1 does not."
     )
