@@ -11,6 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that sh
         os.environ.setdefault(variable, value)
 
 SLOW = (
+    "viewer/test_browser.py",
     "test_walk_through.py",
     "study/test_joint_training.py",
     "rivals/test_compare.py",

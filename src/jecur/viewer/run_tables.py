@@ -47,6 +47,8 @@ class SlideRow:
     size: tuple[int, int]
     """Level-0 pixels."""
     n_tiles: int
+    pictured: bool
+    """The run has a thumbnail of it; of features it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def read_run_tables(root: Path) -> RunTables:
     order = list(dict.fromkeys([*by_id, *slides["patient_id"]]))
     number_of = {patient: number for number, patient in enumerate(order)}
     rows = tuple(
-        _slide(number, row, number_of) for number, row in enumerate(slides.to_dict("records"))
+        _slide(number, row, number_of, root) for number, row in enumerate(slides.to_dict("records"))
     )
     follow_up = _follow_up(root)
     patients = tuple(
@@ -217,7 +219,9 @@ def _require_names(slides: Sequence[str], root: Path) -> None:
             )
 
 
-def _slide(number: int, row: Mapping[str, str], number_of: Mapping[str, int]) -> SlideRow:
+def _slide(
+    number: int, row: Mapping[str, str], number_of: Mapping[str, int], root: Path
+) -> SlideRow:
     x, _, y = row.get("origin", "").partition(" ")
     status, code, reason = (row[name] for name in ("status", "code", "reason"))
     return SlideRow(
@@ -235,6 +239,7 @@ def _slide(number: int, row: Mapping[str, str], number_of: Mapping[str, int]) ->
         origin=(_number(x) or 0.0, _number(y) or 0.0),
         size=(int(_number(row["width"]) or 0), int(_number(row["height"]) or 0)),
         n_tiles=int(_number(row["n_tiles"]) or 0),
+        pictured=(root / "slides" / row["slide"] / "thumbnail.png").is_file(),
     )
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 
 from jecur.errors import SettingsError
 from jecur.viewer.guard import ASGIApp
@@ -44,6 +45,7 @@ def listen(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((_LOOPBACK, port))
+        bound.listen()  # who opens the address at once waits for the first answer
     except OSError as error:
         bound.close()
         raise SettingsError(
@@ -89,4 +91,5 @@ def serve(
     say(url)
     if browser:
         webbrowser.open(url)
-    uvicorn.Server(settings).run(sockets=[bound])
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        uvicorn.Server(settings).run(sockets=[bound])

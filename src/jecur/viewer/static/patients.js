@@ -146,7 +146,7 @@ export function thumbnails(host, rows, onOpen, current = -1) {
     const button = document.createElement("button");
     button.type = "button";
     if (slide.number === current) button.setAttribute("aria-current", "true");
-    if (slide.n_tiles > 0) button.append(picture(`/api/slides/${slide.number}/thumbnail`, ""));
+    if (slide.pictured) button.append(picture(`/api/slides/${slide.number}/thumbnail`, ""));
     const name = document.createElement("span");
     name.textContent = slide.status === "ok" ? slide.slide : `${slide.slide}: ${slide.status} ${slide.code}`;
     button.append(name);

@@ -33,7 +33,7 @@ function source(number, colors, about) {
     height: about.height,
     tileSize: 256,
     tileOverlap: 0,
-    minLevel: Math.max(0, about.last - Math.ceil(Math.log2(Math.max(about.width, about.height) / 256))),
+    minLevel: Math.max(0, Math.min(about.last, 8)), // one tile holds it all
     maxLevel: about.last,
     getTileUrl: (level, x, y) => `/api/slides/${number}/tiles/${colors}/${level}/${x}/${y}`,
   };
