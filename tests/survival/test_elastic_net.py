@@ -50,3 +50,21 @@ def test_no_event_is_not_estimable():
     x, months, _ = _data()
     with pytest.raises(NotEstimableError):
         fit_elastic_net(x, months, np.zeros(len(months), dtype=bool), strength=0.1)
+
+
+def test_many_covariates_that_say_the_same_come_to_rest():
+    """A hundred measurements of fifteen things, more than patients: optimal at every strength."""
+    rng = np.random.default_rng(0)
+    things = rng.normal(size=(80, 15))
+    x = things @ rng.normal(size=(15, 100)) + 0.2 * rng.normal(size=(80, 100))
+    months = np.ceil(rng.exponential(20 * np.exp(-things[:, 0]))) + 0.5
+    event = rng.uniform(size=80) < 0.7
+    for strength in (0.3, 0.03, 0.003):
+        found = fit_elastic_net(x, months, event, strength=strength)
+        sets = risk_sets(months, event, np.zeros(80, dtype=np.int64), "efron")
+        scaled = ((x - found.mean) / found.spread)[sets.order]
+        b = found.coefficients
+        slope = evaluate_likelihood(b, scaled, sets).gradient / 80 - strength / 2 * b
+        used = b != 0
+        np.testing.assert_allclose(slope[used], strength / 2 * np.sign(b[used]), atol=1e-5)
+        assert np.all(np.abs(slope[~used]) <= strength / 2 + 1e-6)

@@ -4,8 +4,10 @@ Minimizes, over standardized covariates and with Efron ties ::
 
     -l(b) / n + strength (mix |b|_1 + (1 - mix) |b|_2^2 / 2)
 
-by accelerated proximal gradient steps. The strength is chosen by folds inside the patients given:
-the largest sum over folds of ``l(b_-k; all) - l(b_-k; without k)`` [2]_. Nobody else is looked at.
+by proximal Newton steps: the likelihood's parabola and the penalty are minimized coordinate by coordinate
+[1]_, and a step is shortened where it promises too much. The strength is chosen by folds inside the
+patients given: the largest sum over folds of ``l(b_-k; all) - l(b_-k; without k)`` [2]_. Nobody else is
+looked at.
 
 References
 ----------
@@ -27,7 +29,8 @@ from jecur.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
 
-MAX_STEPS = 20_000
+MAX_STEPS = 200
+MAX_SWEEPS = 1000
 N_STRENGTHS = 12
 _RIDGE_STARTS_AT = 0.01
 """Share of the lasso for which ridge's first strength would leave no covariate."""
@@ -79,7 +82,8 @@ def fit_elastic_net(
     x = np.asarray(covariates, dtype=np.float64)
     mean, spread = x.mean(axis=0), _spread(x)
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), "efron")
-    beta = _minimize((x - mean)[sets.order] / spread, sets, strength, mix)
+    scaled = (x - mean)[sets.order] / spread
+    beta = _minimize(np.zeros(x.shape[1]), scaled, sets, _Penalty(strength, mix))
     return ElasticNetCox(beta, mean, spread, strength)
 
 
@@ -108,9 +112,14 @@ def fit_elastic_net_by_folds(
     gain = np.zeros(N_STRENGTHS)
     for k in range(n_folds):
         rest = fold != k
-        for i, strength in enumerate(strengths):
-            model = fit_elastic_net(x[rest], months[rest], seen[rest], strength=strength, mix=mix)
-            eta = model.risk(x)
+        _require_event(seen[rest])
+        mean, spread = x[rest].mean(axis=0), _spread(x[rest])
+        sets = risk_sets(months[rest], seen[rest], np.zeros(rest.sum(), dtype=np.int64), "efron")
+        scaled = ((x - mean) / spread)[rest][sets.order]
+        beta = np.zeros(x.shape[1])
+        for i, strength in enumerate(strengths):  # each from where the stronger one came to rest
+            beta = _minimize(beta, scaled, sets, _Penalty(float(strength), mix))
+            eta = (x - mean) / spread @ beta
             gain[i] += _log_likelihood(eta, months, seen)
             gain[i] -= _log_likelihood(eta[rest], months[rest], seen[rest])
     best = float(strengths[int(np.argmax(gain))])
@@ -139,26 +148,73 @@ def _highest_strength(x: Matrix, months: Vector, seen: BoolVector, mix: float) -
     return float(np.abs(slope).max() / months.size / mix)
 
 
-def _minimize(x: Matrix, sets: RiskSets, strength: float, mix: float) -> Vector:
-    """Accelerated proximal gradient, restarted when a step points uphill."""
+@dataclass(frozen=True, slots=True)
+class _Penalty:
+    strength: float
+    mix: float
+
+    def __call__(self, beta: Vector) -> float:
+        lasso, ridge = float(np.abs(beta).sum()), float(beta @ beta)
+        return self.strength * (self.mix * lasso + (1 - self.mix) * ridge / 2)
+
+
+def _minimize(beta: Vector, x: Matrix, sets: RiskSets, penalty: _Penalty) -> Vector:
+    """Proximal Newton steps from ``beta``, each shortened until it brings what it should."""
     n = len(x)
-    # The information is at most the events' share of the covariates' second moment, times 2.
-    step = n / max(2.0 * float(np.linalg.norm(x, 2)) ** 2, 1e-12)
-    shrink, ridge = step * strength * mix, 1.0 + step * strength * (1.0 - mix)
-    beta = ahead = np.zeros(x.shape[1])
-    momentum = 1.0
+    at = evaluate_likelihood(beta, x, sets)
     for _ in range(MAX_STEPS):
-        moved = ahead + step * evaluate_likelihood(ahead, x, sets).gradient / n
-        new = np.sign(moved) * np.maximum(np.abs(moved) - shrink, 0.0) / ridge
-        uphill = float((ahead - new) @ (new - beta)) > 0
-        momentum, before = (1.0 if uphill else (1 + np.sqrt(1 + 4 * momentum**2)) / 2), momentum
-        change = new - beta
-        ahead = new if uphill else new + (before - 1) / momentum * change
-        beta = new
-        if float(np.abs(change).max()) < TOLERANCE:
-            return np.asarray(beta)
+        slope, curve = -at.gradient / n, at.information / n
+        aim = _minimize_parabola(beta, slope, curve, penalty)
+        step = aim - beta
+        if float(np.abs(step).max()) < TOLERANCE:
+            return aim
+        value = -at.log_likelihood / n + penalty(beta)
+        promised = float(slope @ step) + penalty(aim) - penalty(beta)
+        share = 1.0
+        while share > 1e-10:
+            ahead = beta + share * step
+            at = evaluate_likelihood(ahead, x, sets)
+            rise = -at.log_likelihood / n + penalty(ahead) - value
+            if rise <= 1e-4 * share * promised + 1e-13 * abs(value):
+                break
+            share /= 2
+        beta = ahead
     raise NotEstimableError(
         f"expected the penalized likelihood to come to rest, found it moving after {MAX_STEPS:,} "
         "steps; take a logarithm of skewed covariates or raise the strength of the penalty",
         code="no-convergence",
     )
+
+
+def _minimize_parabola(start: Vector, slope: Vector, curve: Matrix, penalty: _Penalty) -> Vector:
+    """Minimize slope (b - start) + (b - start)' curve (b - start) / 2 + penalty(b) by coordinates.
+
+    Once the covariates that take part keep their signs, theirs is a linear system: it is solved, and
+    a last sweep over all says whether that was the end.
+    """
+    beta, offset = start.copy(), slope - curve @ start
+    lasso, ridge = penalty.strength * penalty.mix, penalty.strength * (1 - penalty.mix)
+    bend = np.diag(curve)
+    every = np.flatnonzero(bend + ridge > 0).tolist()
+    for _ in range(MAX_SWEEPS):
+        down, largest = offset + curve @ beta, 0.0  # the parabola's slope at beta
+        for k in every:
+            pull = bend[k] * beta[k] - down[k]
+            new = np.sign(pull) * max(abs(pull) - lasso, 0.0) / (bend[k] + ridge)
+            move = new - beta[k]
+            if move:
+                beta[k] = new
+                down += move * curve[:, k]
+                largest = max(largest, abs(move))
+        if largest < TOLERANCE / 10:
+            break
+        used = np.flatnonzero(beta)
+        sign = np.sign(beta[used])
+        system = curve[np.ix_(used, used)] + ridge * np.eye(len(used))
+        try:
+            solved = np.linalg.solve(system, -offset[used] - lasso * sign)
+        except np.linalg.LinAlgError:  # a plain lasso of copies
+            continue
+        if np.array_equal(np.sign(solved), sign):
+            beta[used] = solved
+    return beta

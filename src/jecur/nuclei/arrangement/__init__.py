@@ -1,0 +1,1 @@
+"""How nuclei stand to each other: graphs, directions, clusters, lymphocytes among the others."""
