@@ -12,6 +12,7 @@ from jecur.cli import OK, USER_ERROR, run
 from jecur.demo import study_of_virtual_cohort
 from jecur.nuclei.features import NuclearFeatures
 from jecur.settings import TrainingSettings, write_study
+from jecur.study.nuclear_measures import _weighed
 
 N_TRAINING, N_UNSEEN = 70, 50
 
@@ -104,5 +105,67 @@ def test_a_patient_without_measured_nuclei_is_named(done, tmp_path):
     shutil.rmtree(tmp_path / "study" / "run" / "slides" / "P003")
     assert run(_command(tmp_path / "study" / study.name, tmp_path / "out")) == OK
     facts = json.loads((tmp_path / "out" / "baseline.json").read_text())
-    assert facts["left_out"] == [["P003", "no slide with measured nuclei"]]
+    assert facts["left_out"] == [["P003", "no slide with measured nuclei (nuclei.parquet)"]]
     assert facts["trained_on"] == N_TRAINING - 1
+
+
+N_NUCLEI = 160
+
+
+def _write_nuclei(folder, kind, seed=3):
+    """Nuclei of the patients of `_write`: what their event goes with is planted in one arrangement."""
+    rng = np.random.default_rng(seed)
+    table = pd.read_csv(folder / "clinical.csv")
+    strong = table["months"].rank(ascending=False).to_numpy() / len(table)
+    strong = np.where(table["recurrence"], strong, 0.3)  # high: early
+    for name, planted in zip(table["patient_id"], strong, strict=True):
+        lattice = 14.0 * np.stack(np.meshgrid(np.arange(13), np.arange(13)), -1).reshape(-1, 2)
+        xy = lattice[:N_NUCLEI] + rng.normal(scale=0.5, size=(N_NUCLEI, 2))
+        area, density = np.full(N_NUCLEI, 70.0), np.full(N_NUCLEI, 0.6)
+        small = rng.permutation(N_NUCLEI)[:40]
+        if kind == "architecture":
+            xy += planted * rng.normal(scale=5.0, size=xy.shape)
+        if kind == "til":  # as many lymphocytes, apart from the others or among them
+            xy[small, 0] += (1 - planted) * 400.0
+        area[small], density[small] = 25.0, 1.1
+        nuclei = pd.DataFrame(
+            {
+                "x_um": xy[:, 0], "y_um": xy[:, 1], "area_um2": area * rng.uniform(0.8, 1.2, N_NUCLEI),
+                "eccentricity": rng.uniform(0.2, 0.7, N_NUCLEI),
+                "orientation": rng.uniform(0, np.pi, N_NUCLEI), "density": density,
+            }
+        )  # fmt: skip
+        nuclei.to_parquet(folder / "run" / "slides" / name / "each_nucleus.parquet")
+
+
+@pytest.mark.parametrize("kind", ["architecture", "flock", "til"])
+def test_an_arrangement_is_found_by_the_baseline_that_measures_it(kind, tmp_path):
+    study = _write(tmp_path, effect=0.0)
+    _write_nuclei(tmp_path, "architecture" if kind == "flock" else kind)
+    command = ["baseline", kind, str(study), "--run", str(tmp_path / "run"), "-j", "1"]
+    code = run([*command, "--out", str(tmp_path / "out")])
+    measures = pd.read_csv(tmp_path / "out" / "measures.csv")
+    assert len(measures) == N_TRAINING + N_UNSEEN
+    facts = json.loads((tmp_path / "out" / "baseline.json").read_text())
+    assert facts["trained_on"] == N_TRAINING
+    if kind == "flock":  # made for what lies together and looks alike; a lattice shaken is neither
+        assert code in (OK, USER_ERROR)
+        return
+    assert code == OK
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert found["validation"]["concordance"]["estimate"] > 0.6
+
+
+def test_nuclei_that_were_not_found_are_asked_for(done, tmp_path, capsys):
+    study, _ = done
+    command = ["baseline", "til", str(study), "--run", str(study.parent / "run")]
+    assert run([*command, "--out", str(tmp_path / "out")]) == USER_ERROR
+    assert "jecur nuclei each" in capsys.readouterr().err
+
+
+def test_slides_of_a_patient_are_weighed_by_their_nuclei():
+    found = _weighed(
+        [{"a": 1.0, "b": np.nan}, {"a": 3.0, "b": 5.0}, {"a": 0.0, "b": 0.0}], [30, 10, 0]
+    )
+    assert found == {"a": 1.5, "b": 5.0}
+    assert np.isnan(_weighed([{"a": np.nan}], [10])["a"])

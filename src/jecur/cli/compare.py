@@ -51,7 +51,7 @@ def compare(
         Run folder: report.html, compare.md, compare.json, scores.csv, tables, figures.
     models
         Names with commas between them; differences are taken to the first, and to clinical. Names: study,
-        paper, jecur, chowder, coudray, scnn, clinical.
+        paper, jecur, chowder, coudray, scnn, nuclear-features, architecture, flock, til, clinical.
     folds
         Number of folds of the training and tuning roles; 0 trains on them and scores the validation role.
     site_preserving

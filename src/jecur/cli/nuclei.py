@@ -247,15 +247,16 @@ def each(study: Path, *, run: Path, workers: Workers = 0) -> int:
     from jecur.runs.folder import RunFolder
     from jecur.runs.workers import Failure
     from jecur.settings import read_study
-    from jecur.study.each_nucleus import segment_run
+    from jecur.study.cohort_slides import study_cohort
+    from jecur.study.each_nucleus import prepared_tasks, segment_slides
 
     opened = RunFolder.open(run)
-    folder = study.resolve().parent
+    settings = read_study(study)
+    patients = study_cohort(settings, study.resolve().parent, everybody=True).patients
+    tasks = prepared_tasks(settings, patients, opened)
     written = kept = failed = nuclei = 0
     with RichProgress() as progress:
-        for outcome in segment_run(
-            read_study(study), folder, opened, workers=workers or cores(), progress=progress
-        ):
+        for outcome in segment_slides(tasks, workers=workers or cores(), progress=progress):
             done = outcome.result
             if isinstance(done, Failure):
                 failed += 1

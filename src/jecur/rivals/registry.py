@@ -6,6 +6,7 @@ from jecur.errors import SettingsError
 from jecur.rivals.bench import Rival
 from jecur.rivals.clinical import Clinical
 from jecur.rivals.networks import Network
+from jecur.rivals.nuclear import Nuclear
 
 __all__ = ["RIVALS", "rivals_named"]
 
@@ -16,6 +17,10 @@ RIVALS: tuple[Rival, ...] = (
     Network("chowder", "CHOWDER (Saillard 2020)", "chowder"),
     Network("coudray", "Tile labels (Coudray 2018)", "coudray"),
     Network("scnn", "SCNN (Mobadersany 2018)", "scnn"),
+    Nuclear("nuclear-features", "Nuclear features, elastic net"),
+    Nuclear("architecture", "Nuclear architecture (Ji 2019)"),
+    Nuclear("flock", "Local cell graphs (Lu 2021)"),
+    Nuclear("til", "Lymphocytes' arrangement (Corredor 2019)"),
     Clinical(),
 )
 """In the order in which help lists them."""

@@ -1,12 +1,13 @@
 """Every nucleus of a run's slides: one table beside each slide's tiles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import jecur
+from jecur.cohort.cohort import Patient
 from jecur.errors import RunFolderError, SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.nuclei.whole_slide import (
@@ -21,26 +22,24 @@ from jecur.runs.progress import Progress
 from jecur.runs.workers import Outcome, run_all
 from jecur.settings import StudySettings
 from jecur.slide.reader import open_slide
-from jecur.study.cohort_slides import slide_tasks, study_cohort
+from jecur.study.cohort_slides import slide_tasks
 from jecur.study.prepare import SlideTask, nuclei_network, recipe_of_study
 from jecur.study.survey import lay_tiles
 
-__all__ = ["prepared_tasks", "segment_run", "segment_slide"]
+__all__ = ["prepared_tasks", "segment_slide", "segment_slides"]
 
 _MARKER = "each_nucleus.complete"
 
 
-def segment_run(
-    study: StudySettings, folder: Path, run: RunFolder, *, workers: int, progress: Progress
+def segment_slides(
+    tasks: Sequence[SlideTask], *, workers: int, progress: Progress
 ) -> Iterator[Outcome[SlideTask, SegmentedSlide | None]]:
-    """Write ``each_nucleus.parquet`` of every slide of a run; those that have it are passed over.
+    """Write ``each_nucleus.parquet`` of prepared slides; those that have it are passed over.
 
     Parameters
     ----------
-    study, folder
-        The study, and where its file lies.
-    run
-        Its run folder, with prepared slides.
+    tasks
+        Of `prepared_tasks`.
     workers
         Processes.
     progress
@@ -50,22 +49,23 @@ def segment_run(
     ------
     Outcome
         A slide and its table; None in its place where it was there already; or a `Failure`.
-
-    Raises
-    ------
-    RunFolderError
-        If no slide of the study is prepared there.
     """
-    tasks = prepared_tasks(study, folder, run)
     yield from run_all(
         segment_slide, tasks, workers=workers, progress=progress, title="Nuclei of whole slides"
     )
 
 
-def prepared_tasks(study: StudySettings, folder: Path, run: RunFolder) -> list[SlideTask]:
-    """Slides of a study that are prepared in a run folder."""
-    patients = study_cohort(study, folder, everybody=True).patients
-    tasks = slide_tasks(study, folder, patients, recipe_of_study(study), run.root)
+def prepared_tasks(
+    study: StudySettings, patients: Sequence[Patient], run: RunFolder
+) -> list[SlideTask]:
+    """Slides of patients that are prepared in the run folder of a study.
+
+    Raises
+    ------
+    RunFolderError
+        If none is.
+    """
+    tasks = slide_tasks(study, Path(), patients, recipe_of_study(study), run.root)
     ready = [t for t in tasks if (run.slide_folder(t.slide) / "tiles.parquet").is_file()]
     if not ready:
         raise RunFolderError(
