@@ -1,4 +1,4 @@
-"""Two processes, as torchrun starts them, train what one does."""
+"""Two processes, as torchrun or srun starts them, train what one does."""
 
 import os
 import socket
@@ -42,16 +42,34 @@ with joined_processes() as processes:
 """
 
 
-def _run(bags, out, n):
-    out.mkdir(exist_ok=True)
+def _free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return str(free.getsockname()[1])
+
+
+def _by_torchrun(k, n):
+    return {"RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1"}
+
+
+def _by_srun(k, n):
+    return {
+        "SLURM_JOB_ID": "77",
+        "SLURM_STEP_ID": "0",
+        "SLURM_PROCID": str(k),
+        "SLURM_LOCALID": str(k),
+        "SLURM_NTASKS": str(n),
+        "SLURM_NODELIST": "localhost",
+    }
+
+
+def _run(bags, out, n, launcher=_by_torchrun):
+    out.mkdir(exist_ok=True)
+    shared = os.environ | {"MASTER_PORT": _free_port()}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(bags), str(out)],
-            env=shared | {"RANK": str(k), "LOCAL_RANK": str(k), "WORLD_SIZE": str(n)},
+            env=shared | launcher(k, n),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -77,3 +95,6 @@ def test_two_processes_learn_the_weights_of_one(tmp_path):
     # The same packs of tiles, summed in float64: rounding is all that could differ.
     assert np.abs(first - alone).max() < 1e-6
     assert len(list((tmp_path / "two" / "checkpoints" / "cox").iterdir())) == 2
+    # Started by srun, the same two: to the last bit.
+    for weights in _run(bags, tmp_path / "srun", 2, _by_srun):
+        assert np.array_equal(weights, first)

@@ -67,3 +67,26 @@ def test_kill_9_and_going_on_gives_bitwise_the_same_weights(bags, tmp_path):
     with _start(bags, tmp_path / "killed", tmp_path / "killed.npy") as last:
         last.wait()
     assert np.array_equal(np.load(tmp_path / "whole.npy"), np.load(tmp_path / "killed.npy"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_in_mid_epoch_is_heeded_at_the_step_and_gone_on_from(bags, tmp_path, number):
+    with _start(bags, tmp_path / "whole", tmp_path / "whole.npy") as whole:
+        whole.stdout.read()
+    stopped = []
+    for _ in range(2):
+        with _start(bags, tmp_path / "asked", tmp_path / "asked.npy") as process:
+            process.stdout.readline()  # an epoch has ended: the next is under way
+            process.send_signal(number)
+        assert process.returncode != 0
+        (left,) = (tmp_path / "asked" / "m").glob("*.step-*")
+        stopped.append(left.name)
+    assert stopped == sorted(set(stopped))  # the second went on from the first
+    with _start(bags, tmp_path / "asked", tmp_path / "asked.npy") as last:
+        last.wait()
+    assert np.array_equal(np.load(tmp_path / "whole.npy"), np.load(tmp_path / "asked.npy"))
+    made, plain = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "m").iterdir()}
+        for name in ("asked", "whole")
+    )
+    assert made == plain

@@ -5,6 +5,7 @@ wrong; 1 a bug of ours. Rooms are imported when a command needs them, so that he
 """
 
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -65,7 +66,11 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    for name in ("SIGTERM", "SIGHUP"):  # end as after Ctrl-C: workers ended, and how to go on said
+    for name in (
+        "SIGTERM",
+        "SIGHUP",
+        "SIGUSR1",
+    ):  # end as after Ctrl-C: workers ended, and how to go on said
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores one
             signal.signal(number, _stop)
@@ -102,7 +107,11 @@ def run(arguments: list[str]) -> int:
         return USER_ERROR
     except KeyboardInterrupt as stop:
         with suppress(OSError):  # the terminal itself may be gone
-            errors.print("stopped; run the same command again to go on")
+            command = shlex.join(["jecur", *arguments])
+            errors.print(
+                f"stopped; run the same command again to go on: {escape(printable_line(command))}",
+                soft_wrap=True,
+            )
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
     except BrokenPipeError as error:
         _leave_output()

@@ -1,5 +1,6 @@
-"""Commands for work that several jobs share: prepare."""
+"""Commands for work that several jobs share: prepare, slurm."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from jecur.printable import counted
 if TYPE_CHECKING:
     from jecur.study.shared_work import Share
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "slurm"]
 
 
 @app.command
@@ -118,3 +119,27 @@ def _tell_share(share: "Share", out: Path) -> None:
         f"by others or before; none is left.{escape(table)}",
         soft_wrap=True,
     )
+
+
+@app.command
+def slurm(study: Path, *, out: Path) -> int:
+    """Print the jobs of a study for SLURM, chained: prepare, train, run. Nothing is submitted.
+
+    Partition, cores, memory, time limit and the lines at the start of each job are those of
+    [compute.slurm] in the study file.
+
+    Example: jecur slurm my-study/study.toml --out my-study/run > jobs.sh
+
+    Parameters
+    ----------
+    study
+        The study file.
+    out
+        Run folder, on a disk that all machines share.
+    """
+    from jecur.settings import SlurmSettings, read_study
+    from jecur.study.job_scripts import chained_jobs
+
+    settings = read_study(study).compute.slurm or SlurmSettings()
+    sys.stdout.write(chained_jobs(study, out, settings))
+    return OK

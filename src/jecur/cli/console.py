@@ -158,19 +158,25 @@ def cores() -> int:
 
 @contextmanager
 def main_process() -> Iterator[bool]:
-    """Whether this is the main process: always without a launcher; under torchrun, rank 0 is.
+    """Whether this is the main process: always without a launcher; under torchrun or srun, rank 0 is.
 
     The other ranks train along instead of running the block, and get False once training is over.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    from jecur.runs.launcher import launched
+
+    here = launched()
+    if here is None:
         yield True
         return
     from jecur.training.processes import leave_processes
     from jecur.training.task import serve_rank, stop_ranks
 
     try:
-        if int(os.environ.get("RANK", "0")) > 0:
-            serve_rank()
+        if here.rank > 0:
+            try:
+                serve_rank()
+            except KeyboardInterrupt as stop:  # the main process says how to go on
+                raise SystemExit(128 + int(stop.args[0] if stop.args else 2)) from stop
             yield False
         else:
             yield True

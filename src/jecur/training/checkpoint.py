@@ -1,6 +1,6 @@
 """Training state on disk: whole or not at all, no pickle, the one before kept.
 
-A checkpoint holds the weights and Adam's moments (safetensors) and, in its metadata, the epoch,
+A checkpoint holds the weights and Adam's moments (safetensors) and, in its metadata, the epoch and step,
 the losses so far and a SHA-256 of all of it. Data order and augmentation are drawn from (seed,
 epoch, bag), so nothing else is needed to go on exactly as if never stopped. Each training has a
 folder named by its mark: another training's checkpoints are never read, nor cleaned away.
@@ -21,6 +21,8 @@ from jecur.runs.folder import atomic_path
 
 __all__ = ["TrainingState", "load_newest", "save_checkpoint"]
 
+_STEP = ".step-"  # sorts behind the epoch that it follows, before the next
+
 N_KEPT = 2
 """Newest checkpoints kept of a training: if the last is damaged, the one before serves."""
 
@@ -37,31 +39,48 @@ class TrainingState:
         Fingerprint of settings and data: another one is another training.
     curve
         One mapping an epoch: losses and whatever else was recorded.
+    losses
+        Of the steps done of the epoch at hand; none between two epochs.
     """
 
     epoch: int
     mark: str
     curve: tuple[Mapping[str, float | None], ...]
+    losses: tuple[float, ...] = ()
 
 
 def save_checkpoint(
     folder: Path, state: TrainingState, model: nn.Module, optimizer: optim.Optimizer
 ) -> Path:
-    """Write ``MARK/epoch-N.safetensors``; keep it and the one before."""
+    """Write ``MARK/epoch-N.safetensors``; keep it and the one before.
+
+    One of an epoch at hand is ``epoch-N.step-K.safetensors``: N epochs and K steps are done. It lasts
+    until the epoch is.
+    """
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     header = {"epoch": str(state.epoch), "mark": state.mark, "curve": json.dumps(list(state.curve))}
+    if state.losses:
+        header["losses"] = json.dumps(list(state.losses))
     header["sha256"] = _digest(tensors, header)
     # One entry alone: the library writes several in an order of its own, another in each process.
     header = {"state": json.dumps(header, sort_keys=True)}
-    path = folder / state.mark / f"epoch-{state.epoch:04d}.safetensors"
+    step = f".step-{len(state.losses):06d}" if state.losses else ""
+    path = folder / state.mark / f"epoch-{state.epoch:04d}{step}.safetensors"
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, header)
-    for old in _newest_first(path.parent)[N_KEPT:]:
+    for old in _superseded(path):
         old.unlink()
     return path
+
+
+def _superseded(path: Path) -> list[Path]:
+    """Files of a training that are not needed once this one is written."""
+    newest = _newest_first(path.parent)
+    steps = [old for old in newest if _STEP in old.name and old != path]
+    return [*steps, *[old for old in newest if _STEP not in old.name][N_KEPT:]]
 
 
 def load_newest(
@@ -84,7 +103,8 @@ def load_newest(
         if whole:
             _restore(tensors, model, optimizer)
             curve = tuple(json.loads(header["curve"]))
-            return TrainingState(int(header["epoch"]), mark, curve)
+            losses = tuple(json.loads(header.get("losses", "[]")))
+            return TrainingState(int(header["epoch"]), mark, curve, losses)
     return TrainingState(0, mark, ())
 
 

@@ -1,4 +1,4 @@
-"""Train the model: one step per patient (or group of patients), resumable after every epoch."""
+"""Train the model: one step per patient (or group of patients), resumable after every epoch or at a stop."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +25,7 @@ from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
 from jecur.training.objective import LabeledBag, Objective
 from jecur.training.pooling import BagPooling
 from jecur.training.processes import ALONE, Processes
+from jecur.training.stopping import StopRequest, heeding_stops
 
 __all__ = ["LabeledBag", "Trained", "build_model", "train_encoder"]
 
@@ -93,6 +94,8 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     ------
     TrainingError
         If the training patients are all of one outcome, or the loss stops being finite.
+    KeyboardInterrupt
+        With the number of the signal, if one asked to end: once the step at hand is done and on disk.
     """
     if len({bag.recurred for bag in training}) < 2:
         raise TrainingError(
@@ -114,23 +117,27 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # no process writes before all have read
-    if settings.optimizer.standardize and state.epoch == 0:
+    if settings.optimizer.standardize and state.epoch == 0 and not state.losses:
         encoder.standardize_features(_sampled_tiles(training, settings))
     setup = _TrainingSetup(encoder, optimizer, objective, training, settings, processes)
-    with progress.task(
-        "Training", len(training) * (settings.optimizer.epochs - state.epoch)
-    ) as advance:
+    n_left = len(training) * (settings.optimizer.epochs - state.epoch)
+    with heeding_stops() as stop, progress.task("Training", n_left) as advance:
         for epoch in range(state.epoch, settings.optimizer.epochs):
             rate = settings.optimizer.learning_rate * 0.5 ** (
                 epoch // settings.optimizer.halve_every
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            loss = _one_epoch(setup, epoch, advance)
+            losses, asked = _one_epoch(setup, state, advance, stop)
+            if asked:
+                if processes.is_main_process:
+                    save_checkpoint(checkpoints, replace(state, losses=losses), encoder, optimizer)
+                processes.wait()  # the launcher ends all once one has ended
+                raise KeyboardInterrupt(asked)
             record = {
                 "epoch": epoch + 1,
                 "learning_rate": rate,
-                "training_loss": loss,
+                "training_loss": float(np.mean(losses)),
                 "tuning_loss": _tuning_loss(setup, tuning),
             }
             state = TrainingState(epoch + 1, mark, (*state.curve, record))
@@ -223,7 +230,10 @@ def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer
     )
 
 
-def _one_epoch(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -> float:
+def _one_epoch(
+    setup: _TrainingSetup, state: TrainingState, advance: Callable[[], None], stop: StopRequest
+) -> tuple[tuple[float, ...], int]:
+    """Take the steps of an epoch that are not done; return all losses, and the signal that asked to stop."""
     encoder, settings = setup.encoder, setup.settings
     encoder.train()
     frozen = settings.encoder.batch_norm == "frozen"
@@ -231,15 +241,18 @@ def _one_epoch(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -
         frozen_batch_norm(encoder)
     if frozen and isinstance(encoder, TileEncoder) and settings.encoder.trained:
         with folded_batch_norm(encoder, encoder.describe, encoder.channels):
-            return _steps_of(setup, epoch, advance)
-    return _steps_of(setup, epoch, advance)
+            return _steps_of(setup, state, advance, stop)
+    return _steps_of(setup, state, advance, stop)
 
 
-def _steps_of(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) -> float:
-    """Take the steps of an epoch; the mean loss."""
+def _steps_of(
+    setup: _TrainingSetup, state: TrainingState, advance: Callable[[], None], stop: StopRequest
+) -> tuple[tuple[float, ...], int]:
     encoder, settings = setup.encoder, setup.settings
-    losses = []
-    for patients, bags in _epoch_steps(setup.training, settings, epoch):
+    losses = list(state.losses)
+    for k, (patients, bags) in enumerate(_epoch_steps(setup.training, settings, state.epoch)):
+        if k < len(state.losses):
+            continue
         setup.optimizer.zero_grad(set_to_none=True)
         wanted = partial(setup.objective.loss, patients=patients)
         loss, _ = accumulate_cohort_gradient(
@@ -259,7 +272,9 @@ def _steps_of(setup: _TrainingSetup, epoch: int, advance: Callable[[], None]) ->
         losses.append(loss)
         for _ in patients:
             advance()
-    return float(np.mean(losses))
+        if asked := setup.processes.highest(stop.number):
+            return tuple(losses), asked
+    return tuple(losses), 0
 
 
 def _epoch_steps(

@@ -1,10 +1,9 @@
 """Several processes that train one model: tiles are shared out, gradients are summed.
 
-Started by ``torchrun`` or ``accelerate launch``, which name rank and number in the environment. All
+Started by ``torchrun``, ``accelerate launch`` or ``srun``, which name rank and number in the environment. All
 processes hold the same weights and take the same steps; each sees its share of the chunks of a step.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+from jecur.runs.launcher import launched, name_rendezvous
 
 __all__ = [
     "ALONE",
@@ -53,6 +54,14 @@ class Processes:
         """Wait until every process has reached this point."""
         if self.n > 1:
             distributed.barrier()
+
+    def highest(self, number: int) -> int:
+        """Return the highest number of all processes, in all of them."""
+        if self.n == 1:
+            return number
+        together = torch.tensor(number)
+        distributed.all_reduce(together, distributed.ReduceOp.MAX)
+        return int(together)
 
     def broadcast(self, message: bytes = b"") -> bytes:
         """Return in every process the message of the main one; those of the others are ignored."""
@@ -122,14 +131,21 @@ ALONE = Processes()
 
 
 def join_processes() -> Processes:
-    """Join the processes that a launcher started, once; `ALONE` if there was no launcher."""
-    n = int(os.environ.get("WORLD_SIZE", "1"))
-    if n <= 1:
+    """Join the processes that a launcher started, once; `ALONE` if there was no launcher.
+
+    Raises
+    ------
+    TrainingError
+        If there are several and it is not said where they meet.
+    """
+    here = launched()
+    if here is None:
         return ALONE
     if not distributed.is_initialized():
         cuda = torch.cuda.is_available()
         if cuda:
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(here.local % torch.cuda.device_count())
+        name_rendezvous(here)
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         distributed.init_process_group(backend, timeout=PATIENCE)
     return Processes(distributed.get_rank(), distributed.get_world_size())
