@@ -80,6 +80,7 @@ SLOW = (
     "test_probabilities_shown.py",
     "training/test_gradient.py",
     "training/test_unet.py",
+    "viewer/test_layers.py",
     "viewer/test_server.py",
     "virtual/test_faults.py",
 )

@@ -1,0 +1,133 @@
+"""What lies over a slide: cores, drawn regions, tiles left out, the scales of a cross-validation."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import simplejpeg
+import tifffile
+from scipy import ndimage
+from tests.viewer.hand_made_run import write_run
+
+pytest.importorskip("starlette", reason='pip install "jecur[view]"')
+pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
+
+from starlette.testclient import TestClient
+
+from jecur.errors import BundleError
+from jecur.mil.passport import admit_model
+from jecur.slide.reader import open_slide
+from jecur.study.survey import survey_slide
+from jecur.viewer.server import viewer_app
+
+
+def client_of(run, **options):
+    return TestClient(viewer_app(run, **options), base_url="http://127.0.0.1")
+
+
+def write_slide(path, image):
+    tifffile.imwrite(path, image, tile=(256, 256), photometric="rgb", resolution=(2e4, 2e4),
+                     resolutionunit="CENTIMETER")  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def slide(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8)
+    return write_slide(tmp_path / "a.tiff", np.repeat(np.repeat(image[::4, ::4], 4, 0), 4, 1))
+
+
+def test_of_a_core_its_window_is_shown_and_its_tiles_lie_in_it(slide, tmp_path):
+    core = {"core": "A-1", "origin": "128 64", "width": 512, "height": 512, "n_tiles": 1}
+    tiles = pd.DataFrame({"x": [128, 384], "y": [64, 320], "score": [1.0, -1.0]})
+    outline = [[[200, 100], [300, 100], [300, 200], [200, 100]]]
+    run = write_run(tmp_path / "run", {"a__A-1": "a.tiff"}, tiles={"a__A-1": tiles},
+                    outlines={"a__A-1": outline}, rows={"a__A-1": core})  # fmt: skip
+    client = client_of(run, slides=tmp_path)
+    about = client.get("/api/slides/0").json()
+    assert (about["width"], about["height"]) == (512, 512)
+    seen = simplejpeg.decode_jpeg(
+        client.get(f"/api/slides/0/tiles/scanned/{about['last']}/1/0").content
+    )
+    with open_slide(slide) as whole:
+        own = whole.read_region(128 + 256, 64, 256, 256)
+    assert np.abs(seen.astype(int) - own).mean() < 6  # JPEG of noise
+    shown = client.get("/api/slides/0/scores").json()
+    assert (shown["x"], shown["y"]) == ([0, 256], [0, 256])
+    assert client.get("/api/slides/0/tissue").json()[0][0][0] == [72, 36]
+
+
+def test_drawn_regions_of_the_study_are_found_again(slide, tmp_path):
+    study = tmp_path / "study"
+    (study / "slides").mkdir(parents=True)
+    (study / "drawn").mkdir()
+    slide.rename(study / "slides" / "a.tiff")
+    ring = [[10, 20], [110, 20], [110, 220], [10, 220], [10, 20]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": "Tumor"}},
+    }
+    (study / "drawn" / "a.geojson").write_text(json.dumps(feature))
+    run = write_run(tmp_path / "run", {"a": "a.tiff"})
+    facts = {"slides": "slides", "study": {"cohort": {"annotation_folder": "drawn"}}}
+    (run / "manifest.json").write_text(json.dumps(facts))
+    client = client_of(run, slides=study / "slides")
+    (region,) = client.get("/api/slides/0/regions").json()
+    assert region["name"] == "Tumor"
+    assert sorted(map(tuple, region["rings"][0][:4])) == sorted(map(tuple, ring[:4]))
+    moved = tmp_path / "elsewhere"  # nobody knows then where the drawings are
+    (study / "slides").rename(moved)
+    assert client_of(run, slides=moved).get("/api/slides/0/regions").json() == []
+
+
+def test_each_fold_of_a_cross_validation_has_the_scale_of_its_own_model(slide, tmp_path):
+    run = write_run(tmp_path / "run", {"a": "a.tiff", "b": "a.tiff"})
+    rows = []
+    for fold, (name, spread) in enumerate([("a", 1.0), ("b", 5.0)], start=1):
+        part = run / "parts" / f"repeat-1-fold-{fold}"
+        part.mkdir(parents=True)
+        scores = {
+            "x": [0, 256],
+            "y": [0, 0],
+            "score": [-spread, spread],
+            "contribution": [0.1, 0.2],
+        }
+        frame = pd.DataFrame(scores).assign(slide=name, patient_id=f"P{fold - 1}")
+        frame.to_parquet(part / "tile_scores.parquet")
+        known = {"patient_id": f"P{fold - 1}", "fold": fold, "risk": 0.3 * fold, "group": "low"}
+        known |= {"cutoff": 0.5, "months": 12.0, "event": 1}
+        rows += [known | {"repeat": repeat} for repeat in (1, 2)]
+    pd.DataFrame(rows).to_csv(run / "scores.csv", index=False)
+    client = client_of(run, slides=tmp_path)
+    patients = client.get("/api/patients").json()
+    assert [p["months"] for p in patients] == [12.0, 12.0]
+    highs = [client.get(f"/api/slides/{k}/scores").json()["scale"]["high"] for k in (0, 1)]
+    assert highs == pytest.approx([0.98, 4.9])
+    assert {t["slide"] for t in client.get("/api/top").json()} == {0, 1}
+
+
+def test_tiles_left_out_are_those_that_a_run_leaves_out_with_its_reasons(
+    tiny_run, tiny_study, tmp_path
+):
+    model = next((tiny_run / "models").glob("*.jecur"))
+    recipe = admit_model(model).card.recipe
+    with open_slide(tiny_study.parent / "slides" / "V-0009.tiff") as source:
+        image = source.read_region(0, 0, 768, 768)
+    image = image.copy()
+    image[:400] = ndimage.gaussian_filter(image[:400], (6, 6, 0))
+    path = write_slide(tmp_path / "a.tiff", image)
+    with open_slide(path) as source:
+        survey = survey_slide(source, recipe)
+    grid = survey.grid
+    kept = grid.positions[survey.clean]
+    out = grid.positions[~survey.clean]
+    tiles = pd.DataFrame({"x": kept[:, 0], "y": kept[:, 1], "score": 0.0})
+    run = write_run(tmp_path / "run", {"a": "a.tiff"}, tiles={"a": tiles})
+    shown = client_of(run, slides=tmp_path, model=model).get("/api/slides/0/left-out").json()
+    assert len(out) > 0
+    assert list(zip(shown["x"], shown["y"], strict=True)) == list(map(tuple, out.tolist()))
+    assert set(shown["reason"]) == {"out of focus"}
+    with pytest.raises(BundleError, match="--model"):
+        client_of(run, slides=tmp_path).get("/api/slides/0/left-out")
