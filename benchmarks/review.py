@@ -13,6 +13,7 @@
 """
 
 import contextlib
+import http.client
 import json
 import secrets
 import subprocess
@@ -184,7 +185,7 @@ def kills(n: int) -> list[tuple[object, ...]]:
             state = server.state()
             before = state["done"]
             threading.Timer(0.02 + secrets.randbelow(400) / 1000, server.process.kill).start()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 while state["look"] is not None:
                     state = json.loads(server.ask(f"/api/look/{state['look']}/answer", ABSENT))
                     told.append(state["done"])

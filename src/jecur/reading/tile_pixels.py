@@ -16,10 +16,9 @@ import pandas as pd
 from jecur.cohort.csv_text import plain_text
 from jecur.errors import SlideError
 from jecur.explain.review import SHEET_FOLDER, KeyTile
-from jecur.runs.folder import LOG
-from jecur.runs.log import read_events
 from jecur.runs.pictures import jpeg_bytes
 from jecur.slide.reader import Slide, open_slide
+from jecur.viewer.run_slides import file_inside, slide_folder
 
 __all__ = ["Picture", "TilePixels", "View"]
 
@@ -135,19 +134,14 @@ class TilePixels:
 
 def _slide_files(run: Path, slides: Path | None) -> Mapping[str, _SlideFile]:
     """Slide -> its file, of those that lie inside the slide folder."""
-    table = run / "slides.csv"
-    seen = [str(event.get("seen", "")) for event in read_events(run / LOG, "slide-folder")]
-    folder = slides.resolve() if slides is not None else None
-    if folder is None and seen and seen[-1]:
-        folder = (run.resolve() / seen[-1]).resolve()
+    table, folder = run / "slides.csv", slide_folder(run, slides)
     if folder is None or not table.is_file():
         return {}
     frame = pd.read_csv(table, dtype=str, keep_default_na=False).map(plain_text)
     found = {}
     for row in frame.to_dict("records"):
-        named = PurePosixPath(row.get("path", ""))
-        path = (folder / named).resolve()
-        if named.name and not named.is_absolute() and path.is_relative_to(folder):
+        path = file_inside(folder, row.get("path", ""))
+        if row.get("path") and path is not None:
             given = row.get("mpp_source") == "override"
             found[str(row["slide"])] = _SlideFile(path, float(row["mpp"]) if given else None)
     return found

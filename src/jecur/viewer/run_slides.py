@@ -9,23 +9,31 @@ from jecur.runs.log import read_events
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.run_tables import RunTables, SlideRow
 
-__all__ = ["RunSlides", "slide_folder"]
+__all__ = ["RunSlides", "file_inside", "slide_folder"]
 
 
-def slide_folder(run: RunTables, given: Path | None) -> Path | None:
+def slide_folder(root: Path, given: Path | None) -> Path | None:
     """Folder that the paths of ``slides.csv`` are relative to; None if the run does not say.
 
     Parameters
     ----------
-    run
-        Its log says where the slides lay, seen from the run.
+    root
+        Of the run; its log says where the slides lay, seen from there.
     given
         Where they are now, if they moved.
     """
     if given is not None:
         return given.resolve()
-    seen = [str(event.get("seen", "")) for event in read_events(run.root / LOG, "slide-folder")]
-    return (run.root.resolve() / seen[-1]).resolve() if seen and seen[-1] else None
+    seen = [str(event.get("seen", "")) for event in read_events(root / LOG, "slide-folder")]
+    return (root.resolve() / seen[-1]).resolve() if seen and seen[-1] else None
+
+
+def file_inside(folder: Path, named: str) -> Path | None:
+    """File that a table names relative to the slide folder; None if it lies anywhere else."""
+    parts = PurePosixPath(named)
+    path = (folder / parts).resolve()
+    outside = parts.is_absolute() or ".." in parts.parts or not path.is_relative_to(folder)
+    return None if outside else path
 
 
 class RunSlides:
@@ -51,15 +59,14 @@ class RunSlides:
         SlideError
             "missing-file" if it is not there, "path-outside-folder" if the table points elsewhere.
         """
-        named = PurePosixPath(row.path)
         if self.folder is None or not row.path:
             raise SlideError(
                 f"{row.slide}: expected a run that says where its slides are, found an older one; "
                 "name their folder with --slides, or run the same command again",
                 code="missing-file",
             )
-        path = (self.folder / named).resolve()
-        if named.is_absolute() or ".." in named.parts or not self._is_ours(path):
+        path = file_inside(self.folder, row.path)
+        if path is None:
             raise SlideError(
                 f"{row.slide}: expected a file inside the slide folder, found {row.path!r}; nothing "
                 "else is opened",
@@ -67,14 +74,11 @@ class RunSlides:
             )
         if not path.exists():
             raise SlideError(
-                f"{row.slide}: expected the slide {named.name}, found none where the run found it; "
+                f"{row.slide}: expected the slide {path.name}, found none where the run found it; "
                 "if the slides moved, name their folder with --slides",
                 code="missing-file",
             )
         return path
-
-    def _is_ours(self, path: Path) -> bool:
-        return self.folder is not None and path.is_relative_to(self.folder)
 
     def open(self, number: int) -> Slide:
         """Open a slide, or the window of its core; to be closed.

@@ -92,7 +92,7 @@ class _View:
 
     def __init__(self, run: Path, slides: Path | None, model: Path | None) -> None:
         self._run = read_run_tables(run)
-        self._files = RunSlides(self._run, slide_folder(self._run, slides))
+        self._files = RunSlides(self._run, slide_folder(self._run.root, slides))
         self._model = RunModel(self._run, model)
         self._pictures = RunPictures(self._files, self._model)
         self._top: list[dict[str, object]] | None = None
