@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.cohort.cohort import SlideEntry
@@ -13,6 +15,7 @@ from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.scored import add
 from jecur.scored.earlier import Earlier, settle
 from jecur.scored.given import Given, GivenSlide, Request, find_given
+from jecur.scored.pages import page_names
 
 NAMES = ("V-0007", "V-0008", "V-0009")
 
@@ -145,7 +148,9 @@ def test_results_of_another_command_and_changed_tables_are_refused(
     assert "[other-recipe]" in capsys.readouterr().err
     assert (tiny_run / "scores.csv").read_bytes() == scores
     out = shutil.copytree(by_folder, tmp_path / "x")
-    (out / "scores.csv").write_text((out / "scores.csv").read_text().replace("high", "low"))
+    (out / "scores.csv").write_text(
+        (out / "scores.csv").read_text().replace(",scored,", ",failed,")
+    )
     assert score(slides, out=out) == USER_ERROR
     assert "[damaged]" in capsys.readouterr().err
 
@@ -328,3 +333,39 @@ def test_two_slides_of_one_name_in_two_commands_are_two_slides(tmp_path):
     (tmp_path / "x" / "a.svs").unlink()  # moved meanwhile
     moved, _ = settle(given("y"), earlier)
     assert [one.entry.id for one in moved] == ["a"]
+
+
+def test_a_page_for_each_patient_on_demand_and_never_a_stale_one(slides, score, tmp_path, capsys):
+    out = tmp_path / "x"
+    assert score(slides / "V-0007.tiff", "--patient", "P", "--report", "--json", out=out) == OK
+    said = json.loads(capsys.readouterr().out)
+    page = out / "patients" / "P" / "report.html"
+    assert said["pages"] == {"P": str(page)}
+    first = page.read_text()
+    risk = float(scores_of(out).loc["P", "risk"])
+    assert f"{risk:.3f}" in first
+    assert "means nothing for real slides" in first or "mean nothing for real slides" in first
+    assert first.count('alt="Tile of') >= 4
+    assert (
+        score(slides / "V-0008.tiff", out=out) == OK
+    )  # asks for no page, touches nobody who has one
+    assert page.read_text() == first
+    assert not (out / "patients" / "V-0008").exists()
+    assert score(slides / "batch 2" / "V-0009.tiff", "--patient", "P", out=out) == OK
+    second = page.read_text()
+    assert f"{float(scores_of(out).loc['P', 'risk']):.3f}" in second
+    assert "V-0009" in second
+    paths = [slides / "V-0007.tiff", slides / "batch 2" / "V-0009.tiff"]
+    assert score(*paths, "--patient", "Q", out=out) == OK
+    assert not page.exists()
+    assert run(["verify", str(out)]) == OK
+
+
+@given(st.lists(st.text(max_size=12), unique=True, max_size=8))
+def test_pages_lie_in_their_folder_and_no_two_in_one(patients):
+    names = page_names(patients)
+    assert len({name.casefold() for name in names.values()}) == len(patients)
+    for name in names.values():
+        assert Path(name).name == name
+        assert name not in {"", ".", ".."}
+        assert (Path("/x") / name).resolve().parent == Path("/x")

@@ -33,6 +33,7 @@ def score(
     mpp: float | None = None,
     annotations: Path | None = None,
     keep_tiles: bool = False,
+    report: bool = False,
     as_json: AsJson = False,
     workers: Workers = 0,
 ) -> int:
@@ -68,6 +69,8 @@ def score(
         under the slides' names; the model says which classes count.
     keep_tiles
         Write the tiles of every slide as well, 0.2 MB each; the scores are the same.
+    report
+        Write a page for each patient as well: patients/<patient>/report.html.
     as_json
         Print one JSON object and nothing else.
     workers
@@ -90,6 +93,7 @@ def score(
             workers=workers or cores(),
             progress=progress,
             keep_tiles=keep_tiles,
+            pages=report,
         )
     if as_json:
         print(json.dumps(folder_facts(found), allow_nan=False))  # noqa: T201 - the one object asked for
@@ -123,6 +127,9 @@ def _tell(found: "ScoreFolder", out: Path) -> None:
             "[bold]This model was trained on virtual patients: its risks mean nothing for real slides.[/]",
             soft_wrap=True,
         )
+    if found.pages:
+        first = escape(str(next(iter(found.pages.values()))))
+        console.print(f"{counted(len(found.pages), 'page')}: {first}", soft_wrap=True)
     n, n_risk = len(merged.patients), sum(bool(row["risk"]) for row in merged.patients.values())
     more = (
         f" The folder holds {counted(n, 'patient')}, {n_risk} with a risk." if n > len(rows) else ""

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from jecur.errors import BundleError, SettingsError
 from jecur.model.looks import TrainingLooks
+from jecur.model.risks import TrainingRisks
 from jecur.printable import is_printable, printable_line
 from jecur.settings import LossName, PoolingName, Recipe, TrainingSettings
 from jecur.settings.base import Count, CountOrZero, Probability, Stage, make_settings
@@ -166,6 +167,8 @@ class ModelCard(Stage, frozen=True):
     trained_on: TrainedOn
     looks: TrainingLooks | None = None
     """What the training slides looked like; None in files made before this was kept."""
+    risks: TrainingRisks | None = None
+    """Risks of the training patients; None in files made before they were kept."""
     virtual: bool = False
 
     @property

@@ -4,7 +4,6 @@ Style, figures and pictures are inside the file; there are no scripts, and the f
 security policy forbids loading anything. All text is escaped, whoever wrote it.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,7 +12,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 import jecur
-from jecur.errors import JecurError
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
@@ -21,7 +19,7 @@ from jecur.report.figures.model import risk_figure, training_figure
 from jecur.report.flow import flow_with_outcomes
 from jecur.report.methods import Paragraph, methods_paragraphs
 from jecur.report.model_page import model_page
-from jecur.report.page import render, resource
+from jecur.report.page import data_uri, render, resource
 from jecur.report.review import review_html, review_tables
 from jecur.report.tables.table import Column, Table, write_tables
 from jecur.report.tables.tile_features import feature_table
@@ -32,8 +30,6 @@ from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["Report", "make_report", "write_report", "write_report_folder"]
-
-_PICTURE_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +291,8 @@ def _heatmap(picture: HeatmapPicture) -> dict[str, str]:
         "slide": picture.slide,
         "group": picture.group,
         "risk": format_ratio(picture.risk),
-        "thumbnail": _data_uri(picture.thumbnail_png, picture.slide),
-        "heatmap": _data_uri(picture.heatmap_png, picture.slide),
+        "thumbnail": data_uri(picture.thumbnail_png, picture.slide),
+        "heatmap": data_uri(picture.heatmap_png, picture.slide),
     }
 
 
@@ -307,7 +303,7 @@ def _tiles(pictures: Sequence[TilePicture]) -> list[tuple[str, list[dict[str, st
             heading,
             [
                 {
-                    "uri": _data_uri(t.png, t.patient),
+                    "uri": data_uri(t.png, t.patient),
                     "patient": t.patient,
                     "score": format_number(t.score),
                 }
@@ -317,13 +313,3 @@ def _tiles(pictures: Sequence[TilePicture]) -> list[tuple[str, list[dict[str, st
         )
         for end, heading in headings
     ]
-
-
-def _data_uri(picture: bytes, owner: str) -> str:
-    for start, kind in _PICTURE_KINDS.items():
-        if picture.startswith(start):
-            return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
-    raise JecurError(
-        f"{owner}: expected a PNG or JPEG picture, found other bytes; write it as one of these",
-        code="bad-picture",
-    )

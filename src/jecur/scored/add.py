@@ -7,8 +7,8 @@ killed between leaves what the next one needs to go on.
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ from jecur.runs.progress import Progress
 from jecur.scored.earlier import SCORES, SLIDES, TILES, Earlier, read_earlier, settle
 from jecur.scored.given import Given, GivenSlide
 from jecur.scored.merge import Addition, Merged, merge, write_tables
+from jecur.scored.pages import PAGE, PAGES, page_names, write_pages
 
 __all__ = ["ScoreFolder", "add_scores"]
 
@@ -48,6 +49,8 @@ class ScoreFolder:
     bundle: Bundle
     merged: Merged
     given: tuple[str, ...]
+    pages: Mapping[str, Path] = field(default_factory=dict)
+    """Patient -> page, of those written."""
 
     @property
     def n_failed(self) -> int:
@@ -55,7 +58,7 @@ class ScoreFolder:
         return sum(self.merged.slides[slide]["status"] == "failed" for slide in self.given)
 
 
-def add_scores(
+def add_scores(  # noqa: PLR0913 -- whom to score, where to, and what to write
     given: Given,
     model: Path,
     run: RunFolder,
@@ -63,6 +66,7 @@ def add_scores(
     workers: int,
     progress: Progress,
     keep_tiles: bool = False,
+    pages: bool = False,
 ) -> ScoreFolder:
     """Score slides with a model file and put them beside what the folder holds.
 
@@ -82,6 +86,9 @@ def add_scores(
 
     keep_tiles
         As `jecur.pipeline.score_slides`.
+    pages
+        Write a page for each patient of these slides. Pages that are there are written anew without being
+        asked for when their patient is touched.
 
     Raises
     ------
@@ -112,6 +119,7 @@ def add_scores(
     for patient in merged.gone:
         progress.say(f"{patient}: has no slide any more; their row is gone")
     write_tables(merged, run.root / _READY)
+    written = _write_pages(run, merged, bundle, folder, progress, everybody=pages)
     scale = scored.scale
     manifest = {
         "model": model.name,
@@ -121,9 +129,29 @@ def add_scores(
         "command": "score",
     }
     seen = os.path.relpath(folder, run.root.resolve())
-    write_json(run.root / _READY / _FACTS, {"manifest": manifest, "seen": seen})
+    names = page_names(earlier.patients)
+    gone = [name for p, name in names.items() if not merged.patients.get(p, {}).get("risk")]
+    write_json(run.root / _READY / _FACTS, {"manifest": manifest, "seen": seen, "gone": gone})
     _put_in_place(run)
-    return ScoreFolder(run, bundle, merged, tuple(one.entry.id for one in slides))
+    return ScoreFolder(run, bundle, merged, tuple(one.entry.id for one in slides), written)
+
+
+def _write_pages(
+    run: RunFolder,
+    merged: Merged,
+    bundle: Bundle,
+    folder: Path,
+    progress: Progress,
+    *,
+    everybody: bool,
+) -> dict[str, Path]:
+    """Write pages of touched patients: all of them, or those who have one already; return where they go."""
+    names = page_names(merged.patients)
+    known = [p for p in merged.touched if (run.root / PAGES / names[p] / PAGE).is_file()]
+    wanted = merged.touched if everybody else known
+    ready, places = run.root / _READY / PAGES, (run.slide_folder(""), folder)
+    written = write_pages(wanted, merged, bundle, places, ready, progress)
+    return {p: run.root / PAGES / path.relative_to(ready) for p, path in written.items()}
 
 
 def _paths(
@@ -163,6 +191,12 @@ def _put_in_place(run: RunFolder) -> None:
         for name in (SLIDES, SCORES, TILES):
             if (ready / name).is_file():
                 (ready / name).replace(run.root / name)
+        for name in facts["gone"]:
+            shutil.rmtree(run.root / PAGES / name, ignore_errors=True)
+        for page in sorted((ready / PAGES).glob(f"*/{PAGE}")):
+            place = run.root / PAGES / page.parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            page.replace(place / PAGE)
         shutil.rmtree(run.root / "parts", ignore_errors=True)
     run.log_slide_folder(run.root / facts["seen"])
     run.write_manifest(facts["manifest"])

@@ -43,6 +43,7 @@ def folder_facts(found: ScoreFolder) -> dict[str, Any]:
         "patients": [_typed(row) for row in patients],
         "slides": [_typed(row) for row in slides],
         "files": {name: str(found.run.root / name) for name in (SCORES, SLIDES, TILES)},
+        "pages": {patient: str(path) for patient, path in found.pages.items()},
         "note": RESEARCH_USE_ONLY,
     }
 

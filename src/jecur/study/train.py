@@ -36,6 +36,7 @@ from jecur.study.training_card import (
     selection,
     study_card,
     tile_memory,
+    training_risks,
     tuning_metrics,
 )
 
@@ -199,6 +200,7 @@ def _training_facts(
             selection=selection(task.settings),
         ),
         "metrics": tuning_metrics(watched, trained.tuning_scores),
+        "risks": training_risks(trained.training_scores, [bag.recurred for bag in training]),
         "cutoff": trained.cutoff,
         "pooling": PoolingFacts(**trained.pooling.plain().to_card()),
         "input": input_of(training[0].bag, trained.encoder.channels),

@@ -13,6 +13,7 @@ from jecur.cohort.cohort import Patient
 from jecur.cohort.endpoint import endpoint_definition
 from jecur.errors import NotEstimableError
 from jecur.mil.bag import Bag
+from jecur.mil.pooling import risk_from_score
 from jecur.mil.tile_digest import TileDigests
 from jecur.model.card import (
     EndpointText,
@@ -23,6 +24,7 @@ from jecur.model.card import (
     TuningMetrics,
 )
 from jecur.model.file import Bundle
+from jecur.model.risks import N_QUANTILES, TrainingRisks
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import library_versions
 from jecur.settings import Recipe, StudySettings, TrainingSettings
@@ -35,6 +37,7 @@ __all__ = [
     "shown_training",
     "study_card",
     "tile_memory",
+    "training_risks",
     "tuning_metrics",
     "was_trained_on",
 ]
@@ -139,6 +142,27 @@ def tuning_metrics(patients: Sequence[Patient], scores: Sequence[float]) -> Tuni
     except NotEstimableError as error:
         return replace(found, why=error.message)
     return replace(found, concordance=Interval(estimate=c.estimate, lower=c.lower, upper=c.upper))
+
+
+def training_risks(scores: Sequence[float], poor: Sequence[bool]) -> TrainingRisks:
+    """Keep how the risks of the training patients lie, and whose each is not.
+
+    Parameters
+    ----------
+    scores
+        Pooled scores by the finished model.
+    poor
+        Whether the outcome is poor, or for Cox, whether the event was seen.
+    """
+    risks = np.array([risk_from_score(score) for score in scores])
+    is_poor = np.array(poor, dtype=np.bool_)
+    sides = [
+        tuple(np.quantile(side, np.linspace(0, 1, N_QUANTILES)).round(4).tolist())
+        for side in (risks[~is_poor], risks[is_poor])
+    ]
+    return TrainingRisks(
+        n_good=int((~is_poor).sum()), n_poor=int(is_poor.sum()), good=sides[0], poor=sides[1]
+    )
 
 
 def was_trained_on(

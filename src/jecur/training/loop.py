@@ -44,6 +44,8 @@ class Trained:
     """Risk above which a patient is at high risk, fixed on the training patients."""
     tuning_scores: tuple[float, ...] = ()
     """Pooled scores of the tuning patients by the finished model, in their order."""
+    training_scores: tuple[float, ...] = ()
+    """Those of the training patients, on whom it was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,13 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
                 save_checkpoint(checkpoints, state, encoder, optimizer)
                 on_epoch(state)
     encoder.eval()
-    cutoff = _settle(setup)
+    cutoff, settled = _settle(setup)
     pooling = objective.pooling.plain()
-    scores = tuple(pooling.pool(out.cpu().numpy()) for out in _outputs_of(setup, tuning))
-    return Trained(encoder, state, objective.pooling, cutoff, scores)
+    scores, training_scores = (
+        tuple(pooling.pool(out.cpu().numpy()) for out in outputs)
+        for outputs in (_outputs_of(setup, tuning), settled)
+    )
+    return Trained(encoder, state, objective.pooling, cutoff, scores, training_scores)
 
 
 def build_model(
@@ -328,8 +333,8 @@ def _tuning_loss(setup: _TrainingSetup, tuning: Sequence[LabeledBag]) -> float |
         return float(setup.objective.loss(_outputs_of(setup, tuning), tuning))
 
 
-def _settle(setup: _TrainingSetup) -> float:
-    """Shift all tile scores to where the training loss is least; return the cut-off."""
+def _settle(setup: _TrainingSetup) -> tuple[float, list[Tensor]]:
+    """Shift all tile scores to where the training loss is least; return the cut-off and the scores."""
     settings, objective = setup.settings, setup.objective
     with torch.no_grad():
         outputs = _outputs_of(setup, setup.training)
@@ -338,8 +343,8 @@ def _settle(setup: _TrainingSetup) -> float:
         ):  # Cox knows differences alone
             offset = objective.best_offset(outputs, setup.training)
             setup.encoder.head.bias.add_(offset)
-            return objective.indifferent
-        return objective.cutoff(outputs)
+            return objective.indifferent, [out + offset for out in outputs]
+        return objective.cutoff(outputs), outputs
 
 
 @torch.no_grad()
