@@ -16,6 +16,7 @@ SLOW = (
     "study/test_joint_training.py",
     "rivals/test_compare.py",
     "study/test_cross_validate.py",
+    "encoders/test_features.py",
     "training/test_processes.py",
     "study/test_train.py",
     "study/test_shared_work.py",

@@ -51,7 +51,8 @@ def compare(
         Run folder: report.html, compare.md, compare.json, scores.csv, tables, figures.
     models
         Names with commas between them; differences are taken to the first, and to clinical. Names: study,
-        paper, jecur, chowder, coudray, scnn, nuclear-features, architecture, flock, til, clinical.
+        paper, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock, til, clinical;
+        NAME+clinical weighs the score of a model beside the covariates.
     folds
         Number of folds of the training and tuning roles; 0 trains on them and scores the validation role.
     site_preserving

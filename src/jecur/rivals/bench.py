@@ -145,5 +145,5 @@ def locked_scores(
     facts: Mapping[str, float | str] | None = None,
 ) -> RivalScores:
     """Scores whose cut-off is the median of the patients trained on."""
-    cutoff = float(np.median(list(training.values())))
-    return RivalScores(dict(held_out), dict(training), cutoff, dict(facts or {}))
+    held, own = ({k: float(v) for k, v in side.items()} for side in (held_out, training))
+    return RivalScores(held, own, float(np.median(list(own.values()))), dict(facts or {}))

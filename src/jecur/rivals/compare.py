@@ -12,19 +12,19 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-import jecur
 from jecur.arrays import BoolVector, Vector
 from jecur.cohort.cohort import Exclusion, Patient
 from jecur.cohort.csv_text import csv_text
-from jecur.errors import JecurError, NotEstimableError, RunFolderError, TrainingError
+from jecur.errors import NotEstimableError, RunFolderError, TrainingError
 from jecur.evaluation.patients import write_exclusions
 from jecur.evaluation.report import evaluation_input
 from jecur.rivals.bench import Bench, Division, Rival, RivalScores
-from jecur.rivals.cost import Cost, cost_of, measured
+from jecur.rivals.cost import Cost, cost_of
 from jecur.rivals.divisions import divide_patients, usable_patients
+from jecur.rivals.one import STAGE, scores_of
 from jecur.rivals.probability import probabilities
 from jecur.rivals.registry import rivals_named
-from jecur.runs.folder import LOG, MANIFEST, RunFolder, fingerprint, write_text
+from jecur.runs.folder import LOG, MANIFEST, RunFolder, write_text
 from jecur.runs.log import read_events
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import CompareSettings, StudySettings
@@ -32,8 +32,6 @@ from jecur.statistics.compared import ModelComparison, ModelRisks, compare_model
 from jecur.study.cohort_slides import PreparedCohort, prepare_study, study_cohort
 
 __all__ = ["Compared", "compare_models"]
-
-_STAGE = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,68 +129,16 @@ def _train_all(
     done, failed = [], {}
     for rival in rivals:
         try:
-            found = [_one(rival, bench, division) for division in divisions]
+            found = [scores_of(rival, bench, division) for division in divisions]
         except (NotEstimableError, TrainingError) as error:
             failed[rival.name] = f"{error.message} [{error.code}]"
             bench.run.log("model-failed", model=rival.name, code=error.code, reason=error.message)
             bench.progress.say(f"{rival.name}: {error.message} [{error.code}]")
             continue
-        events = list(read_events(bench.run.root / LOG, _STAGE))
+        events = list(read_events(bench.run.root / LOG, STAGE))
         cost = cost_of(events, rival.name, [mark for mark, _ in found])
         done.append(_Done(rival, tuple(scores for _, scores in found), cost))
     return done, failed
-
-
-def _one(rival: Rival, bench: Bench, division: Division) -> tuple[str, RivalScores]:
-    """Train one model on one division, or take up what was finished; its mark and its scores."""
-    part = bench.run.part(rival.name).part(division.name)
-    path, mark = part.root / "model-scores.json", _mark(rival, bench, division)
-    if part.is_finished(_STAGE, mark):
-        return mark, msgspec.json.decode(path.read_bytes(), type=RivalScores)
-    bench.progress.say(f"{rival.title}, {division.name}: {len(division.training)} to train on")
-    try:
-        with measured() as cost:
-            scores = rival.train(bench, division, part)
-    except JecurError as error:
-        raise error.within(division.name) from error
-    _refuse_not_finite(rival, scores)
-    write_text(path, msgspec.json.encode(scores, order="deterministic").decode())
-    bench.run.log(
-        _STAGE, model=rival.name, division=division.name, mark=mark,
-        seconds=round(cost.seconds, 2), peak_mib=round(cost.peak_mib),
-    )  # fmt: skip
-    part.mark_stage(_STAGE, mark, [path])
-    return mark, scores
-
-
-def _mark(rival: Rival, bench: Bench, division: Division) -> str:
-    """Fingerprint of everything that decides a model's scores."""
-    sides = (division.training, division.tuning, division.held_out)
-    # the outcomes of those held out decide nothing
-    seen = [
-        [[p.id, p.months, p.event, p.competing] if side is not sides[2] else [p.id] for p in side]
-        for side in sides
-    ]
-    told = [[dict(p.covariates) for p in side] for side in sides]
-    digests = {
-        entry.id: bench.run.bag_sha256(entry.id)
-        for side in sides
-        for p in side
-        for entry in p.slides
-        if entry.id in bench.prepared and bench.prepared[entry.id].usable
-    }
-    return fingerprint(
-        rival.name, rival.inputs(bench), bench.recipe, seen, told, digests, jecur.__version__
-    )
-
-
-def _refuse_not_finite(rival: Rival, scores: RivalScores) -> None:
-    values = [*scores.held_out.values(), *scores.training.values(), scores.cutoff]
-    if not np.isfinite(values).all():
-        raise TrainingError(
-            f"{rival.name}: expected finite scores, found others; the model is damaged, and has no place "
-            "in the comparison"
-        )
 
 
 def _common(

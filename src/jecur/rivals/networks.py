@@ -1,7 +1,7 @@
 """The networks: a preset of `jecur train`, trained and scored as a cross-validation does it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import msgspec
@@ -12,6 +12,7 @@ from jecur.cohort.selection import refuse_labels_alike
 from jecur.errors import TrainingError
 from jecur.model.file import read_bundle
 from jecur.rivals.bench import Bench, Division, RivalScores
+from jecur.rivals.described import described_bench
 from jecur.runs.folder import RunFolder
 from jecur.settings import Preset, StudySettings, TrainingSettings, preset_training
 from jecur.study.cohort_slides import require_unseen_patients, usable_slides
@@ -68,6 +69,9 @@ class Network:
     def train(self, bench: Bench, division: Division, part: RunFolder) -> RivalScores:
         """Train, then score those held out and, for the scale of the score, those trained on."""
         study = msgspec.structs.replace(bench.study, training=self.training(bench.study))
+        if not study.training.encoder.trained:
+            bench = described_bench(bench, study.training)
+            part = replace(part, slides=bench.run.slides)
         sides = (division.training, division.tuning)
         patients = TrainingPatients(*(outcomes_of(side, study.training) for side in sides))
         model = train_model(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from jecur.errors import SettingsError
 from jecur.rivals.bench import Rival
 from jecur.rivals.clinical import Clinical
+from jecur.rivals.fusion import SUFFIX, LateFusion
+from jecur.rivals.lstm import TileSequence
 from jecur.rivals.networks import Network
 from jecur.rivals.nuclear import Nuclear
 
@@ -17,6 +19,7 @@ RIVALS: tuple[Rival, ...] = (
     Network("chowder", "CHOWDER (Saillard 2020)", "chowder"),
     Network("coudray", "Tile labels (Coudray 2018)", "coudray"),
     Network("scnn", "SCNN (Mobadersany 2018)", "scnn"),
+    TileSequence(),
     Nuclear("nuclear-features", "Nuclear features, elastic net"),
     Nuclear("architecture", "Nuclear architecture (Ji 2019)"),
     Nuclear("flock", "Local cell graphs (Lu 2021)"),
@@ -27,7 +30,7 @@ RIVALS: tuple[Rival, ...] = (
 
 
 def rivals_named(names: Sequence[str]) -> tuple[Rival, ...]:
-    """Rivals by name, in the order asked for.
+    """Rivals by name, in the order asked for; ``NAME+clinical`` is a rival fused with the covariates.
 
     Raises
     ------
@@ -35,11 +38,13 @@ def rivals_named(names: Sequence[str]) -> tuple[Rival, ...]:
         If one is unknown or asked for twice, or none is.
     """
     known = {rival.name: rival for rival in RIVALS}
+    known |= {f.name: f for f in (LateFusion(r) for r in RIVALS if r.name != "clinical")}
     wrong = [name for name in names if name not in known]
     if wrong or not names or len(set(names)) < len(names):
         found = ", ".join(wrong) if wrong else ("the same twice" if names else "none")
         raise SettingsError(
-            f"expected models among {', '.join(known)}, each once, found {found}; correct --models",
+            f"expected models among {', '.join(rival.name for rival in RIVALS)}, each alone or with {SUFFIX} "
+            f"behind it, each once, found {found}; correct --models",
             code="unknown-model",
         )
     return tuple(known[name] for name in names)

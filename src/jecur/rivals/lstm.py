@@ -1,0 +1,87 @@
+"""Bychkov 2018: frozen features of the tiles, in scan order, through an LSTM."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jecur.arrays import FeatureArray
+from jecur.cohort.cohort import Patient
+from jecur.mil.bag import open_bag
+from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
+from jecur.rivals.described import described_bench
+from jecur.rivals.networks import require_torch
+from jecur.runs.folder import RunFolder, atomic_path
+from jecur.settings import StudySettings, preset_training
+
+if TYPE_CHECKING:
+    from jecur.training.sequence import SequenceModel
+
+__all__ = ["TileSequence"]
+
+
+@dataclass(frozen=True, slots=True)
+class TileSequence:
+    """An LSTM over tiles in the order in which a slide is scanned."""
+
+    name: str = "lstm"
+    title: str = "LSTM (Bychkov 2018)"
+    version: int = field(default=1)
+    """Of the recipe: a change makes finished models of another one stale."""
+
+    def require(self, study: StudySettings, divisions: Sequence[Division]) -> None:
+        """Need torch, and patients of both outcomes."""
+        del study
+        require_torch()
+        for division in divisions:
+            follow_up((*division.training, *division.tuning))
+
+    def inputs(self, bench: Bench) -> tuple[object, ...]:
+        """Give the recipe's version and the seed."""
+        return (self.version, bench.study.training.seed)
+
+    def train(self, bench: Bench, division: Division, part: RunFolder) -> RivalScores:
+        """Train by Cox's partial likelihood of small groups, then score everybody."""
+        from safetensors.torch import save_file  # noqa: PLC0415 - torch only where it is needed
+
+        from jecur.training.sequence import (  # noqa: PLC0415
+            SequenceRecipe,
+            score_sequences,
+            train_sequences,
+        )
+
+        bench = described_bench(bench, preset_training("jecur", seed=bench.study.training.seed))
+        trained_on, bags = _bags(bench, (*division.training, *division.tuning))
+        held_out, unseen = _bags(bench, division.held_out)
+        months, event = follow_up(trained_on)
+        recipe, seed = SequenceRecipe(), bench.study.training.seed
+        model: SequenceModel = train_sequences(bags, months, event, recipe, seed=seed)
+        with atomic_path(part.root / "lstm.safetensors") as temporary:
+            state = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+            save_file(state, temporary)
+        return locked_scores(
+            dict(zip(_ids(held_out), score_sequences(model, unseen, recipe), strict=True)),
+            dict(zip(_ids(trained_on), score_sequences(model, bags, recipe), strict=True)),
+            {key: float(value) for key, value in asdict(recipe).items()},
+        )
+
+
+def _bags(
+    bench: Bench, patients: Sequence[Patient]
+) -> tuple[tuple[Patient, ...], list[FeatureArray]]:
+    """Patients with a bag, and their features in scan order, slide after slide."""
+    found = []
+    for p in patients:
+        paths = [
+            bench.run.slide_folder(e.id) / "bag.npy"
+            for e in p.slides
+            if e.id in bench.prepared and bench.prepared[e.id].usable
+        ]
+        if paths:
+            found.append((p, np.concatenate([np.asarray(part) for part in open_bag(paths).parts])))
+    return tuple(p for p, _ in found), [bag for _, bag in found]
+
+
+def _ids(patients: Sequence[Patient]) -> list[str]:
+    return [p.id for p in patients]

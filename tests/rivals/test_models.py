@@ -1,0 +1,243 @@
+"""Each rival finds what it is given to see, and its weights come from nobody who is held out."""
+
+import shutil
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from jecur.cohort.cohort import Patient, SlideEntry
+from jecur.demo import study_of_virtual_cohort
+from jecur.errors import NotEstimableError, SettingsError, TrainingError
+from jecur.nuclei.features import nuclear_feature_table
+from jecur.rivals.bench import Bench, Division, follow_up, locked_scores
+from jecur.rivals.described import described_bench
+from jecur.rivals.fusion import LateFusion
+from jecur.rivals.nuclear import NuclearTable
+from jecur.rivals.registry import RIVALS, rivals_named
+from jecur.rivals.tables import ElasticNetOfTable
+from jecur.runs.folder import RunFolder
+from jecur.runs.progress import SilentProgress
+from jecur.settings import Covariate, TrainingSettings, preset_training
+from jecur.study.prepare import PreparedSlide
+from jecur.survival.concordance_index import concordance
+from jecur.training.mobilenet import build_encoder
+from jecur.training.sequence import SequenceRecipe, score_sequences, train_sequences
+
+
+def _cohort(n=160, seed=0, tissue=1.2, age=1.2):
+    rng = np.random.default_rng(seed)
+    x, years = rng.normal(size=n), rng.normal(size=n)
+    months = rng.exponential(20 * np.exp(-tissue * x - age * years))
+    patients = tuple(
+        Patient(
+            f"P{k}",
+            "training",
+            float(months[k]),
+            bool(rng.random() < 0.8),
+            "",
+            (),
+            {"age": float(years[k])},
+        )
+        for k in range(n)
+    )
+    return patients, {p.id: float(v) for p, v in zip(patients, x, strict=True)}
+
+
+def _bench(tmp_path):
+    study = study_of_virtual_cohort("x", TrainingSettings())
+    cohort = msgspec.structs.replace(study.cohort, covariates=(Covariate(column="age"),))
+    study = msgspec.structs.replace(study, cohort=cohort)
+    recipe = TrainingSettings()
+    return Bench(study, {}, recipe, RunFolder.open(tmp_path / "run"), 1, SilentProgress())
+
+
+def _division(patients, n_training=100):
+    return Division("fold-1", 1, patients[:n_training], (), patients[n_training:])
+
+
+def _c(scores, patients):
+    s = [scores.held_out[p.id] for p in patients]
+    return concordance(s, [p.months for p in patients], [p.event for p in patients]).estimate
+
+
+class Overfitted:
+    """Knows the patients it was trained on by heart, and a little of the others."""
+
+    name, title = "overfitted", "Overfitted"
+
+    def __init__(self, truth):
+        self.truth = truth
+        self.trained = []
+
+    def require(self, study, divisions):
+        pass
+
+    def inputs(self, bench):
+        return ()
+
+    def train(self, bench, division, part):
+        self.trained.append(division.name)
+        months, _ = follow_up(division.training)
+        rng = np.random.default_rng(len(division.training))
+        known = {p.id: -10 * m for p, m in zip(division.training, months, strict=True)}
+        new = {p.id: 200 * (self.truth[p.id] + rng.normal()) for p in division.held_out}
+        return locked_scores(new, known)
+
+
+def test_late_fusion_weighs_a_score_by_what_it_is_worth_on_patients_not_seen(tmp_path):
+    patients, truth = _cohort()
+    division, model = _division(patients), Overfitted(truth)
+    bench = _bench(tmp_path)
+    fusion = LateFusion(model)
+    fused = fusion.train(bench, division, bench.run.part("x"))
+    assert model.trained == ["fold-1-inner-1", "fold-1-inner-2", "fold-1-inner-3", "fold-1"]
+    alone = model.train(bench, division, bench.run.part("y"))
+    (clinical,) = rivals_named(["clinical"])
+    covariates = clinical.train(bench, division, bench.run.part("z"))
+    held = division.held_out
+    assert _c(fused, held) > max(_c(covariates, held), _c(alone, held))
+
+
+def test_late_fusion_without_covariates_or_with_a_constant_score_is_refused(tmp_path):
+    patients, truth = _cohort(60)
+    bench, division = _bench(tmp_path), _division(patients, 40)
+    study = bench.study
+    study = msgspec.structs.replace(
+        study, cohort=msgspec.structs.replace(study.cohort, covariates=())
+    )
+    with pytest.raises(SettingsError, match="covariates"):
+        LateFusion(Overfitted(truth)).require(study, [division])
+    model = Overfitted(truth)
+    model.train = lambda bench, division, part: locked_scores(
+        dict.fromkeys((p.id for p in division.held_out), 1.0),
+        dict.fromkeys((p.id for p in division.training), 1.0),
+    )
+    with pytest.raises(TrainingError, match="vary"):
+        LateFusion(model).train(bench, division, bench.run.part("x"))
+
+
+class Planted:
+    columns = ("planted", "noise", "mostly missing")
+
+    def __init__(self, truth, absent=()):
+        self.truth, self.absent = truth, absent
+
+    def row(self, bench, patient):
+        if patient.id in self.absent:
+            return None
+        rng = np.random.default_rng(int(patient.id[1:]))
+        gone = np.nan if rng.random() < 0.9 else rng.normal()
+        return np.array([self.truth[patient.id], rng.normal(), gone])
+
+
+def test_a_table_is_fitted_without_those_held_out_and_finds_what_is_in_it(tmp_path):
+    patients, truth = _cohort(age=0.0)
+    division, bench = _division(patients), _bench(tmp_path)
+    rival = ElasticNetOfTable("t", "T", Planted(truth, absent={"P3", "P150"}))
+    rival.require(bench.study, [division])
+    found = rival.train(bench, division, bench.run.part("x"))
+    assert {"P3", "P150"}.isdisjoint({*found.held_out, *found.training})
+    held = [p for p in division.held_out if p.id in found.held_out]
+    assert _c(found, held) > 0.65
+    others = tuple(replace(p, months=1.0, event=True) for p in division.held_out)
+    again = rival.train(bench, replace(division, held_out=others), bench.run.part("x"))
+    assert again.held_out == found.held_out
+
+
+def test_a_table_of_noise_knows_nothing_and_says_so(tmp_path):
+    patients, _ = _cohort(tissue=0.0, age=0.0, seed=3)
+    rng = np.random.default_rng(9)
+    noise = {p.id: float(rng.normal()) for p in patients}
+    bench, division = _bench(tmp_path), _division(patients)
+    found = ElasticNetOfTable("t", "T", Planted(noise)).train(bench, division, bench.run.part("x"))
+    assert found.facts["kept"] <= 3
+    assert 0.3 < _c(found, division.held_out) < 0.7
+    few = _division(patients[:30], 15)
+    with pytest.raises(NotEstimableError, match="20"):
+        ElasticNetOfTable("t", "T", Planted(noise)).require(bench.study, [few])
+
+
+def _pixels(tiny_run, tmp_path, n=3):
+    slides = sorted(p.parent for p in (tiny_run / "slides").rglob("bag.npy"))[:n]
+    run = RunFolder.open(tmp_path / "run")
+    for slide in slides:
+        shutil.copytree(slide, run.slide_folder(slide.name))
+    prepared = {s.name: PreparedSlide(s.name, s.name, "ok", n_tiles=5) for s in slides}
+    bench = replace(_bench(tmp_path / "other"), prepared=prepared, run=run)
+    entries = [SlideEntry(s.name, s, None) for s in slides]
+    return bench, [Patient(e.id, "training", 1.0, True, "", (e,), {}) for e in entries]
+
+
+def test_nuclei_are_measured_once_and_joined_over_a_patients_tiles(tiny_run, tmp_path):
+    bench, patients = _pixels(tiny_run, tmp_path)
+    table, patient = (
+        NuclearTable(),
+        replace(patients[0], slides=patients[0].slides + patients[1].slides),
+    )
+    row = table.row(bench, patient)
+    tiles = np.concatenate(
+        [
+            nuclear_feature_table(np.load(bench.run.slide_folder(e.id) / "bag.npy"))
+            for e in patient.slides
+        ]
+    )
+    width = tiles.shape[1]
+    assert len(row) == len(table.columns) == 2 * width
+    assert row[:width] == pytest.approx(np.nanmean(tiles, axis=0), nan_ok=True)
+    path = bench.run.slide_folder(patients[0].id) / "nuclei.parquet"
+    before = path.stat().st_mtime_ns
+    assert np.array_equal(table.row(bench, patient), row, equal_nan=True)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_tiles_are_described_once_as_the_frozen_encoder_sees_them(tiny_run, tmp_path):
+    bench, patients = _pixels(tiny_run, tmp_path)
+    training = preset_training("jecur")
+    found = described_bench(bench, training)
+    encoder = build_encoder("mobilenetv2_100", channels=4, start="builtin", seed=0).eval()
+    path = found.run.slide_folder(patients[0].id) / "bag.npy"
+    tiles = np.load(bench.run.slide_folder(patients[0].id) / "bag.npy")
+    with torch.no_grad():
+        expected = encoder.features(torch.from_numpy(tiles)).numpy()
+    assert np.load(path) == pytest.approx(expected, abs=1e-4)
+    before = path.stat().st_mtime_ns
+    assert described_bench(bench, training).run.slides == found.run.slides
+    assert path.stat().st_mtime_ns == before
+    assert described_bench(found, training) is found  # features are not described again
+    assert len(pd.read_parquet(path.parent / "tiles.parquet")) == len(tiles)
+
+
+def test_the_lstm_tells_orders_apart_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    n, steps = 80, 12
+    rising = rng.random(n) < 0.5
+    ramp = np.linspace(-2, 2, steps)
+    bags = [
+        np.stack([ramp if up else ramp[::-1], rng.normal(size=steps)], 1).astype(np.float32)
+        for up in rising
+    ]  # the same tiles, in another order
+    months = rng.exponential(np.where(rising, 5.0, 30.0))
+    event = np.ones(n, dtype=bool)
+    recipe = SequenceRecipe(units=8, epochs=20, learning_rate=0.02)
+    model = train_sequences(bags[:60], months[:60], event[:60], recipe, seed=1)
+    scores = score_sequences(model, bags[60:], recipe)
+    assert concordance(scores, months[60:], event[60:]).estimate > 0.65
+    again = train_sequences(bags[:60], months[:60], event[:60], recipe, seed=1)
+    assert score_sequences(again, bags[60:], recipe) == scores
+    one = score_sequences(model, [bags[0]], recipe)[0]
+    with torch.no_grad():
+        both = model([torch.from_numpy(bags[0]), torch.from_numpy(bags[1][:5])])
+    assert float(both[0]) == pytest.approx(one, abs=1e-5)  # whoever is scored beside has no say
+
+
+def test_every_rival_has_a_name_of_its_own_and_fuses_by_name():
+    names = [rival.name for rival in RIVALS]
+    assert len(set(names)) == len(names)
+    fused = rivals_named(["scnn+clinical", "scnn"])
+    assert [f.name for f in fused] == ["scnn+clinical", "scnn"]
+    with pytest.raises(SettingsError, match="each alone"):
+        rivals_named(["clinical+clinical"])
