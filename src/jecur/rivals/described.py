@@ -10,9 +10,9 @@ import numpy as np
 
 import jecur
 from jecur.mil.bag import open_bag
-from jecur.mil.looks import LOOKS_FILE, write_looks
+from jecur.mil.looks import LOOKS_FILE, read_looks
 from jecur.rivals.bench import Bench
-from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
 from jecur.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _describe(
             source, target = bench.run.slide_folder(slide), run.slide_folder(slide)
             _describe_slide(encoder, source, target, training)
             copyfile(source / "tiles.parquet", target / "tiles.parquet")
-            write_looks(target)
+            write_json(target / LOOKS_FILE, read_looks(source))
             run.mark_complete(slide, mark, _FILES)
             advance()
 

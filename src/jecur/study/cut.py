@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -71,11 +71,21 @@ def cut_slide(task: CutTask) -> Cut:
 def _write_tiles(laid: Survey, task: CutTask) -> Survey:
     if laid.stopped:
         return laid
-    normalize = task.colors == "normalized"
     with task.tiles.open("wb") as stream:
+        return judge_tiles(laid, _ToFile(stream, task.colors == "normalized"))
 
-        def keep(normalizer: Normalizer, rgb: RGBBatch) -> None:
-            tiles = normalizer.apply(rgb) if normalize else rgb
-            stream.write(np.ascontiguousarray(tiles).data)
 
-        return judge_tiles(laid, keep)
+@dataclass(frozen=True, slots=True)
+class _ToFile:
+    """Clean tiles, normalized or as scanned, go into a file."""
+
+    stream: BinaryIO
+    normalized: bool
+
+    def look(self, normalizer: Normalizer, rgb: RGBBatch) -> RGBBatch:
+        """Give them the colors asked for."""
+        return normalizer.apply(rgb) if self.normalized else rgb
+
+    def take(self, seen: RGBBatch) -> None:
+        """Append them."""
+        self.stream.write(np.ascontiguousarray(seen).data)
