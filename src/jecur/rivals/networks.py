@@ -71,7 +71,7 @@ class Network:
         study = msgspec.structs.replace(bench.study, training=self.training(bench.study))
         if not study.training.encoder.trained:
             bench = described_bench(bench, study.training)
-            part = replace(part, slides=bench.run.slides)
+            part = replace(part, slides=bench.run.slides or part.slides)
         sides = (division.training, division.tuning)
         patients = TrainingPatients(*(outcomes_of(side, study.training) for side in sides))
         model = train_model(
