@@ -11,14 +11,11 @@ import torch
 
 from jecur.cohort.cohort import Patient, SlideEntry
 from jecur.demo import study_of_virtual_cohort
-from jecur.errors import NotEstimableError, SettingsError, TrainingError
-from jecur.nuclei.features import nuclear_feature_table
+from jecur.errors import SettingsError, TrainingError
 from jecur.rivals.bench import Bench, Division, follow_up, locked_scores
 from jecur.rivals.described import described_bench
 from jecur.rivals.fusion import LateFusion
-from jecur.rivals.nuclear import NuclearTable
 from jecur.rivals.registry import RIVALS, rivals_named
-from jecur.rivals.tables import ElasticNetOfTable
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.settings import Covariate, TrainingSettings, preset_training
@@ -120,47 +117,6 @@ def test_late_fusion_without_covariates_or_with_a_constant_score_is_refused(tmp_
         LateFusion(model).train(bench, division, bench.run.part("x"))
 
 
-class Planted:
-    columns = ("planted", "noise", "mostly missing")
-
-    def __init__(self, truth, absent=()):
-        self.truth, self.absent = truth, absent
-
-    def row(self, bench, patient):
-        if patient.id in self.absent:
-            return None
-        rng = np.random.default_rng(int(patient.id[1:]))
-        gone = np.nan if rng.random() < 0.9 else rng.normal()
-        return np.array([self.truth[patient.id], rng.normal(), gone])
-
-
-def test_a_table_is_fitted_without_those_held_out_and_finds_what_is_in_it(tmp_path):
-    patients, truth = _cohort(age=0.0)
-    division, bench = _division(patients), _bench(tmp_path)
-    rival = ElasticNetOfTable("t", "T", Planted(truth, absent={"P3", "P150"}))
-    rival.require(bench.study, [division])
-    found = rival.train(bench, division, bench.run.part("x"))
-    assert {"P3", "P150"}.isdisjoint({*found.held_out, *found.training})
-    held = [p for p in division.held_out if p.id in found.held_out]
-    assert _c(found, held) > 0.65
-    others = tuple(replace(p, months=1.0, event=True) for p in division.held_out)
-    again = rival.train(bench, replace(division, held_out=others), bench.run.part("x"))
-    assert again.held_out == found.held_out
-
-
-def test_a_table_of_noise_knows_nothing_and_says_so(tmp_path):
-    patients, _ = _cohort(tissue=0.0, age=0.0, seed=3)
-    rng = np.random.default_rng(9)
-    noise = {p.id: float(rng.normal()) for p in patients}
-    bench, division = _bench(tmp_path), _division(patients)
-    found = ElasticNetOfTable("t", "T", Planted(noise)).train(bench, division, bench.run.part("x"))
-    assert found.facts["kept"] <= 3
-    assert 0.3 < _c(found, division.held_out) < 0.7
-    few = _division(patients[:30], 15)
-    with pytest.raises(NotEstimableError, match="20"):
-        ElasticNetOfTable("t", "T", Planted(noise)).require(bench.study, [few])
-
-
 def _pixels(tiny_run, tmp_path, n=3):
     slides = sorted(p.parent for p in (tiny_run / "slides").rglob("bag.npy"))[:n]
     run = RunFolder.open(tmp_path / "run")
@@ -170,28 +126,6 @@ def _pixels(tiny_run, tmp_path, n=3):
     bench = replace(_bench(tmp_path / "other"), prepared=prepared, run=run)
     entries = [SlideEntry(s.name, s, None) for s in slides]
     return bench, [Patient(e.id, "training", 1.0, True, "", (e,), {}) for e in entries]
-
-
-def test_nuclei_are_measured_once_and_joined_over_a_patients_tiles(tiny_run, tmp_path):
-    bench, patients = _pixels(tiny_run, tmp_path)
-    table, patient = (
-        NuclearTable(),
-        replace(patients[0], slides=patients[0].slides + patients[1].slides),
-    )
-    row = table.row(bench, patient)
-    tiles = np.concatenate(
-        [
-            nuclear_feature_table(np.load(bench.run.slide_folder(e.id) / "bag.npy"))
-            for e in patient.slides
-        ]
-    )
-    width = tiles.shape[1]
-    assert len(row) == len(table.columns) == 2 * width
-    assert row[:width] == pytest.approx(np.nanmean(tiles, axis=0), nan_ok=True)
-    path = bench.run.slide_folder(patients[0].id) / "nuclei.parquet"
-    before = path.stat().st_mtime_ns
-    assert np.array_equal(table.row(bench, patient), row, equal_nan=True)
-    assert path.stat().st_mtime_ns == before
 
 
 def test_tiles_are_described_once_as_the_frozen_encoder_sees_them(tiny_run, tmp_path):
