@@ -51,3 +51,6 @@ def test_a_folder_that_is_no_run_has_no_review(tmp_path, capsys):
     assert run(["review", str(tmp_path), "--close"]) == 2
     assert "not-a-run" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+    for neither_or_both in ([], ["--close", "--reviewer", "AB"]):
+        assert run(["review", str(tmp_path), *neither_or_both]) == 2
+        assert "either --reviewer" in capsys.readouterr().err

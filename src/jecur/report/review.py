@@ -78,8 +78,8 @@ def _lead(review: ClosedReview) -> str:
     )
     return (
         f"{n} reviewer{'s' if n > 1 else ''} ({who}) recorded features in {review.features.n_tiles} tiles of "
-        f"{review.features.n_patients} patients without knowing score, patient or slide, each in an order "
-        f"of their own.{unfinished} Counted is {CONSENSUS_WORDS[review.rule]}; the rule was "
+        f"{review.features.n_patients} patients without knowing score, patient or "
+        f"slide.{unfinished} Counted is {CONSENSUS_WORDS[review.rule]}; the rule was "
         "stated before the first review began. Tiles of one patient are alike: read the p-value over "
         "patients before the one over tiles."
     )

@@ -25,9 +25,11 @@ UNBROKEN = "\u00a0"
 
 
 def format_ratio(value: float) -> str:
-    """Hazard ratio with three figures or so: 0.32, 2.40, 12.5, 140."""
+    """Hazard ratio with three figures or so: 0.32, 2.40, 12.5, 140; with a true minus sign, if any."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else NO_NUMBER
+    if value < 0:
+        return f"−{format_ratio(-value)}"
     if abs(value) >= 100:
         return f"{value:.0f}"
     if abs(value) >= 10:
@@ -44,8 +46,8 @@ def format_number(value: float, digits: int = 2) -> str:
 
 
 def format_percent(value: float) -> str:
-    """Fraction as a whole percentage."""
-    return f"{100 * value:.0f}{UNBROKEN}%" if math.isfinite(value) else NO_NUMBER
+    """Fraction as a whole percentage, with a true minus sign."""
+    return f"{format_number(100 * value, 0)}{UNBROKEN}%" if math.isfinite(value) else NO_NUMBER
 
 
 def format_p(value: float) -> str:

@@ -12,27 +12,25 @@ def feature_table(features: TileFeatures) -> Table:
     """Tabulate counts, Fisher's exact test over tiles, and the comparison over patients."""
     percent = f"{100 * features.level:g} %"
     columns = (
-        Column("feature", "Feature", "text", lambda r: r.feature),
+        Column("feature", "Feature", "text", lambda r: r.feature.replace("_", " ")),
         Column("high", "High score", "text", lambda r: _share(r.with_high, r.n_high)),
         Column("low", "Low score", "text", lambda r: _share(r.with_low, r.n_low)),
-        Column("odds_ratio", f"Odds ratio ({percent} CI), tiles", "ratio", lambda r: r.odds_ratio),
-        Column("odds_ratio_lower", "", "lower", lambda r: r.lower),
-        Column("odds_ratio_upper", "", "upper", lambda r: r.upper),
-        Column("p_fisher", "p, tiles", "p", lambda r: r.p),
-        Column("p_fisher_adjusted", "adjusted", "p", lambda r: r.p_adjusted),
-        Column(
-            "difference", f"Difference ({percent} CI), patients", "percent", lambda r: r.difference
-        ),
+        Column("difference", f"Difference ({percent} CI)", "percent", lambda r: r.difference),
         Column("difference_lower", "", "lower", lambda r: r.difference_lower),
         Column("difference_upper", "", "upper", lambda r: r.difference_upper),
         Column("p_patients", "p, patients", "p", lambda r: r.p_wild),
-        Column("p_patients_adjusted", "adjusted", "p", lambda r: r.p_clustered_adjusted),
+        Column("p_patients_adjusted", "adj.", "p", lambda r: r.p_clustered_adjusted),
+        Column("odds_ratio", f"Odds ratio ({percent} CI)", "ratio", lambda r: r.odds_ratio),
+        Column("odds_ratio_lower", "", "lower", lambda r: r.lower),
+        Column("odds_ratio_upper", "", "upper", lambda r: r.upper),
+        Column("p_fisher", "p, tiles", "p", lambda r: r.p),
+        Column("p_fisher_adjusted", "adj.", "p", lambda r: r.p_adjusted),
         reason_column(),
     )
     note = (
-        "Tiles: Fisher's exact test, every tile as a patient of its own. Patients: score test with "
-        "patients as clusters, p by random signs of whole patients. Adjusted for the number of "
-        f"features by {features.adjustment}."
+        "Difference and p, patients: score test with patients as clusters, p by random signs of whole "
+        "patients. Odds ratio and p, tiles: Fisher's exact test, every tile as a patient of its own, as the "
+        f"paper did. Adjusted for the number of features by {features.adjustment}."
     )
     return Table.of("tile_features", "Features of tiles", columns, features.rows, note)
 
