@@ -54,6 +54,7 @@ SLOW = (
     "test_canaries.py",
     "simulate/test_cohort.py",
     "simulate/test_tissue.py",
+    "simulate/test_arrangement.py",
     "simulate/test_slide.py",
     "slide/test_reader.py",
     "slide/test_reader_tiles.py",

@@ -1,7 +1,7 @@
 """Commands of a study: run, demo, simulate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
 
@@ -118,6 +118,7 @@ def simulate(
     validation: int = 80,
     slides_per_patient: int = 1,
     seed: int = 0,
+    plant: Literal["tissue", "architecture", "til", "stroma"] = "tissue",
     null: bool = False,
     workers: Workers = 0,
 ) -> int:
@@ -137,6 +138,9 @@ def simulate(
         1 to 8.
     seed
         Of everything.
+    plant
+        What the hazard hangs on: tissue (the paper's four features), architecture (the same nuclei, arranged
+        otherwise), til (lymphocytes apart from the others or among them), stroma (its share alone).
     null
         Plant no effect of the tissue.
     workers
@@ -151,6 +155,7 @@ def simulate(
         "n_validation": validation,
         "slides_per_patient": slides_per_patient,
         "seed": seed,
+        "plant": plant,
         "null": null,
         "workers": workers or cores(),
     }

@@ -1,13 +1,16 @@
 """Settings of virtual cohorts."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from jecur.settings.base import Count, CountOrZero, Positive, Stage
 
-__all__ = ["SimulationSettings"]
+__all__ = ["Plant", "SimulationSettings"]
+
+Plant = Literal["tissue", "architecture", "til", "stroma"]
+"""What the hazard hangs on: four features, how nuclei stand, where lymphocytes lie, stroma alone."""
 
 
 class SimulationSettings(Stage, frozen=True):
@@ -49,6 +52,12 @@ class SimulationSettings(Stage, frozen=True):
     """The same between slides of a site."""
     log_hazard_per_sd: tuple[float, float, float, float] = (0.6, 0.65, 0.6, -0.6)
     """Log hazard ratio per standard deviation: stroma, atypia, hyperchromasia, immune."""
+    plant: Plant = "tissue"
+    """What of the tissue the hazard hangs on. tissue: the four features by ``log_hazard_per_sd``.
+    architecture: how hepatocytes and fibers are arranged, the same nuclei. til: lymphocytes apart from the
+    hepatocytes or among them, as many. stroma: its share alone. What is not planted varies all the same."""
+    plant_log_hazard: float = 0.9
+    """Log hazard ratio per standard deviation of what is planted, where it is not ``tissue``."""
     clinical_effect: Annotated[float, Meta(ge=0)] = 1.0
     """Factor on the log hazard ratios of the clinical covariates; 0 makes them inert."""
     clinical_correlation: Annotated[float, Meta(ge=0, lt=1)] = 0.25

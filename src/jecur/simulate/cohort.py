@@ -168,10 +168,24 @@ def _slide_orders(
                 angle_deg=settings.slide_angle_deg,
                 intensity_sd=settings.slide_intensity_sd,
             )
-            features = TissueFeatures(**dict(zip(FEATURES, values.tolist(), strict=True)))
+            features = TissueFeatures(
+                **dict(zip(FEATURES, values.tolist(), strict=True)),
+                **_arranged(settings, patients, row, rng),
+            )
             seed = _stream(settings, _SLIDE_STREAM, row, k)
             orders.append(_SlideTask(name, out, features, stain, seed, settings))
     return orders
+
+
+def _arranged(
+    settings: SimulationSettings, patients: VirtualPatients, row: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Arrangement of the nuclei on a slide: what is planted, around its patient's."""
+    if patients.arrangement is None:
+        return {}
+    name = {"architecture": "disorder", "til": "til_apart"}[settings.plant]
+    stray = rng.normal(scale=settings.slide_spread)
+    return {name: float(np.clip(patients.arrangement[row] + stray, 0.0, 1.0))}
 
 
 def _render_all(orders: list[_SlideTask], workers: int) -> Iterator[str]:
@@ -237,6 +251,8 @@ def _truth(
     ids = patients.table["patient_id"].tolist()
     kept = msgspec.to_builtins(settings)
     del kept["workers"]  # changes nothing that is written
+    if settings.plant == "tissue":  # cohorts made before there was another are the same
+        del kept["plant"], kept["plant_log_hazard"]
     return {
         "settings": kept,
         "betas_per_sd": dict(zip(FEATURES, patients.betas.tolist(), strict=True)),
@@ -246,6 +262,7 @@ def _truth(
                 **dict(zip(FEATURES, np.round(patients.features[k], 6).tolist(), strict=True)),
                 "log_hazard": round(float(patients.log_hazard[k]), 6),
                 "feature_log_hazard": round(float(patients.feature_log_hazard[k]), 6),
+                **_arrangement_truth(patients, k),
             }
             for k, name in enumerate(ids)
         },
@@ -259,6 +276,12 @@ def _truth(
             for order in orders
         },
     }
+
+
+def _arrangement_truth(patients: VirtualPatients, k: int) -> dict[str, float]:
+    if patients.arrangement is None:
+        return {}
+    return {"arrangement": round(float(patients.arrangement[k]), 6)}
 
 
 def _claim(path: Path, truth: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jecur.arrays import IntVector, Vector
+from jecur.simulate.arrangement import crowded, crowding, place_apart
 from jecur.simulate.banks import PERIOD, Architecture
 from jecur.simulate.fields import COARSE
 from jecur.simulate.regions import TissuePlan
@@ -82,15 +83,18 @@ def place_nuclei(
         Draws positions, sizes, outlines and densities.
     """
     kinds = (HEPATOCYTE, SPINDLE, SPINDLE, LYMPHOCYTE)
+    hepatocytes = _hepatocytes(plan, architecture, origin, bank, rng)
     groups = (
-        _hepatocytes(plan, architecture, origin, bank, rng),
+        hepatocytes,
         _lining(plan, architecture, origin, bank, rng),
         _fibroblasts(plan, bank, rng),
-        _lymphocytes(plan, bank, rng),
+        _lymphocytes(plan, hepatocytes, bank, rng),
     )
+    x, y = (np.concatenate([getattr(g, axis) for g in groups]) for axis in ("x", "y"))
+    x, y = crowded(plan, crowding(plan, rng), x, y)
     return Nuclei(
-        x=np.concatenate([g.x for g in groups]),
-        y=np.concatenate([g.y for g in groups]),
+        x=x,
+        y=y,
         kind=np.repeat(np.array(kinds, dtype=np.int64), [g.x.size for g in groups]),
         sprite=np.concatenate([g.sprite for g in groups]),
         density=np.concatenate([g.density for g in groups]),
@@ -187,15 +191,23 @@ def _fibroblasts(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
     x, y = _scatter(plan, weight, _FIBROBLASTS_PER_MM2, rng)
     node = plan.nodes(x, y)
     along = np.arctan2(plan.band_slope[0][node], plan.band_slope[1][node]) + np.pi / 2
-    angle = along + rng.normal(scale=0.15, size=x.size)
+    angle = along + rng.normal(scale=0.15 + 1.2 * plan.disorder, size=x.size)
     return _Group(x, y, _spindles(angle, bank, rng), _dense(1.6, x.size, rng))
 
 
-def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -> _Group:
+def _lymphocytes(
+    plan: TissuePlan, hepatocytes: _Group, bank: SpriteBank, rng: np.random.Generator
+) -> _Group:
     """Clusters where the immune feature is strong, a few everywhere; none on another."""
     inside = (plan.tissue_margin > _RIM).astype(float)
     base, most = _LYMPHOCYTES_PER_MM2
     density = inside * (base + most * plan.local[3].astype(float) ** 1.4)
+    n_kinds = bank.first_spindle - bank.first_lymphocyte
+    if plan.til_apart is not None:
+        others = np.column_stack([hepatocytes.x, hepatocytes.y]).astype(np.float64)
+        apart = _within(plan, *place_apart(plan, density, others, rng).T)
+        sprite = bank.first_lymphocyte + rng.integers(0, n_kinds, apart[0].size)
+        return _Group(*apart, sprite, _dense(1.95, sprite.size, rng))
     loose_x, loose_y = _scatter(plan, density, 0.3, rng)
     cluster_x, cluster_y = _scatter(plan, density, 0.7 / 18.0, rng)
     members = rng.poisson(18.0, cluster_x.size)
@@ -214,7 +226,6 @@ def _lymphocytes(plan: TissuePlan, bank: SpriteBank, rng: np.random.Generator) -
     room = 5.5 / plan.um_per_px
     cell = np.floor(at_y / room) * 1_000_003 + np.floor(at_x / room)
     first = np.unique(cell, return_index=True)[1]
-    n_kinds = bank.first_spindle - bank.first_lymphocyte
     sprite = bank.first_lymphocyte + rng.integers(0, n_kinds, first.size)
     return _Group(at_x[first], at_y[first], sprite, _dense(1.95, first.size, rng))
 

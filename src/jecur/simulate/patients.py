@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
@@ -54,6 +55,9 @@ class VirtualPatients:
     """(4,) planted log hazard ratio per standard deviation of each feature."""
     site: IntVector
     """(n,) index of the site."""
+    arrangement: Vector | None = None
+    """(n,) planted arrangement in [0, 1]: disorder of the architecture, or how far lymphocytes lie apart;
+    None where none is planted."""
 
 
 def draw_cohort(settings: SimulationSettings, rng: np.random.Generator) -> VirtualPatients:
@@ -85,11 +89,21 @@ def draw_cohort(settings: SimulationSettings, rng: np.random.Generator) -> Virtu
             f"expected follow_up_months to rise, found ({low}, {high}); exchange them"
         )
     latent = rng.standard_normal((n, 4))
-    features = betaincinv(_BETA_SHAPE, _BETA_SHAPE, ndtr(latent))
-    planted = np.array(settings.log_hazard_per_sd)
+    features = _beta(latent)
+    planted = _planted(settings)
     betas = np.zeros(4) if settings.null else planted
     from_tissue = (features - FEATURE_MEAN) / FEATURE_SD @ betas
-    covariates, from_covariates = _covariates(settings, latent, rng)
+    norm = float(np.linalg.norm(planted))
+    toward = latent @ planted / norm if norm else np.zeros(n)
+    arrangement = None
+    if settings.plant in ("architecture", "til"):
+        toward = rng.spawn(1)[0].standard_normal(n)  # the other draws stay as they are
+        arrangement = _beta(toward)
+        effect = 0.0 if settings.null else settings.plant_log_hazard
+        from_tissue = from_tissue + effect * (arrangement - FEATURE_MEAN) / FEATURE_SD
+    if settings.plant == "til":  # room for every lymphocyte on either side, whatever the slide
+        features = features * [0.4, 1.0, 1.0, 0.4] + [0.3, 0.0, 0.0, 0.15]
+    covariates, from_covariates = _covariates(settings, toward, rng)
     log_hazard = from_tissue + settings.clinical_effect * from_covariates
     months, recurrence = _follow_up(settings, log_hazard, rng)
     site = rng.choice(settings.n_sites, size=n, p=_site_shares(settings.n_sites))
@@ -105,7 +119,7 @@ def draw_cohort(settings: SimulationSettings, rng: np.random.Generator) -> Virtu
             **covariates,
         }
     )
-    return VirtualPatients(table, features, log_hazard, from_tissue, betas, site)
+    return VirtualPatients(table, features, log_hazard, from_tissue, betas, site, arrangement)
 
 
 def concordance(risk: Vector, months: Vector, event: BoolVector) -> float:
@@ -129,19 +143,32 @@ def _site_shares(n_sites: int) -> Vector:
     return shares
 
 
+def _beta(latent: Matrix | Vector) -> NDArray[np.float64]:
+    """Features in [0, 1] of latent normal values."""
+    features: NDArray[np.float64] = betaincinv(_BETA_SHAPE, _BETA_SHAPE, ndtr(latent))
+    return features
+
+
+def _planted(settings: SimulationSettings) -> Vector:
+    """(4,) log hazard ratios of the features under the plant."""
+    return {
+        "tissue": np.array(settings.log_hazard_per_sd),
+        "stroma": np.array([settings.plant_log_hazard, 0.0, 0.0, 0.0]),
+        "architecture": np.zeros(4),
+        "til": np.zeros(4),
+    }[settings.plant]
+
+
 def _covariates(
-    settings: SimulationSettings, latent: Matrix, rng: np.random.Generator
+    settings: SimulationSettings, toward: Vector, rng: np.random.Generator
 ) -> tuple[dict[str, object], Vector]:
     """Columns of the table and their centered log hazard, (n,).
 
     Severity leans on the tissue by ``clinical_correlation`` (0 under the null, or follow-up
     would depend on the tissue through it); stage, invasion, AFP and size lean on severity.
     """
-    n = len(latent)
-    planted = np.array(settings.log_hazard_per_sd)
-    norm = float(np.linalg.norm(planted))
-    lean = 0.0 if settings.null or norm == 0 else settings.clinical_correlation
-    toward = latent @ planted / norm if norm else np.zeros(n)
+    n = len(toward)
+    lean = 0.0 if settings.null or not toward.any() else settings.clinical_correlation
     severity = lean * toward + np.sqrt(1 - lean**2) * rng.standard_normal(n)
     stage_z, invasion_z, afp_z, size_z = (
         0.6 * severity + 0.8 * rng.standard_normal(n) for _ in range(4)

@@ -16,16 +16,22 @@ FEATURES = ("stroma", "atypia", "hyperchromasia", "immune")
 
 @dataclass(frozen=True, slots=True)
 class TissueFeatures:
-    """The paper's four features, each in [0, 1]."""
+    """The paper's four features, each in [0, 1], and how nuclei are arranged."""
 
     stroma: float
     atypia: float
     hyperchromasia: float
     immune: float
+    disorder: float = 0.0
+    """0: hepatocytes in even plates, fibers in bundles; 1: the same nuclei, crowded here and spread there."""
+    til_apart: float | None = None
+    """Share of the lymphocytes that lie in the stroma, away from hepatocytes, in [0, 1]; None: anywhere."""
 
     def __post_init__(self) -> None:
-        for name in FEATURES:
+        for name in (*FEATURES, "disorder", "til_apart"):
             value = getattr(self, name)
+            if value is None:
+                continue
             if not 0.0 <= value <= 1.0:
                 raise SimulationError(
                     f"expected {name} in [0, 1], found {value}; clip the feature first"
@@ -57,6 +63,8 @@ class TissuePlan:
     """(4, rows, columns) local value of each feature; for stroma, 1 in a band, else 0."""
     blocks: tuple[tuple[int, int], ...]
     """(y, x) in pixels of the blocks that hold tissue."""
+    disorder: float = 0.0
+    til_apart: float | None = None
 
     @property
     def fiber_density(self) -> float:
@@ -146,6 +154,8 @@ def plan_tissue(
         thickness=smooth_field(grid, 90.0 / node_um, rng).astype(np.float32),
         local=local,
         blocks=blocks,
+        disorder=features.disorder,
+        til_apart=features.til_apart,
     )
 
 
