@@ -1,8 +1,8 @@
-"""Models side by side on virtual cohorts with a planted effect of the tissue, and on one without.
+"""Models side by side on virtual cohorts: each kind of effect of the tissue planted, and none.
 
-A cohort is simulated, prepared once and compared by `jecur compare` on its validation role; then the same
-with nothing planted, where every interval should hold 0.5. Trained encoders (paper, coudray, scnn) are left
-out unless they are named: they take most of the time.
+A cohort is simulated, prepared once and compared by `jecur compare` on its validation role. Kinds are those
+of `jecur simulate --plant`, and "null", where every interval should hold 0.5. Trained encoders (paper,
+coudray, scnn) are left out unless they are named: they take most of the time.
 
     python -m benchmarks.rivals --out rivals-out --training 40 --validation 40
 """
@@ -27,24 +27,26 @@ from jecur.settings import (
 from jecur.simulate.cohort import simulate_cohort
 from jecur.statistics.results import to_json_dict
 
-MODELS = "clinical,jecur,chowder,lstm,nuclear-features,jecur+clinical"
+MODELS = "clinical,jecur,chowder,lstm,nuclear-features,architecture,til"
+KINDS = ("tissue", "architecture", "til", "stroma", "null")
 
 
-def _cohort(folder: Path, given, *, seed: int, null: bool) -> Path:
+def _cohort(folder: Path, given, kind: str) -> Path:
     study = folder / "study.toml"
     if not study.is_file():
         settings = SimulationSettings(
-            n_training=given.training, n_validation=given.validation, seed=seed, null=null,
+            n_training=given.training, n_validation=given.validation, seed=given.seed, null=kind == "null",
+            plant="tissue" if kind == "null" else kind,
             size_px=given.size_px, tissue_fraction=0.7, workers=given.workers,
         )  # fmt: skip
         simulate_cohort(settings, folder)
-        virtual = study_of_virtual_cohort("Virtual", TrainingSettings.from_flat(seed=seed))
+        virtual = study_of_virtual_cohort("Virtual", TrainingSettings.from_flat(seed=given.seed))
         study.write_text(write_study(virtual))
     return study
 
 
-def _compared(folder: Path, given, *, seed: int, null: bool):
-    study = _cohort(folder / "cohort", given, seed=seed, null=null)
+def _compared(folder: Path, given, kind: str):
+    study = _cohort(folder / "cohort", given, kind)
     settings = CompareSettings(models=tuple(given.models.split(",")), n_bootstrap=given.draws)
     found = compare_models(
         read_study(study), study.parent, RunFolder.open(folder / "compared"), settings,
@@ -82,31 +84,29 @@ def main() -> None:
     parser.add_argument("--training", type=int, default=40)
     parser.add_argument("--validation", type=int, default=40)
     parser.add_argument("--size-px", type=int, default=768)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--models", default=MODELS)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--result", type=Path)
     given = parser.parse_args()
     rows, missed, intervals, began = [], 0, 0, time.monotonic()
-    for seed in given.seeds:
-        for null in (False, True):
-            name = f"{'null' if null else 'planted'}, seed {seed}"
-            found = _compared(
-                given.out / name.replace(", ", "-").replace(" ", "-"), given, seed=seed, null=null
-            )
-            rows += _rows(name, found)
-            if null:
-                tissue = [m for m in found.comparison.models if "clinical" not in m.name]
-                limits = [m.statistics.concordance for m in tissue]
-                missed += sum(c.lower is not None and not c.lower <= 0.5 <= c.upper for c in limits)
-                intervals += len(limits)
-    text = table(("cohort", "model", "concordance (95 % CI)", "Brier", "minutes", "MiB"), rows)
-    text += (
-        f"\n\nWithout an effect of the tissue {missed} of {intervals} intervals of models of the tissue miss "
-        f"0.5; 5 % do by chance. {time.monotonic() - began:.0f} s in all."
-    )
-    write_result(given.result, "Models side by side", __doc__, text)
+    for kind in given.kinds:
+        found = _compared(given.out / kind, given, kind)
+        rows += _rows(kind, found)
+        if kind == "null":
+            limits = [
+                m.statistics.concordance for m in found.comparison.models if m.name != "clinical"
+            ]
+            missed += sum(c.lower is not None and not c.lower <= 0.5 <= c.upper for c in limits)
+            intervals += len(limits)
+        text = table(("planted", "model", "concordance (95 % CI)", "Brier", "minutes", "MiB"), rows)
+        text += (
+            f"\n\nWhere nothing is planted, {missed} of {intervals} intervals of models of the tissue miss "
+            f"0.5; 5 % do by chance. {time.monotonic() - began:.0f} s in all."
+        )
+        write_result(given.result, "Models side by side", __doc__, text)
 
 
 if __name__ == "__main__":

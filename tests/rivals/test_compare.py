@@ -159,6 +159,16 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
     assert not (tmp_path / "out" / "slides").exists()
 
 
+def test_everything_that_is_lacking_is_told_at_once(study, tmp_path, capsys):
+    shutil.copytree(study.parent, tmp_path / "study")
+    shutil.rmtree(tmp_path / "study" / "slides")
+    (tmp_path / "file").write_text("x")
+    assert run(_command(tmp_path / "study" / "study.toml", tmp_path / "file" / "out")) == USER_ERROR
+    said = capsys.readouterr().err
+    assert "[missing-folder]" in said
+    assert "[no-permission]" in said
+
+
 def test_another_commands_results_are_not_written_over(study, tmp_path, capsys):
     assert run(["train", str(study), "--out", str(tmp_path / "run"), "-j", "1"]) == OK
     assert run(_command(study, tmp_path / "run")) == USER_ERROR

@@ -67,6 +67,8 @@ def compare(
         Print one JSON object and nothing else.
     """
     from jecur.rivals.compare import compare_models
+    from jecur.rivals.ready import require_ready_to_compare
+    from jecur.rivals.registry import rivals_named
     from jecur.runs.folder import RunFolder
     from jecur.settings import CompareSettings, make_settings, read_study
     from jecur.statistics.results import to_json_dict
@@ -79,16 +81,16 @@ def compare(
         "n_bootstrap": draws,
     }
     settings = make_settings(values, CompareSettings)
+    cohort, folder, processes = read_study(study), study.resolve().parent, workers or cores()
+    rivals_named(settings.models)
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK
+        require_ready_to_compare(
+            cohort, folder, out, settings, workers=processes, progress=progress
+        )
         found = compare_models(
-            read_study(study),
-            study.resolve().parent,
-            RunFolder.open(out),
-            settings,
-            workers=workers or cores(),
-            progress=progress,
+            cohort, folder, RunFolder.open(out), settings, workers=processes, progress=progress
         )
     if as_json:
         facts = {
