@@ -27,7 +27,7 @@ def clinic(tmp_path_factory) -> Path:
     def walk(folder: Path) -> None:
         walk_through.make_clinic(folder, size_px=640)
         codes = []
-        for command in walk_through.COMMANDS:
+        for command in (*walk_through.COMMANDS, SCORE_STUDY):
             arguments = [walk_through.in_folder(word, folder) for word in command]
             codes.append(int(run([*arguments, "-j", "1"] if command[0] in _WORKING else arguments)))
         (folder / "codes").write_text(" ".join(map(str, codes)))
@@ -35,6 +35,10 @@ def clinic(tmp_path_factory) -> Path:
     return made_once(tmp_path_factory, "clinic", walk)
 
 
+SCORE_STUDY = (
+    "score", "--study", "study/study.toml", "--model", "study/run/models/clinic.jecur",
+    "--out", "study/scored", "--report",
+)  # fmt: skip
 _WORKING = {"run", "crossval", "score"}
 
 
@@ -69,5 +73,13 @@ def test_the_cross_validation_left_the_validation_patients_alone(clinic):
     assert (clinic / "study" / "cv" / "report.html").is_file()
 
 
-def test_a_score_is_there(clinic):
-    assert len(pd.read_csv(clinic / "study" / "scored" / "scores.csv")) == 1
+def test_the_second_score_adds_the_validation_patients_with_the_risks_of_the_run(clinic):
+    text = {"keep_default_na": False, "dtype": str}
+    scored = pd.read_csv(clinic / "study" / "scored" / "scores.csv", **text)
+    ran = pd.read_csv(clinic / "study" / "run" / "scores.csv", **text)
+    assert set(scored["patient_id"]) == {"HCC-005", *ran["patient_id"]}
+    assert set(scored["status"]) == {"scored"}
+    risks = scored.set_index("patient_id")["risk"]
+    assert risks[ran["patient_id"]].tolist() == ran["risk"].tolist()
+    pages = clinic / "study" / "scored" / "patients"
+    assert {page.parent.name for page in pages.glob("*/report.html")} == set(ran["patient_id"])
