@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from jecur.cli import SOME_FAILED, USER_ERROR, run
+from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.errors import SettingsError
 from jecur.runs.folder import result_files, sha256_file
 from jecur.settings import ComputeSettings, SlurmSettings
@@ -72,6 +72,18 @@ def test_slides_prepared_by_a_cluster_are_the_same_to_the_last_byte(
     assert made == {name: plain[name] for name in made}
     assert (tmp_path / "run" / "slides.csv").is_file()
     assert os.listdir(tmp_path) == ["run"]  # noqa: PTH208
+
+
+def test_scores_made_by_a_cluster_are_the_same_to_the_last_byte(
+    scheduler, tiny_study, tiny_model, tmp_path
+):
+    slides = sorted((tiny_study.parent / "slides").glob("V-000[1-4].tiff"))
+    for name, more in (("here", []), ("cluster", ["--scheduler", scheduler])):
+        given = [*map(str, slides), "--model", str(tiny_model), "--out", str(tmp_path / name)]
+        assert run(["score", *given, "-j", "2", *more]) == OK
+    made, plain = _digests(tmp_path / "cluster", "."), _digests(tmp_path / "here", ".")
+    assert any(name.endswith("tile_outputs.npy") for name in plain)
+    assert made == plain
 
 
 def test_a_scheduler_without_the_engine_and_a_strange_address_are_refused():

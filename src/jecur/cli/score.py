@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, Engine, RichProgress, Workers, app, console, cores
 from jecur.printable import counted
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def score(
     report: bool = False,
     as_json: AsJson = False,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
 ) -> int:
     """Score slides, folders, a table or a study with a model file. Needs no torch.
 
@@ -75,22 +77,34 @@ def score(
         Print one JSON object and nothing else.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are scored: in processes of this machine (local) or by workers of a Dask cluster
+        (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
     """
     from jecur.mil.passport import admit_model
     from jecur.runs.folder import RunFolder
     from jecur.scored.add import add_scores
     from jecur.scored.as_json import folder_facts
     from jecur.scored.given import Request, find_given
+    from jecur.settings import ComputeSettings, read_study
+    from jecur.study.machines import at_work, with_engine
 
     request = Request(tuple(slides or ()), table, study, role, patient, mpp, annotations)
     request.require()
     given = find_given(request, features=admit_model(model).card.input.kind == "features")
-    with RichProgress() as progress:
+    compute = read_study(study).compute if study is not None else ComputeSettings()
+    machines, processes = with_engine(compute, engine, scheduler), workers or cores()
+    with (
+        RichProgress() as progress,
+        at_work(machines, out, workers=processes, say=progress.say),
+    ):
         found = add_scores(
             given,
             model,
             RunFolder.open(out),
-            workers=workers or cores(),
+            workers=processes,
             progress=progress,
             keep_tiles=keep_tiles,
             pages=report,

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,13 +72,14 @@ class SlurmHere:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which every command finds it."""
-        return os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        """Variables with which every command finds it, and jobs the programs of this Python."""
+        programs = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+        return os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": programs}
 
     def run(self, command: Sequence[str], **options) -> subprocess.CompletedProcess:
         """Run a command inside the namespace to its end."""
-        options = {"text": True, "capture_output": True, "check": False} | options
-        return subprocess.run(self._inside(command), env=self.environment, **options)  # noqa: PLW1510
+        usual = {"text": True, "capture_output": True, "check": False, "env": self.environment}
+        return subprocess.run(self._inside(command), **usual | options)  # noqa: PLW1510
 
     def start(self, command: Sequence[str], **options) -> subprocess.Popen:
         """Start a command inside the namespace."""
