@@ -122,8 +122,6 @@ def encoders(*, as_json: AsJson = False) -> int:
     as_json
         Print one JSON object and nothing else.
     """
-    from rich.table import Table
-
     from jecur.encoders.known import KNOWN_ENCODERS
 
     if as_json:
@@ -132,26 +130,16 @@ def encoders(*, as_json: AsJson = False) -> int:
             data={k.name: {key: getattr(k, key) for key in keys} for k in KNOWN_ENCODERS}
         )
         return OK
-    table = Table(title="Encoders by name; none ships with Jecur", title_justify="left")
-    for heading in ("Name", "Features", "um/px", "Built by", "Licence", "Access", "Page"):
-        table.add_column(heading)
     for k in KNOWN_ENCODERS:
-        built = "its own package; bring its features" if k.family == "own" else k.family
-        gate = "granted by its makers" if k.gated else "open"
-        cells = (
-            k.name,
-            str(k.width),
-            f"{k.mpp:g}",
-            built,
-            k.licence,
-            gate,
-            f"huggingface.co/{k.hub}",
+        own = "; its own package builds it: bring its features" if k.family == "own" else ""
+        console.print(
+            f"[bold]{escape(k.name)}[/]: {k.width} features a tile at {k.mpp:g} um/px{own}. "
+            f"{escape(k.terms)}",
+            soft_wrap=True,
         )
-        table.add_row(*map(escape, cells))
-    console.print(table)
     console.print(
-        "Licences as their pages named them when this was written: read them there before use. Any other "
-        "timm architecture takes --weights local-dir:PATH.",
+        "None ships with Jecur. Licences as their pages named them when this was written: read them there "
+        "before use. Any other timm architecture takes --weights local-dir:PATH.",
         soft_wrap=True,
     )
     return OK
