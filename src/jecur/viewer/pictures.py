@@ -21,7 +21,7 @@ __all__ = ["COLORS", "RunPictures"]
 
 Colors = Literal["scanned", "normalized"]
 COLORS = get_args(Colors)
-_OPEN_SLIDES = 4
+_OPEN_SLIDES = 3
 _TILE_BYTES, _OVERVIEW_BYTES = 64 * 2**20, 96 * 2**20
 _QUALITY = 92
 _TOP_TILE_PX = 224
