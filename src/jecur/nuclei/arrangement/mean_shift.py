@@ -26,7 +26,7 @@ __all__ = ["Clusters", "hulls", "mean_shift"]
 _MEETING, _RESTING, _MAX_STEPS = 0.5, 1e-3, 60
 """Bandwidths: resting places this near are one; a step this short is the last. Steps at most."""
 
-_CHUNK = 20_000
+_CHUNK = 5_000
 
 
 def mean_shift(points: Matrix) -> IntVector:
@@ -34,11 +34,14 @@ def mean_shift(points: Matrix) -> IntVector:
     if not len(points):
         return np.empty(0, dtype=np.int64)
     rest = climb(points)
-    tree = KDTree(rest)
-    pairs = tree.query_pairs(_MEETING, output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(rest),) * 2)
+    # Whole clusters rest at one place: it is taken once, or its pairs would fill the memory.
+    _, first, place = np.unique(
+        np.rint(rest / _RESTING), axis=0, return_index=True, return_inverse=True
+    )
+    pairs = KDTree(rest[first]).query_pairs(_MEETING, output_type="ndarray")
+    links = coo_matrix((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(first),) * 2)
     label: IntVector = connected_components(links, directed=False)[1].astype(np.int64)
-    return label
+    return label[place.ravel()]
 
 
 def climb(points: Matrix) -> Matrix:

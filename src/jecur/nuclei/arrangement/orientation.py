@@ -31,7 +31,7 @@ GRAPH_UM = 60.0
 BINS = 9
 """Directions of 20 degrees, the main one in the middle of the first."""
 
-_FEWEST_EDGES, _CHUNK = 5, 20_000
+_FEWEST_EDGES, _CHUNK = 5, 5_000
 
 _Counts = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
