@@ -1,7 +1,7 @@
 // Kaplan-Meier curves one can ask: a curve filters the list, a tick is a patient.
 
 const NS = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT] = [560, 300, 48, 26, 62, 12];
+const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, RIGHT] = [560, 300, 58, 26, 62, 12];
 const NAMES = { high: "High risk", low: "Low risk" };
 
 function add(parent, name, attributes, text) {
