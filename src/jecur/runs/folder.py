@@ -48,6 +48,7 @@ __all__ = [
     "LOCK",
     "LOG",
     "MANIFEST",
+    "SEEN",
     "RunFolder",
     "atomic_path",
     "fingerprint",
@@ -59,6 +60,8 @@ __all__ = [
 ]
 
 LOG = "log.jsonl"
+SEEN = ".slides"
+"""Where the slides lie, seen from the run folder: names of folders, so no part of what is handed on."""
 _COMPLETE = "complete"
 _REVIEW = "review"
 
@@ -203,13 +206,13 @@ class RunFolder:
         append_event((self.whole or self.root) / LOG, event, **facts)
 
     def log_slide_folder(self, folder: Path) -> None:
-        """Write where the slides lie, seen from the run folder, for whoever looks at their pixels again."""
+        """Write where the slides lie, seen from the run folder, into a hidden file that is no result."""
         root = (self.whole or self.root).resolve()
         try:
             seen = os.path.relpath(folder.resolve(), root)
         except ValueError:  # another drive
             seen = str(folder.resolve())
-        self.log("slide-folder", seen=Path(seen).as_posix())
+        write_text(root / SEEN, Path(seen).as_posix() + "\n")
 
     def log_private(self) -> None:
         """Write the digests of the study's own secrets into the log: they differ by design."""

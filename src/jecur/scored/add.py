@@ -124,7 +124,7 @@ def add_scores(  # noqa: PLR0913 -- whom to score, where to, and what to write
     manifest = {
         "model": model.name,
         "model_sha256": bundle.sha256,
-        "slides": _shown(folder, given.folder),
+        "slides": ".",
         "color_scale": [scale.low, scale.center, scale.high] if scale else None,
         "command": "score",
     }
@@ -170,13 +170,6 @@ def _paths(
         for one in slides
     }
     return folder, paths
-
-
-def _shown(folder: Path, named: Path) -> str:
-    """Folder of the slides as whoever gives the command would name it."""
-    if named.resolve() == folder:
-        return named.as_posix()
-    return (folder if named.is_absolute() else Path(os.path.relpath(folder))).as_posix()
 
 
 def _put_in_place(run: RunFolder) -> None:

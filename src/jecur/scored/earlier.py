@@ -14,8 +14,7 @@ from jecur.cohort.csv_text import plain_text
 from jecur.cohort.slide_names import slide_ids
 from jecur.errors import RunFolderError
 from jecur.explain.heatmap import ScoreScale
-from jecur.runs.folder import LOG, MANIFEST, RunFolder, fingerprint, sha256_file
-from jecur.runs.log import read_events
+from jecur.runs.folder import MANIFEST, SEEN, RunFolder, fingerprint, sha256_file
 from jecur.scored.given import Given, GivenSlide
 
 __all__ = ["SCORES", "SLIDES", "TILES", "Earlier", "Row", "read_earlier", "settle"]
@@ -110,9 +109,9 @@ def _damaged(path: Path) -> RunFolderError:
 
 
 def _folder(run: RunFolder, facts: Mapping[str, Any]) -> Path | None:
-    seen = [str(event["seen"]) for event in read_events(run.root / LOG, "slide-folder")]
-    if seen:
-        return (run.root / seen[-1]).resolve()
+    path = run.root / SEEN
+    if path.is_file():
+        return (run.root / path.read_text(encoding="utf-8").strip()).resolve()
     return Path(facts["slides"]).resolve() if facts.get("slides") else None
 
 

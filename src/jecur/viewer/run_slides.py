@@ -4,8 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.runs.folder import LOG
-from jecur.runs.log import read_events
+from jecur.runs.folder import SEEN
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.run_tables import RunTables, SlideRow
 
@@ -18,14 +17,15 @@ def slide_folder(root: Path, given: Path | None) -> Path | None:
     Parameters
     ----------
     root
-        Of the run; its log says where the slides lay, seen from there.
+        Of the run; a hidden file says where the slides lay, seen from there.
     given
         Where they are now, if they moved.
     """
     if given is not None:
         return given.resolve()
-    seen = [str(event.get("seen", "")) for event in read_events(root / LOG, "slide-folder")]
-    return (root.resolve() / seen[-1]).resolve() if seen and seen[-1] else None
+    path = root / SEEN
+    seen = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return (root.resolve() / seen).resolve() if seen else None
 
 
 def file_inside(folder: Path, named: str) -> Path | None:
