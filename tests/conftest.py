@@ -21,7 +21,7 @@ SLOW = (
     "study/test_train.py",
     "study/test_shared_work.py",
     "study/test_machines.py",
-    "study/test_score_slide.py",
+    "study/test_pass_by.py",
     "study/test_nuclear_baseline.py",
     "rivals/test_nuclear.py",
     "study/test_recipe_owner.py",

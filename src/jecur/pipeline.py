@@ -31,6 +31,7 @@ from jecur.study.cohort_slides import (
 )
 from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import model_path, refuse_other_report
+from jecur.study.pass_by import score_in_passing
 from jecur.study.preflight import require_ready_slides
 from jecur.study.prepare import (
     PreparedSlide,
@@ -40,7 +41,6 @@ from jecur.study.prepare import (
 )
 from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_study_report
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
-from jecur.study.score_slide import score_in_passing
 from jecur.study.train import TrainingPatients, train_model
 
 __all__ = ["Scored", "prepare_alone", "run_study", "score_slides", "train_study", "validate_study"]
@@ -78,12 +78,23 @@ def run_study(
         Statistics of the validation patients and where the files are.
     """
     progress = LoggedProgress(progress, run.log)
-    ready = prepare_study(study, folder, run, workers=workers, progress=progress)
+    ready = prepare_study(study, folder, run, workers=workers, progress=progress, unseen_later=True)
     refuse_other_report(model_path(study, ready.recipe, run), run)
     cohort, training_patients = ready.cohort, ready.training_patients
-    prepared: Mapping[str, PreparedSlide] = ready.prepared
     unseen = cohort.of_role("validation")
-    model = train_model(study, training_patients, prepared, ready.recipe, run, progress=progress)
+    model = train_model(
+        study, training_patients, ready.prepared, ready.recipe, run, progress=progress
+    )
+    bundle = read_bundle(model)
+    orders = [score_in_passing(order, bundle, model) for order in ready.unseen]
+    prepared: Mapping[str, PreparedSlide] = ready.prepared
+    if orders:
+        prepared = {
+            **prepared,
+            **prepare_slides(
+                orders, run, workers=workers, progress=progress, compute=study.compute
+            ),
+        }
 
     scored = score_patients(
         model,
@@ -95,9 +106,8 @@ def run_study(
     )
     require_unseen_patients(scored)
     prepared = flag_unlike_training(scored, prepared, run)
-    cutoff = read_bundle(model).cutoff
-    write_heatmaps(scored, prepared, run, cutoff=cutoff, progress=progress)
-    tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run, study.review)
+    write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
+    tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
 
     done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=planted)
@@ -136,8 +146,13 @@ def validate_study(
         cohort = replace(cohort, notes=(*cohort.notes, said))
     unseen = [(p.id, p.slides) for p in cohort.of_role("validation")]
     slides = [(patient, entry) for patient, entries in unseen for entry in entries]
+    orders = _orders(slides, recipe_of_bundle(bundle), run, model)
+    if (
+        run.whole is None and not study.run.keep_tiles
+    ):  # parts of a run share the tiles of the whole
+        orders = [score_in_passing(order, bundle, model) for order in orders]
     prepared: Mapping[str, PreparedSlide] = prepare_slides(
-        _orders(slides, recipe_of_bundle(bundle), run, model),
+        orders,
         run,
         workers=workers,
         progress=progress,
@@ -156,7 +171,7 @@ def validate_study(
     tiles: Sequence[TopTilePicture] = ()
     if run.whole is None:
         write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
-        tiles = write_top_tiles(top_tiles(scored, run, study.scoring), run, study.review)
+        tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)
@@ -187,7 +202,7 @@ def train_study(
     Parameters are those of `run_study`.
     """
     progress = LoggedProgress(progress, run.log)
-    ready = prepare_study(study, folder, run, workers=workers, progress=progress)
+    ready = prepare_study(study, folder, run, workers=workers, progress=progress, unseen_later=True)
     model = train_model(
         study, ready.training_patients, ready.prepared, ready.recipe, run, progress=progress
     )
@@ -306,7 +321,7 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     _refuse_idle_drawings(slides, recipe)
     orders = _orders(slides, recipe, run, model)
     if not keep_tiles:
-        orders = [score_in_passing(order, bundle) for order in orders]
+        orders = [score_in_passing(order, bundle, model) for order in orders]
     progress = LoggedProgress(progress, run.log)
     root = run.whole or run.root
     require_ready_slides(orders, recipe, out=root, workers=workers, progress=progress)

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from jecur.arrays import RGB
 from jecur.runs.folder import write_json
+from jecur.runs.in_order import in_order
 
 __all__ = [
     "EVERYDAY",
@@ -34,6 +35,7 @@ _KEPT_ALL = 192
 """Of so few tiles all are kept until their number is known: 39 MB at most."""
 _UM_PER_PX = 128.0 / 224.0
 _GRAY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_LEVELS = np.arange(256) / 255.0
 _NUCLEUS, _MAYBE, _SURELY = 128, 64, 192
 _LEAST_NUCLEUS_PX = 12
 _CHANNELS = ("red", "green", "blue")
@@ -61,7 +63,9 @@ flag slides of its own kind. About 3 degrees of stain vector and 15 % of stain a
 differ by; the others are rounded guesses of the same size, set before anything was scored."""
 
 
-def measure_looks(bag: NDArray[Any], stain: Mapping[str, Any] | None) -> dict[str, float]:
+def measure_looks(
+    bag: NDArray[Any], stain: Mapping[str, Any] | None, *, threads: int = 1
+) -> dict[str, float]:
     """Measure one slide.
 
     Parameters
@@ -71,6 +75,8 @@ def measure_looks(bag: NDArray[Any], stain: Mapping[str, Any] | None) -> dict[st
     stain
         The slide's fit as `jecur.stain.appearance.SlideStain.to_dict` writes it; None if it was
         refused or not asked for: those measures are then absent.
+    threads
+        Threads that measure tiles.
 
     Returns
     -------
@@ -80,7 +86,8 @@ def measure_looks(bag: NDArray[Any], stain: Mapping[str, Any] | None) -> dict[st
     if bag.ndim == 2:
         means: list[float] = bag.mean(axis=0, dtype=np.float64).tolist()
         return {f"feature_{k}": value for k, value in enumerate(means)}
-    rows = [_tile(np.asarray(bag[k])) for k in measured_tiles(len(bag))]
+    chosen = (np.asarray(bag[k]) for k in measured_tiles(len(bag)))
+    rows = list(in_order(_tile, chosen, threads=threads))
     found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     return (_stain(stain) if stain else {}) | found
 
@@ -118,9 +125,11 @@ class LooksSample:
         return np.stack([self._kept[k] if k in self._kept else again(k) for k in chosen])
 
 
-def write_looks(folder: Path, bag: NDArray[Any], stain: Mapping[str, Any] | None) -> Path:
+def write_looks(
+    folder: Path, bag: NDArray[Any], stain: Mapping[str, Any] | None, *, threads: int = 1
+) -> Path:
     """Measure a slide, see `measure_looks`, and write ``looks.json`` into its folder."""
-    return write_json(folder / LOOKS_FILE, measure_looks(bag, stain))
+    return write_json(folder / LOOKS_FILE, measure_looks(bag, stain, threads=threads))
 
 
 def read_looks(folder: Path) -> dict[str, float]:
@@ -153,10 +162,15 @@ def _stain(stain: Mapping[str, Any]) -> dict[str, float]:
 
 def _tile(tile: NDArray[np.uint8]) -> dict[str, float]:
     rgb, nuclei = tile[..., :3], tile[..., 3]
-    colors = rgb.reshape(-1, 3) / 255.0
-    found = {f"mean_{c}": float(v) for c, v in zip(_CHANNELS, colors.mean(axis=0), strict=True)}
-    found |= {f"spread_{c}": float(v) for c, v in zip(_CHANNELS, colors.std(axis=0), strict=True)}
-    found["pale_fraction"] = float((colors.min(axis=1) > 0.9).mean())
+    found = {}
+    for k, channel in enumerate(_CHANNELS):
+        counts = np.bincount(rgb[..., k].ravel(), minlength=256)  # there are but 256 levels
+        share = counts / counts.sum()
+        mean = float(share @ _LEVELS)
+        found[f"mean_{channel}"] = mean
+        found[f"spread_{channel}"] = float(np.sqrt(share @ (_LEVELS - mean) ** 2))
+    least = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    found["pale_fraction"] = float((least > 0.9 * 255).mean())
     return found | _sharpness(rgb) | _nuclei(rgb, nuclei)
 
 

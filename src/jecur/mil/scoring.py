@@ -92,20 +92,7 @@ class TileScorer:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 0, batch_size: int = 32) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        try:
-            self._session = ort.InferenceSession(
-                bundle.encoder_onnx, options, providers=_providers()
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common class of their own
-            raise BundleError(
-                f"expected encoder.onnx to be a graph that ONNX Runtime takes, found: {error}; "
-                "get the model file again",
-                code="bad-graph",
-            ) from error
+        self._session = open_graph(bundle.encoder_onnx, "encoder.onnx", threads=threads)
         self._channels = bundle.card.channels
         self._pooling = pooling_of_bundle(bundle)
         self._input = self._session.get_inputs()[0].name
@@ -186,6 +173,28 @@ def pool_outputs(outputs: Logits, pooling: Pooling, cutoff: float) -> RiskScore:
         contributions=pooling.contributions(outputs),
         gates=columns[:, 1] if pooling.n_outputs == 2 else None,
     )
+
+
+def open_graph(onnx: bytes, what: str, *, threads: int) -> ort.InferenceSession:
+    """Open a graph that passed its trial.
+
+    Raises
+    ------
+    BundleError
+        With code ``bad-graph``.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return ort.InferenceSession(onnx, options, providers=_providers())
+    except Exception as error:  # ONNX Runtime's errors have no common class of their own
+        raise BundleError(
+            f"expected {what} to be a graph that ONNX Runtime takes, found: {error}; "
+            "get the model file again",
+            code="bad-graph",
+        ) from error
 
 
 def pooling_of_bundle(bundle: Bundle) -> Pooling:

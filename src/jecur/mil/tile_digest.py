@@ -16,7 +16,14 @@ from jecur.arrays import BagArray
 from jecur.mil.bag import write_bag_header
 from jecur.runs.files import sha256_file, write_text
 
-__all__ = ["DIGESTS_FILE", "TileDigest", "TileDigests", "read_digests", "write_digests"]
+__all__ = [
+    "DIGESTS_FILE",
+    "TileDigest",
+    "TileDigests",
+    "measure_digests",
+    "read_digests",
+    "write_digests",
+]
 
 DIGESTS_FILE = "tiles.json"
 _BLOCK_BYTES = 2**20
@@ -51,15 +58,15 @@ class TileDigest:
     side
         Of a tile, pixels.
     expected
-        Number of tiles, if no tile is left out.
+        Number of tiles, if no tile is left out; None leaves out the digest of the bag.
     """
 
-    def __init__(self, side: int, expected: int) -> None:
+    def __init__(self, side: int, expected: int | None) -> None:
         header = io.BytesIO()
-        write_bag_header(header, expected, side)
+        write_bag_header(header, expected or 0, side)
         self._tiles = hashlib.sha256()
         self._bag = hashlib.sha256(header.getvalue())
-        self._expected = expected
+        self._expected = -1 if expected is None else expected
         self._n = 0
 
     def append(self, tiles: BagArray) -> None:
@@ -86,10 +93,10 @@ def read_digests(folder: Path) -> TileDigests:
     try:
         return msgspec.json.decode((folder / DIGESTS_FILE).read_bytes(), type=TileDigests)
     except (OSError, msgspec.DecodeError):
-        return _measured(folder / "bag.npy")
+        return measure_digests(folder / "bag.npy")
 
 
-def _measured(bag: Path) -> TileDigests:
+def measure_digests(bag: Path) -> TileDigests:
     """Digests of a bag file, tiles or features."""
     array = np.load(bag, mmap_mode="r", allow_pickle=False)
     digest = hashlib.sha256()

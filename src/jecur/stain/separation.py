@@ -17,6 +17,9 @@ from jecur.stain.stain_matrix import StainMatrix
 
 __all__ = ["separate_stains", "solve_concentrations"]
 
+_BLOCK = 8_192
+"""Pixels at a time: small enough that the intermediates stay in cache."""
+
 
 def separate_stains(
     od: OpticalDensity, stains: StainMatrix, *, sparsity: float = 0.0
@@ -45,13 +48,25 @@ def solve_concentrations(
     od: OpticalDensity, vectors: StainVectors, sparsity: float
 ) -> Concentrations:
     """`separate_stains` on bare unit rows; parallel rows share the concentration evenly."""
-    b = od @ vectors.T - sparsity
-    b1, b2 = b[:, 0], b[:, 1]
+    out = od @ vectors.T
+    out -= sparsity
     g = min(float(vectors[0] @ vectors[1]), 1.0 - 1e-12)
-    free1 = b1 - g * b2  # times 1 - g^2
-    free2 = b2 - g * b1
+    for start in range(0, len(out), _BLOCK):
+        _constrain(out[start : start + _BLOCK], g)
+    return out
+
+
+def _constrain(b: Concentrations, g: float) -> None:
+    """Put the solution in the place of b = W v - sparsity, (n, 2)."""
     determinant = 1.0 - g * g
-    out = np.empty_like(b)
-    out[:, 0] = np.where(free2 < 0.0, b1, free1 / determinant)
-    out[:, 1] = np.where(free1 < 0.0, b2, free2 / determinant)
-    return np.maximum(out, 0.0, out=out)
+    b1, b2 = b[:, 0].copy(), b[:, 1].copy()  # side by side they are worked on several at a time
+    free1, free2 = g * b2, g * b1
+    np.subtract(b1, free1, out=free1)  # times 1 - g^2
+    np.subtract(b2, free2, out=free2)
+    absent1, absent2 = free1 < 0.0, free2 < 0.0
+    free1 /= determinant
+    free2 /= determinant
+    np.copyto(free1, b1, where=absent2)
+    np.copyto(free2, b2, where=absent1)
+    np.maximum(free1, 0.0, out=b[:, 0])
+    np.maximum(free2, 0.0, out=b[:, 1])

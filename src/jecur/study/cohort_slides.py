@@ -17,6 +17,8 @@ from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import ComputeSettings, SplitSettings, StudySettings, write_study
+from jecur.study.frozen import frozen_encoder
+from jecur.study.pass_by import describe_in_passing, prepare_or_pass_by
 from jecur.study.prepare import (
     PreparedSlide,
     Recipe,
@@ -26,7 +28,6 @@ from jecur.study.prepare import (
     write_slides_table,
 )
 from jecur.study.score import ScoredPatient
-from jecur.study.score_slide import prepare_or_score
 from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
 
 __all__ = [
@@ -56,6 +57,8 @@ class PreparedCohort:
     prepared: Mapping[str, PreparedSlide]
     """Slide -> what became of it."""
     recipe: Recipe
+    unseen: tuple[SlideTask, ...] = ()
+    """Slides of validation patients that are left to `score_in_passing`."""
 
     @property
     def n_failed(self) -> int:
@@ -63,7 +66,7 @@ class PreparedCohort:
         return sum(slide.status == "failed" for slide in self.prepared.values())
 
 
-def prepare_study(
+def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slides are wanted
     study: StudySettings,
     folder: Path,
     run: RunFolder,
@@ -71,6 +74,7 @@ def prepare_study(
     workers: int,
     progress: Progress,
     everybody: bool = False,
+    unseen_later: bool = False,
 ) -> PreparedCohort:
     """Read the clinical table and prepare the slides of all patients who are needed.
 
@@ -80,6 +84,9 @@ def prepare_study(
         As `run_study`.
     everybody
         Prepare patients without a distinct outcome too, whatever their role.
+    unseen_later
+        Leave the slides of validation patients to whoever scores them, and keep no tiles of the others
+        for an encoder that is not trained, unless the study keeps tiles.
 
     Raises
     ------
@@ -107,11 +114,18 @@ def prepare_study(
     recipe = recipe_of_study(study)
     orders = slide_tasks(study, folder, needed, recipe, run.root)
     orders = [replace(order, run=run) for order in orders]
+    unseen: list[SlideTask] = []
+    if unseen_later and not study.run.keep_tiles:
+        later = {entry.id for p in cohort.of_role("validation") for entry in p.slides}
+        unseen = [order for order in orders if order.slide in later]
+        orders = [order for order in orders if order.slide not in later]
+        if not study.training.encoder.trained:
+            orders = describe_in_passing(orders, partial(frozen_encoder, study, run))
     prepared = prepare_slides(
         orders, run, workers=workers, progress=progress, compute=study.compute
     )
     refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
-    return PreparedCohort(cohort, training_patients, prepared, recipe)
+    return PreparedCohort(cohort, training_patients, prepared, recipe, tuple(unseen))
 
 
 def study_slides(
@@ -218,7 +232,7 @@ def prepare_slides(
     threads = max(1, workers // max(1, len(missing)))
     scored = any(order.model_sha256 for order in missing)
     for outcome in run_all(
-        prepare_or_score,
+        prepare_or_pass_by,
         [replace(order, threads=threads) for order in missing],
         workers=workers,
         progress=progress,

@@ -29,6 +29,8 @@ __all__ = ["Expected", "Trial", "expect", "training_seconds", "try_two_slides"]
 _TRIED_TILES = 12
 _CANDIDATES = 5
 """Slides that are tried until two could be read."""
+_SCORES_BYTES, _FEATURES_BYTES = 100, 5_300
+"""Of a tile, with its place: what a network gave, and 1,280 features."""
 _BESIDE_A_SLIDE = 1_000_000
 """Bytes of pictures, outlines and tables of a slide."""
 
@@ -172,12 +174,20 @@ def expect(
     most = recipe.tiling.max_tiles or np.inf
     pixels = sum(sizes) - features
     n_tiles = int(min(trial.tiles_per_byte * pixels, most * len(sizes)))
-    disk = n_tiles * 4 * recipe.tiling.output_px**2 + features + _BESIDE_A_SLIDE * len(orders)
+    each = float(np.mean([_tile_bytes(order) for order in orders])) if orders else 0.0
+    disk = int(n_tiles * each) + features + _BESIDE_A_SLIDE * len(orders)
     seconds = None
     if trial.n_slides:
         work = len(orders) * trial.seconds_per_slide + n_tiles * trial.seconds_per_tile
         seconds = work / max(1, min(workers, len(orders)))
     return Expected(len(orders), n_tiles, disk, free_bytes(out), seconds, None, trial.n_slides)
+
+
+def _tile_bytes(order: SlideTask) -> int:
+    """Bytes that are left of a tile: its scores, its features, or its pixels."""
+    if order.model_sha256:
+        return _SCORES_BYTES
+    return _FEATURES_BYTES if order.encoder_sha256 else 4 * order.recipe.tiling.output_px**2
 
 
 def training_seconds(

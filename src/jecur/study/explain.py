@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from jecur.arrays import Logits
+from jecur.arrays import RGB, Logits
 from jecur.explain.heatmap import (
     ScoreScale,
     overlay_scores,
@@ -18,14 +18,16 @@ from jecur.explain.heatmap import (
 )
 from jecur.explain.review import KEY, ReviewTile, key_folder, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
-from jecur.mil.bag import Bag, open_bag
+from jecur.mil.bag import open_bag
 from jecur.runs.folder import LOG, RunFolder, atomic_path, sha256_file, write_text
 from jecur.runs.log import read_events
 from jecur.runs.pictures import jpeg_bytes, png_bytes
 from jecur.runs.progress import Progress
 from jecur.settings import ReviewSettings, ScoringSettings
-from jecur.study.prepare import PreparedSlide
+from jecur.study.prepare import PreparedSlide, SlideTask
 from jecur.study.score import ScoredPatient
+from jecur.study.stream import OUTPUTS_FILE
+from jecur.study.tile_pictures import tiles_again
 
 __all__ = ["TopTilePicture", "top_tiles", "write_heatmaps", "write_top_tiles"]
 
@@ -113,23 +115,54 @@ def _write_heatmap(
 
 
 def top_tiles(
-    patients: Sequence[ScoredPatient], run: RunFolder, settings: ScoringSettings
+    patients: Sequence[ScoredPatient],
+    run: RunFolder,
+    settings: ScoringSettings,
+    orders: Sequence[SlideTask] = (),
 ) -> list[ReviewTile]:
-    """Pick the most predictive tiles of both ends, all scored by one model; none of features."""
-    if not patients or _bag_of(patients[0], run).holds_features:
-        return []  # there are no pictures to show
-    high, low = select_top_tiles(
-        [p.score.tile_scores for p in patients],
-        n_tiles=settings.n_top_tiles,
-        max_per_patient=settings.max_tiles_per_patient,
+    """Pick the most predictive tiles of both ends, all scored by one model; none of features.
+
+    Parameters
+    ----------
+    patients
+        With their tile scores.
+    run
+        Where their slides are.
+    settings
+        How many tiles, and of how many patients.
+    orders
+        How slides were prepared: those whose tiles were not kept are read again.
+
+    Raises
+    ------
+    SlideError
+        If such a slide cannot be read any more.
+    """
+    high, low = (
+        select_top_tiles(
+            [p.score.tile_scores for p in patients],
+            n_tiles=settings.n_top_tiles,
+            max_per_patient=settings.max_tiles_per_patient,
+        )
+        if patients
+        else ((), ())
     )
-    found = []
-    for top in (*high, *low):
-        patient = patients[top.patient]
-        jpeg = jpeg_bytes(_bag_of(patient, run).take([top.tile])[0, ..., :3])
-        slide, x, y, side = _locate(patient, top.tile, run)
-        found.append(ReviewTile(jpeg, patient.patient, slide, x, y, top.score, top.end, side))
-    return found
+    found = [(top, _locate(patients[top.patient], top.tile, run)) for top in (*high, *low)]
+    pictures: dict[tuple[str, int], bytes] = {}
+    for slide in dict.fromkeys(place.slide for _, place in found):
+        places = [place for _, place in found if place.slide == slide]
+        tiles = _pixels(slide, places, run, {order.slide: order for order in orders})
+        if tiles is None:
+            return []  # features: there are no pictures to show
+        for place, tile in zip(places, tiles, strict=True):
+            pictures[slide, place.tile] = jpeg_bytes(tile)
+    return [
+        ReviewTile(
+            pictures[place.slide, place.tile], patients[top.patient].patient, place.slide,
+            place.x, place.y, top.score, top.end, place.side_px,
+        )
+        for top, place in found
+    ]  # fmt: skip
 
 
 def write_top_tiles(
@@ -146,15 +179,32 @@ def write_top_tiles(
     return [TopTilePicture(t.picture, t.patient, t.score, t.end) for t in tiles]
 
 
-def _bag_of(patient: ScoredPatient, run: RunFolder) -> Bag:
-    return open_bag([run.slide_folder(slide) / "bag.npy" for slide in patient.slides])
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A tile: its number on its slide, upper left corner and side, level-0 pixels."""
+
+    slide: str
+    tile: int
+    x: int
+    y: int
+    side_px: int
 
 
-def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> tuple[str, int, int, int]:
+def _pixels(
+    slide: str, places: Sequence[_Place], run: RunFolder, orders: Mapping[str, SlideTask]
+) -> Sequence[RGB] | None:
+    """Tiles of a slide as the network saw them, from its bag or read again; None if they are features."""
+    if slide in orders and run.has_file(slide, OUTPUTS_FILE):
+        return tiles_again(orders[slide], [(p.x, p.y, p.side_px) for p in places])
+    bag = open_bag([run.slide_folder(slide) / "bag.npy"])
+    return None if bag.holds_features else list(bag.take([p.tile for p in places])[..., :3])
+
+
+def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> _Place:
     for slide in patient.slides:
         tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
         if tile < len(tiles):
             x, y, side = (int(tiles[name].iloc[tile]) for name in ("x", "y", "side_px"))
-            return slide, x, y, side
+            return _Place(slide, tile, x, y, side)
         tile -= len(tiles)
     raise IndexError(tile)

@@ -394,6 +394,10 @@ def _expected(
     everybody = plan.everybody or plan.purpose == "crossval"
     study, needed = plan.study, _needed(plan.study, cohort, everybody=everybody)
     orders = _pending(slide_tasks(study, plan.folder, needed, recipe, out), out)
+    kept = everybody or plan.purpose == "prepare" or study.run.keep_tiles or study.run.cache
+    if not kept:
+        unseen = {p.id for p in needed if p.role == "validation"}
+        orders = [_passing(order, study, unseen=order.patient in unseen) for order in orders]
     if not orders:
         return None
     trial = try_two_slides(orders, recipe)
@@ -405,6 +409,13 @@ def _expected(
     px = study.tiling.output_px
     seconds = training_seconds(study.training, px, n_tiles, len(trained), plan.division)
     return replace(expected, training_s=seconds, preset=study.training.preset)
+
+
+def _passing(order: SlideTask, study: StudySettings, *, unseen: bool) -> SlideTask:
+    """Mark a slide whose tiles will not be kept: what sees them is not there yet."""
+    if unseen:
+        return replace(order, model_sha256="later")
+    return order if study.training.encoder.trained else replace(order, encoder_sha256="later")
 
 
 def _too_little_disk(expected: Expected | None, out: Path) -> Iterator[Finding]:

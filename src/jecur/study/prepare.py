@@ -21,7 +21,7 @@ from jecur.geometry import CorePlace
 from jecur.mil.bag import writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.mil.looks import LOOKS_FILE, write_looks
-from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, write_digests
+from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, measure_digests, write_digests
 from jecur.model.file import Bundle, read_bundle
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.finished import damage
@@ -85,6 +85,10 @@ class SlideTask:
     """Model file whose nuclei network to use; None uses the recipe's."""
     model_sha256: str = ""
     """Of that model, if it is to score the tiles as they pass by; "" keeps the tiles."""
+    encoder: Path | None = None
+    """Graph of an encoder that is not trained."""
+    encoder_sha256: str = ""
+    """Of that encoder, if it is to describe the tiles as they pass by."""
     threads: int = 1
     """Threads that share the slide."""
     core: CorePlace | None = None
@@ -121,6 +125,8 @@ class SlideTask:
             parts.append(sha256_file(drawn) if drawn.is_file() else "absent")
         if self.model_sha256:
             parts.append(("scored", self.model_sha256))
+        elif self.encoder_sha256:
+            parts.append(("described", self.encoder_sha256))
         return fingerprint(*parts)
 
 
@@ -340,7 +346,8 @@ def _write_bag(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
     if not survey.kept:
         return survey, SLIDE_FILES
     tiles = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
-    write_looks(folder, tiles, survey.stain.to_dict() if survey.stain else None)
+    stain = survey.stain.to_dict() if survey.stain else None
+    write_looks(folder, tiles, stain, threads=order.threads)
     return survey, (*SLIDE_FILES, LOOKS_FILE)
 
 
@@ -383,8 +390,9 @@ def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
     )
     features = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
     write_looks(folder, features, None)
+    write_digests(folder, measure_digests(folder / "bag.npy"))
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
-    order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, LOOKS_FILE))
+    order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, DIGESTS_FILE, LOOKS_FILE))
     return prepared
 
 

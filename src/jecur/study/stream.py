@@ -1,19 +1,20 @@
-"""Where the tiles of a slide end up: kept in a bag, or scored as they pass by.
+"""Where the tiles of a slide end up: kept in a bag, or seen by a network as they pass by.
 
 A slide is a stream: tissue, tiles, normal colors, nuclei, an end (`jecur.study.survey.judge_tiles` walks
 it). Both ends see the very same tiles, so a slide that was only scored has the scores, looks and digests of
 one whose tiles were kept, to the last bit.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
-from jecur.arrays import BagArray, Logits, RGBBatch
+from jecur.arrays import BagArray, RGBBatch
 from jecur.mil.bag import BagWriter
 from jecur.mil.looks import LooksSample
-from jecur.mil.scoring import TileScorer
 from jecur.mil.tile_digest import TileDigest, TileDigests
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.runs.folder import atomic_path
@@ -24,7 +25,7 @@ __all__ = [
     "OUTPUTS_FILE",
     "DigestTiles",
     "KeepTiles",
-    "ScoreTiles",
+    "SeeTiles",
     "bag_tile",
     "complete_digests",
     "write_outputs",
@@ -32,6 +33,9 @@ __all__ = [
 
 OUTPUTS_FILE = "tile_outputs.npy"
 """What the network gave for each tile: (n,) scores, or (n, 2) with a gate beside each."""
+
+See = Callable[[BagArray], NDArray[np.float32]]
+"""Gives a row, or a number, for each of (m, h, w, 4) tiles; called from several threads at once."""
 
 
 class DigestTiles:
@@ -70,30 +74,32 @@ class KeepTiles(DigestTiles):
         self._bag.append(seen)
 
 
-class ScoreTiles:
-    """Tiles are scored, and none is written.
+class SeeTiles:
+    """Tiles are seen by a network, and none is written.
 
     Parameters
     ----------
-    network, scorer
-        Of the model.
+    network
+        Marks the nuclei.
+    see
+        What the network gives for (m, h, w, 4) tiles: scores, or features.
     digest, sample
         Take the tiles up.
     """
 
     def __init__(
-        self, network: NucleiModel, scorer: TileScorer, digest: TileDigest, sample: LooksSample
+        self, network: NucleiModel, see: See, digest: TileDigest, sample: LooksSample
     ) -> None:
-        self._network, self._scorer = network, scorer
+        self._network, self._see = network, see
         self.digest, self.sample = digest, sample
-        self._outputs: list[Logits] = []
+        self._outputs: list[NDArray[np.float32]] = []
 
-    def look(self, normalizer: Normalizer, rgb: RGBBatch) -> tuple[BagArray, Logits]:
-        """Tiles as the network sees them, and what it gives."""
+    def look(self, normalizer: Normalizer, rgb: RGBBatch) -> tuple[BagArray, NDArray[np.float32]]:
+        """Make tiles as the network sees them, and take what it gives."""
         tiles = add_nuclei_channel(self._network, normalizer.apply(rgb))
-        return tiles, self._scorer.score_tiles(tiles)
+        return tiles, self._see(tiles)
 
-    def take(self, seen: tuple[BagArray, Logits]) -> None:
+    def take(self, seen: tuple[BagArray, NDArray[np.float32]]) -> None:
         """Take up what the network gave."""
         tiles, outputs = seen
         self.digest.append(tiles)
@@ -101,8 +107,8 @@ class ScoreTiles:
         self._outputs.append(outputs)
 
     @property
-    def outputs(self) -> Logits:
-        """Outputs of all tiles, (n,) or (n, 2)."""
+    def outputs(self) -> NDArray[np.float32]:
+        """What the network gave for all tiles, (n,) or (n, d)."""
         return np.concatenate(self._outputs) if self._outputs else np.empty(0, np.float32)
 
 
@@ -133,9 +139,8 @@ def complete_digests(
     return replace(found, bag_sha256=digest.digests().bag_sha256)
 
 
-def write_outputs(folder: Path, outputs: Logits) -> Path:
+def write_outputs(path: Path, outputs: NDArray[np.float32]) -> Path:
     """Write what the network gave for a slide's tiles, whole or not at all."""
-    path = folder / OUTPUTS_FILE
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, outputs, allow_pickle=False)
     return path

@@ -19,6 +19,7 @@ from jecur.cohort.selection import (
 )
 from jecur.errors import JecurError, TableError, TrainingError
 from jecur.mil.bag import Bag, open_bag
+from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import read_digests
@@ -86,10 +87,15 @@ def _bag_files(
     patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> list[Path]:
     return [
-        (run.slide_folder(entry.id) / "bag.npy").resolve()
+        (run.slide_folder(entry.id) / _tiles_file(entry.id, run)).resolve()
         for entry in patient.slides
         if entry.id in prepared and prepared[entry.id].usable
     ]
+
+
+def _tiles_file(slide: str, run: RunFolder) -> str:
+    """Name the file of a slide's tiles: as a frozen encoder described them, or the tiles themselves."""
+    return FEATURES_FILE if run.has_file(slide, FEATURES_FILE) else "bag.npy"
 
 
 def train_model(
@@ -143,6 +149,8 @@ def train_model(
         settings=study.training,
         checkpoints=str((run.root / "checkpoints").resolve()),
         mark=mark,
+        tile_px=study.tiling.output_px,
+        described=any(run.has_file(slide, FEATURES_FILE) for slide in digests),
     )
     trained, training = run_training_task(
         task,
@@ -203,7 +211,9 @@ def _training_facts(
         "risks": training_risks(trained.training_scores, [bag.recurred for bag in training]),
         "cutoff": trained.cutoff,
         "pooling": PoolingFacts(**trained.pooling.plain().to_card()),
-        "input": input_of(training[0].bag, trained.encoder.channels),
+        "input": input_of(
+            training[0].bag, trained.encoder.channels, task.tile_px if task.described else 0
+        ),
         "channels": trained.encoder.channels,
         "training_curve": convert(trained.state.curve, tuple[TrainingEpoch, ...]),
     }
@@ -239,9 +249,9 @@ def _show_curve(
 def _bag_digests(
     training_patients: TrainingPatients, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> dict[str, str]:
-    """Slide -> hash of its bag, of all training and tuning patients."""
+    """Slide -> digest of its tiles, of all training and tuning patients."""
     return {
-        entry.id: run.bag_sha256(entry.id)
+        entry.id: read_digests(run.slide_folder(entry.id)).tiles_sha256
         for patient in training_patients.patients
         for entry in patient.slides
         if entry.id in prepared and prepared[entry.id].n_tiles > 0
@@ -293,7 +303,7 @@ def refuse_shared_tiles(
         for entry in patient.slides:
             if entry.id not in prepared or not prepared[entry.id].usable:
                 continue
-            digest = run.bag_sha256(entry.id)
+            digest = read_digests(run.slide_folder(entry.id)).tiles_sha256
             other, slide = first.setdefault(digest, (patient, entry.id))
             if other.id != patient.id and (not across_roles or other.role != patient.role):
                 raise TableError(

@@ -102,8 +102,18 @@ def _name_alone(path: str) -> str:
     return re.split(r"[/\\\\]", path)[-1] or path
 
 
-def input_of(bag: Bag, channels: int) -> NetworkInput:
-    """Say what the network takes: tiles of a shape, or features of a length."""
+def input_of(bag: Bag, channels: int, tile_px: int = 0) -> NetworkInput:
+    """Say what the network takes: tiles of a shape, or features of a length.
+
+    Parameters
+    ----------
+    bag, channels
+        What it was trained on, and the channels of a tile that it sees.
+    tile_px
+        Side of a tile, where the bag holds tiles as the network's own encoder described them; else 0.
+    """
+    if tile_px:
+        return NetworkInput(kind="tiles", shape=(tile_px, tile_px, channels))
     if bag.holds_features:
         return NetworkInput(kind="features", width=bag.tile_shape[0])
     height, width = bag.tile_shape[:2]
@@ -180,7 +190,7 @@ def was_trained_on(
 def tile_memory(digests: Sequence[TileDigests]) -> TrainedOn:
     """Remember tiles by digest; whose they are stays with the study (`jecur.study.memory`)."""
     return TrainedOn(
-        bags=tuple(sorted({found.bag_sha256 for found in digests})),
+        bags=tuple(sorted({found.bag_sha256 for found in digests} - {""})),
         tiles=tuple(sorted({found.tiles_sha256 for found in digests})),
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor, optim
 
 from jecur.errors import TrainingError
 from jecur.mil.bag import Bag
+from jecur.mil.describing import TileDescriber
 from jecur.model.file import MAX_ENCODER_BYTES
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
@@ -19,6 +20,7 @@ from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
 from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.frozen_encoder import features_to_onnx
 from jecur.training.frozen_norm import folded_batch_norm, frozen_batch_norm
 from jecur.training.losses import l2_penalty
 from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
@@ -70,6 +72,7 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     progress: Progress,
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
     processes: Processes = ALONE,
+    described: bool = False,
 ) -> Trained:
     """Train on labeled bags.
 
@@ -91,6 +94,8 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
         Called with the state of training after each epoch, once its checkpoint is written.
     processes
         Share the work; the main process writes files and reports progress.
+    described
+        The bags hold tiles as the encoder, which is not trained, describes them.
 
     Raises
     ------
@@ -106,16 +111,17 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
             "add patients or change good_months and poor_months",
             code="labels-all-alike",
         )
-    encoder, objective = build_model(training, settings)
-    if not settings.encoder.trained:
+    encoder, objective = build_model(training, settings, described=described)
+    if not settings.encoder.trained and not described:
+        look = _describer(encoder, training[0].bag)
         with progress.task("Describing tiles", len(training) + len(tuning)) as advance:
 
-            def described(example: LabeledBag) -> LabeledBag:
-                found = _described(encoder, example, settings, processes)
+            def describe(example: LabeledBag) -> LabeledBag:
+                found = _described(encoder, look, example, settings, processes)
                 advance()
                 return found
 
-            training, tuning = ([*map(described, side)] for side in (training, tuning))
+            training, tuning = ([*map(describe, side)] for side in (training, tuning))
     optimizer = _optimizer(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # no process writes before all have read
@@ -157,9 +163,12 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
 
 
 def build_model(
-    training: Sequence[LabeledBag], settings: TrainingSettings
+    training: Sequence[LabeledBag], settings: TrainingSettings, *, described: bool = False
 ) -> tuple[BagModel, Objective]:
-    """Build the network for these bags, tiles or features, and its objective, on the device."""
+    """Build the network for these bags, tiles or features, and its objective, on the device.
+
+    Bags that were ``described`` hold features of the encoder itself.
+    """
     encoder: BagModel
     if len({example.bag.tile_shape for example in training}) > 1:
         raise TrainingError(
@@ -168,7 +177,7 @@ def build_model(
             "or slides alone",
             code="other-features",
         )
-    if training[0].bag.holds_features:
+    if training[0].bag.holds_features and not described:
         torch.manual_seed(settings.seed)
         encoder = FeatureModel(training[0].bag.tile_shape[0], settings.encoder.hidden_units)
     else:
@@ -198,12 +207,25 @@ def _refuse_large(encoder: BagModel) -> None:
         )
 
 
+def _describer(encoder: BagModel, bag: Bag) -> Callable[[Tensor], Tensor]:
+    """Describe tiles by ONNX Runtime, as slides are described that pass by; on a graphics card by torch."""
+    if bag.holds_features or training_device().type != "cpu":
+        return encoder.features
+    graph = features_to_onnx(encoder, tile_px=bag.tile_shape[0])
+    describer = TileDescriber(graph, threads=torch.get_num_threads())
+    return lambda tiles: torch.from_numpy(describer.describe(tiles.numpy()))
+
+
 @torch.no_grad()
 def _described(
-    encoder: BagModel, example: LabeledBag, settings: TrainingSettings, processes: Processes
+    encoder: BagModel,
+    look: Callable[[Tensor], Tensor],
+    example: LabeledBag,
+    settings: TrainingSettings,
+    processes: Processes,
 ) -> LabeledBag:
     """Describe all tiles of a bag once, 5 kB a tile for MobileNetV2, in memory."""
-    found = _of_every_tile(encoder, encoder.features, example.bag, settings, processes)
+    found = _of_every_tile(encoder, look, example.bag, settings, processes)
     return replace(example, bag=Bag((found.float().numpy(),)))
 
 

@@ -37,6 +37,10 @@ class TrainingTask(msgspec.Struct, frozen=True):
     settings: TrainingSettings
     checkpoints: str
     mark: str
+    tile_px: int = 224
+    """Side of a tile."""
+    described: bool = False
+    """The bags hold tiles as the encoder, which is not trained, describes them."""
 
 
 def run_training_task(
@@ -78,6 +82,7 @@ def _train(
         progress=progress,
         on_epoch=on_epoch,
         processes=processes,
+        described=task.described,
     )
     return trained, training
 

@@ -1,6 +1,7 @@
-"""Tiles scored as they pass by: nothing of them on disk, and every number as if they had been kept."""
+"""Tiles seen as they pass by: nothing of them on disk, and every number as if they had been kept."""
 
 import json
+import shutil
 
 import msgspec
 import numpy as np
@@ -9,18 +10,31 @@ from scipy import ndimage
 from tests.model_files import node, tensor, toy_card, toy_encoder, write_toy
 
 from jecur.cohort.cohort import SlideEntry
+from jecur.demo import study_of_virtual_cohort
 from jecur.mil import looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import TileDigest, read_digests
 from jecur.model.card import TrainedOn
-from jecur.pipeline import score_slides
-from jecur.runs.folder import RunFolder, sha256_file
+from jecur.model.file import read_bundle
+from jecur.pipeline import prepare_alone, run_study, score_slides, train_study
+from jecur.runs.folder import RunFolder, sha256_file, write_text
 from jecur.runs.progress import SilentProgress
-from jecur.settings import TilingSettings
+from jecur.settings import (
+    RunSettings,
+    ScoringSettings,
+    SimulationSettings,
+    TilingSettings,
+    TrainingSettings,
+    read_study,
+    write_study,
+)
+from jecur.simulate.cohort import simulate_cohort
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
+from jecur.study.explain import top_tiles
+from jecur.study.prepare import SlideTask
 
 SAME = ("scores.csv", "slides.csv", "tile_scores.parquet")
 OF_A_SLIDE = (
@@ -220,3 +234,93 @@ def test_the_digest_of_a_bag_needs_the_number_of_its_tiles():
     assert right.digests().tiles_sha256 == wrong.digests().tiles_sha256
     assert right.digests().bag_sha256
     assert wrong.digests().bag_sha256 == ""
+
+
+@pytest.mark.parametrize("stains", ["fitted", "refused"])
+def test_top_tiles_are_read_again_as_the_network_saw_them(slides, tmp_path, stains):
+    card = _card()
+    strict = {"max_hematoxylin_degrees": 0.01} if stains == "refused" else {}
+    stain = msgspec.structs.replace(card.recipe.stain, on_refusal="reference", **strict)
+    recipe = msgspec.structs.replace(card.recipe, stain=stain)
+    model = write_toy(tmp_path / "m.jecur", card=msgspec.structs.replace(card, recipe=recipe))
+    settings = ScoringSettings(n_top_tiles=5, max_tiles_per_patient=4)
+    found = []
+    for keep_tiles in (False, True):
+        scored, run = _score(slides, model, tmp_path / str(keep_tiles), keep_tiles=keep_tiles)
+        fitted = json.loads((run.slide_folder("sharp") / "stain.json").read_text())["slide"]
+        assert (fitted is None) == (stains == "refused")
+        orders = [SlideTask(name, name, path, None, recipe, run) for name, path in slides.items()]
+        found.append(top_tiles(scored.patients, run, settings, orders))
+    assert len(found[0]) == 10
+    assert found[0] == found[1]
+
+
+def test_a_run_that_keeps_tiles_finds_the_same(tiny_study, tiny_run, tmp_path):
+    out = shutil.copytree(tiny_run, tmp_path / "run")
+    kept = sorted(path.parent.name for path in tiny_run.rglob("bag.npy"))
+    assert len(kept) == 6  # of whom the model was trained on
+    study = read_study(tiny_study)
+    study = msgspec.structs.replace(study, run=RunSettings(keep_tiles=True))
+    run_study(study, tiny_study.parent, RunFolder.open(out), workers=2, progress=SilentProgress())
+    assert len(list(out.rglob("bag.npy"))) > len(kept)
+    for name in ("scores.csv", "slides.csv", "tile_scores.parquet", "statistics.json"):
+        assert (out / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def frozen_study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frozen")
+    settings = SimulationSettings(
+        n_training=6, n_validation=4, seed=5, size_px=640, tissue_fraction=0.7
+    )
+    simulate_cohort(settings, folder)
+    flat = TrainingSettings.from_flat(epochs=3, l2=0.0, good_months=30.0, poor_months=25.0)
+    encoder = msgspec.structs.replace(flat.encoder, trained=False)
+    training = msgspec.structs.replace(flat, encoder=encoder)
+    write_text(folder / "study.toml", write_study(study_of_virtual_cohort("Frozen", training)))
+    return folder / "study.toml"
+
+
+def test_an_encoder_that_is_not_trained_leaves_features_in_place_of_tiles(frozen_study, tmp_path):
+    study, folder = read_study(frozen_study), frozen_study.parent
+    for keep_tiles in (False, True):
+        own = msgspec.structs.replace(study, run=RunSettings(keep_tiles=keep_tiles))
+        run = RunFolder.open(tmp_path / str(keep_tiles))
+        run_study(own, folder, run, workers=2, progress=SilentProgress())
+    described, kept = tmp_path / "False", tmp_path / "True"
+    assert not list(described.rglob("bag.npy"))
+    bags = sorted(kept.rglob("bag.npy"))
+    assert len(bags) == 10
+    files = sorted(described.rglob("features.npy"))
+    assert len(files) == 6
+    for path in files:
+        features = np.load(path)
+        bag = np.load(kept / path.relative_to(described).with_name("bag.npy"), mmap_mode="r")
+        assert features.shape == (len(bag), 1280)
+        assert features.dtype == np.float32
+        assert path.stat().st_size < 8_000 * len(bag)
+        assert read_looks(path.parent) == read_looks(kept / path.relative_to(described).parent)
+    for name in ("scores.csv", "tile_scores.parquet", "statistics.json"):
+        assert (described / name).read_bytes() == (kept / name).read_bytes(), name
+    ours, theirs = (read_bundle(next((f / "models").iterdir())) for f in (described, kept))
+    assert ours.encoder_onnx == theirs.encoder_onnx
+    assert ours.card.input == theirs.card.input
+    assert ours.card.trained_on.tiles == theirs.card.trained_on.tiles
+
+
+def test_what_was_described_is_not_described_again_and_not_mixed_with_tiles(frozen_study, tmp_path):
+    study, folder = read_study(frozen_study), frozen_study.parent
+    run = RunFolder.open(tmp_path / "run")
+    train_study(study, folder, run, workers=2, progress=SilentProgress())
+    first = _done(run)
+    assert len(first) == 6
+    train_study(study, folder, run, workers=2, progress=SilentProgress())
+    assert _done(run) == first
+    other = RunFolder.open(tmp_path / "other")
+    prepare_alone(study, folder, other, workers=2, progress=SilentProgress())
+    bags = sorted(other.root.rglob("bag.npy"))
+    train_study(study, folder, other, workers=2, progress=SilentProgress())
+    assert sorted(other.root.rglob("bag.npy")) == bags
+    assert not list(other.root.rglob("features.npy"))
+    models = [next((r.root / "models").iterdir()) for r in (run, other)]
+    assert read_bundle(models[0]).encoder_onnx == read_bundle(models[1]).encoder_onnx

@@ -1,0 +1,40 @@
+"""The encoder of a study that does not train it, as a graph in the run folder."""
+
+from pathlib import Path
+
+import jecur
+from jecur.errors import TrainingError
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
+from jecur.settings import StudySettings
+
+__all__ = ["frozen_encoder"]
+
+FOLDER = "encoder"
+
+
+def frozen_encoder(study: StudySettings, run: RunFolder) -> Path:
+    """Write the encoder that a study starts from and never trains; nothing if it is there.
+
+    Raises
+    ------
+    TrainingError
+        If torch is not installed, or the encoder or its weights are not to be had.
+    """
+    training, px = study.training, study.tiling.output_px
+    start = Path(training.encoder.start)
+    weights = sha256_file(start) if start.is_file() else ""
+    mark = fingerprint(training.encoder, training.seed, weights, px, jecur.__version__)
+    path = run.root / FOLDER / f"{mark[:16]}.onnx"
+    if path.is_file():
+        return path
+    try:
+        from jecur.training.frozen_encoder import frozen_encoder_onnx  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"expected torch and timm for training, found no {error.name}; "
+            'install them with: pip install "jecur[train]"',
+            code="no-torch",
+        ) from error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(frozen_encoder_onnx(training, tile_px=px))
+    return path
