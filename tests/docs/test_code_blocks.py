@@ -16,7 +16,7 @@ from jecur.cli.console import app
 from jecur.settings import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "src" / "jecur" / "templates" / "study.toml"
+TEMPLATE = Path(jecur.__file__).parent / "templates" / "study.toml"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^ {4}jecur .*\n(?:^ {8}.*\n)*)", re.MULTILINE)

@@ -54,7 +54,7 @@ def _runs(cell):
 def test_a_formula_in_any_spelling_runs_in_no_file_of_ours(lead, sign):
     cell = f"{lead}{sign}cmd|' /C calc'!A0"
     frame = pd.DataFrame({cell: [cell, f"a;{cell}"], "x": [1.0, 2.0]})
-    column = Column("x", "x", "text")
+    column = Column("x", "x", "text", str)
     texts = (
         csv_text(frame),
         csv_rows([cell], [[cell], [f"a;{cell}"]]),
