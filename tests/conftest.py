@@ -132,6 +132,21 @@ def tiny_run(tiny_study, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_prepared(tiny_study, tmp_path_factory) -> Path:
+    """Run folder of the tiny study with all slides prepared and nothing else: to be read, or copied."""
+
+    def prepare(folder: Path) -> None:
+        from jecur.cli import SOME_FAILED, run  # noqa: PLC0415 - not for tests that need no command
+
+        assert (
+            run(["prepare", str(tiny_study), "--out", str(folder / "run"), "-j", "1"])
+            == SOME_FAILED
+        )
+
+    return made_once(tmp_path_factory, "tiny-prepared", prepare) / "run"
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tiny_run) -> Path:
     """Model that the run of the tiny study trained."""
     return next((tiny_run / "models").glob("*.jecur"))

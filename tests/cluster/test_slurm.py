@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load
 from tests.cluster.slurm_here import slurm_here, why_not
 
-from jecur.cli import OK, SOME_FAILED
+from jecur.cli import OK, SOME_FAILED, run
 from jecur.model.file import read_bundle
 from jecur.runs.folder import result_files, sha256_file
 
@@ -55,7 +55,7 @@ def _digests(root):
 
 
 def test_slides_prepared_in_jobs_of_slurm_are_the_same_to_the_last_byte(
-    slurm, study, tiny_run, tmp_path
+    slurm, study, tiny_prepared, tmp_path
 ):
     out = tmp_path / "run"
     done = slurm.run(
@@ -63,15 +63,19 @@ def test_slides_prepared_in_jobs_of_slurm_are_the_same_to_the_last_byte(
     )
     assert done.returncode == SOME_FAILED, done.stderr
     assert "tls://" in done.stderr
-    made, plain = _digests(out / "slides"), _digests(tiny_run / "slides")
+    made = _digests(out / "slides")
     assert len(made) > 14 * 5
-    assert made == {name: plain[name] for name in made}
+    assert made == _digests(tiny_prepared / "slides")
     assert list((out / ".cluster").iterdir()) == [out / ".cluster" / "logs"]  # no key is left
     slurm.wait_until_empty(60)
 
 
-def test_the_chain_of_jobs_ends_in_the_run_of_one_machine(slurm, study, tiny_run, tmp_path):
-    out = tmp_path / "run"
+def test_the_chain_of_jobs_ends_in_the_run_of_one_machine(
+    slurm, study, tiny_study, tiny_prepared, tmp_path
+):
+    out, alone = tmp_path / "run", tmp_path / "alone"
+    shutil.copytree(tiny_prepared, alone)
+    assert run(["run", str(tiny_study), "--out", str(alone), "-j", "1"]) == SOME_FAILED
     printed = slurm.run([*JECUR, "slurm", str(study), "--out", str(out)])
     assert printed.returncode == OK, printed.stderr
     submitted = slurm.run(["bash"], input=printed.stdout)
@@ -79,7 +83,7 @@ def test_the_chain_of_jobs_ends_in_the_run_of_one_machine(slurm, study, tiny_run
     slurm.wait_until_empty(540)
     logs = "\n".join(path.read_text() for path in (out / ".cluster" / "logs").iterdir())
     assert (out / "report.html").is_file(), logs
-    assert _digests(out) == _digests(tiny_run)
+    assert _digests(out) == _digests(alone)
     assert logs.count("none is left") == 2  # workers
 
 

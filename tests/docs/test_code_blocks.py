@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 from cyclopts import CycloptsError
 
-import jecur.cli  # noqa: F401 - adds the commands to the app
+import jecur.cli
 from jecur.cli.console import app
 from jecur.settings import read_study
 

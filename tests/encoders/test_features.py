@@ -45,11 +45,11 @@ def _files(made):
     return sorted((made / PLACE / f"features_{ARCHITECTURE}").glob("*.h5"))
 
 
-def test_features_are_those_of_the_very_tiles_that_a_run_prepares(made, tiny_run, encoder):
+def test_features_are_those_of_the_very_tiles_that_a_run_prepares(made, tiny_prepared, encoder):
     describer = TileDescriber(load_encoder(ARCHITECTURE, str(encoder)))
     seen = 0
     for path in _files(made):
-        slide = tiny_run / "slides" / path.stem
+        slide = tiny_prepared / "slides" / path.stem
         if not (slide / "bag.npy").is_file():
             continue
         tiles = np.load(slide / "bag.npy")[..., :3]

@@ -62,5 +62,6 @@ def test_a_finished_study_is_said_to_have_ended(tiny_run, capsys):
     assert run(["status", str(tiny_run)]) == OK
     shown = capsys.readouterr().out
     assert "ended" in shown
-    assert "Preparing slides: 16 of 16" in shown
+    assert "Preparing slides: 6 of 6" in shown
+    assert "Scoring slides: 10 of 10" in shown
     assert "failed: V-0016" in shown

@@ -1,6 +1,7 @@
 """Several plain jobs prepare one study: no slide is lost or made twice; the run ends in the same bytes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,11 +93,13 @@ def test_a_worker_that_comes_late_finds_nothing_to_do(killed, tiny_study, capsys
     assert {p: sha256_file(p) for _, p in result_files(out)} == before
 
 
-def test_the_run_goes_on_from_there_to_the_same_bytes(killed, tiny_study, tiny_run):
-    out = killed[0]
-    assert run(["run", str(tiny_study), "--out", str(out), "-j", "1"]) == SOME_FAILED
+def test_the_run_goes_on_from_there_to_the_same_bytes(killed, tiny_study, tiny_prepared, tmp_path):
+    out, alone = killed[0], tmp_path / "run"
+    shutil.copytree(tiny_prepared, alone)
+    for root in (out, alone):
+        assert run(["run", str(tiny_study), "--out", str(root), "-j", "1"]) == SOME_FAILED
     made, plain = (
-        {name: sha256_file(path) for name, path in result_files(root)} for root in (out, tiny_run)
+        {name: sha256_file(path) for name, path in result_files(root)} for root in (out, alone)
     )
     assert made == plain
     assert verify_run(out, threads=1).whole
