@@ -36,6 +36,7 @@ _TICK_S = 1.0
 _LONELY_S = 60.0
 """After so long without any worker, it is said."""
 _LATE = "jecur-late"
+_NOT_YET = {"pending", "lost"}
 _GRACE_S = 3.0
 """Between saying that a piece of work is late and ending its process."""
 
@@ -129,8 +130,11 @@ class DaskEngine:
 
     def _submit(self, call: _Call) -> "Future":
         future = self._client.submit(_serve, call, key=call.key, pure=False)
-        future.add_done_callback(lambda done: self._heard.put(("ended", done.key)))
+        future.add_done_callback(self._tell)
         return future
+
+    def _tell(self, done: "Future") -> None:
+        self._heard.put(("ended", done.key))
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -166,6 +170,12 @@ class DaskEngine:
         if key not in running:
             return None
         index, future, began = running.pop(key)
+        if what == "ended" and future.status in _NOT_YET and self._client.status == "running":
+            # The worker that held the answer died before it was fetched: the scheduler has it made anew.
+            time.sleep(_TICK_S / 5)
+            running[key] = index, future, began
+            future.add_done_callback(self._tell)
+            return None
         if what == "late":
             self._client.cancel([future])
             return Finished(index, Lost("timeout"), time.monotonic() - began)
