@@ -1,6 +1,7 @@
 """What lies over a slide: cores, drawn regions, tiles left out, the scales of a cross-validation."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from jecur.errors import BundleError
 from jecur.mil.passport import admit_model
 from jecur.slide.reader import open_slide
 from jecur.study.survey import survey_slide
+from jecur.viewer.curves import risk_curves
+from jecur.viewer.run_tables import ViewedPatient
 from jecur.viewer.server import viewer_app
 
 
@@ -80,6 +83,20 @@ def test_drawn_regions_of_the_study_are_found_again(slide, tmp_path):
     moved = tmp_path / "elsewhere"  # nobody knows then where the drawings are
     (study / "slides").rename(moved)
     assert client_of(run, slides=moved).get("/api/slides/0/regions").json() == []
+
+
+def test_a_competing_event_ends_being_free_of_both():
+    blank = dict.fromkeys((f.name for f in fields(ViewedPatient)), None)
+    patients = [
+        ViewedPatient(
+            **{**blank, "number": k, "group": "high", "months": float(k + 1), "event": event}
+        )
+        for k, event in enumerate((1, 2, 0, 1))
+    ]
+    (curve,) = risk_curves(patients)
+    assert curve["events"] == 3
+    assert curve["survival"][-1] == 0.0
+    assert [p["height"] for p in curve["patients"]] == pytest.approx([0.75, 0.5, 0.5, 0.0])
 
 
 def test_each_fold_of_a_cross_validation_has_the_scale_of_its_own_model(slide, tmp_path):

@@ -15,7 +15,7 @@ __all__ = ["risk_curves"]
 def risk_curves(patients: Sequence[ViewedPatient]) -> list[dict[str, Any]]:
     """Curve of each risk group with its limits and the patients on it.
 
-    A competing event counts as the end of follow-up, as in the report's Kaplan-Meier curves.
+    Where another event competes, the curve is that of being free of both, as in the report's median.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def risk_curves(patients: Sequence[ViewedPatient]) -> list[dict[str, Any]]:
         if not known:
             continue
         months = np.array([p.months for p in known], dtype=np.float64)
-        event = np.array([p.event == 1 for p in known], dtype=np.bool_)
+        event = np.array([p.event != 0 for p in known], dtype=np.bool_)  # 2 is a competing event
         curve = kaplan_meier(months, event)
         curves.append(
             {

@@ -79,7 +79,7 @@ export function drawCurves(host, curves, { onGroup, onPatient, nameOf }) {
     for (const patient of curve.patients) {
       const tick = add(group, "g", { class: "tick", "data-patient": patient.number });
       const [px, py] = [x(patient.months), y(patient.height)];
-      if (patient.event === 1) add(tick, "circle", { cx: px, cy: py, r: 2.6, fill: curve.color });
+      if (patient.event) add(tick, "circle", { cx: px, cy: py, r: 2.6, fill: curve.color });
       else add(tick, "path", { d: `M${px},${py - 5}V${py + 5}`, stroke: curve.color, "stroke-width": 1.6 });
       add(tick, "circle", { class: "tick-target", cx: px, cy: py, r: 7 });
       const what = { 0: "without event", 1: "with event", 2: "competing event" }[patient.event];

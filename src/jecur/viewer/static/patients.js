@@ -18,7 +18,7 @@ export function patientList({ patients, slides, curves, onOpen, onChoose }) {
     onPatient(number) { choose(number, true); },
   });
   byId("curve-note").textContent = curves.length
-    ? "Dots are events, ticks the end of follow-up. A click on a curve lists its patients; on a dot or tick, chooses the patient."
+    ? "Event-free: where another event competes, free of both. Dots are events, ticks the end of follow-up. A click on a curve lists its patients; on a dot or tick, chooses the patient."
     : "This run knows no follow-up.";
 
   const value = (patient, key) => {
