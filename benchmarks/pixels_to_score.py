@@ -1,13 +1,15 @@
 """From pixels to scores: one 40x slide of 529 tiles, and 60 slides of 36, before and after in one run.
 
     python -m benchmarks.pixels_to_score make SCRATCH --images IMAGES
-    python -m benchmarks.pixels_to_score run SCRATCH --before TREE --rounds 3 --out RESULT.md
+    python -m benchmarks.pixels_to_score run SCRATCH --before TREE --rounds 3 --peers PYTHON --out RESULT.md
     python -m benchmarks.pixels_to_score stages SCRATCH
 
 ``make`` lays real 40x fields (a folder of images of 1000 px) side by side as Aperio slides in JPEG with two
 further levels, and writes a model: MobileNetV2 on four channels with the starting weights that ship. ``run``
 calls ``jecur score`` as a user does, start-up included: this version, this version with its tiles kept, and
-another source tree (an older version); ways take turns. ``stages`` measures each step on one core.
+another source tree (an older version); ways take turns. With ``--peers`` the interpreter of another
+environment runs `benchmarks/pixels_peer.py` on the large slide, between the rounds. ``stages`` measures each
+step on one core.
 CPU seconds are those of all processes: they say more than the clock where a machine has other work.
 """
 
@@ -104,7 +106,21 @@ def score(
     return took, cpu, left
 
 
-def run(scratch: Path, before: Path, rounds: int) -> str:
+def peer(python: Path, scratch: Path) -> tuple[int, float, float]:
+    """Other toolkits on the large slide: tiles, seconds in all, seconds from the first tile asked for."""
+    corners = [f"{column * SIDE} {row * SIDE}" for row in range(23) for column in range(23)]
+    tiles = scratch / "tiles.txt"
+    tiles.write_text("\n".join([str(SIDE), *corners]) + "\n")
+    command = [python, ROOT / "benchmarks" / "pixels_peer.py", scratch / "large.svs"]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = subprocess.run(
+        [*map(str, command), "--tiles", str(tiles)],
+        check=True, capture_output=True, text=True, env=clean,
+    ).stdout.split()  # fmt: skip
+    return int(said[-3]), float(said[-2]), float(said[-1])
+
+
+def run(scratch: Path, before: Path, rounds: int, peers: Path | None) -> str:
     ways = {"before": (before, []), "tiles kept": (ROOT, ["--keep-tiles"]), "now": (ROOT, [])}
     parts = []
     for name, slides in (
@@ -112,12 +128,14 @@ def run(scratch: Path, before: Path, rounds: int) -> str:
         ("60 slides", sorted((scratch / "small").glob("*.svs"))),
     ):
         found = {way: [] for way in ways}
-        risks, tiles = {}, 0
-        for _ in range(rounds):
+        risks, tiles, others = {}, 0, []
+        for turn in range(rounds):
             for way, (tree, more) in ways.items():
                 found[way].append(score(tree, slides, scratch, more))
                 scores = pd.read_csv(scratch / "out" / "scores.csv")
                 risks[way], tiles = scores["risk"].tolist(), int(scores["n_tiles"].sum())
+            if peers is not None and name == "One slide" and turn == 0:
+                others.append(peer(peers, scratch))
         same = all(risk == risks["now"] for risk in risks.values())
         base = [statistics.median(r[k] for r in found["before"]) for k in (0, 1)]
         rows = []
@@ -139,6 +157,14 @@ def run(scratch: Path, before: Path, rounds: int) -> str:
         )
         said = "the same to the last digit" if same else "DIFFERENT"
         parts.append(f"## {name}, {tiles} tiles; risks {said}\n\n{table(head, rows)}")
+        ours = tiles / statistics.median(r[0] for r in found["now"])
+        for n, whole, asked in others:
+            parts.append(
+                "TIAToolbox (reader, Vahadane), smp U-Net and timm MobileNetV2 on the same slide, once, in "
+                f"the same run: {n} tiles, {n / whole:.2f} tiles/s start-up included ({n / asked:.2f} from "
+                f"the first tile on). Ours, start-up included: {ours / (n / whole):.1f} and "
+                f"{ours / (n / asked):.1f} times that."
+            )
     return "\n\n".join(parts)
 
 
@@ -223,13 +249,14 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--before", type=Path, default=ROOT, help="source tree of an older version")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=Path, help="interpreter with tiatoolbox, smp and timm")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     if asked.what == "make":
         make(asked.scratch, asked.images, asked.before.resolve())
         return
     text = (
-        run(asked.scratch, asked.before.resolve(), asked.rounds)
+        run(asked.scratch, asked.before.resolve(), asked.rounds, asked.peers)
         if asked.what == "run"
         else stages(asked.scratch)
     )

@@ -9,6 +9,7 @@ from the same input under the same settings, is not done again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -39,9 +40,11 @@ from jecur.study.prepare import (
     SlideTask,
     recipe_of_bundle,
 )
-from jecur.study.report import PlantedCohort, StudyReport, StudyResults, write_study_report
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
 from jecur.study.train import TrainingPatients, train_model
+
+if TYPE_CHECKING:
+    from jecur.study.report import PlantedCohort, StudyReport
 
 __all__ = ["Scored", "prepare_alone", "run_study", "score_slides", "train_study", "validate_study"]
 
@@ -53,8 +56,8 @@ def run_study(
     *,
     workers: int,
     progress: Progress,
-    planted: PlantedCohort | None = None,
-) -> StudyReport:
+    planted: "PlantedCohort | None" = None,
+) -> "StudyReport":
     """Run a study from the clinical table to the report.
 
     Parameters
@@ -109,6 +112,8 @@ def run_study(
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
     tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
 
+    from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
+
     done = StudyResults(study, cohort, training_patients, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=planted)
     run.write_manifest(study_facts(study, "run"))
@@ -123,7 +128,7 @@ def validate_study(
     model: Path,
     workers: int,
     progress: Progress,
-) -> StudyReport:
+) -> "StudyReport":
     """Run a study whose model was trained before: its validation patients are scored and reported on.
 
     Slides are prepared by the recipe that the model holds. A part of a run (`RunFolder.part`) takes
@@ -173,6 +178,8 @@ def validate_study(
         write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
         tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
+    from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
+
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)
     run.write_manifest(study_facts(study, "validate"))

@@ -83,37 +83,48 @@ def score(
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
     """
-    from jecur.mil.passport import admit_model
-    from jecur.runs.folder import RunFolder
-    from jecur.scored.add import add_scores
-    from jecur.scored.as_json import folder_facts
-    from jecur.scored.given import Request, find_given
-    from jecur.settings import ComputeSettings, read_study
-    from jecur.study.machines import at_work, with_engine
+    from jecur.runs.worker_pool import started_early
 
-    request = Request(tuple(slides or ()), table, study, role, patient, mpp, annotations)
-    request.require()
-    given = find_given(request, features=admit_model(model).card.input.kind == "features")
-    compute = read_study(study).compute if study is not None else ComputeSettings()
-    machines, processes = with_engine(compute, engine, scheduler), workers or cores()
-    with (
-        RichProgress() as progress,
-        at_work(machines, out, workers=processes, say=progress.say),
-    ):
-        found = add_scores(
-            given,
-            model,
-            RunFolder.open(out),
-            workers=processes,
-            progress=progress,
-            keep_tiles=keep_tiles,
-            pages=report,
-        )
+    processes = workers or cores()
+    local = engine != "dask" and not scheduler and study is None
+    early = min(processes, _most(slides or [], processes)) if local else 0
+    with started_early(early, "jecur.study.pass_by"):
+        from jecur.mil.passport import admit_model
+        from jecur.runs.folder import RunFolder
+        from jecur.scored.add import add_scores
+        from jecur.scored.as_json import folder_facts
+        from jecur.scored.given import Request, find_given
+        from jecur.settings import ComputeSettings, read_study
+        from jecur.study.machines import at_work, with_engine
+
+        request = Request(tuple(slides or ()), table, study, role, patient, mpp, annotations)
+        request.require()
+        given = find_given(request, features=admit_model(model).card.input.kind == "features")
+        compute = read_study(study).compute if study is not None else ComputeSettings()
+        machines = with_engine(compute, engine, scheduler)
+        with (
+            RichProgress() as progress,
+            at_work(machines, out, workers=processes, say=progress.say),
+        ):
+            found = add_scores(
+                given,
+                model,
+                RunFolder.open(out),
+                workers=processes,
+                progress=progress,
+                keep_tiles=keep_tiles,
+                pages=report,
+            )
     if as_json:
         print(json.dumps(folder_facts(found), allow_nan=False))  # noqa: T201 - the one object asked for
     else:
         _tell(found, out)
     return SOME_FAILED if found.n_failed else OK
+
+
+def _most(paths: list[Path], processes: int) -> int:
+    """How many processes slides given by name can keep busy; folders count as many."""
+    return len(paths) if all(path.is_file() for path in paths) else processes
 
 
 def _tell(found: "ScoreFolder", out: Path) -> None:

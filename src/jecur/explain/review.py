@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,7 +22,9 @@ from jecur.explain.review_sheet import is_begun
 from jecur.runs.files import fingerprint, write_private
 from jecur.runs.folder import atomic_path, write_text
 from jecur.settings import ReviewSettings, TableFormat
-from jecur.statistics.reviewers import ClosedReview
+
+if TYPE_CHECKING:
+    from jecur.statistics.reviewers import ClosedReview
 
 __all__ = [
     "CLOSED",
@@ -190,8 +193,10 @@ def read_plan(run: Path) -> ReviewPlan:
         ) from error
 
 
-def read_closed(run: Path) -> ClosedReview | None:
+def read_closed(run: Path) -> "ClosedReview | None":
     """Read what a closed review found; None if it was not closed."""
+    from jecur.statistics.reviewers import ClosedReview  # noqa: PLC0415 (scoring need not load statistics)
+
     path = key_folder(run) / CLOSED
     if not path.is_file():
         return None

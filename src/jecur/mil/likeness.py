@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from jecur.mil.looks import EVERYDAY
 from jecur.model.looks import TrainingLooks
@@ -177,5 +177,5 @@ def _distances(
 
 def _limit(distances: NDArray[np.float64], n: int) -> float:
     logs = np.log(np.maximum(distances, 1e-9))
-    quantile = float(stats.t.ppf(_QUANTILE, n - 1))
+    quantile = float(stdtrit(n - 1, _QUANTILE))
     return float(np.exp(logs.mean() + quantile * logs.std(ddof=1) * np.sqrt(1.0 + 1.0 / n)))

@@ -5,6 +5,7 @@ process that dies costs its piece a second try and leaves the others alone; one 
 killed; all of them end with their parent, however it dies.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from typing import Any, Generic, Literal, TypeVar
 from jecur.errors import SystemRefusedError
 from jecur.runs.orphans import BindingName, end_with_parent
 
-__all__ = ["Finished", "Lost", "work_off"]
+__all__ = ["Finished", "Lost", "started_early", "work_off"]
 
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TICK_S = 0.5
@@ -34,6 +35,9 @@ _GRACE_S = 5.0
 _TRIES = 2
 _STILLBORN = 3
 """So many processes may die before their first word, as long as none has said one."""
+
+_EARLY: list["_Worker"] = []
+"""Processes of `started_early` that no work has taken on."""
 
 Item = TypeVar("Item")
 
@@ -96,16 +100,39 @@ def work_off(
         yield from _Crew(work, items, workers, limit_s).run()
 
 
+@contextmanager
+def started_early(workers: int, module: str) -> Iterator[None]:
+    """Start processes for the work of a block before its work is known.
+
+    What they need takes a second or two to import; so does what the command itself needs: both at once.
+    Processes that find no work end with the block.
+
+    Parameters
+    ----------
+    workers
+        Processes.
+    module
+        Is imported in each: that of the work.
+    """
+    with _one_thread_each():
+        _EARLY.extend(_Worker(module) for _ in range(workers))
+    try:
+        yield
+    finally:
+        while _EARLY:
+            _EARLY.pop().end()
+
+
 class _Worker:
     """One process, the pipe to it and the piece of work it holds."""
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
+    def __init__(self, module: str = "") -> None:
         context = multiprocessing.get_context("spawn")  # forked ONNX Runtime threads hang
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
             target=_serve,
             name=BindingName("jecur-worker"),
-            args=(theirs, work, os.getpid()),
+            args=(theirs, module, os.getpid()),
             daemon=True,
         )
         with _without_interrupts(), _without_the_script():
@@ -115,6 +142,11 @@ class _Worker:
         self.ready = False
         self.watched_s = 0.0
         self.since = 0.0
+
+    def take_on(self, work: Callable[[Any], Any]) -> None:
+        """Tell the process, before its first piece, what is done to each."""
+        with suppress(OSError):  # as in `give`
+            self.pipe.send(work)
 
     def give(self, index: int, item: object) -> None:
         self.holds, self.watched_s, self.since = index, 0.0, time.monotonic()
@@ -180,7 +212,8 @@ class _Crew(Generic[Item]):
             worker.give(index, self._items[index])
 
     def _hire(self) -> _Worker:
-        worker = _Worker(self._work)
+        worker = _EARLY.pop() if _EARLY else _Worker()
+        worker.take_on(self._work)
         self._crew.append(worker)
         return worker
 
@@ -271,11 +304,17 @@ def _without_the_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _serve(pipe: "Connection[Any, Any]", work: Callable[[Any], Any], parent: int) -> None:
-    """Work off what the parent gives, in the child, until there is no parent."""
+def _serve(pipe: "Connection[Any, Any]", module: str, parent: int) -> None:
+    """Import a module, hear what the work is and work off what the parent gives, until it is no more."""
     end_with_parent(parent)  # once more, should `BindingName` ever arrive later than it does
     threading.Thread(target=_wait_for_the_end, name="parent-watch", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent ends us
+    if module:
+        importlib.import_module(module)
+    try:
+        work: Callable[[Any], Any] = pipe.recv()
+    except (EOFError, OSError):
+        return
     with suppress(OSError):  # no parent any more: the next line ends it
         pipe.send(_Ready())
     while True:

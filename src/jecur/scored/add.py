@@ -22,7 +22,7 @@ from jecur.runs.progress import Progress
 from jecur.scored.earlier import SCORES, SLIDES, TILES, Earlier, read_earlier, settle
 from jecur.scored.given import Given, GivenSlide
 from jecur.scored.merge import Addition, Merged, merge, write_tables
-from jecur.scored.pages import PAGE, PAGES, page_names, write_pages
+from jecur.scored.page_names import PAGE, PAGES, page_names
 
 __all__ = ["ScoreFolder", "add_scores"]
 
@@ -150,6 +150,10 @@ def _write_pages(
     known = [p for p in merged.touched if (run.root / PAGES / names[p] / PAGE).is_file()]
     wanted = merged.touched if everybody else known
     ready, places = run.root / _READY / PAGES, (run.slide_folder(""), folder)
+    if not wanted:
+        return {}
+    from jecur.scored.pages import write_pages  # noqa: PLC0415 (drawing loads slowly)
+
     written = write_pages(wanted, merged, bundle, places, ready, progress)
     return {p: run.root / PAGES / path.relative_to(ready) for p, path in written.items()}
 

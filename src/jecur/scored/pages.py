@@ -1,7 +1,6 @@
 """A page for each patient of a folder of scores, from its tables and pictures, and the slides' own pixels."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,36 +21,21 @@ from jecur.report.patient_page import (
     TileView,
     patient_page,
 )
-from jecur.runs.folder import fingerprint, write_text
+from jecur.runs.folder import write_text
 from jecur.runs.pictures import jpeg_bytes
 from jecur.runs.progress import Progress
 from jecur.scored.earlier import Row
 from jecur.scored.merge import Merged
+from jecur.scored.page_names import PAGE, page_names
 from jecur.slide.reader import Slide, open_slide
 
-__all__ = ["PAGE", "PAGES", "page_names", "write_pages"]
+__all__ = ["write_pages"]
 
-PAGES, PAGE = "patients", "report.html"
 _N_TILES = 6
 """Of each end."""
 _N_HEATMAPS = 4
 _TILE_PX = 224
 _BRIEF = ("Use", "What it does", "Cut-off", "Trained on", "Metrics", "Limits", "Made")
-
-
-def page_names(patients: Iterable[str]) -> dict[str, str]:
-    """Patient -> folder of their page: the identifier made safe, and no two alike in any case.
-
-    Whoever comes first keeps the plain name, so that names stay when patients are added behind.
-    """
-    names, taken = dict[str, str](), set[str]()
-    for patient in patients:
-        plain = re.sub(r"[^\w.\-]+", "_", patient).strip("._")[:80]
-        alone = bool(plain) and plain == patient and plain.casefold() not in taken
-        name = plain if alone else f"{plain or 'patient'}-{fingerprint(patient)[:8]}"
-        taken.add(name.casefold())
-        names[patient] = name
-    return names
 
 
 def write_pages(

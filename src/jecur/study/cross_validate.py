@@ -16,7 +16,6 @@ import pandas as pd
 from jecur.cohort.cohort import Exclusion, Patient
 from jecur.cohort.selection import (
     DistinctOutcome,
-    refuse_labels_alike,
 )
 from jecur.cohort.splits import Folds, site_of, split_patients
 from jecur.errors import TrainingError
@@ -40,12 +39,13 @@ from jecur.study.cross_validation_report import (
     write_cross_validation,
 )
 from jecur.study.explain import top_tiles, write_heatmaps
+from jecur.study.folds import distinct_outcomes, divide_study, part_name
 from jecur.study.model_name import refuse_other_crossval
 from jecur.study.report import heatmap_pictures
 from jecur.study.score import ScoredPatient, score_patients
-from jecur.study.train import TrainingPatients, outcomes_of, train_model
+from jecur.study.train import TrainingPatients, train_model
 
-__all__ = ["CrossValidationReport", "cross_validate", "divide_study"]
+__all__ = ["CrossValidationReport", "cross_validate"]
 
 NOBODY = DistinctOutcome((), (), ())
 
@@ -99,31 +99,6 @@ def cross_validate(
     return write_cross_validation(bench, patients, done, divisions, excluded)
 
 
-def divide_study(
-    patients: Sequence[Patient], study: StudySettings, settings: CrossvalSettings
-) -> list[Folds]:
-    """Folds of every repeat; each leaves patients of both outcomes to train on."""
-    refuse_labels_alike(_distinct(patients, study), "all patients")
-    divisions = []
-    for repeat in range(settings.repeats):
-        division = split_patients(
-            patients,
-            n_folds=settings.folds,
-            site_preserving=settings.site_preserving,
-            seed=settings.seed + repeat,
-        )
-        for fold in range(settings.folds):
-            held_out = division.fold_of == fold
-            others = [p for p, out in zip(patients, held_out, strict=True) if not out]
-            refuse_labels_alike(_distinct(others, study), _part_name(repeat, fold))
-        divisions.append(division)
-    return divisions
-
-
-def _part_name(repeat: int, fold: int) -> str:
-    return f"repeat-{repeat + 1}-fold-{fold + 1}"
-
-
 def _patients(ready: PreparedCohort) -> tuple[list[Patient], tuple[Exclusion, ...]]:
     """Patients of the training and tuning roles with a bag; the others with their reason."""
     used, excluded = [], list(ready.cohort.excluded)
@@ -147,14 +122,14 @@ def _one_fold(
     inside = division.fold_of == fold
     held_out = [p for p, out in zip(patients, inside, strict=True) if out]
     others = [p for p, out in zip(patients, inside, strict=True) if not out]
-    name = _part_name(repeat, fold)
+    name = part_name(repeat, fold)
     part = bench.run.part(name)
     study = bench.study
     if bench.settings.inner_folds:
         epochs = _choose_epochs(bench, others, part, seed=bench.settings.seed + repeat)
         training = study.training.with_changes(epochs=epochs)
         study = msgspec.structs.replace(study, training=training)
-    training_patients = TrainingPatients(_distinct(others, study), NOBODY)
+    training_patients = TrainingPatients(distinct_outcomes(others, study), NOBODY)
     model = _train_fold(bench, study, training_patients, part, name)
     scored = score_patients(
         model,
@@ -212,10 +187,6 @@ def _pictures(
     return heatmaps, tuple(top_tiles(scored, run, share))
 
 
-def _distinct(patients: Sequence[Patient], study: StudySettings) -> DistinctOutcome:
-    return outcomes_of(patients, study.training)
-
-
 def _train_fold(
     bench: CrossValidation,
     study: StudySettings,
@@ -253,7 +224,7 @@ def _choose_epochs(
         watched = [p for p, out in zip(patients, inside, strict=True) if out]
         inner_training = [p for p, out in zip(patients, inside, strict=True) if not out]
         training_patients = TrainingPatients(
-            _distinct(inner_training, study), _distinct(watched, study)
+            distinct_outcomes(inner_training, study), distinct_outcomes(watched, study)
         )
         name = f"inner-{fold + 1}"
         model = _train_fold(

@@ -20,9 +20,9 @@ from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import CrossvalSettings, Recipe, StudySettings
 from jecur.study.cohort_slides import slide_tasks, study_cohort
-from jecur.study.cross_validate import divide_study
 from jecur.study.expected import Expected, expect, training_seconds, try_two_slides
 from jecur.study.findings import Finding
+from jecur.study.folds import divide_study
 from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
 from jecur.study.prepare import SlideTask, recipe_of_study
 from jecur.study.slide_cache import is_in_cache
