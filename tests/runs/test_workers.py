@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jecur.errors import SlideError, SystemRefusedError
+from jecur.runs import worker_pool
 from jecur.runs.progress import SilentProgress
 from jecur.runs.worker_pool import work_off
 from jecur.runs.workers import Failure, run_all
@@ -279,3 +280,20 @@ def test_processes_that_do_not_start_stop_the_run_at_once(monkeypatch, workers):
 
 def _die_at_once(*_: object) -> None:
     os._exit(7)
+
+
+def test_processes_started_early_do_the_first_work_and_end_with_their_block():
+    """The command's own imports and those of its workers happen at once; none outlives the block."""
+    with worker_pool.started_early(2, "json"):
+        early = {worker.process.pid for worker in worker_pool._EARLY}
+        answers = {done.answer for done in worker_pool.work_off(_own_pid, [1], workers=1)}
+        left = [worker.process for worker in worker_pool._EARLY]
+        assert len(early) == 2
+        assert answers <= early
+        assert len(left) == 1
+    assert not worker_pool._EARLY
+    assert not left[0].is_alive()
+
+
+def _own_pid(_item: int) -> int:
+    return os.getpid()
