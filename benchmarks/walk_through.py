@@ -1,11 +1,12 @@
 """A first hour as a user has it: a messy folder of slides and an Excel sheet, then the commands.
 
     python -m benchmarks.walk_through make FOLDER        slides and clinic.xlsx, as people have them
-    python -m benchmarks.walk_through walk FOLDER        init, doctor, run, crossval, score; times
+    python -m benchmarks.walk_through walk FOLDER        init, doctor, run, crossval, score twice; times
 
 The slides are drawn (`jecur.simulate`); names, sheet, dates and faults are those of a clinic.
 """
 
+import os
 import resource
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import tifffile
-from benchmarks.common import Arguments
+from benchmarks.common import Arguments, table
 
 from jecur.settings import SimulationSettings
 from jecur.simulate.cohort import simulate_cohort
@@ -134,6 +135,10 @@ COMMANDS = (
     ["run", "study/study.toml", "--out", "study/run"],
     ["crossval", "study/study.toml", "--out", "study/cv", "--folds", "3"],
     ["score", "slides/HCC-005.tiff", "--model", "study/run/models/clinic.jecur", "--out", "study/scored"],
+    [
+        "score", "--study", "study/study.toml", "--model", "study/run/models/clinic.jecur",
+        "--out", "study/scored", "--report",
+    ],
 )  # fmt: skip
 """What a user types, in order."""
 
@@ -146,6 +151,7 @@ def in_folder(word: str, folder: Path) -> str:
 
 def walk(folder: Path) -> None:
     """Type the commands; print each with exit code, seconds, seconds of processor, and what it said."""
+    rows = []
     for command in COMMANDS:
         begun, before = time.monotonic(), _processor_s()
         done = subprocess.run(
@@ -162,6 +168,13 @@ def walk(folder: Path) -> None:
             f"[exit code {done.returncode}, {took:.0f} s, {worked:.0f} s of processor]\n",
             flush=True,
         )
+        rows.append((" ".join(command[:2]), done.returncode, took, worked))
+    rows.append(
+        ("all", max(row[1] for row in rows), sum(r[2] for r in rows), sum(r[3] for r in rows))
+    )
+    shown = [(f"`{name}`", code, f"{s:.0f}", f"{cpu:.0f}") for name, code, s, cpu in rows]
+    print(table(("command", "exit code", "seconds", "seconds of processor"), shown))
+    print("load average:", " ".join(f"{load:.1f}" for load in os.getloadavg()))
 
 
 def _processor_s() -> float:

@@ -369,3 +369,15 @@ def test_pages_lie_in_their_folder_and_no_two_in_one(patients):
         assert Path(name).name == name
         assert name not in {"", ".", ".."}
         assert (Path("/x") / name).resolve().parent == Path("/x")
+
+
+def test_names_of_which_none_is_there_are_refused_before_anything_is_written(
+    score, tmp_path, capsys
+):
+    names = [str(tmp_path / "slide"), str(tmp_path / "none.tiff")]
+    out = tmp_path / "out"
+    assert score(*names, out=out) == USER_ERROR
+    said = " ".join(capsys.readouterr().err.split())
+    assert "[missing-file]" in said
+    assert all(Path(name).name in said for name in names)
+    assert not (out / "scores.csv").exists()

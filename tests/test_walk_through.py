@@ -27,7 +27,7 @@ def clinic(tmp_path_factory) -> Path:
     def walk(folder: Path) -> None:
         walk_through.make_clinic(folder, size_px=640)
         codes = []
-        for command in (*walk_through.COMMANDS, SCORE_STUDY):
+        for command in walk_through.COMMANDS:
             arguments = [walk_through.in_folder(word, folder) for word in command]
             codes.append(int(run([*arguments, "-j", "1"] if command[0] in _WORKING else arguments)))
         (folder / "codes").write_text(" ".join(map(str, codes)))
@@ -35,10 +35,6 @@ def clinic(tmp_path_factory) -> Path:
     return made_once(tmp_path_factory, "clinic", walk)
 
 
-SCORE_STUDY = (
-    "score", "--study", "study/study.toml", "--model", "study/run/models/clinic.jecur",
-    "--out", "study/scored", "--report",
-)  # fmt: skip
 _WORKING = {"run", "crossval", "score"}
 
 

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import tomli_w
 from cyclopts import CycloptsError
@@ -14,6 +15,7 @@ from cyclopts import CycloptsError
 import jecur.cli
 from jecur.cli.console import app
 from jecur.settings import read_study
+from jecur.simulate.slide import write_slide
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = Path(jecur.__file__).parent / "templates" / "study.toml"
@@ -92,6 +94,31 @@ def test_the_study_file_takes_the_settings_a_page_writes(block, tmp_path):
     study = tmp_path / "study.toml"
     study.write_text(tomli_w.dumps(over(template, tomllib.loads(block.text))))
     assert read_study(study).cohort.table
+
+
+ELSEWHERE = {"docs/api.md": "api/test_example.py", "docs/notebooks": "docs/test_notebooks.py"}
+"""Pages whose blocks another test runs as a whole."""
+
+
+def test_every_page_with_python_is_run_somewhere():
+    for test in ELSEWHERE.values():
+        assert (ROOT / "tests" / test).is_file()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for b in of_language("python") if not b.page.startswith(tuple(ELSEWHERE))],
+    ids=lambda b: b.page,
+)
+def test_what_a_page_shows_runs_as_it_stands(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.full((1024, 1024, 3), 240, dtype=np.uint8)
+    pixels[128:896, 128:896] = (200, 120, 170)  # tissue enough for tiles
+    write_slide(tmp_path / "patient-7.svs", pixels, um_per_px=0.5)
+    given = {"rgb": np.full((2, 224, 224, 3), 230, dtype=np.uint8)}
+    exec(compile(block.text, block.page, "exec"), given)  # noqa: S102 - our own pages
+    if "batch" in block.text:
+        assert given["batch"].rgb.shape[1:] == (224, 224, 3)
 
 
 @pytest.mark.parametrize("block", of_language("python"), ids=lambda b: b.page)

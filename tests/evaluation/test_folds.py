@@ -134,6 +134,19 @@ def test_what_is_wrong_is_named(tables, change, words, capsys):
     assert re.search(words, said), said
 
 
+@pytest.mark.parametrize("column", ["model", "cutoff"])
+def test_risks_of_several_models_are_not_pooled_where_no_column_names_folds(tables, column, capsys):
+    folder, _, scores = tables
+    of_model = {"model": "m" + scores["fold"].astype(str), "cutoff": scores["fold"] / 10}[column]
+    given = scores.assign(risk=0.5, **{column: of_model}).drop(columns="fold")
+    given.to_csv(folder / "given.csv", index=False)
+    named = ["--scores", str(folder / "given.csv"), "--study", str(folder / "study.toml")]
+    assert run(["evaluate", *named, "--out", str(folder / "out")]) == USER_ERROR
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"found 4 in column '{column}'" in said
+    assert "[several-models]" in said
+
+
 def test_repeats_are_averaged_and_one_fold_alone_is_one_model(tables):
     folder, _, scores = tables
     rng = np.random.default_rng(3)

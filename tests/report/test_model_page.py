@@ -7,6 +7,8 @@ from tests.model_files import toy_card
 from jecur.model.card import write_card
 from jecur.report.document import make_report
 from jecur.report.model_page import model_page
+from jecur.settings import TrainingSettings
+from jecur.study.training_card import selection
 
 
 def _card(**changes):
@@ -23,12 +25,13 @@ def test_it_says_use_endpoint_cut_off_patients_metrics_and_limits():
 def test_virtual_models_say_so_and_outcomes_have_the_names_of_their_loss():
     card = _card(virtual=True)
     card["training"] = {"loss": {"name": "cox"}}
-    card["cohort"] = {"n_good": 7, "n_poor": 5, "n_tuning": 3, "n_tiles": 1234, "selection": "all"}
+    card["cohort"] = {"n_good": 7, "n_poor": 5, "n_tuning": 3, "n_tiles": 1234}
+    card["cohort"]["selection"] = selection(TrainingSettings.from_flat(loss="cox"))
     said = dict(model_page(card))
     assert "mean nothing for real slides" in said["Virtual"]
     assert said["Trained on"] == (
         "12 patients (7 without event so far, 5 with event), 1,234 tiles; 3 patients to monitor "
-        "training. all."
+        "training. All patients with follow-up."
     )
     assert "Virtual" not in dict(model_page(_card(virtual=False)))
 

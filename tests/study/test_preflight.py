@@ -67,6 +67,17 @@ def test_a_sound_study_is_told_what_it_will_take(study):
     assert not (study.parent / "out").exists()
 
 
+@pytest.mark.parametrize("preset", ["paper", "jecur", "chowder", "coudray", "scnn"])
+def test_the_time_of_every_recipe_can_be_told(study, preset):
+    training = read_study(study, preset=preset).training
+    training = training.with_changes(encoder="mobilenetv2_035", start="random", epochs=5)
+    short, long = (
+        expected.training_seconds(training.with_changes(epochs=n), 64, 200, 10, None)
+        for n in (5, 500)
+    )
+    assert 0 < short < long
+
+
 def test_a_misspelt_slide_folder_is_said_before_anything_is_written(study, capsys):
     text = study.read_text()
     (study.parent / "slides").mkdir()
@@ -161,6 +172,8 @@ def test_a_doctor_takes_a_study_file_and_lists_what_a_run_would_refuse(study, ca
     out = " ".join(capsys.readouterr().out.split())
     assert code == SOME_FAILED  # a text file as a slide
     assert "[not-a-slide]" in out
+    assert "[no-roles]" in out
+    assert "jecur crossval takes everybody" in out
     assert "Expected on this machine" in out
     assert "repeat 1, fold 1" in out or "[too-few-patients]" in out
 

@@ -15,6 +15,7 @@ from jecur.errors import SlideError
 from jecur.mil.passport import admit_model
 from jecur.model.card import ModelCard
 from jecur.pipeline import score_slides
+from jecur.printable import counted
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import Recipe
@@ -57,7 +58,7 @@ class Risk:
 
     def __repr__(self) -> str:
         notes = ", virtual model: no meaning for real slides" if self.virtual else ""
-        return f"Risk({self.risk:.3f}, {self.group}, {len(self.tiles)} tiles{notes})"
+        return f"Risk({self.risk:.3f}, {self.group}, {counted(len(self.tiles), 'tile')}{notes})"
 
     def _repr_png_(self) -> bytes:
         return self._png

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import OK, AsJson, app, console, tell_cautions
+from jecur.printable import counted
 
 if TYPE_CHECKING:
     from jecur.evaluation.given import Evaluation
@@ -119,8 +120,9 @@ def tell_evaluation(found: "Evaluation", *, as_json: bool) -> None:
     if isinstance(found.statistics, StudyStatistics):
         tell_cautions(found.statistics)
     console.print(
-        f"{found.n_in_table} patients in the table: {found.n_in_table - len(found.excluded)} analyzed, "
-        f"{len(found.excluded)} left out (exclusions.csv says why). {escape(found.groups.rule)}",
+        f"{counted(found.n_in_table, 'patient')} in the table: "
+        f"{found.n_in_table - len(found.excluded)} analyzed, {len(found.excluded)} left out "
+        f"(exclusions.csv says why). {escape(found.groups.rule)}",
         soft_wrap=True,
     )
     console.print(f"Research use only. Report: {escape(str(found.report))}", soft_wrap=True)

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 
 from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, app, console
+from jecur.printable import counted
 
 if TYPE_CHECKING:
     from jecur.fetch.ready import Ready
@@ -185,12 +186,12 @@ def _check(out: Path) -> int:
 def _tell(done: "Fetched", out: Path, remedy: str) -> int:
     console.print(
         escape(
-            f"{done.n_whole} files whole, {len(done.failed)} not. Each with its proof: "
+            f"{counted(done.n_whole, 'file')} whole, {len(done.failed)} not. Each with its proof: "
             f"{out / 'fetched.csv'}"
         ),
         soft_wrap=True,
     )
     if not done.failed:
         return OK
-    console.print(escape(f"{len(done.failed)} files failed: {remedy}"), soft_wrap=True)
+    console.print(escape(f"{counted(len(done.failed), 'file')} failed: {remedy}"), soft_wrap=True)
     return SOME_FAILED

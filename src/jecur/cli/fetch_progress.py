@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from jecur.cli.console import errors
-from jecur.printable import printable_line
+from jecur.printable import counted, printable_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -112,7 +112,7 @@ class LineWatch(PlainWatch):
         left = max(0, self._size - self._total)
         remaining = f"{left / rate / 60:.0f} min left" if rate > 0 else "standing still"
         return (
-            f"{self._n} files whole, {self._total / 1e9:.2f} of {self._size / 1e9:.2f} GB, "
+            f"{counted(self._n, 'file')} whole, {self._total / 1e9:.2f} of {self._size / 1e9:.2f} GB, "
             f"{rate / 1e6:.1f} MB/s, {remaining}"
         )
 

@@ -42,7 +42,7 @@ def verify(run: Path, *, workers: Workers = 0, as_json: AsJson = False) -> int:
         console.print(f"changed: {escape(found.log)}", soft_wrap=True, highlight=False)
     scope = "" if found.finished else " The run has not ended: only finished slides and stages."
     verdict = "all as written" if found.whole else "not as written: run the same command again"
-    console.print(f"{found.n_files} files checked, {verdict}.{scope}", soft_wrap=True)
+    console.print(f"{counted(found.n_files, 'file')} checked, {verdict}.{scope}", soft_wrap=True)
     return OK if found.whole else SOME_FAILED
 
 

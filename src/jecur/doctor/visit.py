@@ -6,6 +6,7 @@ from pathlib import Path
 from jecur.preview.cohort import CohortPreview, preview_cohort
 from jecur.runs.progress import Progress
 from jecur.settings import StudySettings
+from jecur.study.findings import Finding
 from jecur.study.preflight import Plan, Purpose, look_over
 from jecur.study.prepare import recipe_of_study
 
@@ -35,6 +36,15 @@ class Visit:
     workers: int = 1
 
 
+_NO_ROLES = Finding(
+    "warning",
+    "no-roles",
+    "roles",
+    "no column of roles and no [cohort.split]: jecur crossval takes everybody who has follow-up; "
+    'jecur run needs validation patients: add [cohort.split] (by = "fraction", "site" or "date")',
+)
+
+
 def examine(visit: Visit, progress: Progress) -> CohortPreview:
     """Look a study over, and open every slide.
 
@@ -54,7 +64,11 @@ def examine(visit: Visit, progress: Progress) -> CohortPreview:
     recipe = recipe_of_study(study) if visit.tiles else None
     seen = preview_cohort(found.cohort, progress=progress, recipe=recipe)
     known = {(f.code, f.subject) for f in seen.findings}
-    both = [*(f for f in found.findings if (f.code, f.subject) not in known), *seen.findings]
+    both = [
+        *(() if roles else (_NO_ROLES,)),
+        *(f for f in found.findings if (f.code, f.subject) not in known),
+        *seen.findings,
+    ]
     return replace(
         seen,
         findings=tuple(sorted(both, key=lambda f: f.severity)),

@@ -93,11 +93,12 @@ def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
     Raises
     ------
     TableError
-        If a column is absent, a patient has two rows, a cell is no number, or the direction of the
-        score was not declared; names column and rows.
+        If a column is absent, a patient has two rows, a cell is no number, the direction of the
+        score was not declared, or our own columns tell of several models; names column and rows.
     """
     ids = table.identifiers(settings.patient, "patient of a score")
     _refuse_repeats(table, ids)
+    _refuse_several_models(table, settings)
     found = read_risk(table, settings)
     seen, why = _own_text(table, settings, "seen_in_training"), _own_text(table, settings, "code")
     reasons = [
@@ -190,6 +191,21 @@ def _refuse_repeats(table: Table, ids: pd.Series) -> None:
             f"{repeated.iloc[0]!r} in {name_rows(rows)}; pool a patient's slides into one score",
             code="duplicate-patient",
         )
+
+
+def _refuse_several_models(table: Table, settings: ScoreSettings) -> None:
+    """Refuse risks of models whose scales differ: no cut-off and no median is common to them."""
+    for column in ("model", "cutoff"):
+        cells = _own_text(table, settings, column)
+        values = list(dict.fromkeys(cells[cells != ""]))
+        if len(values) > 1:
+            firsts = [int(cells.index[cells == value][0]) for value in values]
+            raise TableError(
+                f"{table.name}: expected risks of one model, found {len(values)} in column '{column}', "
+                f"the first of each in {name_rows(firsts)}: their scales differ; evaluate each "
+                "model's rows alone, or number the models in a column 'fold', as jecur crossval does",
+                code="several-models",
+            )
 
 
 def _two_texts(

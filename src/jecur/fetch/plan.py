@@ -8,7 +8,7 @@ from jecur.errors import FetchError
 from jecur.fetch.crew import bytes_here
 from jecur.fetch.lists import DicomSeries
 from jecur.fetch.remote import PARTIAL, RemoteFile
-from jecur.printable import duration
+from jecur.printable import counted, duration
 from jecur.runs.files import free_bytes
 
 __all__ = ["Plan", "plan_files", "plan_series"]
@@ -63,7 +63,8 @@ class Plan:
             f"{duration(self.to_come / rate / 1e6)} at {rate} MB/s" for rate in _RATES_MB
         )
         return [
-            f"{self.n_slides} files, {self.n_patients} patients, {self.size / 1e9:.2f} GB{tables}",
+            f"{counted(self.n_slides, 'file')}, {counted(self.n_patients, 'patient')}, "
+            f"{self.size / 1e9:.2f} GB{tables}",
             f"List: {self.source}",
             f"Here already: {self.here / 1e9:.2f} GB. To come: {self.to_come / 1e9:.2f} GB, {times}",
             f"Free on the disk: {self.free / 1e9:.2f} GB",

@@ -257,7 +257,7 @@ def _identifiers(table: Table, patient: str, interview: Interview) -> tuple[dict
         return ids, False
     said = interview.ask(
         "repeated_patients",
-        f"{len(twice)} patients have several rows ({', '.join(twice[:3])})",
+        f"{len(twice)} patient{'s have' if len(twice) > 1 else ' has'} several rows ({', '.join(twice[:3])})",
         guess="join",
         reason="a row a slide: whatever is used of a patient must agree in all their rows, or is refused",
         sure=True,

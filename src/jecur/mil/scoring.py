@@ -12,6 +12,7 @@ from jecur.errors import BagError, BundleError, GroupError
 from jecur.mil.bag import Bag
 from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
 from jecur.model.file import Bundle
+from jecur.printable import counted
 from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["RiskScore", "TileScorer", "pool_outputs", "pooling_of_bundle"]
@@ -113,7 +114,7 @@ class TileScorer:
             outputs = np.asarray(self._session.run(None, {self._input: seen})[0])
         except Exception as error:
             raise BagError(
-                f"expected the model to score {len(seen)} tiles, found that ONNX Runtime cannot: "
+                f"expected the model to score {counted(len(seen), 'tile')}, found that ONNX Runtime cannot: "
                 f"{error}; get the model file again",
                 code="bad-graph",
             ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 import jecur
-from jecur.printable import printable_line
+from jecur.printable import counted, printable_line
 from jecur.report.figures.comparison import ComparisonRow, comparison_figure
 from jecur.report.page import render, resource
 from jecur.report.tables.survival import estimate_columns, reason_column
@@ -155,8 +155,8 @@ def models_table(comparison: ModelComparison, costs: Mapping[str, tuple[float, f
         reason_column(_reason),
     )
     note = (
-        f"{comparison.n} patients, {comparison.events} with event, held out from every model that scored "
-        "them. Patients are compared within folds. A lower Brier score is better."
+        f"{counted(comparison.n, 'patient')}, {comparison.events} with event, held out from every model "
+        "that scored them. Patients are compared within folds. A lower Brier score is better."
     )
     return Table.of("models", "Models on the same patients", columns, comparison.models, note)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 import jecur
+from jecur.printable import counted
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
@@ -167,8 +168,8 @@ def _feature_section(content: ReportContent) -> Section | None:
     if content.features is None:
         return None
     lead = (
-        f"{content.features.n_tiles} tiles of {content.features.n_patients} patients. Tiles of one "
-        "patient are alike: read the p-value over patients before the one over tiles."
+        f"{counted(content.features.n_tiles, 'tile')} of {counted(content.features.n_patients, 'patient')}. "
+        "Tiles of one patient are alike: read the p-value over patients before the one over tiles."
     )
     tables = (feature_table(content.features),)
     return Section("features", "Features of tiles with high and low scores", lead, tables=tables)
@@ -250,7 +251,7 @@ def _slide_section(content: ReportContent) -> Section | None:
     bad = tuple(s for s in content.slides if s.status != "ok")
     failed = sum(s.status == "failed" for s in bad)
     lead = (
-        f"{len(content.slides)} slides: {len(content.slides) - len(bad)} without remark, "
+        f"{counted(len(content.slides), 'slide')}: {len(content.slides) - len(bad)} without remark, "
         f"{len(bad) - failed} scored but flagged, {failed} not scored."
     )
     table = _slide_table(bad, "slides_not_ok", "Slides flagged or not scored")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jecur.printable import counted
 from jecur.settings import (
     StainSettings,
     StatisticsSettings,
@@ -211,7 +212,9 @@ def _pooling(training: TrainingSettings) -> str:
 def _training(training: TrainingSettings) -> str:
     optimizer = training.optimizer
     tiles = (
-        f"{optimizer.tiles_per_bag} tiles of each" if optimizer.tiles_per_bag else "all their tiles"
+        f"{counted(optimizer.tiles_per_bag, 'tile')} of each"
+        if optimizer.tiles_per_bag
+        else "all their tiles"
     )
     norm = {
         "frozen": "with batch statistics frozen",

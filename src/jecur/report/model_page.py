@@ -7,6 +7,8 @@ Every field stands in the card itself, which is attached to the report and print
 from collections.abc import Mapping
 from typing import Any
 
+from jecur.printable import counted
+
 __all__ = ["model_page"]
 
 _POOLING = {
@@ -75,10 +77,12 @@ def _trained_on(card: Mapping[str, Any]) -> str:
     without, with_ = (
         ("without event so far", "with event") if cox else ("good outcome", "poor outcome")
     )
+    selected = str(cohort["selection"]).partition("; n_good")[0]  # said above, in words
     tuning = f"; {cohort['n_tuning']} patients to monitor training" if cohort["n_tuning"] else ""
     return (
-        f"{cohort['n_good'] + cohort['n_poor']} patients ({cohort['n_good']} {without}, "
-        f"{cohort['n_poor']} {with_}), {cohort['n_tiles']:,} tiles{tuning}. {cohort['selection']}."
+        f"{counted(cohort['n_good'] + cohort['n_poor'], 'patient')} ({cohort['n_good']} {without}, "
+        f"{cohort['n_poor']} {with_}), {counted(cohort['n_tiles'], 'tile')}{tuning}. "
+        f"{selected[:1].upper()}{selected[1:]}."
     )
 
 

@@ -7,6 +7,7 @@ A review is closed weeks after its run. So the page has a place for it, between 
 from pathlib import Path
 from typing import Any
 
+from jecur.printable import counted
 from jecur.report.page import render
 from jecur.report.tables.agreement import agreement_table, reviewer_table
 from jecur.report.tables.table import Table, write_tables
@@ -78,7 +79,7 @@ def _lead(review: ClosedReview) -> str:
     )
     return (
         f"{n} reviewer{'s' if n > 1 else ''} ({who}) recorded features in {review.features.n_tiles} tiles of "
-        f"{review.features.n_patients} patients without knowing score, patient or "
+        f"{counted(review.features.n_patients, 'patient')} without knowing score, patient or "
         f"slide.{unfinished} Counted is {CONSENSUS_WORDS[review.rule]}; the rule was "
         "stated before the first review began. Tiles of one patient are alike: read the p-value over "
         "patients before the one over tiles."

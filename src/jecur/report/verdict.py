@@ -1,5 +1,6 @@
 """The finding in one plain sentence, with the numbers behind it; never more than they carry."""
 
+from jecur.printable import counted
 from jecur.report.views import KeyNumber, Verdict
 from jecur.report.wording import (
     competing_words,
@@ -155,7 +156,7 @@ def _competing(statistics: StudyStatistics) -> str:
     )
     return (
         f" {other.capitalize()}, a competing event, ended the follow-up of "
-        f"{statistics.competing.n_competing} patients; the hazard ratio is cause-specific.{by}"
+        f"{counted(statistics.competing.n_competing, 'patient')}; the hazard ratio is cause-specific.{by}"
     )
 
 

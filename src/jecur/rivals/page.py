@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jecur.cohort.endpoint import endpoint_definition
+from jecur.printable import counted
 from jecur.report.comparison import ComparisonContent, write_comparison_page
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.runs.folder import RunFolder, fingerprint, write_json
@@ -55,7 +56,7 @@ def write_comparison(
         how=found.how,
         statements=(
             RESEARCH_USE_ONLY,
-            f"{len(found.excluded)} patients left out, each with a reason (exclusions.csv).",
+            f"{counted(len(found.excluded), 'patient')} left out, each with a reason (exclusions.csv).",
             "The cut-off of each model was fixed on the patients it was trained on.",
             *remarks,
         ),

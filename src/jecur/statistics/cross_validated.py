@@ -22,6 +22,7 @@ from scipy.stats import t as student
 
 from jecur.arrays import BoolVector, IntVector
 from jecur.errors import NotEstimableError
+from jecur.printable import counted
 from jecur.settings import StatisticsSettings
 from jecur.statistics.results import (
     SCORE,
@@ -241,7 +242,7 @@ def _averaged(
     error = float(np.sqrt(np.sum(influence**2)))
     lower, upper = proportion_interval(estimate, error, level, "logit")
     where = "pairs within folds" if stratified else "pairs within and across folds"
-    method = f"{found[0].method}; {where}; {len(found)} repeat(s)"
+    method = f"{found[0].method}; {where}; {counted(len(found), 'repeat')}"
     return Estimate(estimate, lower, upper, None, None, found[0].n, found[0].events, level, method)
 
 

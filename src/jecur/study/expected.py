@@ -212,17 +212,16 @@ def training_seconds(
         from jecur.training.speed import seconds_per_step, seconds_per_tile  # noqa: PLC0415
     except ModuleNotFoundError:
         return None
+    optimizer, passes, steps = training.optimizer, 1.0, 0.0
     try:
         each = seconds_per_tile(training, side_px)
+        if training.encoder.trained:
+            drawn = min(n_tiles, optimizer.tiles_per_bag * n_patients or n_tiles)
+            passes = optimizer.epochs * drawn / max(1, n_tiles)
+        else:  # tiles are described once, and a head is trained on what was seen
+            steps = optimizer.epochs * n_patients * seconds_per_step(training, n_patients)
     except JecurError:
         return None
-    passes, steps = 1.0, 0.0
-    if training.encoder.trained:
-        optimizer = training.optimizer
-        drawn = min(n_tiles, optimizer.tiles_per_bag * n_patients or n_tiles)
-        passes = optimizer.epochs * drawn / max(1, n_tiles)
-    else:  # tiles are described once, and a head is trained on what was seen
-        steps = training.optimizer.epochs * n_patients * seconds_per_step(training)
     models = 1.0
     if division is not None:
         models = division.repeats * division.folds * (1 + division.inner_folds)

@@ -170,7 +170,8 @@ def require_ready_slides(
     JecurError
         All problems at once.
     """
-    found = [*_reader_of_features([order.path for order in slides]), *_writable(out)]
+    paths = [order.path for order in slides]
+    found = [*_reader_of_features(paths), *_writable(out), *_none_is_there(paths)]
     orders = _pending(slides, out)
     expected = None
     if len(orders) > _FEW:
@@ -308,6 +309,20 @@ def _slide_files(study: StudySettings, folder: Path, cohort: Cohort) -> Iterator
     )
 
 
+def _none_is_there(paths: Sequence[Path]) -> Iterator[Finding]:
+    """Say if no slide that was asked for exists: then a folder or a name is misspelt."""
+    if any(path.exists() for path in paths):
+        return
+    names = ", ".join(map(str, paths[:_MANY]))
+    more = f" and {len(paths) - _MANY} more" if len(paths) > _MANY else ""
+    yield Finding(
+        "error",
+        "missing-file",
+        f"{len(paths)} of {counted(len(paths), 'slide')}",
+        f"expected slide files, found nothing at {names}{more}; correct the names",
+    )
+
+
 def _outcomes(
     study: StudySettings, cohort: Cohort, purpose: Purpose, division: CrossvalSettings | None
 ) -> tuple[tuple[str, ...], list[Finding]]:
@@ -428,8 +443,8 @@ def _too_little_disk(expected: Expected | None, out: Path) -> Iterator[Finding]:
             "disk-full",
             "--out",
             f"expected {expected.disk_bytes / 1e9:.3g} GB free for {expected.n_tiles:,} tiles of "
-            f"{expected.n_slides} slides, found {free / 1e9:.3g} GB at {out}; make room, name another --out, "
-            "or set tiling.max_tiles",
+            f"{counted(expected.n_slides, 'slide')}, found {free / 1e9:.3g} GB at {out}; make room, "
+            "name another --out, or set tiling.max_tiles",
         )
     elif expected.disk_bytes > 0.8 * free:
         yield Finding(

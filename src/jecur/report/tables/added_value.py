@@ -1,5 +1,6 @@
 """The clinical model with and without the score as a table and a section; none computed here."""
 
+from jecur.printable import counted
 from jecur.report.tables.survival import estimate_columns, reason_column
 from jecur.report.tables.table import Column, Table
 from jecur.report.views import Section
@@ -56,7 +57,7 @@ def added_value_section(
         return Section("added_value", title, lead, notes=tuple(notes))
     lead = (
         f"The Cox model of {', '.join(added.factors)}, without and with the continuous score, in the "
-        f"{added.n} patients ({added.events} events) in whom all of them are known; "
+        f"{counted(added.n, 'patient')} ({added.events} events) in whom all of them are known; "
         f"{added.n_excluded_missing} left out for missing values. {_likelihood(added)}"
     )
     notes = [_optimism(added), *cautions, *notes]
