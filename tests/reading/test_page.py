@@ -1,31 +1,25 @@
 """The page of a review in a real browser, by keyboard alone."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 from tests.reading.reviews import write_run_with_slides
 from tests.reading.test_server import Process
+from tests.report.on_screen import driven_browser, needs_browser
 
 from jecur.reading.answers import ANSWERS
 from jecur.reading.order import begun_orders, reviewer_folder
 from jecur.settings import PAPER_FEATURES
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-if CHROMIUM is None:
-    pytest.skip("no Chromium: apt-get install chromium", allow_module_level=True)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with driven_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

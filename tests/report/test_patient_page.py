@@ -1,14 +1,19 @@
 """The page of one patient: what it says, on screens and on paper."""
 
 import re
-import subprocess
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.report.test_print import BROWSER, NUMBER, TO_TEXT, _chromium, _numbers_of, needs_browser
+from tests.report.on_screen import (
+    needs_browser,
+    needs_paper,
+    numbers_not_on,
+    require_narrow,
+    sheets_of,
+)
 
 from jecur.errors import SettingsError
 from jecur.mil.pooling import risk_from_score
@@ -85,35 +90,17 @@ def test_a_model_that_keeps_no_training_risks_is_told_so():
     assert "None to show: no pixels." in text
 
 
-@needs_browser
-@pytest.mark.skipif(TO_TEXT is None, reason="no pdftotext here")
+@needs_paper
 def test_every_number_is_on_two_sheets_of_paper(page):
-    pdf = page.with_suffix(".pdf")
-    _chromium("--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
-    text = subprocess.run(
-        [str(TO_TEXT), "-layout", str(pdf), "-"], capture_output=True, text=True, check=True
-    ).stdout
-    assert _numbers_of(page.read_text()) - set(NUMBER.findall(text)) == set()
-    assert len(text.split("\f")[:-1]) <= 2
+    sheets = sheets_of(page)
+    assert numbers_not_on(sheets, page) == set()
+    assert len(sheets) <= 2
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@needs_browser
 @pytest.mark.parametrize("width", [400, 800, 1280])
 def test_nothing_runs_off_the_page(page, width):
-    frame = page.with_name(f"frame{width}.html")
-    frame.write_text(
-        f'<iframe id=f style="width:{width}px;height:900px;border:0" src="report.html"></iframe><p id=p>'
-        "<script>onload = () => { const d = document.getElementById('f').contentDocument;"
-        "const over = [...d.querySelectorAll('body *')].filter(e => !e.closest('.scroll, svg, details') "
-        f"&& e.getBoundingClientRect().right > {width} + 1).map(e => e.tagName + ' ' + e.className);"
-        "document.getElementById('p').textContent = 'WIDTH ' + d.documentElement.scrollWidth + ' OVER '"
-        " + over.join(', ') + ' END'; }</script>"
-    )
-    said = _chromium("--dump-dom", "--window-size=1400,1000", frame.as_uri())
-    found = re.search(r"WIDTH (\d+) OVER (.*?) END</p>", said)
-    assert found, said[-300:]
-    assert int(found[1]) <= width
-    assert not found[2]
+    require_narrow(page, width)
 
 
 scores = st.lists(st.floats(-8, 8), min_size=2, max_size=60)

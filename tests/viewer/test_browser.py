@@ -1,8 +1,6 @@
 """The page in a real browser: Chromium, if it is there; the test installs nothing."""
 
 import base64
-import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,15 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from tests.report.on_screen import driven_browser, needs_browser
 from tests.slide.test_real_slides import OPENED
 from tests.viewer.hand_made_run import write_run
 
 from jecur.slide.reader import open_slide
 
-CHROMIUM = os.environ.get("JECUR_CHROMIUM") or shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt install chromium)")
+pytestmark = needs_browser
 pytest.importorskip("starlette", reason='pip install "jecur[view]"')
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
 
 LOADED = """() => {
   const { view } = window.jecurView || {};
@@ -62,10 +59,8 @@ def served(run, *options):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with driven_browser() as opened:
+        yield opened
 
 
 @pytest.fixture

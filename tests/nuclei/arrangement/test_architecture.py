@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nuclei.arrangement.motion import moved
 
 from jecur.nuclei.arrangement.architecture import architecture_measures, arrangement_values
 from jecur.nuclei.arrangement.graphs import spanning_tree, triangulate, voronoi_cells
@@ -32,17 +33,6 @@ def pattern(xy: np.ndarray, orientation=None, eccentricity=0.9, seed: int = 0) -
     turned = rng.uniform(0, np.pi, n) if orientation is None else np.broadcast_to(orientation, n)
     return NuclearPattern(
         xy, rng.uniform(20, 90, n), np.full(n, eccentricity), turned, rng.uniform(0.3, 1.2, n)
-    )
-
-
-def moved(nuclei: NuclearPattern, angle: float, shift) -> NuclearPattern:
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return NuclearPattern(
-        nuclei.xy @ turn + shift,
-        nuclei.area,
-        nuclei.eccentricity,
-        np.mod(nuclei.orientation + angle, np.pi),
-        nuclei.density,
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nuclei.arrangement.motion import moved
 
 from jecur.nuclei.arrangement.flock import flock_clusters, flock_measures
 from jecur.nuclei.arrangement.lymphocytes import (
@@ -29,17 +30,6 @@ def pattern(xy, area, density, eccentricity=0.4) -> NuclearPattern:
 def blobs(centers, n: int, spread: float, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.concatenate([np.array(c) + rng.normal(scale=spread, size=(n, 2)) for c in centers])
-
-
-def moved(nuclei: NuclearPattern, angle: float, shift) -> NuclearPattern:
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return NuclearPattern(
-        nuclei.xy @ turn + shift,
-        nuclei.area,
-        nuclei.eccentricity,
-        np.mod(nuclei.orientation + angle, np.pi),
-        nuclei.density,
-    )
 
 
 def same_partition(a, b) -> bool:
