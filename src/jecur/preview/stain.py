@@ -203,14 +203,7 @@ def _densest_clean_tile(survey: Survey) -> RGB:
         raise ValueError("expected tiles to be laid first")
     order = np.argsort(-grid.tissue_fraction, kind="stable")
     for k in order:
-        one = replace(
-            grid,
-            positions=grid.positions[k : k + 1],
-            rows=grid.rows[k : k + 1],
-            cols=grid.cols[k : k + 1],
-            tissue_fraction=grid.tissue_fraction[k : k + 1],
-        )
-        for batch, _, clean in clean_tiles(survey, one):
+        for batch, _, clean in clean_tiles(survey, grid.part(k[None])):
             if clean[0]:
                 field: RGB = batch.rgb[0]
                 return field

@@ -9,7 +9,6 @@ import numpy as np
 
 from jecur.cohort.cohort import Patient
 from jecur.cohort.selection import refuse_labels_alike
-from jecur.errors import TrainingError
 from jecur.model.file import read_bundle
 from jecur.rivals.bench import Bench, Division, RivalScores
 from jecur.rivals.described import described_bench
@@ -17,6 +16,7 @@ from jecur.runs.folder import RunFolder
 from jecur.settings import Preset, StudySettings, TrainingSettings, preset_training
 from jecur.study.cohort_slides import require_unseen_patients, usable_slides
 from jecur.study.score import ScoredPatient, score_patients
+from jecur.study.torch_wing import no_torch
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
 
 __all__ = ["Network", "logit", "require_torch"]
@@ -106,11 +106,8 @@ def require_torch() -> None:
     """
     absent = [name for name in ("torch", "timm", "onnx") if find_spec(name) is None]
     if absent:
-        raise TrainingError(
-            f"expected torch, timm and onnx for networks, found no {', '.join(absent)}; install them with: "
-            'pip install "jecur[train]", or leave the networks out of --models',
-            code="no-torch",
-        )
+        instead = ", or leave the networks out of --models"
+        raise no_torch("torch, timm and onnx", "networks", ", ".join(absent), instead)
 
 
 def _scores(patients: Sequence[ScoredPatient]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Tiles over the tissue: a grid in micrometers, read in batches, each tile resampled once."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -59,6 +59,16 @@ class TileGrid:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def part(self, chosen: IntVector) -> "TileGrid":
+        """Return the tiles with these numbers alone, in this order."""
+        return replace(
+            self,
+            positions=self.positions[chosen],
+            rows=self.rows[chosen],
+            cols=self.cols[chosen],
+            tissue_fraction=self.tissue_fraction[chosen],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON or the columns of a table."""

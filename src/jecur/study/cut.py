@@ -62,10 +62,7 @@ def cut_slide(task: CutTask) -> Cut:
         prepared = PreparedSlide.of_facts(order, survey.facts)
         if not prepared.usable or survey.grid is None:
             return Cut(prepared, nowhere)
-        corners = survey.grid.positions[survey.kept] + np.round(survey.slide.origin).astype(
-            np.int64
-        )
-        return Cut(prepared, corners, int(survey.grid.side_px))
+        return Cut(prepared, survey.corners, int(survey.grid.side_px))
 
 
 def _write_tiles(laid: Survey, task: CutTask) -> Survey:

@@ -16,7 +16,7 @@ import numpy as np
 
 import jecur
 from jecur.cohort.cohort import Cohort
-from jecur.errors import SlideError, TrainingError
+from jecur.errors import SlideError
 from jecur.mil.feature_output import (
     TilePlaces,
     magnification,
@@ -28,11 +28,16 @@ from jecur.mil.feature_output import (
 from jecur.runs.folder import RunFolder, fingerprint, write_json
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.runs.workers import Failure, run_all
-from jecur.settings import Recipe, StudySettings, TilingSettings
-from jecur.stain.reference import builtin_reference
+from jecur.settings import StudySettings, TilingSettings
 from jecur.study.cohort_slides import limit_of, slide_tasks, study_cohort
 from jecur.study.cut import Colors, Cut, CutTask, cut_slide
-from jecur.study.prepare import PreparedSlide, SlideTask, write_slides_table
+from jecur.study.prepare import (
+    PreparedSlide,
+    SlideTask,
+    recipe_without_nuclei,
+    write_slides_table,
+)
+from jecur.study.torch_wing import needing_torch
 
 if TYPE_CHECKING:
     from jecur.encoders.describe import TileDescriber
@@ -142,15 +147,9 @@ def encode_study(
 
 
 def _describer(order: EncodeOrder) -> "TileDescriber":
-    try:
+    with needing_torch("an encoder"):
         from jecur.encoders.describe import TileDescriber  # noqa: PLC0415
         from jecur.encoders.load import load_encoder  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise TrainingError(
-            f"expected torch and timm for an encoder, found no {error.name}; "
-            'install them with: pip install "jecur[train]"',
-            code="no-torch",
-        ) from error
     encoder = load_encoder(order.encoder, order.weights, download=order.download)
     return TileDescriber(encoder, batch_size=order.batch_size, precision=order.precision)
 
@@ -166,16 +165,7 @@ def _slide_tasks(
     study: StudySettings, folder: Path, run: RunFolder, tiling: TilingSettings
 ) -> list[SlideTask]:
     cohort: Cohort = study_cohort(study, folder, everybody=True)
-    recipe = Recipe(
-        tissue=study.tissue,
-        tiling=tiling,
-        quality=study.quality,
-        stain=study.stain,
-        stain_reference=builtin_reference().to_dict(),
-        nuclei=study.nuclei,
-        nuclei_sha256="",
-        annotations=study.annotations,
-    )
+    recipe = msgspec.structs.replace(recipe_without_nuclei(study), tiling=tiling)
     tasks = slide_tasks(study, folder, cohort.patients, recipe, run.root)
     return [replace(task, run=run, cache=None) for task in tasks]
 

@@ -8,7 +8,7 @@ tell minutes from days before the first slide.
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -151,13 +151,8 @@ def _try(order: SlideTask, recipe: Recipe, network: NucleiModel) -> tuple[int, i
 
 def _some(grid: TileGrid) -> TileGrid:
     """Pick a dozen tiles, spread over the slide."""
-    k = np.unique(np.linspace(0, len(grid) - 1, min(_TRIED_TILES, len(grid))).astype(int))
-    return replace(
-        grid,
-        positions=grid.positions[k],
-        rows=grid.rows[k],
-        cols=grid.cols[k],
-        tissue_fraction=grid.tissue_fraction[k],
+    return grid.part(
+        np.unique(np.linspace(0, len(grid) - 1, min(_TRIED_TILES, len(grid))).astype(int))
     )
 
 

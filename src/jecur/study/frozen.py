@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import jecur
-from jecur.errors import TrainingError
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
 from jecur.settings import StudySettings
+from jecur.study.torch_wing import needing_torch
 
 __all__ = ["frozen_encoder"]
 
@@ -27,14 +27,8 @@ def frozen_encoder(study: StudySettings, run: RunFolder) -> Path:
     path = run.root / FOLDER / f"{mark[:16]}.onnx"
     if path.is_file():
         return path
-    try:
+    with needing_torch("training"):
         from jecur.training.frozen_encoder import frozen_encoder_onnx  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise TrainingError(
-            f"expected torch and timm for training, found no {error.name}; "
-            'install them with: pip install "jecur[train]"',
-            code="no-torch",
-        ) from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(frozen_encoder_onnx(training, tile_px=px))
     return path

@@ -26,6 +26,7 @@ from jecur.study.folds import divide_study
 from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
 from jecur.study.prepare import SlideTask, recipe_of_study
 from jecur.study.slide_cache import is_in_cache
+from jecur.study.torch_wing import no_torch
 from jecur.study.train import outcomes_of
 
 __all__ = ["Plan", "Preflight", "Purpose", "look_over", "require_ready", "require_ready_slides"]
@@ -211,12 +212,12 @@ def _missing_extras(study: StudySettings, out: Path | None) -> Iterator[Finding]
     if not absent:
         return
     has_model = out is not None and any((out / "models").glob("*.jecur"))
+    found = no_torch("torch, timm and onnx", "training", ", ".join(absent))
     yield Finding(
         "warning" if has_model else "error",
-        "no-torch",
+        found.code,
         f"preset {study.training.preset}",
-        f"expected torch, timm and onnx for training, found no {', '.join(absent)}; install them with: "
-        'pip install "jecur[train]"',
+        found.message,
     )
 
 

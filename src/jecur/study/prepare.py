@@ -205,6 +205,11 @@ def recipe_of_study(study: StudySettings) -> Recipe:
     """
     network = NucleiModel.load(study.nuclei, threads=1)
     network.require_working_scale()
+    return msgspec.structs.replace(recipe_without_nuclei(study), nuclei_sha256=network.sha256)
+
+
+def recipe_without_nuclei(study: StudySettings) -> Recipe:
+    """Recipe of a study for what needs no nuclei network: colors, tissue, tiles and a verdict."""
     return Recipe(
         tissue=study.tissue,
         tiling=study.tiling,
@@ -212,7 +217,7 @@ def recipe_of_study(study: StudySettings) -> Recipe:
         stain=study.stain,
         stain_reference=builtin_reference().to_dict(),
         nuclei=study.nuclei,
-        nuclei_sha256=network.sha256,
+        nuclei_sha256="",
         annotations=study.annotations,
     )
 
@@ -419,7 +424,7 @@ def _write_tables(folder: Path, survey: Survey, prepared: PreparedSlide) -> None
     grid, kept, normalizer = survey.grid, survey.kept, survey.normalizer
     if grid is None:
         raise ValueError("expected a slide with tiles")
-    x, y = (grid.positions[kept] + np.round(prepared.origin).astype(np.int64)).T
+    x, y = survey.corners.T
     frame = pd.DataFrame(
         {
             "x": x,

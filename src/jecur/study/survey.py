@@ -13,7 +13,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from jecur.arrays import RGB, BoolVector, RGBBatch
+from jecur.arrays import RGB, BoolVector, Positions, RGBBatch
 from jecur.errors import SlideError
 from jecur.geometry import CorePlace
 from jecur.runs.in_order import in_order
@@ -178,6 +178,13 @@ class Survey:
     def kept(self) -> list[int]:
         """Numbers of the clean tiles in the grid."""
         return [] if self.clean is None else [int(k) for k in np.flatnonzero(self.clean)]
+
+    @property
+    def corners(self) -> Positions:
+        """Upper left corners of the clean tiles in the file, level-0 pixels, (n, 2)."""
+        if self.grid is None:
+            return np.empty((0, 2), dtype=np.int64)
+        return self.grid.positions[self.kept] + np.round(self.slide.origin).astype(np.int64)
 
     @property
     def n_tiles(self) -> int:

@@ -17,7 +17,7 @@ from jecur.cohort.selection import (
     select_distinct_outcome,
     select_everybody,
 )
-from jecur.errors import JecurError, TableError, TrainingError
+from jecur.errors import JecurError, TableError
 from jecur.mil.bag import Bag, open_bag
 from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
@@ -32,6 +32,7 @@ from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.memory import remember_patients
 from jecur.study.model_name import beside_first, model_path
 from jecur.study.prepare import PreparedSlide, Recipe
+from jecur.study.torch_wing import needing_torch
 from jecur.study.training_card import (
     input_of,
     selection,
@@ -128,7 +129,7 @@ def train_model(
             f"{path.name}: another recipe than that of the model in this folder; a second model is trained"
         )
     day = run.day_begun("training", mark)
-    try:
+    with needing_torch("training"):
         from jecur.training.export import (  # noqa: PLC0415
             encoder_to_onnx,
             encoder_weights,
@@ -136,12 +137,6 @@ def train_model(
         )
         from jecur.training.processes import join_processes  # noqa: PLC0415
         from jecur.training.task import TrainingTask, run_training_task  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise TrainingError(
-            f"expected torch and timm for training, found no {error.name}; "
-            'install them with: pip install "jecur[train]"',
-            code="no-torch",
-        ) from error
 
     task = TrainingTask(
         training=_examples(training_patients.training, prepared, run),

@@ -1,7 +1,6 @@
 """What is laid over a slide: scored tiles, tissue outline, drawn regions, the tiles left out."""
 
 import json
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +15,7 @@ from jecur.slide.annotation.reading import read_regions
 from jecur.slide.annotation.regions import restrict_to_regions
 from jecur.slide.quality import is_enlarged, measure_tiles
 from jecur.slide.reader import Slide
-from jecur.slide.tiling import TileGrid, TileLoss, read_tiles, tile_tissue
+from jecur.slide.tiling import TileLoss, read_tiles, tile_tissue
 from jecur.slide.tissue import find_tissue
 from jecur.viewer.run_slides import RunSlides
 from jecur.viewer.run_tables import RunTables, SlideRow
@@ -129,7 +128,7 @@ def left_out_tiles(
     others = np.array([tuple(place) not in kept for place in grid.positions.tolist()], dtype=bool)
     chosen = np.flatnonzero(others)
     reasons = ["not judged"] * len(chosen)
-    part = _part_of(grid, chosen[:_MOST_JUDGED])
+    part = grid.part(chosen[:_MOST_JUDGED])
     loss = TileLoss()
     for batch in read_tiles(slide, part, recipe.tiling.batch_size, loss=loss):
         measured = measure_tiles(batch.rgb, tissue.glass)
@@ -146,16 +145,6 @@ def left_out_tiles(
         reasons[index] = "damaged: cannot be decoded"
     x, y = grid.positions[chosen].T.tolist() if len(chosen) else ([], [])
     return {"side": grid.side_px, "x": x, "y": y, "reason": reasons}
-
-
-def _part_of(grid: TileGrid, chosen: Any) -> TileGrid:  # noqa: ANN401 - any index of numpy
-    return replace(
-        grid,
-        positions=grid.positions[chosen],
-        rows=grid.rows[chosen],
-        cols=grid.cols[chosen],
-        tissue_fraction=grid.tissue_fraction[chosen],
-    )
 
 
 def top_tiles(run: RunTables) -> list[dict[str, Any]]:
