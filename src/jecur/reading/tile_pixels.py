@@ -4,8 +4,6 @@ Pixels are read again from the slide, at the scale of the scan. Where the slide 
 own picture (normalized colors, the pixels that were scored) is shown in their place, and said so.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +16,9 @@ from jecur.errors import SlideError
 from jecur.explain.review import SHEET_FOLDER, KeyTile
 from jecur.runs.pictures import jpeg_bytes
 from jecur.slide.reader import Slide, open_slide
+from jecur.viewer.kept_bytes import KeptBytes
 from jecur.viewer.run_slides import file_inside, slide_folder
+from jecur.viewer.slide_pool import SlidePool
 
 __all__ = ["Picture", "TilePixels", "View"]
 
@@ -26,10 +26,10 @@ View = Literal["tile", "around", "normalized"]
 _TILE_PX, _AROUND_PX = 512, 768
 _AROUND = 2
 """Side of the surroundings, in tiles."""
-_KEPT = 24
-"""Pictures kept, some 60 KB each."""
+_KEPT_BYTES = 2**21
+"""Of pictures kept, some 60 KB each."""
 _OPEN = 4
-"""Slides kept open."""
+"""Slides open at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _SlideFile:
 
 
 class TilePixels:
-    """Reads pictures of tiles; safe for several threads, one reading at a time.
+    """Reads pictures of tiles; safe for several threads.
 
     Parameters
     ----------
@@ -60,9 +60,8 @@ class TilePixels:
     def __init__(self, run: Path, slides: Path | None = None) -> None:
         self._run = run
         self._files = _slide_files(run, slides)
-        self._open: OrderedDict[str, Slide] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, View], Picture] = OrderedDict()
-        self._lock = threading.Lock()
+        self._slides = SlidePool(self._open, most=_OPEN)
+        self._kept: KeptBytes[Picture] = KeptBytes(_KEPT_BYTES, lambda picture: len(picture.jpeg))
 
     def has_slide(self, tile: KeyTile) -> bool:
         """Whether the slide is where it should be."""
@@ -77,21 +76,11 @@ class TilePixels:
         SlideError
             If neither the slide nor the run's own picture can be read; for ``around``, if the slide cannot.
         """
-        with self._lock:
-            key = (tile.name, view)
-            if key not in self._kept:
-                self._kept[key] = self._read(tile, view)
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        return self._kept.get((tile.name, view), lambda: self._read(tile, view))
 
     def close(self) -> None:
         """Let go of all slides."""
-        with self._lock:
-            for slide in self._open.values():
-                slide.close()
-            self._open.clear()
+        self._slides.close()
 
     def _read(self, tile: KeyTile, view: View) -> Picture:
         if view == "normalized":
@@ -106,24 +95,15 @@ class TilePixels:
     def _scanned(self, tile: KeyTile, *, around: bool) -> bytes:
         if not self.has_slide(tile):
             raise SlideError("expected the slide of this tile, found none", code="missing-file")
-        slide = self._slide(tile.slide)
         side = tile.side_px * (_AROUND if around else 1)
         margin = (side - tile.side_px) / 2
-        try:
-            corner = (tile.x - margin, tile.y - margin)
+        corner = (tile.x - margin, tile.y - margin)
+        with self._slides.borrow(tile.slide) as slide:
             return jpeg_bytes(slide.read_region(*corner, side, _AROUND_PX if around else _TILE_PX))
-        except SlideError:
-            self._open.pop(tile.slide).close()
-            raise
 
-    def _slide(self, name: str) -> Slide:
-        if name not in self._open:
-            file = self._files[name]
-            self._open[name] = open_slide(file.path, mpp=file.mpp)
-            while len(self._open) > _OPEN:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(name)
-        return self._open[name]
+    def _open(self, name: str) -> Slide:
+        file = self._files[name]
+        return open_slide(file.path, mpp=file.mpp)
 
     def _of_run(self, tile: KeyTile) -> bytes:
         try:

@@ -27,8 +27,10 @@ __all__ = [
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it only if the block ends well.
+
+    What is ``private`` is readable by nobody else, not even while it is written.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         If the folder cannot be written or has vanished, or the disk is full.
     """
     with refused_as_said(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     temporary = Path(name)
@@ -48,7 +50,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 raise refusal(error, path) from error
             raise
         with refused_as_said(path):
-            temporary.chmod(0o644)
+            temporary.chmod(0o600 if private else 0o644)  # it was made with 0o600
             _to_disk(temporary)  # a name must not outlive a crash that its bytes do not
             temporary.replace(path)
     finally:
@@ -92,16 +94,8 @@ def write_private(path: Path, text: str) -> Path:
     SystemRefusedError
         If the folder cannot be written, or the disk is full.
     """
-    with refused_as_said(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = path.with_name(f".part-{path.name}")
-        part.unlink(missing_ok=True)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+    with atomic_path(path, private=True) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
     return path
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from jecur.errors import SlideError
 from jecur.explain.top_tiles import select_top_tiles
@@ -22,7 +21,7 @@ from jecur.report.patient_page import (
     patient_page,
 )
 from jecur.runs.folder import write_text
-from jecur.runs.pictures import jpeg_bytes
+from jecur.runs.pictures import jpeg_bytes, jpeg_of_file
 from jecur.runs.progress import Progress
 from jecur.scored.earlier import Row
 from jecur.scored.merge import Merged
@@ -105,8 +104,8 @@ def _page(row: Row, merged: Merged, bundle: Bundle, places: tuple[Path, Path]) -
         heatmaps=tuple(
             SlidePictures(
                 s["slide"],
-                _as_jpeg(pictures / s["slide"] / "thumbnail.png"),
-                _as_jpeg(pictures / s["slide"] / "overlay.png"),
+                jpeg_of_file(pictures / s["slide"] / "thumbnail.png"),
+                jpeg_of_file(pictures / s["slide"] / "overlay.png"),
             )
             for s in used
             if s in most
@@ -144,11 +143,6 @@ def _line(row: Row) -> SlideLine:
     remarks = "; ".join(text for text in (flags, row["reason"]) if text)
     mpp = float(row["mpp"]) if row["mpp"] else None
     return SlideLine(row["slide"], row["status"], remarks, int(row["n_tiles"]), mpp)
-
-
-def _as_jpeg(path: Path) -> bytes:
-    with Image.open(path) as picture:
-        return jpeg_bytes(np.asarray(picture.convert("RGB")))
 
 
 def _top_tiles(

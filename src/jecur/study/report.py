@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.stats import spearmanr
 
 from jecur.cohort.cohort import Cohort, Exclusion
@@ -27,7 +26,7 @@ from jecur.report.review import review_entries
 from jecur.report.shown import Shown
 from jecur.report.verdict import give_verdict
 from jecur.runs.folder import RunFolder
-from jecur.runs.pictures import jpeg_bytes
+from jecur.runs.pictures import jpeg_of_file
 from jecur.settings import StudySettings
 from jecur.statistics.evaluate import evaluate
 from jecur.statistics.results import StudyStatistics
@@ -185,8 +184,8 @@ def heatmap_pictures(
             HeatmapPicture(
                 patient=patient.patient,
                 slide=patient.slides[0],
-                thumbnail_png=_as_jpeg(folder / "thumbnail.png"),
-                heatmap_png=_as_jpeg(folder / "overlay.png"),
+                thumbnail_png=jpeg_of_file(folder / "thumbnail.png"),
+                heatmap_png=jpeg_of_file(folder / "overlay.png"),
                 risk=patient.score.risk,
                 group="high" if patient.score.high_risk else "low",
             )
@@ -199,12 +198,6 @@ def tile_pictures(tiles: Sequence[TopTilePicture]) -> tuple[TilePicture, ...]:
     return tuple(
         TilePicture(t.jpeg, t.patient, t.score, "high" if t.end == "high" else "low") for t in tiles
     )
-
-
-def _as_jpeg(path: Path) -> bytes:
-    """Make a picture small enough for a report to be mailed."""
-    with Image.open(path) as picture:
-        return jpeg_bytes(np.asarray(picture.convert("RGB")))
 
 
 def _shown_card(bundle: Bundle) -> dict[str, object]:
