@@ -1,19 +1,16 @@
 """Models to compare with: baselines that a network should beat."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from jecur.cli.console import OK, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, AsJson, RichProgress, Workers, app, console, cores
 from jecur.cli.evaluate import tell_evaluation
 
 __all__ = ["architecture", "flock", "nuclear_features", "til"]
 
 baseline_app = App(name="baseline", help="Models to compare with.")
 app.command(baseline_app)
-
-AsJson = Annotated[bool, Parameter(name="--json")]
 
 
 @baseline_app.command

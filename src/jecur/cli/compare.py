@@ -1,14 +1,14 @@
 """Models side by side: compare."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.markup import escape
 
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    AsJson,
     RichProgress,
     Workers,
     app,
@@ -34,7 +34,7 @@ def compare(
     seed: int = 0,
     draws: int = 1000,
     workers: Workers = 0,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Train several models on the same patients and set them side by side.
 

@@ -24,6 +24,7 @@ __all__ = [
     "SOME_FAILED",
     "USER_ERROR",
     "AsJson",
+    "Browser",
     "Engine",
     "Preset",
     "RichProgress",
@@ -77,6 +78,7 @@ Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 Engine = Literal["local", "dask"]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
+Browser = Annotated[bool, Parameter(negative="--no-browser")]
 Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
 
 

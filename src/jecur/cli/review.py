@@ -1,20 +1,16 @@
 """The command review: judge the most predictive tiles blinded, and close the review."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, Browser, app, console
 
 if TYPE_CHECKING:
     from jecur.reading.close import Closing
 
 __all__ = ["review"]
-
-
-Browser = Annotated[bool, Parameter(negative="--no-browser")]
 
 
 @app.command

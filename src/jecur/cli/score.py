@@ -2,12 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, Engine, RichProgress, Workers, app, console, cores
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    AsJson,
+    Engine,
+    RichProgress,
+    Workers,
+    app,
+    console,
+    cores,
+)
 from jecur.printable import counted
 
 if TYPE_CHECKING:
@@ -16,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["score"]
 
-AsJson = Annotated[bool, Parameter(name="--json")]
 Role = Literal["validation", "training", "tuning", "all"]
 
 

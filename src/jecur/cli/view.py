@@ -1,16 +1,12 @@
 """Command that shows a finished run in the browser: view."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, app, console
+from jecur.cli.console import OK, Browser, app, console
 
 __all__ = ["view"]
-
-Browser = Annotated[bool, Parameter(negative="--no-browser")]
 
 
 @app.command

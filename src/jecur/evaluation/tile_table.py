@@ -7,7 +7,7 @@ import numpy as np
 from jecur.arrays import Vector
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.errors import TableError
-from jecur.explain.review import key_folder, read_key
+from jecur.explain.review import KEY, key_folder, read_key
 from jecur.explain.review_sheet import CANNOT_JUDGE, read_sheet
 from jecur.settings import StatisticsSettings
 from jecur.statistics.tile_features import TileFeatures, compare_tile_features
@@ -78,7 +78,7 @@ def _of_review_sheet(
 ) -> TileFeatures:
     """Join a sheet that a reviewer filled in with the key that says where each tile is from."""
     here = path.resolve().parent
-    beside = (key,) if key else (key_folder(here.parent) / "key.csv", here / "key.csv")
+    beside = (key,) if key else (key_folder(here.parent) / KEY, here / KEY)
     found = next((place for place in beside if place is not None and place.is_file()), None)
     if found is None:
         raise TableError(

@@ -95,10 +95,9 @@ class TileScorer:
     def __init__(self, bundle: Bundle, *, threads: int = 0, batch_size: int = 32) -> None:
         self._session = open_graph(bundle.encoder_onnx, "encoder.onnx", threads=threads)
         self._channels = bundle.card.channels
-        self._pooling = pooling_of_bundle(bundle)
+        self._gated = pooling_of_bundle(bundle).n_outputs == 2
         self._input = self._session.get_inputs()[0].name
         self._width = self._session.get_inputs()[0].shape[-1]
-        self._cutoff = bundle.cutoff
         self._batch_size = batch_size
 
     def score_tiles(self, tiles: BagArray | FeatureArray) -> Logits:
@@ -118,7 +117,7 @@ class TileScorer:
                 f"{error}; get the model file again",
                 code="bad-graph",
             ) from error
-        wanted = (len(seen), 2) if self._pooling.n_outputs == 2 else (len(seen),)
+        wanted = (len(seen), 2) if self._gated else (len(seen),)
         if outputs.dtype != np.float32 or outputs.shape != wanted:
             raise BagError(
                 f"expected float32 {wanted} from the model, found {outputs.dtype} {outputs.shape}; "
@@ -126,16 +125,6 @@ class TileScorer:
                 code="bad-graph",
             )
         return outputs
-
-    def score_bag(self, bag: Bag) -> RiskScore:
-        """Score every tile of a bag and pool them into the patient's risk.
-
-        Raises
-        ------
-        BagError
-            As `outputs`.
-        """
-        return self.pool(self.outputs(bag))
 
     def outputs(self, bag: Bag) -> Logits:
         """Score every tile of a bag, (n,) or (n, 2), see `score_tiles`.
@@ -148,10 +137,6 @@ class TileScorer:
         """
         self._check(bag)
         return np.concatenate([self.score_tiles(tiles) for tiles in bag.batches(self._batch_size)])
-
-    def pool(self, outputs: Logits) -> RiskScore:
-        """Pool the outputs of all tiles of a bag, (n,) or (n, 2), into the patient's risk."""
-        return pool_outputs(outputs, self._pooling, self._cutoff)
 
     def _check(self, bag: Bag) -> None:
         wanted = "pixels" if self._channels else f"{self._width} features a tile"

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from jecur.errors import RunFolderError
-from jecur.explain.review import CLOSED, KeyTile, key_folder, read_key, read_plan
+from jecur.explain.review import CLOSED, KEY, KeyTile, key_folder, read_key, read_plan
 from jecur.reading.answers import ANSWERS, AnswerFile
 from jecur.reading.order import open_order, reviewer_folder
 
@@ -45,7 +45,7 @@ def take_seat(run: Path, reviewer: str, *, n_tiles: int = 0) -> Iterator[Seat]:
         If the initials are none, or there are not so many tiles.
     """
     folder = reviewer_folder(run, reviewer)
-    plan, key = read_plan(run), read_key(key_folder(run) / "key.csv")
+    plan, key = read_plan(run), read_key(key_folder(run) / KEY)
     if (key_folder(run) / CLOSED).exists():
         raise RunFolderError(
             "expected a review that is open, found one that was closed: the key is known, and answers given "

@@ -1,8 +1,9 @@
 """Score patients with a model file, and put what it saw into the run folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from jecur.mil.bag import open_bag
 from jecur.mil.likeness import Likeness, likeness
 from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
-from jecur.mil.scoring import RiskScore, TileScorer
+from jecur.mil.scoring import RiskScore, TileScorer, pool_outputs, pooling_of_bundle
 from jecur.mil.tile_digest import TileDigests, read_digests
 from jecur.model.file import Bundle
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
@@ -84,15 +85,18 @@ def score_patients(
     before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
     looks = bundle.card.looks
-    scorer = TileScorer(bundle, threads=threads, batch_size=settings.batch_size)
+    pooling = pooling_of_bundle(bundle)
+    # Opened for bags alone: what passed by was scored then.
+    scorer = cache(lambda: TileScorer(bundle, threads=threads, batch_size=settings.batch_size))
     patients, tables = [], []
     with progress.task("Scoring patients", len(slides_of)) as advance:
         for patient, slides in slides_of.items():
-            score = scorer.pool(
+            outputs = (
                 np.concatenate([_outputs(scorer, slide, bundle, run) for slide in slides])
                 if before is None
                 else before[patient]
             )
+            score = pool_outputs(outputs, pooling, bundle.cutoff)
             slides_seen = frozenset(
                 slide
                 for slide in slides
@@ -123,7 +127,9 @@ def score_patients(
     return patients
 
 
-def _outputs(scorer: TileScorer, slide: str, bundle: Bundle, run: RunFolder) -> Logits:
+def _outputs(
+    scorer: Callable[[], TileScorer], slide: str, bundle: Bundle, run: RunFolder
+) -> Logits:
     """Give what the model gives for the tiles of a slide: as it was when they passed by, or from its bag.
 
     Raises
@@ -133,7 +139,7 @@ def _outputs(scorer: TileScorer, slide: str, bundle: Bundle, run: RunFolder) -> 
     """
     folder = run.slide_folder(slide)
     if not run.has_file(slide, OUTPUTS_FILE):
-        return scorer.outputs(open_bag([folder / "bag.npy"]))
+        return scorer().outputs(open_bag([folder / "bag.npy"]))
     found = read_digests(folder)
     outputs: Logits = np.load(folder / OUTPUTS_FILE, allow_pickle=False)
     if found.model_sha256 != bundle.sha256 or len(outputs) != found.n_tiles:

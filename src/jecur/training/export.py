@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from jecur.errors import TrainingError
 from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.mobilenet import TileEncoder
 from jecur.training.pooling import BagPooling
 
-__all__ = ["encoder_to_onnx", "encoder_weights", "pooling_weights"]
+__all__ = ["encoder_to_onnx", "encoder_weights", "pooling_weights", "traced_graph"]
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of a logit between torch and ONNX Runtime that is accepted."""
@@ -51,21 +52,7 @@ def encoder_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:
         if isinstance(encoder, FeatureModel)
         else rng.integers(0, 256, (3, tile_px, tile_px, encoder.channels), dtype=np.uint8)
     )
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns about itself, not about the model
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            encoder,
-            (torch.from_numpy(tiles),),
-            buffer,  # type: ignore[arg-type]  # a stream, as documented for this exporter
-            input_names=["tiles"],
-            output_names=["logits"],
-            dynamic_axes={"tiles": {0: "n"}, "logits": {0: "n"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    graph = buffer.getvalue()
+    graph = traced_graph(encoder, torch.from_numpy(tiles), "logits")
     with torch.no_grad():
         expected = encoder(torch.from_numpy(tiles)).numpy()
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -76,6 +63,25 @@ def encoder_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:
             f"expected ONNX Runtime to score as torch does, found {difference:.2g} apart"
         )
     return graph
+
+
+def traced_graph(network: nn.Module, tiles: Tensor, output: str) -> bytes:
+    """Trace what a network does with some tiles as an ONNX graph: "tiles" (n, ...) -> ``output`` (n, ...)."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns about itself, not about the model
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            network,
+            (tiles,),
+            buffer,  # type: ignore[arg-type]  # a stream, as documented for this exporter
+            input_names=["tiles"],
+            output_names=[output],
+            dynamic_axes={"tiles": {0: "n"}, output: {0: "n"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    return buffer.getvalue()
 
 
 def encoder_weights(encoder: BagModel) -> bytes:

@@ -1,14 +1,11 @@
 """An encoder that is not trained, as a graph: tiles -> features, the same numbers without torch."""
 
-import io
-import logging
-import warnings
-
 import torch
 from torch import Tensor, nn
 
 from jecur.settings import TrainingSettings
 from jecur.training.bag_model import BagModel
+from jecur.training.export import traced_graph
 from jecur.training.mobilenet import build_encoder
 
 __all__ = ["features_to_onnx", "frozen_encoder_onnx"]
@@ -55,19 +52,6 @@ def features_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:
     was_training = encoder.training
     encoder.eval()
     tiles = torch.zeros((2, tile_px, tile_px, encoder.channels), dtype=torch.uint8)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns about itself, not about the model
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            _Features(encoder).eval(),
-            (tiles,),
-            buffer,  # type: ignore[arg-type]  # a stream, as documented for this exporter
-            input_names=["tiles"],
-            output_names=["features"],
-            dynamic_axes={"tiles": {0: "n"}, "features": {0: "n"}},
-            opset_version=17,
-            dynamo=False,
-        )
+    graph = traced_graph(_Features(encoder).eval(), tiles, "features")
     encoder.train(was_training)
-    return buffer.getvalue()
+    return graph
