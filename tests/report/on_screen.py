@@ -48,8 +48,13 @@ def driven_browser():
         browser.close()
 
 
-def sheets_of(page: Path) -> list[str]:
-    """Text of each sheet that a page is printed on."""
+def sheets_of(page: Path, size: str = "") -> list[str]:
+    """Text of each sheet that a page is printed on: A4, as it asks for, or of another CSS ``size``."""
+    if size:
+        style = f"<style>@page {{ size: {size}; margin: 12mm }}</style></head>"
+        text = page.read_text().replace("</head>", style, 1)
+        page = page.with_name(f"{page.stem}-{size.split(maxsplit=1)[0]}.html")
+        page.write_text(text)
     pdf = page.with_suffix(".pdf")
     _chromium("--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
     text = subprocess.run(

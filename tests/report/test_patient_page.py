@@ -7,13 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.report.on_screen import (
-    needs_browser,
-    needs_paper,
-    numbers_not_on,
-    require_narrow,
-    sheets_of,
-)
 
 from jecur.errors import SettingsError
 from jecur.mil.pooling import risk_from_score
@@ -66,13 +59,6 @@ def made(**changes: object) -> PatientPage:
     return PatientPage(**(values | changes))
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    path = tmp_path_factory.mktemp("patient") / "report.html"
-    path.write_text(patient_page(made()))
-    return path
-
-
 def test_a_page_asks_nothing_of_a_network_and_lets_no_text_act():
     text = patient_page(made(patient="<script>alert(1)</script>\u202e", model="a&b"))
     assert "<script" not in text
@@ -88,19 +74,6 @@ def test_a_model_that_keeps_no_training_risks_is_told_so():
     assert "nothing but the cut-off" in text
     assert "have a lower risk" not in text
     assert "None to show: no pixels." in text
-
-
-@needs_paper
-def test_every_number_is_on_two_sheets_of_paper(page):
-    sheets = sheets_of(page)
-    assert numbers_not_on(sheets, page) == set()
-    assert len(sheets) <= 2
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [400, 800, 1280])
-def test_nothing_runs_off_the_page(page, width):
-    require_narrow(page, width)
 
 
 scores = st.lists(st.floats(-8, 8), min_size=2, max_size=60)

@@ -27,6 +27,7 @@ from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statist
 from jecur.study.cohort_slides import PreparedCohort, study_facts
 from jecur.study.explain import write_top_tiles
 from jecur.study.report import HEATMAP_LEGEND, slide_rows, tile_pictures
+from jecur.study.training_card import CUTOFF_SOURCES
 
 __all__ = ["CrossValidation", "CrossValidationReport", "HeldOutFold", "write_cross_validation"]
 
@@ -147,6 +148,14 @@ def write_cross_validation(
     return CrossValidationReport(statistics, report, summary, path, bench.ready.n_failed, excluded)
 
 
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _cutoff(study: StudySettings) -> str:
+    return CUTOFF_SOURCES[study.training.loss.name]
+
+
 def _page(
     bench: CrossValidation,
     done: Sequence[HeldOutFold],
@@ -165,9 +174,9 @@ def _page(
     how = Paragraph(
         "Cross-validation",
         f"Patients of the training and tuning roles were divided into {settings.folds} folds "
-        f"({method}), {settings.repeats} time(s). For each fold a model was trained on the others and "
-        f"scored it. {epochs} The cut-off is that of the study file, fixed before training. Risks of two "
-        "models are on two scales: pairs of patients were compared within folds, and the hazard ratio "
+        f"({method}), {_times(settings.repeats)}. For each fold a model was trained on the others and "
+        f"scored it. {epochs} The cut-off of each model: {_cutoff(study)}. Risks of two models are "
+        "on two scales: pairs of patients were compared within folds, and the hazard ratio "
         "and the log-rank test are stratified by fold.",
     )
     left = Counter(e.reason for e in excluded)
@@ -230,8 +239,8 @@ def _summary(
         f"{RESEARCH_USE_ONLY}{' The patients are virtual.' if study.virtual else ''}",
         "",
         f"Endpoint: {study.cohort.endpoint.kind} ({endpoint_definition(study.cohort.endpoint)}).",
-        f"Folds: {settings.folds}, {settings.repeats} time(s); {method}. Epochs: {tuned}. "
-        "Cut-off: that of the study file, fixed before training.",
+        f"Folds: {settings.folds}, {_times(settings.repeats)}; {method}. Epochs: {tuned}. "
+        f"Cut-off of each model: {_cutoff(study)}.",
         f"Patients: {statistics.n} scored ({statistics.events} events), {len(excluded)} left out "
         "(exclusions.csv).",
         "",

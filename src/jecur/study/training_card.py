@@ -31,6 +31,7 @@ from jecur.settings import Recipe, StudySettings, TrainingSettings
 from jecur.survival.concordance_index import harrell_concordance
 
 __all__ = [
+    "CUTOFF_SOURCES",
     "input_of",
     "selection",
     "shown_recipe",
@@ -62,7 +63,7 @@ def study_card(study: StudySettings, recipe: Recipe, *, created: str) -> dict[st
             kind=endpoint.kind, definition=endpoint_definition(endpoint)[:4000]
         ),
         "direction": "higher risk = earlier event; fixed at training",
-        "cutoff_source": _CUTOFF_SOURCES[training.loss.name],
+        "cutoff_source": CUTOFF_SOURCES[training.loss.name],
         "encoder": training.encoder.architecture[:500],
         "tile": TileFacts(side_um=study.tiling.side_um, px=study.tiling.output_px),
         "recipe": shown_recipe(recipe),
@@ -80,11 +81,12 @@ def shown_training(training: TrainingSettings) -> TrainingSettings:
     return training.with_changes(start=_name_alone(training.encoder.start))
 
 
-_CUTOFF_SOURCES = {
+CUTOFF_SOURCES = {
     "cutoff": "set in the study file before training; inside the loss (paper, Eq. 3)",
     "cross-entropy": "1/2: where the loss is indifferent",
     "cox": "median risk of the training patients",
 }
+"""Where the cut-off of a model comes from, by its loss."""
 
 
 def selection(training: TrainingSettings) -> str:
