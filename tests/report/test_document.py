@@ -191,3 +191,11 @@ def test_a_report_without_statistics_says_why(tmp_path):
     html = path.read_text(encoding="utf-8")
     assert "No follow-up in the table." in html
     assert Page(html).open == []
+
+
+def test_what_was_planted_stands_beside_what_was_found(page):
+    cells = [text.strip() for text, _ in page.cells["planted"]]
+    assert cells[:2] == ["Stroma", "0.800"]
+    assert cells[2] == "0.610"
+    assert cells[3] == "Atypia"
+    assert len(cells) == 6
