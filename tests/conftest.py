@@ -26,6 +26,7 @@ SLOW = (
     "rivals/test_nuclear.py",
     "study/test_recipe_owner.py",
     "study/test_preflight.py",
+    "cluster/test_slurm.py",
     "test_cli.py",
     "test_cli_score.py",
     "reproduce/test_reproduce.py",

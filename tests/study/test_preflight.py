@@ -1,5 +1,6 @@
 """Everything that a study lacks is said before the first slide, all at once, and nothing is written."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -199,3 +200,13 @@ def test_results_of_another_recipe_are_said_before_the_first_slide(tiny_run, tin
         found = look_over(Plan(study, tiny_study.parent, purpose, tiny_run), trial=False)
         said = {f.code for f in found.findings if f.severity == "error"}
         assert said - {"too-few-patients", "labels-all-alike"} == expected_codes, purpose
+
+
+def test_training_that_goes_to_a_file_says_each_epoch(tiny_study, tmp_path, capsys):
+    pytest.importorskip("torch", reason="needs the extra: train")
+    code = run(["train", str(tiny_study), "--out", str(tmp_path / "out"), "-j", "1"])
+    said = capsys.readouterr().err.splitlines()  # no terminal: as in a file
+    assert code in {OK, SOME_FAILED}
+    assert any(line.startswith("Expected on this machine: ") for line in said)
+    assert any(re.match(r"Preparing slides: \d+ of \d+ in ", line) for line in said)
+    assert any(re.match(r"Training: epoch 1, loss \d", line) for line in said)
