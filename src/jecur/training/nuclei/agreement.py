@@ -15,13 +15,15 @@ from jecur.training.nuclei.data import read_fields
 __all__ = ["Estimate", "FieldAgreement", "NucleiEvaluation", "evaluate_nuclei"]
 
 ORGAN_OF_SITE = {
-    "A7": "breast", "AR": "breast", "E2": "breast",
-    "AY": "colon", "NH": "colon",
-    "B0": "kidney", "HE": "kidney",
-    "CH": "prostate", "G9": "prostate",
+    "A7": "breast", "AC": "breast", "AO": "breast", "AR": "breast", "E2": "breast",
+    "FG": "brain", "HT": "brain",
+    "A6": "colon", "AY": "colon", "NH": "colon",
+    "2Z": "kidney", "B0": "kidney", "GL": "kidney", "HE": "kidney", "IZ": "kidney",
+    "CH": "prostate", "EJ": "prostate", "G9": "prostate", "HC": "prostate",
+    "CU": "bladder", "ZF": "bladder",
     "DK": "bladder", "G2": "bladder",
     "KB": "stomach", "RD": "stomach",
-    "18": "lung", "21": "lung", "38": "lung", "49": "lung", "50": "lung",
+    "18": "lung", "21": "lung", "38": "lung", "44": "lung", "49": "lung", "50": "lung", "69": "lung",
 }  # fmt: skip
 """TCGA tissue source sites of MoNuSeg; its "liver" images are lung cancers (TCGA-LUSC, -LUAD)."""
 

@@ -24,7 +24,15 @@ from jecur.nuclei.segmentation import WORKING_UM_PER_PX
 
 T = TypeVar("T", bound=np.generic)
 
-__all__ = ["CropSource", "Field", "perturb_colors", "read_fields"]
+__all__ = [
+    "UNLABELED",
+    "CropSource",
+    "Field",
+    "perturb_colors",
+    "read_fields",
+    "read_image",
+    "rows_of_split",
+]
 
 SCALE_OF_SPLIT = {"external_20x": 0.5}
 """Micrometers per pixel of splits not scanned at 0.25."""
@@ -36,6 +44,9 @@ SCALE_OF_IMAGE = {f"TCGA-HE-{n}-01Z-00-DX1.png": 0.5 for n in (7128, 7129, 7130)
 CROP_SCALES = (0.5, 0.64, 0.8, 0.9, 1.0, 1.12, 1.25)
 """Magnifications at which training images are held; 0.5 makes a 40x nucleus look half as big."""
 CROP_SCALE_WEIGHTS = (0.06, 0.1, 0.18, 0.18, 0.2, 0.16, 0.12)
+
+UNLABELED = "unlabeled"
+"""Split of images without outlines, which only a teacher's maps can make use of."""
 
 FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
 """Slide readers shrink pixels in different ways; training sees them all."""
@@ -62,7 +73,12 @@ class Field:
 
 
 def read_fields(
-    data: Path, split: str, *, um_per_px: float = WORKING_UM_PER_PX, shrink: int = 0
+    data: Path,
+    split: str,
+    *,
+    um_per_px: float = WORKING_UM_PER_PX,
+    shrink: int = 0,
+    maps: Path | None = None,
 ) -> list[Field]:
     """Read every field of one split, resampled from its own scale.
 
@@ -76,11 +92,29 @@ def read_fields(
         Scale wanted; labels are taken at the nearest pixel, cover by area.
     shrink
         Index into `FILTERS` of how colors are resampled.
+    maps
+        Folder of maps drawn by a teacher, ``<dataset>/<image>``, 8-bit probabilities at the image's own
+        scale; the cover of a field is then the mean of outlines and map.
 
     Raises
     ------
     TrainingError
         If the folder, the split or one of its images is missing.
+    """
+    rows = rows_of_split(data, split)
+    if not rows:
+        table = data / "split.csv"
+        raise TrainingError(f"expected images of split {split!r} in {table}, found none")
+    return [_read_field(data, row, um_per_px, shrink, maps) for row in rows]
+
+
+def rows_of_split(data: Path, split: str) -> list[dict[str, str]]:
+    """Rows of one split of ``split.csv``; none if there is none.
+
+    Raises
+    ------
+    TrainingError
+        If there is no table.
     """
     table = data / "split.csv"
     if not table.is_file():
@@ -89,24 +123,33 @@ def read_fields(
             "name the folder that holds it"
         )
     with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("split") == split]
-    if not rows:
-        raise TrainingError(f"expected images of split {split!r} in {table}, found none")
-    return [_read_field(data, row, um_per_px, shrink) for row in rows]
+        return [row for row in csv.DictReader(file) if row.get("split") == split]
 
 
-def _read_field(data: Path, row: dict[str, str], um_per_px: float, shrink: int) -> Field:
+def read_image(data: Path, row: dict[str, str]) -> tuple[Image.Image, float]:
+    """Colors of a row's image and its micrometers per pixel.
+
+    Raises
+    ------
+    TrainingError
+        If the image is missing or its scale cannot be believed.
+    """
+    return Image.open(_file(data, row, "images")).convert("RGB"), _mpp(row)
+
+
+def _file(data: Path, row: dict[str, str], kind: str) -> Path:
+    path = data / row["dataset"] / kind / row["image"]
+    if not path.is_file():
+        raise TrainingError(
+            f"{row['image']}: expected {path.relative_to(data)}, found no such file; complete the data"
+        )
+    return path
+
+
+def _outlines(data: Path, row: dict[str, str], image: Image.Image) -> NDArray[np.integer]:
+    """Label image of a row, (h, w); refuses what is none."""
     name = row["image"]
-    folder = data / row["dataset"]
-    paths = [folder / "images" / name, folder / "labels" / name]
-    for path in paths:
-        if not path.is_file():
-            raise TrainingError(
-                f"{name}: expected {path.relative_to(data)}, found no such file; complete the data"
-            )
-    factor = _mpp(row) / um_per_px
-    image = Image.open(paths[0]).convert("RGB")
-    outlined = np.asarray(Image.open(paths[1]))
+    outlined = np.asarray(Image.open(_file(data, row, "labels")))
     if outlined.ndim != 2:
         raise TrainingError(
             f"{name}: expected a label image of one channel, found shape {outlined.shape}; write 0 on "
@@ -125,21 +168,52 @@ def _read_field(data: Path, row: dict[str, str], um_per_px: float, shrink: int) 
             "split.csv or outline it",
             code="bad-labels",
         )
+    return outlined
+
+
+def _read_field(
+    data: Path, row: dict[str, str], um_per_px: float, shrink: int, maps: Path | None
+) -> Field:
+    image, mpp = read_image(data, row)
+    drawn = None if maps is None else _map(maps, row, image)
+    known = drawn is None or row["split"] != UNLABELED
+    outlined = _outlines(data, row, image) if known else np.zeros((image.height, image.width), int)
+    factor = mpp / um_per_px
     labels = Image.fromarray(outlined.astype(np.int32))
     size = (round(image.width * factor), round(image.height * factor))
 
-    def fraction(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def fraction(mask: NDArray[np.generic]) -> NDArray[np.float32]:
         resized = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
         clipped: NDArray[np.float32] = np.clip(np.asarray(resized), 0.0, 1.0)
         return clipped
 
+    cover = fraction(outlined > 0)
+    if drawn is not None:
+        cover = 0.5 * (cover + fraction(drawn)) if known else fraction(drawn)
     return Field(
-        name=Path(name).stem,
+        name=Path(row["image"]).stem,
         rgb=np.asarray(image.resize(size, FILTERS[shrink])),
         labels=np.asarray(labels.resize(size, Image.Resampling.NEAREST)),
-        cover=fraction(outlined > 0),
+        cover=cover,
         seam=fraction(_seams(outlined)),
     )
+
+
+def _map(maps: Path, row: dict[str, str], image: Image.Image) -> NDArray[np.float32]:
+    """Read what the teacher drew of an image, (h, w) in [0, 1]."""
+    path = maps / row["dataset"] / row["image"]
+    if not path.is_file():
+        raise TrainingError(
+            f"{row['image']}: expected the teacher's map {path.relative_to(maps)}, found no such file; "
+            "draw the maps of all images anew"
+        )
+    drawn = np.asarray(Image.open(path).convert("L"), dtype=np.float32) / np.float32(255.0)
+    if drawn.shape != (image.height, image.width):
+        raise TrainingError(
+            f"{row['image']}: expected a map of {image.width} x {image.height} px, found "
+            f"{drawn.shape[1]} x {drawn.shape[0]}; draw the maps anew"
+        )
+    return drawn
 
 
 def _seams(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -181,6 +255,8 @@ class CropSource:
         Side of a crop, pixels; smaller than the smallest image at the smallest magnification.
     um_per_px
         Scale of a crop at magnification 1.
+    maps
+        See `read_fields`; with them crops are drawn from the split ``unlabeled`` too.
     """
 
     def __init__(
@@ -190,10 +266,20 @@ class CropSource:
         *,
         side: int = 192,
         um_per_px: float = WORKING_UM_PER_PX,
+        maps: Path | None = None,
     ) -> None:
         self.side = side
+        splits = [split]
+        if maps is not None and rows_of_split(data, UNLABELED):
+            splits.append(UNLABELED)
         self.levels = [
-            read_fields(data, split, um_per_px=um_per_px / scale, shrink=k % len(FILTERS))
+            [
+                field
+                for part in splits
+                for field in read_fields(
+                    data, part, um_per_px=um_per_px / scale, shrink=k % len(FILTERS), maps=maps
+                )
+            ]
             for k, scale in enumerate(CROP_SCALES)
         ]
         smallest = min(min(field.cover.shape) for level in self.levels for field in level)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
 from jecur.training.bag_chunks import training_device
 from jecur.training.nuclei.data import CropSource, Field, perturb_colors, read_fields
+from jecur.training.nuclei.pretrained import PretrainedUNet
 from jecur.training.nuclei.unet import DiceForm, NucleiUNet, segmentation_loss
 
 __all__ = ["NucleiFit", "NucleiTrainingSettings", "fit_nuclei", "settle_threshold"]
@@ -49,8 +51,10 @@ NEARLY = 1e-3
 class NucleiTrainingSettings:
     """How the network is fitted; every number that can change it."""
 
+    network: Literal["small", "pretrained"] = "small"
+    """The network that ships, or its teacher (`jecur.training.nuclei.pretrained`)."""
     widths: tuple[int, ...] = (32, 48, 96, 128)
-    """Channels at 1/2, 1/4, 1/8, 1/16, ... of the resolution."""
+    """Of the small network: channels at 1/2, 1/4, 1/8, 1/16, ... of the resolution."""
     um_per_px: float = WORKING_UM_PER_PX
     """Scale at which the network sees tissue. A run takes networks of the working scale only."""
     steps: int = 1800
@@ -79,12 +83,25 @@ class NucleiTrainingSettings:
     seed: int = 0
     """Initial weights, crops, colors."""
 
+    @property
+    def stride(self) -> int:
+        """Sides of a crop are multiples of this."""
+        if self.network == "pretrained":
+            return PretrainedUNet.stride
+        return int(2 ** len(self.widths))
+
+    def build(self, weights: Path | None = None) -> "NucleiUNet | PretrainedUNet":
+        """Return a new network; ``weights`` are those of a pretrained encoder."""
+        if self.network == "pretrained":
+            return PretrainedUNet(weights)
+        return NucleiUNet(self.widths)
+
 
 @dataclass(frozen=True, slots=True)
 class NucleiFit:
     """The chosen weights and how they were found."""
 
-    network: NucleiUNet
+    network: NucleiUNet | PretrainedUNet
     step: int
     """Step at which the average agreed best with the validation fields."""
     validation_dice: float
@@ -93,7 +110,14 @@ class NucleiFit:
     """(step, training loss since the last entry, validation Dice)."""
 
 
-def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> NucleiFit:
+def fit_nuclei(
+    data: Path,
+    out: Path,
+    settings: NucleiTrainingSettings,
+    *,
+    weights: Path | None = None,
+    maps: Path | None = None,
+) -> NucleiFit:
     """Fit on the split ``train`` and choose on ``val``.
 
     Parameters
@@ -104,6 +128,11 @@ def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> Nucle
         Folder for the checkpoint; a checkpoint of the same settings there is resumed.
     settings
         See `NucleiTrainingSettings`.
+    weights
+        What the encoder of the pretrained network starts from.
+    maps
+        Maps that a teacher drew (`jecur.training.nuclei.teach`): fields of ``train`` are learnt half from
+        their outlines and half from their map, those of ``unlabeled`` from their map alone.
 
     Raises
     ------
@@ -111,16 +140,18 @@ def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> Nucle
         If data are missing, the loss is not finite, or the checkpoint found in ``out`` was
         made with other settings.
     """
-    stride = 2 ** len(settings.widths)
+    stride = settings.stride
     if settings.crop_px % stride or min(settings.steps, settings.batch_size, settings.crop_px) < 1:
         raise TrainingError(
-            f"expected crops of a multiple of {stride} px for {len(settings.widths)} widths, and steps "
+            f"expected crops of a multiple of {stride} px for this network, and steps "
             f"and crops a step of at least 1; found {settings.crop_px} px, {settings.steps} steps, "
             f"{settings.batch_size} crops a step; correct that option"
         )
     torch.manual_seed(settings.seed)
-    state = _State(settings, out / CHECKPOINT)
-    crops = CropSource(data, "train", side=settings.crop_px, um_per_px=settings.um_per_px)
+    state = _State(settings, out / CHECKPOINT, weights)
+    crops = CropSource(
+        data, "train", side=settings.crop_px, um_per_px=settings.um_per_px, maps=maps
+    )
     fields = read_fields(data, "val", um_per_px=settings.um_per_px)
     losses: list[float] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -138,13 +169,13 @@ def fit_nuclei(data: Path, out: Path, settings: NucleiTrainingSettings) -> Nucle
     return state.fit()
 
 
-def mean_dice(network: NucleiUNet, fields: list[Field]) -> float:
+def mean_dice(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> float:
     """Dice of (probability >= 0.5) with (cover >= 0.5), mean over fields."""
     inside = [logit >= 0 for logit in _logits(network, fields)]
     return _mean_dice(inside, [field.cover >= 0.5 for field in fields])
 
 
-def settle_threshold(network: NucleiUNet, fields: list[Field]) -> float:
+def settle_threshold(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> float:
     """Shift the network's logits so that 0.5 is the threshold of best Dice; returns the shift.
 
     Training on soft cover leaves that threshold lower: where a pixel is as likely nucleus as
@@ -160,7 +191,7 @@ def settle_threshold(network: NucleiUNet, fields: list[Field]) -> float:
     return shift
 
 
-def _logits(network: NucleiUNet, fields: list[Field]) -> list[NDArray[np.float32]]:
+def _logits(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> list[NDArray[np.float32]]:
     network.eval()
     device = next(network.parameters()).device
     found = []
@@ -188,17 +219,19 @@ def _draw(crops: CropSource, n: int, rng: np.random.Generator) -> tuple[Tensor, 
 class _State:
     """Everything that changes during a fit, on disk whole or not at all."""
 
-    def __init__(self, settings: NucleiTrainingSettings, path: Path) -> None:
+    def __init__(
+        self, settings: NucleiTrainingSettings, path: Path, weights: Path | None = None
+    ) -> None:
         self.settings = settings
         self.path = path
         self.step = 0
         self.history: list[tuple[int, float, float]] = []
         self.device = training_device()
         self.network, self.average = (
-            NucleiUNet(settings.widths).to(self.device).to(memory_format=torch.channels_last)
+            settings.build(weights).to(self.device).to(memory_format=torch.channels_last)
             for _ in range(2)
         )
-        self.best = NucleiUNet(settings.widths)
+        self.best = settings.build()
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay

@@ -4,7 +4,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import torch
 from jecur.errors import TrainingError
 from jecur.nuclei.segmentation import STRIDE, NucleiModel
 from jecur.training.nuclei.agreement import evaluate_nuclei
-from jecur.training.nuclei.data import read_fields
+from jecur.training.nuclei.data import UNLABELED, read_fields, rows_of_split
 from jecur.training.nuclei.fit import (
     NucleiTrainingSettings,
     fit_nuclei,
     settle_threshold,
 )
 from jecur.training.nuclei.quantize import calibration_tiles, quantize_nuclei
+from jecur.training.nuclei.teach import draw_maps
 from jecur.training.nuclei.unet import ExportableUNet, NucleiUNet
 
 __all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
@@ -30,6 +31,22 @@ PARITY_LIMIT = 1e-4
 
 DICE_LOSS_LIMIT = 0.005
 """Validation Dice that quantization may cost; beyond it the network stays in floats."""
+
+MAPS = "maps"
+"""Folder of the teacher's maps."""
+
+TEACHER = NucleiTrainingSettings(
+    network="pretrained",
+    um_per_px=2 / 7,
+    steps=700,
+    batch_size=8,
+    crop_px=256,
+    learning_rate=1e-3,
+    averaging=0.99,
+    evaluate_every=100,
+    bfloat16=False,
+)
+"""Twice the resolution of what ships."""
 
 REPORTED_SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
 
@@ -42,7 +59,7 @@ class ReleasedNuclei:
     card: Path
 
 
-def train_nuclei(
+def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of it
     data: Path,
     out: Path,
     settings: NucleiTrainingSettings | None = None,
@@ -50,6 +67,7 @@ def train_nuclei(
     provenance: Mapping[str, object] | None = None,
     name: str = "nuclei_unet",
     quantize: bool = True,
+    teacher: Path | None = None,
 ) -> ReleasedNuclei:
     """Fit the nuclei network, export it, measure it on every split present and write its card.
 
@@ -69,6 +87,9 @@ def train_nuclei(
     quantize
         Ship eight-bit integers, about twice as fast, unless they cost more than 0.005 of the
         validation Dice.
+    teacher
+        Weights of EfficientNet-Lite0 (`jecur.training.nuclei.pretrained`): a strong network is fitted
+        first, and the one that ships learns from its maps beside the outlines.
 
     Returns
     -------
@@ -76,8 +97,15 @@ def train_nuclei(
         Paths; set ``nuclei.model`` to the first one to use the network.
     """
     settings = settings or NucleiTrainingSettings()
-    fit = fit_nuclei(data, out, settings)
+    taught: dict[str, object] = {}
+    if teacher is not None:
+        taught = {"teacher": _teach(data, out, teacher, settings.seed)}
+    fit = fit_nuclei(data, out, settings, maps=out / MAPS if taught else None)
     shift = settle_threshold(fit.network, read_fields(data, "val", um_per_px=settings.um_per_px))
+    if not isinstance(fit.network, NucleiUNet):
+        raise TrainingError(
+            "expected the small network to be released, found its teacher; give its settings"
+        )
     floats, difference = export_nuclei(fit.network)
     scale = {"um_per_px": settings.um_per_px}
     model = NucleiModel.from_bytes(floats, card=scale)
@@ -91,6 +119,7 @@ def train_nuclei(
         **_architecture(fit.network, settings),
         "training": {
             **asdict(settings),
+            **taught,
             "chosen_step": fit.step,
             "shift_of_logits": shift,
             "history": [
@@ -110,6 +139,24 @@ def train_nuclei(
     _write_whole(onnx_path, model.onnx_bytes)
     _write_whole(card_path, (json.dumps(card, indent=2) + "\n").encode())
     return ReleasedNuclei(onnx_path, card_path)
+
+
+def _teach(data: Path, out: Path, weights: Path, seed: int) -> dict[str, object]:
+    """Fit the teacher, let it draw its maps, and say what it was."""
+    settings = replace(TEACHER, seed=seed)
+    fit = fit_nuclei(data, out / "teacher", settings, weights=weights)
+    fields = read_fields(data, "val", um_per_px=settings.um_per_px)
+    shift = settle_threshold(fit.network, fields)
+    drawn = draw_maps(fit.network, settings.um_per_px, data, out / MAPS)
+    return {
+        **asdict(settings),
+        "start": weights.name,
+        "chosen_step": fit.step,
+        "shift_of_logits": shift,
+        "validation_dice": round(fit.validation_dice, 4),
+        "n_maps": drawn,
+        "n_unlabeled_images": len(rows_of_split(data, UNLABELED)),
+    }
 
 
 def export_nuclei(network: NucleiUNet) -> tuple[bytes, float]:

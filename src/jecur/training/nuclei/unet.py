@@ -30,7 +30,7 @@ LITERAL_EPSILON = 1e-8
 """The epsilon of Eq. 1; it vanishes beside any float32 sum above 1."""
 
 
-def _convolution(n_in: int, n_out: int) -> nn.Sequential:
+def convolution(n_in: int, n_out: int) -> nn.Sequential:
     """Build a 3 x 3 convolution with batch normalization; the size stays."""
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
@@ -40,7 +40,7 @@ def _convolution(n_in: int, n_out: int) -> nn.Sequential:
 
 
 def _block(n_in: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(n_in, n_out), _convolution(n_out, n_out))
+    return nn.Sequential(convolution(n_in, n_out), convolution(n_out, n_out))
 
 
 class NucleiUNet(nn.Module):
@@ -65,10 +65,10 @@ class NucleiUNet(nn.Module):
             nn.BatchNorm2d(first),
             nn.ReLU(inplace=True),
         )
-        self.encode = nn.ModuleList([_convolution(first, first)])
+        self.encode = nn.ModuleList([convolution(first, first)])
         self.encode.extend(_block(a, b) for a, b in steps)
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in steps)
-        self.decode = nn.ModuleList([_convolution(first, first)])
+        self.decode = nn.ModuleList([convolution(first, first)])
         self.decode.extend(_block(a, a) for a, _ in steps[1:])
         self.head = nn.Conv2d(first, 4, 3, padding=1)
 
