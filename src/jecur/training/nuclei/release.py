@@ -24,7 +24,7 @@ from jecur.training.nuclei.quantize import calibration_tiles, quantize_nuclei
 from jecur.training.nuclei.teach import draw_maps
 from jecur.training.nuclei.unet import ExportableUNet, NucleiUNet
 
-__all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
+__all__ = ["ReleasedNuclei", "Teacher", "export_nuclei", "train_nuclei"]
 
 PARITY_LIMIT = 1e-4
 """Largest difference of probabilities allowed between torch and ONNX Runtime."""
@@ -52,6 +52,22 @@ REPORTED_SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
 
 
 @dataclass(frozen=True, slots=True)
+class Teacher:
+    """A strong network that is fitted first, and from whose maps the one that ships learns.
+
+    Parameters
+    ----------
+    weights
+        Of EfficientNet-Lite0 (`jecur.training.nuclei.pretrained`).
+    data
+        What it is fitted on, where that is not what the small network is fitted on.
+    """
+
+    weights: Path
+    data: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasedNuclei:
     """The two files of a finished network."""
 
@@ -67,7 +83,7 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
     provenance: Mapping[str, object] | None = None,
     name: str = "nuclei_unet",
     quantize: bool = True,
-    teacher: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> ReleasedNuclei:
     """Fit the nuclei network, export it, measure it on every split present and write its card.
 
@@ -88,8 +104,7 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
         Ship eight-bit integers, about twice as fast, unless they cost more than 0.005 of the
         validation Dice.
     teacher
-        Weights of EfficientNet-Lite0 (`jecur.training.nuclei.pretrained`): a strong network is fitted
-        first, and the one that ships learns from its maps beside the outlines.
+        See `Teacher`; None learns from outlines alone.
 
     Returns
     -------
@@ -141,16 +156,17 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
     return ReleasedNuclei(onnx_path, card_path)
 
 
-def _teach(data: Path, out: Path, weights: Path, seed: int) -> dict[str, object]:
+def _teach(data: Path, out: Path, teacher: Teacher, seed: int) -> dict[str, object]:
     """Fit the teacher, let it draw its maps, and say what it was."""
     settings = replace(TEACHER, seed=seed)
-    fit = fit_nuclei(data, out / "teacher", settings, weights=weights)
-    fields = read_fields(data, "val", um_per_px=settings.um_per_px)
+    own = teacher.data or data
+    fit = fit_nuclei(own, out / "teacher", settings, weights=teacher.weights)
+    fields = read_fields(own, "val", um_per_px=settings.um_per_px)
     shift = settle_threshold(fit.network, fields)
     drawn = draw_maps(fit.network, settings.um_per_px, data, out / MAPS)
     return {
         **asdict(settings),
-        "start": weights.name,
+        "start": teacher.weights.name,
         "chosen_step": fit.step,
         "shift_of_logits": shift,
         "validation_dice": round(fit.validation_dice, 4),
