@@ -52,7 +52,7 @@ PROVENANCE = {
 
 
 def gather(nuclei: Path, unlabeled: Path, out: Path, *, times: int) -> Path:
-    """Make a folder of links, laid out as `jecur.training.nuclei.data` has it; the test set's rows ``times``."""
+    """Make a folder of links, laid out as `jecur.training.nuclei.data` has it; the test set's rows often."""
     out.mkdir(parents=True, exist_ok=True)
     for folder in ("monuseg2018_train", "monuseg2018_test", "cpm15"):
         _link(out / folder, nuclei / folder)
