@@ -95,7 +95,8 @@ def train(
         seam_weight=seam_weight,
         seed=seed,
     )
-    released = train_nuclei(data, out, settings, provenance={"license": license}, teacher=teacher)
+    strong = Teacher(teacher) if teacher is not None else None
+    released = train_nuclei(data, out, settings, provenance={"license": license}, teacher=strong)
     console.print(escape(str(released.onnx)), soft_wrap=True)
     return OK
 
