@@ -79,7 +79,7 @@ def train(
     """
     from jecur.errors import SettingsError
     from jecur.training.nuclei.fit import NucleiTrainingSettings
-    from jecur.training.nuclei.release import train_nuclei
+    from jecur.training.nuclei.release import Teacher, train_nuclei
 
     if not 0.05 <= um_per_px <= 2.0:
         raise SettingsError(
