@@ -1,19 +1,21 @@
 """The command line under torchrun: two processes write what one writes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load
 
-from jecur.cli import OK
+from jecur.cli import OK, run
 from jecur.demo import study_of_virtual_cohort
 from jecur.model.file import read_bundle
-from jecur.settings import SimulationSettings, TrainingSettings, write_study
+from jecur.settings import SimulationSettings, TilingSettings, TrainingSettings, write_study
 from jecur.simulate.cohort import simulate_cohort
 
 pytest.importorskip("torch", reason="needs the extra: train")
@@ -28,16 +30,20 @@ PAPER = TrainingSettings.from_flat(
     good_months=30.0,
     poor_months=25.0,
 )
+FROZEN = PAPER.with_changes(encoder_learns=False, pooling="mean", loss="cox")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     cohort = SimulationSettings(
-        n_training=6, n_validation=2, seed=5, size_px=768, tissue_fraction=0.7
+        n_training=6, n_validation=1, seed=5, size_px=512, tissue_fraction=0.8
     )
     simulate_cohort(cohort, folder)
-    (folder / "study.toml").write_text(write_study(study_of_virtual_cohort("Tiny", PAPER)))
+    for name, training in (("study.toml", PAPER), ("frozen.toml", FROZEN)):
+        tiny = study_of_virtual_cohort("Tiny", training)
+        tiny = msgspec.structs.replace(tiny, tiling=TilingSettings(max_tiles=3))
+        (folder / name).write_text(write_study(tiny))
     return folder / "study.toml"
 
 
@@ -47,11 +53,10 @@ def _quiet() -> dict[str, str]:
     return alone | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
-def _launched(n: int, *command: object) -> str:
-    """Run one command in n processes of one thread; what the first of them printed."""
-    launcher = [*LAUNCHER, str(n)] if n > 1 else []
+def _launched(*command: object) -> str:
+    """Run one command in two processes of one thread; what the first of them printed."""
     done = subprocess.run(
-        [sys.executable, *launcher, "-m", "jecur", *map(str, command)],
+        [sys.executable, *LAUNCHER, "2", "-m", "jecur", *map(str, command)],
         env=_quiet(),
         capture_output=True,
         text=True,
@@ -71,26 +76,25 @@ def _weights(out: Path) -> dict[str, np.ndarray]:
 
 def test_two_processes_train_the_model_of_one(study, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    _launched(1, "train", study, "--out", one, "-j", "1")
-    said = _launched(2, "train", study, "--out", two, "-j", "1", "--json")
+    assert run(["train", str(study), "--out", str(one), "-j", "1"]) == OK
+    shutil.copytree(one / "slides", two / "slides")
+    said = _launched("train", study, "--out", two, "-j", "1", "--json")
     assert said.count('"model"') == 1  # the first process alone speaks
     alone, together = _weights(one), _weights(two)
     assert alone.keys() == together.keys()
     for name, expected in alone.items():
         assert np.abs(together[name] - expected).max(initial=0.0) < 1e-5, name
     # Again: there is nothing to train, and nobody waits for it.
-    assert '"model"' in _launched(2, "train", study, "--out", two, "-j", "1", "--json")
+    assert '"model"' in _launched("train", study, "--out", two, "-j", "1", "--json")
 
 
 def test_cross_validation_shares_every_fold(study, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    frozen = PAPER.with_changes(encoder_learns=False, pooling="mean", loss="cox")
-    settings = study_of_virtual_cohort("Tiny", frozen)
     path = study.parent / "frozen.toml"
-    path.write_text(write_study(settings))
     options = ["--folds", "2", "-j", "1"]
-    _launched(1, "crossval", path, "--out", one, *options)
-    _launched(2, "crossval", path, "--out", two, *options)
+    assert run(["crossval", str(path), "--out", str(one), *options]) == OK
+    shutil.copytree(one / "slides", two / "slides")
+    _launched("crossval", path, "--out", two, *options)
     alone, together = (pd.read_csv(out / "scores.csv") for out in (one, two))
     assert list(alone["patient_id"]) == list(together["patient_id"])
     assert np.abs(alone["risk"] - together["risk"]).max() < 1e-6

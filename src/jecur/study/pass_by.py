@@ -132,14 +132,14 @@ def _see_tiles(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
 def _network(order: SlideTask) -> _Network:
     """Open the model, or the encoder, once a process; one thread a call, as others share the cores."""
     if order.model_sha256 and order.bundle is not None:
-        bundle, scorer = _cached_model(order.bundle)
+        bundle, scorer = _cached_model(order.bundle, order.model_sha256)
         _require_same(order.bundle, bundle.sha256, order.model_sha256)
         memory = bundle.card.trained_on
         alone = bool(memory.bags) and not memory.tiles
         return _Network(scorer.score_tiles, OUTPUTS_FILE, alone)
     if order.encoder is None:
         raise ValueError("expected a model or an encoder that sees the tiles")
-    digest, describer = _cached_encoder(order.encoder)
+    digest, describer = _cached_encoder(order.encoder, order.encoder_sha256)
     _require_same(order.encoder, digest, order.encoder_sha256)
     return _Network(describer.describe, FEATURES_FILE)
 
@@ -154,11 +154,11 @@ def _require_same(path: Path, found: str, wanted: str) -> None:
 
 
 @cache
-def _cached_model(path: Path) -> tuple[Bundle, TileScorer]:
+def _cached_model(path: Path, _wanted: str) -> tuple[Bundle, TileScorer]:
     bundle = read_bundle(path)
     return bundle, TileScorer(bundle, threads=1)
 
 
 @cache
-def _cached_encoder(path: Path) -> tuple[str, TileDescriber]:
+def _cached_encoder(path: Path, _wanted: str) -> tuple[str, TileDescriber]:
     return sha256_file(path), TileDescriber(path.read_bytes(), threads=1)
