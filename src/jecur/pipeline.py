@@ -99,14 +99,8 @@ def run_study(
             ),
         }
 
-    scored = score_patients(
-        model,
-        usable_slides([(p.id, p.slides) for p in unseen], prepared),
-        run,
-        study.scoring,
-        threads=workers,
-        progress=progress,
-    )
+    slides = usable_slides([(p.id, p.slides) for p in unseen], prepared)
+    scored = score_patients(model, slides, run, study.scoring, threads=workers, progress=progress)
     require_unseen_patients(scored)
     prepared = flag_unlike_training(scored, prepared, run)
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
@@ -163,14 +157,8 @@ def validate_study(
         progress=progress,
         compute=study.compute,
     )
-    scored = score_patients(
-        model,
-        usable_slides(unseen, prepared),
-        run,
-        study.scoring,
-        threads=workers,
-        progress=progress,
-    )
+    usable = usable_slides(unseen, prepared)
+    scored = score_patients(model, usable, run, study.scoring, threads=workers, progress=progress)
     require_unseen_patients(scored)
     prepared = flag_unlike_training(scored, prepared, run)
     tiles: Sequence[TopTilePicture] = ()
@@ -189,16 +177,9 @@ def validate_study(
 def _as_trained(study: StudySettings, bundle: Bundle) -> StudySettings:
     """Put the model's own settings into a study: what is reported is what was done."""
     recipe = recipe_of_bundle(bundle)
-    return msgspec.structs.replace(
-        study,
-        tissue=recipe.tissue,
-        tiling=recipe.tiling,
-        quality=recipe.quality,
-        stain=recipe.stain,
-        nuclei=recipe.nuclei,
-        annotations=recipe.annotations,
-        training=bundle.card.training,
-    )
+    stages = ("tissue", "tiling", "quality", "stain", "nuclei", "annotations")
+    own = {name: getattr(recipe, name) for name in stages}
+    return msgspec.structs.replace(study, training=bundle.card.training, **own)
 
 
 def train_study(
@@ -336,15 +317,9 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     entries: dict[str, list[SlideEntry]] = {}
     for patient, entry in slides:
         entries.setdefault(patient, []).append(entry)
+    usable = usable_slides(list(entries.items()), prepared)
     settings = ScoringSettings()
-    scored = score_patients(
-        model,
-        usable_slides(list(entries.items()), prepared),
-        run,
-        settings,
-        threads=workers,
-        progress=progress,
-    )
+    scored = score_patients(model, usable, run, settings, threads=workers, progress=progress)
     prepared = flag_unlike_training(scored, prepared, run)
     scale = write_heatmaps(
         scored, prepared, run, cutoff=bundle.cutoff, progress=progress, scale=scale

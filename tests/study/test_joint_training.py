@@ -15,6 +15,7 @@ from safetensors.numpy import load
 from jecur.cli import OK, run
 from jecur.demo import study_of_virtual_cohort
 from jecur.model.file import read_bundle
+from jecur.runs.folder import RunFolder
 from jecur.settings import SimulationSettings, TilingSettings, TrainingSettings, write_study
 from jecur.simulate.cohort import simulate_cohort
 
@@ -69,6 +70,12 @@ def _launched(*command: object) -> str:
     return done.stdout
 
 
+def _with_slides_of(one: Path, two: Path) -> None:
+    """Begin a run with the slides of another: who prepares them is not the question here."""
+    RunFolder.join(two)
+    shutil.copytree(one / "slides", two / "slides")
+
+
 def _weights(out: Path) -> dict[str, np.ndarray]:
     (model,) = (out / "models").glob("*.jecur")
     return load(read_bundle(model).weights)
@@ -77,7 +84,7 @@ def _weights(out: Path) -> dict[str, np.ndarray]:
 def test_two_processes_train_the_model_of_one(study, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     assert run(["train", str(study), "--out", str(one), "-j", "1"]) == OK
-    shutil.copytree(one / "slides", two / "slides")
+    _with_slides_of(one, two)
     said = _launched("train", study, "--out", two, "-j", "1", "--json")
     assert said.count('"model"') == 1  # the first process alone speaks
     alone, together = _weights(one), _weights(two)
@@ -93,7 +100,7 @@ def test_cross_validation_shares_every_fold(study, tmp_path):
     path = study.parent / "frozen.toml"
     options = ["--folds", "2", "-j", "1"]
     assert run(["crossval", str(path), "--out", str(one), *options]) == OK
-    shutil.copytree(one / "slides", two / "slides")
+    _with_slides_of(one, two)
     _launched("crossval", path, "--out", two, *options)
     alone, together = (pd.read_csv(out / "scores.csv") for out in (one, two))
     assert list(alone["patient_id"]) == list(together["patient_id"])

@@ -261,7 +261,7 @@ def test_a_run_that_keeps_tiles_finds_the_same(tiny_study, tiny_run, tmp_path):
     assert len(kept) == 6  # of whom the model was trained on
     study = read_study(tiny_study)
     study = msgspec.structs.replace(study, run=RunSettings(keep_tiles=True))
-    run_study(study, tiny_study.parent, RunFolder.open(out), workers=2, progress=SilentProgress())
+    run_study(study, tiny_study.parent, RunFolder.open(out), workers=1, progress=SilentProgress())
     assert len(list(out.rglob("bag.npy"))) > len(kept)
     for name in ("scores.csv", "slides.csv", "tile_scores.parquet", "statistics.json"):
         assert (out / name).read_bytes() == (tiny_run / name).read_bytes(), name
@@ -286,7 +286,7 @@ def test_an_encoder_that_is_not_trained_leaves_features_in_place_of_tiles(frozen
     for keep_tiles in (False, True):
         own = msgspec.structs.replace(study, run=RunSettings(keep_tiles=keep_tiles))
         run = RunFolder.open(tmp_path / str(keep_tiles))
-        run_study(own, folder, run, workers=2, progress=SilentProgress())
+        run_study(own, folder, run, workers=1, progress=SilentProgress())
     described, kept = tmp_path / "False", tmp_path / "True"
     assert not list(described.rglob("bag.npy"))
     bags = sorted(kept.rglob("bag.npy"))
@@ -311,15 +311,15 @@ def test_an_encoder_that_is_not_trained_leaves_features_in_place_of_tiles(frozen
 def test_what_was_described_is_not_described_again_and_not_mixed_with_tiles(frozen_study, tmp_path):
     study, folder = read_study(frozen_study), frozen_study.parent
     run = RunFolder.open(tmp_path / "run")
-    train_study(study, folder, run, workers=2, progress=SilentProgress())
+    train_study(study, folder, run, workers=1, progress=SilentProgress())
     first = _done(run)
     assert len(first) == 6
-    train_study(study, folder, run, workers=2, progress=SilentProgress())
+    train_study(study, folder, run, workers=1, progress=SilentProgress())
     assert _done(run) == first
     other = RunFolder.open(tmp_path / "other")
-    prepare_alone(study, folder, other, workers=2, progress=SilentProgress())
+    prepare_alone(study, folder, other, workers=1, progress=SilentProgress())
     bags = sorted(other.root.rglob("bag.npy"))
-    train_study(study, folder, other, workers=2, progress=SilentProgress())
+    train_study(study, folder, other, workers=1, progress=SilentProgress())
     assert sorted(other.root.rglob("bag.npy")) == bags
     assert not list(other.root.rglob("features.npy"))
     models = [next((r.root / "models").iterdir()) for r in (run, other)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
 
+from jecur.cli.at_work import Machines, open_study
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
@@ -15,7 +16,6 @@ from jecur.cli.console import (
     app,
     console,
     cores,
-    main_process,
     tell_cautions,
 )
 from jecur.printable import counted
@@ -59,26 +59,13 @@ def run_(
         Address of a Dask scheduler that is there already, tcp://host:port.
     """
     from jecur.pipeline import run_study
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
-    from jecur.study.machines import at_work, with_engine
-    from jecur.study.preflight import Plan, require_ready
 
-    settings = read_study(study, preset=preset)
-    with main_process() as is_main, RichProgress() as progress:
-        if not is_main:
+    with open_study("run", study, out, Machines(preset, workers, engine, scheduler)) as it:
+        if it is None:
             return OK
-        folder, processes = study.resolve().parent, workers or cores()
-        require_ready(Plan(settings, folder, "run", out, None, processes), progress)
-        machines = with_engine(settings.compute, engine, scheduler)
-        with at_work(machines, out, workers=processes, say=progress.say):
-            findings = run_study(
-                settings,
-                folder,
-                RunFolder.open(out),
-                workers=processes,
-                progress=progress,
-            )
+        findings = run_study(
+            it.settings, it.folder, it.run, workers=it.workers, progress=it.progress
+        )
     _tell_findings(findings, out)
     return SOME_FAILED if findings.n_failed_slides else OK
 

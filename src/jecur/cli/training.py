@@ -4,18 +4,16 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from jecur.cli.at_work import Machines, open_study
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
     Engine,
     Preset,
-    RichProgress,
     Workers,
     app,
     console,
-    cores,
-    main_process,
 )
 from jecur.printable import counted
 
@@ -62,26 +60,13 @@ def train(
 
     from jecur.model.file import read_bundle
     from jecur.pipeline import train_study
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
-    from jecur.study.machines import at_work, with_engine
-    from jecur.study.preflight import Plan, require_ready
 
-    settings = read_study(study, preset=preset)
-    with main_process() as is_main, RichProgress() as progress:
-        if not is_main:
+    with open_study("train", study, out, Machines(preset, workers, engine, scheduler)) as it:
+        if it is None:
             return OK
-        folder, processes = study.resolve().parent, workers or cores()
-        require_ready(Plan(settings, folder, "train", out, None, processes), progress)
-        machines = with_engine(settings.compute, engine, scheduler)
-        with at_work(machines, out, workers=processes, say=progress.say):
-            model, ready = train_study(
-                settings,
-                folder,
-                RunFolder.open(out),
-                workers=processes,
-                progress=progress,
-            )
+        model, ready = train_study(
+            it.settings, it.folder, it.run, workers=it.workers, progress=it.progress
+        )
     card = read_bundle(model).card
     sides = (ready.training_patients.training, ready.training_patients.tuning)
     facts = {
@@ -97,7 +82,7 @@ def train(
         good, poor = card.cohort.n_good, card.cohort.n_poor
         who = (
             f"{counted(good + poor, 'patient')}, {poor} of them with event"
-            if settings.training.loss.name == "cox"
+            if card.training.loss.name == "cox"
             else f"{counted(good, 'patient')} with good and {poor} with poor outcome; "
             f"{facts['no_distinct_outcome']} without a distinct outcome left out"
         )
@@ -158,12 +143,9 @@ def crossval(
     as_json
         Print one JSON object and nothing else.
     """
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import CrossvalSettings, make_settings, read_study
+    from jecur.settings import CrossvalSettings, make_settings
     from jecur.statistics.results import to_json_dict
     from jecur.study.cross_validate import cross_validate
-    from jecur.study.machines import at_work, with_engine
-    from jecur.study.preflight import Plan, require_ready
 
     values = {
         "folds": folds,
@@ -173,22 +155,13 @@ def crossval(
         "seed": seed,
     }
     division = make_settings(values, CrossvalSettings)
-    settings = read_study(study, preset=preset)
-    with main_process() as is_main, RichProgress() as progress:
-        if not is_main:
+    said = Machines(preset, workers, engine, scheduler)
+    with open_study("crossval", study, out, said, division) as it:
+        if it is None:
             return OK
-        folder, processes = study.resolve().parent, workers or cores()
-        require_ready(Plan(settings, folder, "crossval", out, division, processes), progress)
-        machines = with_engine(settings.compute, engine, scheduler)
-        with at_work(machines, out, workers=processes, say=progress.say):
-            found = cross_validate(
-                settings,
-                folder,
-                RunFolder.open(out),
-                division,
-                workers=processes,
-                progress=progress,
-            )
+        found = cross_validate(
+            it.settings, it.folder, it.run, division, workers=it.workers, progress=it.progress
+        )
     if as_json:
         statistics = to_json_dict(found.statistics)
         console.print_json(

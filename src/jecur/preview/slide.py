@@ -4,10 +4,10 @@ The very steps of `jecur.study.prepare` (`jecur.study.survey`), without the nucl
 a bag.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -30,8 +30,8 @@ _TISSUE, _SCORED, _REJECTED = (20, 110, 180), (0, 130, 90), (213, 94, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class SlidePreview:
-    """One slide as the product sees it.
+class SlidePreview(SlideFacts):
+    """One slide as the product sees it: what `slides.csv` of a run would say of it.
 
     Parameters
     ----------
@@ -39,44 +39,17 @@ class SlidePreview:
         Name of the file, without its folder.
     core
         Core of a tissue array, "" for a whole slide.
-    status, code, reason, flags
-        As a run would write to ``slides.csv``; ``code`` is the gravest finding, "" if there is none.
-    reader, vendor
-        Library that decodes, scanner family; "" if nothing could be opened.
-    width, height, levels
-        Level-0 pixels, and the number of levels; 0 if nothing could be opened.
-    mpp, mpp_source
-        Micrometers per pixel, and where they come from: "file", "objective", "resolution-tag",
-        "override"; None and "" if unknown.
-    icc_profile
-        Whether the file embeds a color profile; it is not applied.
-    tissue_mm2
-        Area of tissue, square millimeters; None if it was not looked for.
-    n_tiles, n_tiles_left_out
-        Tiles that would be scored, and tiles over tissue that would not be.
     """
 
-    file: str
-    status: Literal["ok", "flagged", "failed"]
-    code: str = ""
-    reason: str = ""
-    reader: str = ""
-    vendor: str = ""
-    width: int = 0
-    height: int = 0
-    levels: int = 0
-    mpp: float | None = None
-    mpp_source: str = ""
-    icc_profile: bool = False
-    tissue_mm2: float | None = None
-    n_tiles: int = 0
-    n_tiles_left_out: int = 0
-    flags: tuple[str, ...] = ()
+    file: str = ""
     core: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"flags": list(self.flags)}
+        facts = asdict(self)
+        last = {"flags": list(facts.pop("flags")), "core": facts.pop("core")}
+        del facts["origin"]
+        return {"file": facts.pop("file"), **facts, **last}
 
 
 def preview_slide(
@@ -116,11 +89,8 @@ def preview_slide(
             with slide:
                 survey = survey_slide(slide, recipe, core=core, annotation=annotation)
                 facts = _drawn(survey, preview)
-    same = {name: getattr(facts, name) for name in _SAME_FACTS}
-    return SlidePreview(path.name, core=core.core if core else "", **same)
-
-
-_SAME_FACTS = tuple(name for name in SlidePreview.__slots__ if name not in {"file", "core"})
+    same = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    return SlidePreview(**same, file=path.name, core=core.core if core else "")
 
 
 def preview_view(view: SlideView, *, preview: Path | None = None) -> SlidePreview:

@@ -6,7 +6,7 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
-from jecur.statistics.cox_models import row_without_number
+from jecur.statistics.cox_models import row_without_number, rows_of_term
 from jecur.statistics.results import CompetingRisks, EvaluationInput, UnivariableRow
 from jecur.statistics.terms import (
     Term,
@@ -101,17 +101,7 @@ def _rows(
     if model:
         fitted, ratios = model, model.hazard_ratios(level=settings.level)
         test = tested_or_none(lambda: _wald(fitted), counts, "Wald test")
-    return [
-        UnivariableRow(
-            term.name,
-            term.label,
-            contrast,
-            ratio,
-            test,
-            int(known.size - known.sum()),
-        )
-        for contrast, ratio in zip(term.contrasts, ratios, strict=True)
-    ]
+    return rows_of_term(term, ratios, test)
 
 
 def _wald(model: FineGray) -> ChiSquared:

@@ -35,6 +35,7 @@ __all__ = [
     "multivariable_model",
     "proportionality_of_terms",
     "row_without_number",
+    "rows_of_term",
     "univariable_table",
 ]
 
@@ -211,15 +212,16 @@ def _univariable(
     ratios: tuple[Reported, ...] = (gone,) * len(term.contrasts)
     if model:
         test, ratios = model.likelihood_ratio(), model.hazard_ratios(level=settings.level)
+    return rows_of_term(term, ratios, test)
+
+
+def rows_of_term(
+    term: Term, ratios: Sequence[Reported], test: ReportedTest
+) -> list[UnivariableRow]:
+    """Rows of a covariate alone: a ratio a contrast, the test of them all, and who has no value."""
+    n_missing = int(term.known.size - term.known.sum())
     return [
-        UnivariableRow(
-            term.name,
-            term.label,
-            contrast,
-            ratio,
-            test,
-            int(rows.size - rows.sum()),
-        )
+        UnivariableRow(term.name, term.label, contrast, ratio, test, n_missing)
         for contrast, ratio in zip(term.contrasts, ratios, strict=True)
     ]
 

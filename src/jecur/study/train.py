@@ -18,7 +18,6 @@ from jecur.cohort.selection import (
     select_everybody,
 )
 from jecur.errors import JecurError, TableError
-from jecur.mil.bag import Bag, open_bag
 from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TrainingPatients",
-    "bag_of",
     "outcomes_of",
     "refuse_shared_tiles",
     "train_model",
@@ -76,12 +74,6 @@ def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> Dist
     return select_distinct_outcome(
         patients, good_months=training.loss.good_months, poor_months=training.loss.poor_months
     )
-
-
-def bag_of(patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder) -> Bag | None:
-    """Open all usable slides of a patient as one bag; None if there is none."""
-    usable = _bag_files(patient, prepared, run)
-    return open_bag(usable) if usable else None
 
 
 def _bag_files(

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from jecur.arrays import IntVector, Vector
+from jecur.arrays import Vector
 from jecur.report.figures.canvas import (
     GRAY,
     TEXT_SIZE,
@@ -35,7 +35,7 @@ class CurveOverTime(Protocol):
     def time(self) -> Vector:
         """(t,) months."""
 
-    def n_at_risk(self, times: ArrayLike) -> IntVector:
+    def n_at_risk(self, times: ArrayLike) -> NDArray[Any]:
         """(k,) patients at risk just before each time."""
 
 
