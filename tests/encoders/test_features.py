@@ -165,7 +165,9 @@ def test_colors_and_weights_are_part_of_what_is_finished(made, tiny_study, encod
 def test_a_study_gives_the_same_from_pixels_and_from_the_file(
     made, tiny_study, encoder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("jecur.pipeline.write_study_report", lambda *_, **__: None)  # risks are all
+    monkeypatch.setattr(
+        "jecur.study.report.write_study_report", lambda *_, **__: None
+    )  # risks are all
     training = TrainingSettings.from_flat(
         encoder=ARCHITECTURE, start=str(encoder / "model.safetensors"), channels="rgb",
         encoder_learns=False, pooling="mean", loss="cox", l2=0.5, learning_rate=0.02, epochs=120,
