@@ -162,7 +162,7 @@ class Distillation:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def explained(self, rows: np.ndarray) -> float:
         """Share of the variance of the teacher's features, all together, that the encoder gives."""
