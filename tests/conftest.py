@@ -6,12 +6,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
 from tests.virtual.work_here import in_real_processes, in_this_process
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
     for variable, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")):
         os.environ.setdefault(variable, value)
+
+settings.register_profile("jecur", deadline=None)  # a machine that others use is no fault of ours
+settings.load_profile("jecur")
 
 SLOW = (
     "viewer/test_browser.py",
