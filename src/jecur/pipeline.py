@@ -22,6 +22,7 @@ from jecur.model.file import Bundle, read_bundle
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import ScoringSettings, StudySettings
+from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import (
     PreparedCohort,
     prepare_slides,
@@ -145,11 +146,13 @@ def validate_study(
         cohort = replace(cohort, notes=(*cohort.notes, said))
     unseen = [(p.id, p.slides) for p in cohort.of_role("validation")]
     slides = [(patient, entry) for patient, entries in unseen for entry in entries]
-    orders = _orders(slides, recipe_of_bundle(bundle), run, model)
+    recipe = recipe_of_bundle(bundle)
+    orders = _orders(slides, recipe, run, model)
     if (
         run.whole is None and not study.run.keep_tiles
     ):  # parts of a run share the tiles of the whole
         orders = [score_in_passing(order, bundle, model) for order in orders]
+    orders = in_bags(orders, study.bags, recipe, run.whole or run.root, say=progress.say)
     prepared: Mapping[str, PreparedSlide] = prepare_slides(
         orders,
         run,

@@ -207,9 +207,9 @@ def features(run: Path, *, workers: Workers = 0) -> int:
     workers
         Processes; 0 takes one a core.
     """
-    from jecur.nuclei.feature_files import slides_with_bags, write_nuclear_features
     from jecur.runs.folder import RunFolder
     from jecur.runs.workers import Failure, run_all
+    from jecur.study.nuclear_feature_files import slides_with_bags, write_nuclear_features
 
     opened = RunFolder.open(run)
     folders = slides_with_bags(opened)

@@ -1,40 +1,84 @@
 """Bags on disk: the tiles of a slide in one array file, those of a patient as one bag.
 
-A slide's tiles are one uncompressed ``.npy`` file, (n, h, w, 4) uint8, opened as a memory map:
-a bag of any size costs the memory of the tiles in use. The file is written as tiles come, in
-bounded memory, and appears under its name only when it is whole.
+A slide's tiles are one uncompressed ``.npy`` file, (n, h, w, 4) uint8, opened as a memory map, or packed
+without loss (`jecur.mil.packed_bag`): a bag of any size costs the memory of the tiles in use. The file is
+written as tiles come, in bounded memory, and appears under its name only when it is whole.
 """
 
 import mmap
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jecur.arrays import BagArray, FeatureArray
 from jecur.errors import BagError
-from jecur.runs.folder import atomic_path
+from jecur.mil.packed_bag import PackedBagWriter, PackedTiles
+from jecur.runs.folder import BAG_FILES, atomic_path
 
-__all__ = ["N_CHANNELS", "Bag", "BagWriter", "open_bag", "write_bag_header", "writing_bag"]
+__all__ = [
+    "BAG_OF_FORM",
+    "N_CHANNELS",
+    "Bag",
+    "BagWriter",
+    "Part",
+    "bag_file",
+    "drop_bags",
+    "open_bag",
+    "open_part",
+    "write_bag_header",
+    "writing_bag",
+]
 
 N_CHANNELS = 4
+BAG_OF_FORM = dict(zip(("raw", "jxl"), BAG_FILES, strict=True))
+"""Form in which tiles are kept -> name of their file in a slide's folder."""
+
+Part = BagArray | FeatureArray | PackedTiles
+"""Tiles of one slide, pixels or features."""
+
+
+def bag_file(folder: Path) -> Path:
+    """Path of the file that holds the tiles of a slide, in whichever form; that of raw ones if none does."""
+    raw, packed = (folder / name for name in BAG_FILES)
+    return packed if packed.is_file() else raw
+
+
+def drop_bags(folder: Path, *, but: Sequence[str] = ()) -> None:
+    """Delete the files of a slide's tiles ``but`` those named: of other work, or in another form."""
+    for name in BAG_FILES:
+        if name not in but:
+            (folder / name).unlink(missing_ok=True)
+
+
+class _Form(Protocol):
+    """How tiles are put into a file."""
+
+    n_tiles: int
+
+    def write(self, tiles: BagArray) -> None:
+        """Add tiles."""
+
+    def close(self, *, whole: bool) -> None:
+        """End the file."""
 
 
 class BagWriter:
-    """Appends tiles to a bag file; the count is written into the header at the end."""
+    """Appends tiles to a bag file; their count is written at its end."""
 
-    def __init__(self, stream: BinaryIO, side: int) -> None:
-        self._stream = stream
+    def __init__(self, form: _Form, side: int) -> None:
+        self._form = form
         self._side = side
-        self.n_tiles = 0
         self.discarded = False
-        self._write_header()
-        self._data_start = stream.tell()
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles that were written."""
+        return self._form.n_tiles
 
     def append(self, tiles: BagArray) -> None:
         """Add (b, side, side, 4) uint8 tiles."""
@@ -43,24 +87,36 @@ class BagWriter:
             raise BagError(
                 f"expected uint8 tiles {expected}, found {tiles.dtype} {tiles.shape[1:]}"
             )
-        self._stream.write(np.ascontiguousarray(tiles).data)
-        self.n_tiles += len(tiles)
+        self._form.write(tiles)
 
     def discard(self) -> None:
         """Give up: no file is written."""
         self.discarded = True
 
-    def finish(self) -> None:
+
+class _RawForm:
+    """One array, its count in the header that comes first."""
+
+    def __init__(self, stream: BinaryIO, side: int) -> None:
+        self._stream, self._side = stream, side
+        self.n_tiles = 0
+        write_bag_header(stream, 0, side)
+        self._data_start = stream.tell()
+
+    def write(self, tiles: BagArray) -> None:
+        """Add tiles."""
+        self._stream.write(np.ascontiguousarray(tiles).data)
+        self.n_tiles += len(tiles)
+
+    def close(self, *, whole: bool) -> None:
         """Write the true count; numpy leaves room in the header for it to grow."""
+        if not whole:
+            return
         self._stream.seek(0)
-        self._write_header()
+        write_bag_header(self._stream, self.n_tiles, self._side)
         if self._stream.tell() != self._data_start:
             raise BagError("expected a header of fixed length, found another; report this as a bug")
         self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-    def _write_header(self) -> None:
-        write_bag_header(self._stream, self.n_tiles, self._side)
 
 
 def write_bag_header(stream: BinaryIO, n_tiles: int, side: int) -> None:
@@ -73,13 +129,24 @@ def write_bag_header(stream: BinaryIO, n_tiles: int, side: int) -> None:
 
 @contextmanager
 def writing_bag(path: Path, side: int) -> Iterator[BagWriter]:
-    """Open a bag file for writing; it replaces ``path`` only if the block ends well, undiscarded."""
+    """Open a bag file for writing; it replaces ``path`` only if the block ends well, undiscarded.
+
+    Its name says in which form: ``.npy`` raw, ``.zip`` packed.
+    """
     with suppress(_Discarded), atomic_path(path) as temporary, temporary.open("w+b") as stream:
-        writer = BagWriter(stream, side)
-        yield writer
+        form: _Form = (
+            PackedBagWriter(stream, side, N_CHANNELS)
+            if path.suffix == ".zip"
+            else _RawForm(stream, side)
+        )
+        writer, ended = BagWriter(form, side), False
+        try:
+            yield writer
+            ended = True
+        finally:
+            form.close(whole=ended and not writer.discarded)
         if writer.discarded:
             raise _Discarded
-        writer.finish()
 
 
 class _Discarded(Exception):  # noqa: N818 - nothing is wrong
@@ -93,10 +160,10 @@ class Bag:
     Parameters
     ----------
     parts
-        One (n_i, h, w, 4) uint8 array a slide, memory-mapped; or (n_i, d) float32 features.
+        One (n_i, h, w, 4) uint8 array a slide, memory-mapped or packed; or (n_i, d) float32 features.
     """
 
-    parts: tuple[BagArray | FeatureArray, ...]
+    parts: tuple[Part, ...]
 
     @property
     def holds_features(self) -> bool:
@@ -132,12 +199,12 @@ class Bag:
             yield self.take(np.arange(start, min(start + size, len(self))))
 
 
-def _release(part: BagArray | FeatureArray) -> None:
+def _release(part: Part) -> None:
     """Give back the pages of a memory map that were read.
 
     They would count as this process's memory until the whole bag did; the file stays cached.
     """
-    base = part.base
+    base = getattr(part, "base", None)
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
 
@@ -150,7 +217,7 @@ def open_bag(paths: Sequence[Path]) -> Bag:
     BagError
         If a file is missing, damaged or of the wrong kind, or there is no tile at all.
     """
-    parts = tuple(_open_part(path) for path in paths)
+    parts = tuple(open_part(path) for path in paths)
     if not parts or not sum(len(part) for part in parts):
         raise BagError("expected at least one tile, found none", code="empty-bag")
     if len({part.shape[1:] for part in parts}) > 1:
@@ -158,7 +225,16 @@ def open_bag(paths: Sequence[Path]) -> Bag:
     return Bag(parts)
 
 
-def _open_part(path: Path) -> BagArray | FeatureArray:
+def open_part(path: Path) -> Part:
+    """Open the tiles of one slide, or its features; there may be none.
+
+    Raises
+    ------
+    BagError
+        If the file is missing, damaged or of the wrong kind.
+    """
+    if path.suffix == ".zip":
+        return PackedTiles(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from jecur.arrays import RGB
+from jecur.mil.bag import Part, bag_file, open_part
+from jecur.mil.packed_bag import PackedTiles
 from jecur.runs.folder import write_json
 from jecur.runs.in_order import in_order
 
@@ -64,7 +66,7 @@ differ by; the others are rounded guesses of the same size, set before anything 
 
 
 def measure_looks(
-    bag: NDArray[Any], stain: Mapping[str, Any] | None, *, threads: int = 1
+    bag: Part, stain: Mapping[str, Any] | None, *, threads: int = 1
 ) -> dict[str, float]:
     """Measure one slide.
 
@@ -83,7 +85,7 @@ def measure_looks(
     dict
         Measure -> value. Of features: their means, "feature_0" to "feature_<d - 1>".
     """
-    if bag.ndim == 2:
+    if not isinstance(bag, PackedTiles) and bag.ndim == 2:
         means: list[float] = bag.mean(axis=0, dtype=np.float64).tolist()
         return {f"feature_{k}": value for k, value in enumerate(means)}
     chosen = (np.asarray(bag[k]) for k in measured_tiles(len(bag)))
@@ -126,7 +128,7 @@ class LooksSample:
 
 
 def write_looks(
-    folder: Path, bag: NDArray[Any], stain: Mapping[str, Any] | None, *, threads: int = 1
+    folder: Path, bag: Part, stain: Mapping[str, Any] | None, *, threads: int = 1
 ) -> Path:
     """Measure a slide, see `measure_looks`, and write ``looks.json`` into its folder."""
     return write_json(folder / LOOKS_FILE, measure_looks(bag, stain, threads=threads))
@@ -143,7 +145,7 @@ def read_looks(folder: Path) -> dict[str, float]:
 def _measured(folder: Path) -> dict[str, float]:
     path = folder / "stain.json"
     stain = msgspec.json.decode(path.read_bytes())["slide"] if path.is_file() else None
-    return measure_looks(np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False), stain)
+    return measure_looks(open_part(bag_file(folder)), stain)
 
 
 def _stain(stain: Mapping[str, Any]) -> dict[str, float]:

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from jecur.arrays import BagArray
-from jecur.mil.bag import write_bag_header
+from jecur.mil.bag import bag_file, open_part, write_bag_header
+from jecur.mil.packed_bag import PackedTiles
 from jecur.runs.files import sha256_file, write_text
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 
 DIGESTS_FILE = "tiles.json"
 _BLOCK_BYTES = 2**20
+_BLOCK_TILES = 16
 
 
 class TileDigests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +41,7 @@ class TileDigests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tiles_sha256
         Of the tiles' bytes, one after the other.
     bag_sha256
-        Of the bag file that holds them; "" where nobody needed it.
+        Of the raw bag file that holds them, or would; "" where nobody needed it.
     model_sha256
         Of the model file that scored them in the same pass; "" if none did.
     """
@@ -93,12 +95,17 @@ def read_digests(folder: Path) -> TileDigests:
     try:
         return msgspec.json.decode((folder / DIGESTS_FILE).read_bytes(), type=TileDigests)
     except (OSError, msgspec.DecodeError):
-        return measure_digests(folder / "bag.npy")
+        return measure_digests(bag_file(folder))
 
 
 def measure_digests(bag: Path) -> TileDigests:
-    """Digests of a bag file, tiles or features."""
-    array = np.load(bag, mmap_mode="r", allow_pickle=False)
+    """Digests of what a bag file holds, tiles or features; a packed one is unpacked on the way."""
+    array = open_part(bag)
+    if isinstance(array, PackedTiles):
+        tiles = TileDigest(array.shape[1], len(array))
+        for start in range(0, len(array), _BLOCK_TILES):
+            tiles.append(array[start : start + _BLOCK_TILES])
+        return tiles.digests()
     digest = hashlib.sha256()
     with bag.open("rb") as stream:
         stream.seek(getattr(array, "offset", 0))

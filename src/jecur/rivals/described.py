@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import jecur
-from jecur.mil.bag import open_bag
+from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.looks import LOOKS_FILE, read_looks
 from jecur.rivals.bench import Bench
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
@@ -36,7 +36,7 @@ def described_bench(bench: Bench, training: TrainingSettings) -> Bench:
         Names encoder, starting weights and channels.
     """
     usable = [slide for slide, found in bench.prepared.items() if found.usable]
-    if not usable or open_bag([bench.run.slide_folder(usable[0]) / "bag.npy"]).holds_features:
+    if not usable or open_bag([bag_file(bench.run.slide_folder(usable[0]))]).holds_features:
         return bench
     start = training.encoder.start
     how = fingerprint(
@@ -81,7 +81,7 @@ def _describe_slide(
     from jecur.training.bag_chunks import BagChunks, training_device  # noqa: PLC0415
 
     encoder = encoder.to(training_device()).eval()
-    bag = open_bag([source / "bag.npy"])
+    bag = open_bag([bag_file(source)])
     chunks = BagChunks(bag, np.arange(len(bag)), training.n_channels, training.optimizer.chunk_size)
     with atomic_path(target / "bag.npy") as temporary:
         width = len(encoder.feature_mean)

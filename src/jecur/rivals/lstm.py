@@ -8,7 +8,7 @@ import numpy as np
 
 from jecur.arrays import FeatureArray
 from jecur.cohort.cohort import Patient
-from jecur.mil.bag import open_bag
+from jecur.mil.bag import bag_file, open_bag
 from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
 from jecur.rivals.described import described_bench
 from jecur.rivals.networks import require_torch
@@ -74,7 +74,7 @@ def _bags(
     found = []
     for p in patients:
         paths = [
-            bench.run.slide_folder(e.id) / "bag.npy"
+            bag_file(bench.run.slide_folder(e.id))
             for e in p.slides
             if e.id in bench.prepared and bench.prepared[e.id].usable
         ]

@@ -9,13 +9,13 @@ import pandas as pd
 import jecur
 from jecur.cohort.cohort import Patient
 from jecur.errors import NotEstimableError, RunFolderError
-from jecur.nuclei.feature_files import write_nuclear_features
 from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import StudySettings
 from jecur.study.each_nucleus import prepared_tasks, segment_slides
 from jecur.study.nuclear_baseline import fit_nuclear_model
+from jecur.study.nuclear_feature_files import write_nuclear_features
 from jecur.study.nuclear_measures import (
     MeasuredPatients,
     NuclearKind,

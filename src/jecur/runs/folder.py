@@ -44,6 +44,7 @@ from jecur.runs.opening import (
 )
 
 __all__ = [
+    "BAG_FILES",
     "HOLDER",
     "LOCK",
     "LOG",
@@ -60,6 +61,8 @@ __all__ = [
 ]
 
 LOG = "log.jsonl"
+BAG_FILES = ("bag.npy", "bag.zip")
+"""Files of a slide's tiles, raw or packed: one of them is there, or none. They may be huge."""
 SEEN = ".slides"
 """Where the slides lie, seen from the run folder: names of folders, so no part of what is handed on."""
 _COMPLETE = "complete"
@@ -183,11 +186,14 @@ class RunFolder:
         return finished is not None and name in finished.files
 
     def bag_sha256(self, slide: str) -> str:
-        """Digest of a slide's bag as it was written; measured now if it was not recorded."""
+        """Digest of the file of a slide's tiles as it was written; measured now if it was not recorded."""
         folder = self.slide_folder(slide)
         finished = read_marker(folder / _COMPLETE)
-        known = finished.files.get("bag.npy") if finished is not None else None
-        return known.sha256 if known is not None else sha256_file(folder / "bag.npy")
+        for name in BAG_FILES:
+            if finished is not None and name in finished.files:
+                return finished.files[name].sha256
+        there = [folder / name for name in reversed(BAG_FILES) if (folder / name).is_file()]
+        return sha256_file((*there, folder / BAG_FILES[0])[0])
 
     def is_finished(self, stage: str, mark: str) -> bool:
         """Whether a stage was finished under this mark and its files are as they were."""
@@ -260,7 +266,7 @@ class RunFolder:
         """Digest of every file; that of a bag as it was when written, for it may be huge."""
         return {
             name: self.bag_sha256(Path(name).parent.relative_to("slides").as_posix())
-            if name.startswith("slides/") and path.name == "bag.npy"
+            if name.startswith("slides/") and path.name in BAG_FILES
             else sha256_file(path)
             for name, path in result_files(self.root)
         }

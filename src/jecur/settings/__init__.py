@@ -26,7 +26,7 @@ from jecur.settings.crossval import CrossvalSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.recipe import Recipe
 from jecur.settings.review import PAPER_FEATURES, ConsensusRule, ReviewSettings
-from jecur.settings.run import RunSettings
+from jecur.settings.run import BagForm, BagSettings, RunSettings
 from jecur.settings.simulation import SimulationSettings
 from jecur.settings.slide import (
     AnnotationSettings,
@@ -60,6 +60,8 @@ __all__ = [
     "PRESETS",
     "AnnotationSettings",
     "AugmentationSettings",
+    "BagForm",
+    "BagSettings",
     "CohortSettings",
     "ColumnSettings",
     "CompareSettings",

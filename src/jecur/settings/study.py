@@ -12,7 +12,7 @@ from jecur.settings.compute import ComputeSettings
 from jecur.settings.nuclei import NucleiSettings
 from jecur.settings.plain_values import read_plain_toml
 from jecur.settings.review import ReviewSettings
-from jecur.settings.run import RunSettings
+from jecur.settings.run import BagSettings, RunSettings
 from jecur.settings.slide import AnnotationSettings, QualitySettings, TilingSettings, TissueSettings
 from jecur.settings.stain import StainSettings
 from jecur.settings.statistics import StatisticsSettings
@@ -48,6 +48,7 @@ class StudySettings(Stage, frozen=True):
     statistics: StatisticsSettings = StatisticsSettings()
     compute: ComputeSettings = ComputeSettings()
     run: RunSettings = RunSettings()
+    bags: BagSettings = BagSettings()
 
 
 def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:

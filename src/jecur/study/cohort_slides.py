@@ -17,6 +17,7 @@ from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import ComputeSettings, SplitSettings, StudySettings, write_study
+from jecur.study.bag_form import in_bags
 from jecur.study.frozen import frozen_encoder
 from jecur.study.pass_by import describe_in_passing, prepare_or_pass_by
 from jecur.study.prepare import (
@@ -121,6 +122,7 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
         orders = [order for order in orders if order.slide not in later]
         if not study.training.encoder.trained:
             orders = describe_in_passing(orders, partial(frozen_encoder, study, run))
+    orders = in_bags(orders, study.bags, recipe, run.root, say=progress.say)
     prepared = prepare_slides(
         orders, run, workers=workers, progress=progress, compute=study.compute
     )

@@ -17,14 +17,25 @@ from jecur.errors import JecurError, SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.printable import counted, duration
-from jecur.runs.files import free_bytes
-from jecur.settings import CrossvalSettings, Recipe, TrainingSettings
+from jecur.runs.files import fingerprint, free_bytes
+from jecur.settings import BagForm, BagSettings, CrossvalSettings, Recipe, TrainingSettings
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import TileGrid
 from jecur.study.prepare import SlideTask
+from jecur.study.slide_cache import is_in_cache
 from jecur.study.survey import clean_tiles, lay_tiles
 
-__all__ = ["Expected", "Trial", "expect", "training_seconds", "try_two_slides"]
+__all__ = [
+    "Expected",
+    "Trial",
+    "expect",
+    "form_for",
+    "keeps_tiles",
+    "pending",
+    "size_of",
+    "training_seconds",
+    "try_two_slides",
+]
 
 _TRIED_TILES = 12
 _CANDIDATES = 5
@@ -33,6 +44,11 @@ _SCORES_BYTES, _FEATURES_BYTES = 100, 5_300
 """Of a tile, with its place: what a network gave, and 1,280 features."""
 _BESIDE_A_SLIDE = 1_000_000
 """Bytes of pictures, outlines and tables of a slide."""
+_PACKED = 0.65
+"""Part of their bytes that tiles packed as JPEG XL take, or less (0.60 of real tissue, 0.44 of virtual)."""
+_TRIALS: dict[str, "Trial"] = {}
+"""Trials of this process: what is said before a run is not tried again in it."""
+_USUAL_BAGS = BagSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,9 @@ class Trial:
     tiles_per_byte: float = 0.0
     seconds_per_slide: float = 0.0
     seconds_per_tile: float = 0.0
+
+
+_WITH_TILES = {None: "", "raw": " with raw tiles", "jxl": " with tiles packed as JPEG XL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +102,15 @@ class Expected:
     training_s: float | None
     tried: int
     preset: str = ""
+    bags: BagForm | None = None
+    """How tiles are kept; None where none is."""
 
     def line(self) -> str:
         """Say it in one line."""
         tiles = f", about {counted(self.n_tiles, 'tile')}" if self.tried else ""
         said = [
             f"{counted(self.n_slides, 'slide')} to prepare{tiles}",
-            f"{_size(self.disk_bytes)} of disk ({_size(self.free_bytes)} free)",
+            f"{size_of(self.disk_bytes)} of disk{_WITH_TILES[self.bags]} ({size_of(self.free_bytes)} free)",
         ]
         if self.preparing_s is not None:
             said.append(f"preparing about {duration(max(1, self.preparing_s))}")
@@ -104,7 +125,7 @@ class Expected:
 
 
 def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
-    """Prepare a few tiles of two slides; nothing is written.
+    """Prepare a few tiles of two slides, once a process; nothing is written.
 
     Parameters
     ----------
@@ -119,6 +140,19 @@ def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
     pixels.sort(key=lambda order: (order.path.stat().st_size, order.slide))
     middle = len(pixels) // 2
     likely = [*pixels[middle:], *reversed(pixels[:middle])][:_CANDIDATES]
+    key = fingerprint([(str(o.path), o.path.stat().st_mtime_ns) for o in likely], recipe)
+    if key not in _TRIALS:
+        _TRIALS[key] = _two_of(likely, recipe)
+    return _TRIALS[key]
+
+
+def pending(orders: Sequence[SlideTask], out: Path) -> list[SlideTask]:
+    """Slides that were prepared neither in this folder before, nor for another study."""
+    new = [o for o in orders if not (out / "slides" / o.slide / "complete").is_file()]
+    return [o for o in new if o.cache is None or not is_in_cache(o.cache, o.cache_key)]
+
+
+def _two_of(likely: Sequence[SlideTask], recipe: Recipe) -> Trial:
     network = NucleiModel.load(recipe.nuclei, threads=1) if likely else None
     tried: list[tuple[int, int, float, float]] = []
     for order in likely:
@@ -157,7 +191,13 @@ def _some(grid: TileGrid) -> TileGrid:
 
 
 def expect(
-    orders: Sequence[SlideTask], trial: Trial, recipe: Recipe, out: Path, *, workers: int
+    orders: Sequence[SlideTask],
+    trial: Trial,
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int,
+    bags: BagSettings = _USUAL_BAGS,
 ) -> Expected:
     """Say what preparing slides will take, from what two of them said."""
     sizes = [o.path.stat().st_size for o in orders if o.path.is_file()]
@@ -169,13 +209,30 @@ def expect(
     most = recipe.tiling.max_tiles or np.inf
     pixels = sum(sizes) - features
     n_tiles = int(min(trial.tiles_per_byte * pixels, most * len(sizes)))
-    each = float(np.mean([_tile_bytes(order) for order in orders])) if orders else 0.0
-    disk = int(n_tiles * each) + features + _BESIDE_A_SLIDE * len(orders)
+    each = [_tile_bytes(order) for order in orders]
+    kept = sum(n for n, order in zip(each, orders, strict=True) if keeps_tiles(order))
+    tiles_of_each, free = n_tiles / max(1, len(orders)), free_bytes(out)
+    form = form_for(bags, tiles_of_each * kept, free) if kept else None
+    packed = kept * (1 - _PACKED) if form == "jxl" else 0.0
+    disk = int(tiles_of_each * (sum(each) - packed)) + features + _BESIDE_A_SLIDE * len(orders)
     seconds = None
     if trial.n_slides:
         work = len(orders) * trial.seconds_per_slide + n_tiles * trial.seconds_per_tile
         seconds = work / max(1, min(workers, len(orders)))
-    return Expected(len(orders), n_tiles, disk, free_bytes(out), seconds, None, trial.n_slides)
+    return Expected(len(orders), n_tiles, disk, free, seconds, None, trial.n_slides, bags=form)
+
+
+def form_for(bags: BagSettings, raw_bytes: float, free: int) -> BagForm:
+    """Form in which tiles are kept: as the settings say, or raw if twice their bytes are free."""
+    if bags.format != "auto":
+        return bags.format
+    return "raw" if 2 * raw_bytes <= free else "jxl"
+
+
+def keeps_tiles(order: SlideTask) -> bool:
+    """Whether the pixels of a slide's tiles are kept."""
+    features = order.path.suffix.lower() in FEATURE_SUFFIXES
+    return not (features or order.model_sha256 or order.encoder_sha256)
 
 
 def _tile_bytes(order: SlideTask) -> int:
@@ -223,7 +280,8 @@ def training_seconds(
     return (each * n_tiles * passes + steps) * models
 
 
-def _size(n_bytes: float) -> str:
+def size_of(n_bytes: float) -> str:
+    """Say a number of bytes in words."""
     if n_bytes < 1e9:
         return f"{n_bytes / 1e6:.0f} MB"
     return f"{n_bytes / 1e9:,.1f} GB"

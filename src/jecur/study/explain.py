@@ -18,7 +18,7 @@ from jecur.explain.heatmap import (
 )
 from jecur.explain.review import KEY, ReviewTile, key_folder, write_review_sheet
 from jecur.explain.top_tiles import select_top_tiles
-from jecur.mil.bag import open_bag
+from jecur.mil.bag import bag_file, open_bag
 from jecur.runs.folder import LOG, RunFolder, atomic_path, sha256_file, write_text
 from jecur.runs.log import read_events
 from jecur.runs.pictures import jpeg_bytes, png_bytes
@@ -196,7 +196,7 @@ def _pixels(
     """Tiles of a slide as the network saw them, from its bag or read again; None if they are features."""
     if slide in orders and run.has_file(slide, OUTPUTS_FILE):
         return tiles_again(orders[slide], [(p.x, p.y, p.side_px) for p in places])
-    bag = open_bag([run.slide_folder(slide) / "bag.npy"])
+    bag = open_bag([bag_file(run.slide_folder(slide))])
     return None if bag.holds_features else list(bag.take([p.tile for p in places])[..., :3])
 
 

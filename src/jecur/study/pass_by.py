@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from jecur.errors import SlideError
+from jecur.mil.bag import drop_bags
 from jecur.mil.describing import FEATURES_FILE, TileDescriber
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.mil.looks import LOOKS_FILE, LooksSample, write_looks
@@ -117,7 +118,7 @@ def _see_tiles(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
     if network.knows_bags_alone and not digests.bag_sha256:
         digests = complete_digests(digests, laid, nuclei, threads=order.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bag.npy").unlink(missing_ok=True)  # of other work: the marker will not name it
+    drop_bags(folder)  # of other work: the marker will not name them
     write_outputs(folder / network.file, end.outputs)
     write_digests(folder, msgspec.structs.replace(digests, model_sha256=order.model_sha256))
     files = (*PICTURE_FILES, network.file, DIGESTS_FILE)

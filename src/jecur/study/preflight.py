@@ -20,12 +20,11 @@ from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import CrossvalSettings, Recipe, StudySettings
 from jecur.study.cohort_slides import slide_tasks, study_cohort
-from jecur.study.expected import Expected, expect, training_seconds, try_two_slides
+from jecur.study.expected import Expected, expect, pending, training_seconds, try_two_slides
 from jecur.study.findings import Finding
 from jecur.study.folds import divide_study
 from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
 from jecur.study.prepare import SlideTask, recipe_of_study
-from jecur.study.slide_cache import is_in_cache
 from jecur.study.torch_wing import no_torch
 from jecur.study.train import outcomes_of
 
@@ -173,7 +172,7 @@ def require_ready_slides(
     """
     paths = [order.path for order in slides]
     found = [*_reader_of_features(paths), *_writable(out), *_none_is_there(paths)]
-    orders = _pending(slides, out)
+    orders = pending(slides, out)
     expected = None
     if len(orders) > _FEW:
         expected = expect(orders, try_two_slides(orders, recipe), recipe, out, workers=workers)
@@ -397,19 +396,13 @@ def _needed(study: StudySettings, cohort: Cohort, *, everybody: bool) -> list[Pa
     return needed
 
 
-def _pending(orders: Sequence[SlideTask], out: Path) -> list[SlideTask]:
-    """Slides that were prepared neither in this folder before, nor for another study."""
-    new = [o for o in orders if not (out / "slides" / o.slide / "complete").is_file()]
-    return [o for o in new if o.cache is None or not is_in_cache(o.cache, o.cache_key)]
-
-
 def _expected(
     plan: Plan, cohort: Cohort, recipe: Recipe, out: Path, *, train: bool
 ) -> Expected | None:
     """Say what is to be expected; None where every slide was prepared before."""
     everybody = plan.everybody or plan.purpose == "crossval"
     study, needed = plan.study, _needed(plan.study, cohort, everybody=everybody)
-    orders = _pending(slide_tasks(study, plan.folder, needed, recipe, out), out)
+    orders = pending(slide_tasks(study, plan.folder, needed, recipe, out), out)
     kept = everybody or plan.purpose == "prepare" or study.run.keep_tiles or study.run.cache
     if not kept:
         unseen = {p.id for p in needed if p.role == "validation"}
@@ -417,7 +410,7 @@ def _expected(
     if not orders:
         return None
     trial = try_two_slides(orders, recipe)
-    expected = expect(orders, trial, recipe, out, workers=plan.workers)
+    expected = expect(orders, trial, recipe, out, workers=plan.workers, bags=study.bags)
     if not train:
         return expected
     trained = [p for p in needed if p.role != "validation"]
@@ -434,6 +427,10 @@ def _passing(order: SlideTask, study: StudySettings, *, unseen: bool) -> SlideTa
     return order if study.training.encoder.trained else replace(order, encoder_sha256="later")
 
 
+_LESS = {None: "", "jxl": "", "raw": 'set bags.format to "jxl", '}
+"""What else would help, by the form in which tiles are kept."""
+
+
 def _too_little_disk(expected: Expected | None, out: Path) -> Iterator[Finding]:
     if expected is None:
         return
@@ -445,7 +442,7 @@ def _too_little_disk(expected: Expected | None, out: Path) -> Iterator[Finding]:
             "--out",
             f"expected {expected.disk_bytes / 1e9:.3g} GB free for {expected.n_tiles:,} tiles of "
             f"{counted(expected.n_slides, 'slide')}, found {free / 1e9:.3g} GB at {out}; make room, "
-            "name another --out, or set tiling.max_tiles",
+            f"name another --out, {_LESS[expected.bags]}or set tiling.max_tiles",
         )
     elif expected.disk_bytes > 0.8 * free:
         yield Finding(

@@ -18,7 +18,7 @@ import jecur
 from jecur.cohort.csv_text import csv_text
 from jecur.errors import SlideError
 from jecur.geometry import CorePlace
-from jecur.mil.bag import writing_bag
+from jecur.mil.bag import BAG_OF_FORM, drop_bags, open_part, writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.mil.looks import LOOKS_FILE, write_looks
 from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, measure_digests, write_digests
@@ -67,9 +67,6 @@ FEATURE_FILES = ("bag.npy", "quality.json", "tiles.parquet")
 PICTURE_FILES = ("quality.json", "tiles.parquet", "stain.json", "thumbnail.png", "tissue.geojson")
 """What is made of a slide beside its tiles."""
 
-SLIDE_FILES = (*PICTURE_FILES, "bag.npy", DIGESTS_FILE)
-"""What is made of a slide whose tiles are kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class SlideTask:
@@ -89,6 +86,8 @@ class SlideTask:
     """Graph of an encoder that is not trained."""
     encoder_sha256: str = ""
     """Of that encoder, if it is to describe the tiles as they pass by."""
+    packed: bool = False
+    """Keep the tiles packed; they are the same."""
     threads: int = 1
     """Threads that share the slide."""
     core: CorePlace | None = None
@@ -283,6 +282,7 @@ def _take(order: SlideTask, cache: Path, mark: str) -> PreparedSlide | None:
         kept = msgspec.json.decode((folder / "quality.json").read_bytes(), type=PreparedSlide)
     except (OSError, msgspec.DecodeError):
         return None
+    drop_bags(folder, but=names)
     own = replace(kept, slide=order.slide, patient_id=order.patient)
     write_text(folder / "quality.json", msgspec.json.encode(own).decode())
     order.run.mark_complete(order.slide, mark, names)
@@ -337,8 +337,10 @@ def _write_bag(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
         return laid, ()
     network = nuclei_network(order)
     folder = order.run.slide_folder(order.slide)
+    name = BAG_OF_FORM["jxl" if order.packed else "raw"]
+    drop_bags(folder, but=[name])
     digest = TileDigest(recipe.tiling.output_px, len(laid.grid))
-    with writing_bag(folder / "bag.npy", recipe.tiling.output_px) as bag:
+    with writing_bag(folder / name, recipe.tiling.output_px) as bag:
         survey = judge_tiles(laid, KeepTiles(network, digest, bag), threads=order.threads)
         if survey.stopped:
             bag.discard()
@@ -346,14 +348,14 @@ def _write_bag(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
         return survey, ()
     digests = digest.digests()
     if not digests.bag_sha256:
-        digests = msgspec.structs.replace(digests, bag_sha256=sha256_file(folder / "bag.npy"))
+        digests = measure_digests(folder / name)
     write_digests(folder, digests)
+    files = (*PICTURE_FILES, name, DIGESTS_FILE)
     if not survey.kept:
-        return survey, SLIDE_FILES
-    tiles = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
+        return survey, files
     stain = survey.stain.to_dict() if survey.stain else None
-    write_looks(folder, tiles, stain, threads=order.threads)
-    return survey, (*SLIDE_FILES, LOOKS_FILE)
+    write_looks(folder, open_part(folder / name), stain, threads=order.threads)
+    return survey, (*files, LOOKS_FILE)
 
 
 def _refuse_replaced(order: SlideTask, mark: str) -> None:
@@ -376,6 +378,7 @@ def write_slides_table(slides: Sequence[PreparedSlide], run: RunFolder) -> Path:
 def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
     """Take the features of a slide as they are: no pixels, no pictures, no judgment of quality."""
     folder = order.run.slide_folder(order.slide)
+    drop_bags(folder, but=["bag.npy"])
     facts = write_feature_bag(order.path, folder / "bag.npy")
     _refuse_replaced(order, mark)
     mpp = order.mpp

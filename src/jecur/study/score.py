@@ -12,7 +12,7 @@ import pandas as pd
 from jecur.arrays import Logits
 from jecur.cohort.csv_text import csv_text
 from jecur.errors import BagError
-from jecur.mil.bag import open_bag
+from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.likeness import Likeness, likeness
 from jecur.mil.looks import read_looks
 from jecur.mil.passport import admit_model
@@ -139,7 +139,7 @@ def _outputs(
     """
     folder = run.slide_folder(slide)
     if not run.has_file(slide, OUTPUTS_FILE):
-        return scorer().outputs(open_bag([folder / "bag.npy"]))
+        return scorer().outputs(open_bag([bag_file(folder)]))
     found = read_digests(folder)
     outputs: Logits = np.load(folder / OUTPUTS_FILE, allow_pickle=False)
     if found.model_sha256 != bundle.sha256 or len(outputs) != found.n_tiles:
@@ -155,12 +155,12 @@ def _digests(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, T
     """Slide -> what its tiles are recognized by; bags are proved now."""
     kept = [slide for slide in slides if not run.has_file(slide, OUTPUTS_FILE)]
     proved = _proved_bags(kept, run, threads)
-    return {
-        slide: TileDigests(0, read_digests(run.slide_folder(slide)).tiles_sha256, proved[slide])
-        if slide in proved
-        else read_digests(run.slide_folder(slide))
-        for slide in slides
-    }
+    found = {slide: read_digests(run.slide_folder(slide)) for slide in slides}
+    for slide, digest in proved.items():
+        raw = bag_file(run.slide_folder(slide)).suffix == ".npy"
+        known = digest if raw else found[slide].bag_sha256
+        found[slide] = TileDigests(0, found[slide].tiles_sha256, known)
+    return found
 
 
 def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[str, str]:
@@ -172,9 +172,7 @@ def _proved_bags(slides: Sequence[str], run: RunFolder, threads: int) -> dict[st
         If a bag is not as it was written.
     """
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = pool.map(
-            lambda slide: run.proved.sha256(run.slide_folder(slide) / "bag.npy"), slides
-        )
+        found = pool.map(lambda slide: run.proved.sha256(bag_file(run.slide_folder(slide))), slides)
         digests = dict(zip(slides, found, strict=True))
     for slide, digest in digests.items():
         if digest != run.bag_sha256(slide):

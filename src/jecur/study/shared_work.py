@@ -23,6 +23,7 @@ from jecur.runs.progress import Progress
 from jecur.runs.shared_results import SlideResult, read_results, write_plan, write_result
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import StudySettings
+from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import as_ordered, limit_of, study_slides
 from jecur.study.prepare import PreparedSlide, SlideTask, prepare_slide, write_slides_table
 
@@ -95,6 +96,9 @@ def work_along(  # noqa: PLR0913 -- the study, who works and how a slide is clai
         orders = [
             replace(o, run=run) for o in study_slides(study, folder, root, everybody=everybody)
         ]
+        if orders:
+            recipe = orders[0].recipe
+            orders = in_bags(orders, study.bags, recipe, root, say=progress.say)
         write_plan(root, [order.slide for order in orders])
         try:
             own = _work_off(orders, claims, study, workers=workers, progress=progress)

@@ -18,6 +18,7 @@ from jecur.cohort.selection import (
     select_everybody,
 )
 from jecur.errors import JecurError, TableError
+from jecur.mil.bag import bag_file
 from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
@@ -88,7 +89,9 @@ def _bag_files(
 
 def _tiles_file(slide: str, run: RunFolder) -> str:
     """Name the file of a slide's tiles: as a frozen encoder described them, or the tiles themselves."""
-    return FEATURES_FILE if run.has_file(slide, FEATURES_FILE) else "bag.npy"
+    if run.has_file(slide, FEATURES_FILE):
+        return FEATURES_FILE
+    return bag_file(run.slide_folder(slide)).name
 
 
 def train_model(

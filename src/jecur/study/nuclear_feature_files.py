@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from jecur.errors import RunFolderError
+from jecur.mil.bag import bag_file, open_bag
 from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
-from jecur.runs.folder import RunFolder, atomic_path
+from jecur.runs.folder import BAG_FILES, RunFolder, atomic_path
 
 __all__ = ["slides_with_bags", "write_nuclear_features"]
 
@@ -22,7 +23,8 @@ def slides_with_bags(run: RunFolder) -> list[Path]:
     RunFolderError
         If there is none.
     """
-    folders = sorted(p.parent for p in (run.slides or run.root / "slides").rglob("bag.npy"))
+    slides = run.slides or run.root / "slides"
+    folders = sorted({path.parent for name in BAG_FILES for path in slides.rglob(name)})
     if not folders:
         raise RunFolderError(
             f"expected prepared slides under {run.root}, found none with their tiles; name the folder of a "
@@ -36,11 +38,8 @@ def write_nuclear_features(folder: Path) -> Path:
 
     Reads the bag in blocks: memory does not grow with the slide.
     """
-    bag = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
-    rows = [
-        nuclear_feature_table(np.asarray(bag[start : start + _BLOCK]))
-        for start in range(0, len(bag), _BLOCK)
-    ]
+    bag = open_bag([bag_file(folder)])
+    rows = [nuclear_feature_table(tiles) for tiles in bag.batches(_BLOCK)]
     measured = pd.DataFrame(np.concatenate(rows), columns=list(NuclearFeatures.names()))
     places = pd.read_parquet(folder / "tiles.parquet", columns=["x", "y", "side_px"])
     path = folder / "nuclei.parquet"
