@@ -183,8 +183,10 @@ def test_a_doctor_without_anything_wrong_is_content(study, capsys):
     lines = (study.parent / "clinical.csv").read_text().splitlines()
     kept = [line for line in lines if "V-0015" not in line and "V-0016" not in line]
     (study.parent / "clinical.csv").write_text("\n".join(kept) + "\n")
-    assert run(["doctor", str(study)]) == OK
-    assert "training: 6 patients" in capsys.readouterr().out
+    for named in ([str(study)], ["--study", str(study)]):
+        assert run(["doctor", *named]) == OK
+        assert "training: 6 patients" in capsys.readouterr().out
+    assert run(["doctor"]) == USER_ERROR
 
 
 def test_results_of_another_recipe_are_said_before_the_first_slide(tiny_run, tiny_study):

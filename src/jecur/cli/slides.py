@@ -82,7 +82,7 @@ def inspect(
 
 @app.command
 def doctor(
-    path: Path,
+    path: Path | None = None,
     *,
     table: Path | None = None,
     study: Path | None = None,
@@ -100,7 +100,7 @@ def doctor(
     Parameters
     ----------
     path
-        Study file; or a folder of slides, with --table.
+        Study file (or --study STUDY alone); or a folder of slides, with --table.
     table
         Clinical table, in place of the study's.
     study
@@ -115,9 +115,12 @@ def doctor(
     """
     from jecur.doctor.visit import Visit, examine
 
-    if not path.is_dir() and path.suffix.lower() != ".toml":
+    if path is None:
+        path, study = study, None
+    if path is None or (not path.is_dir() and path.suffix.lower() != ".toml"):
+        where = "" if path is None else f" at {escape(str(path))}"
         errors.print(
-            f"[red]error:[/] expected a study file or a folder of slides, found none at {escape(str(path))}"
+            f"[red]error:[/] expected a study file or a folder of slides, found none{where}"
         )
         return USER_ERROR
     settings, folder = _study_to_look_at(path, table, study)
