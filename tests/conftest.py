@@ -1,14 +1,11 @@
 """Fixtures every room shares: where the real data and R's numbers lie, if they do."""
 
 import os
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
-from tests.virtual.work_here import in_real_processes, in_this_process
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
     for variable, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")):
@@ -138,8 +135,7 @@ def tiny_run(tiny_study, tmp_path_factory) -> Path:
     """Finished run of the tiny study: to be read, or copied."""
 
     def made(folder: Path) -> None:
-        with in_real_processes():  # one whole study as a user has it
-            run_tiny_study(tiny_study, folder)
+        run_tiny_study(tiny_study, folder)
 
     return made_once(tmp_path_factory, "tiny-run", made) / "run"
 
@@ -163,19 +159,6 @@ def tiny_prepared(tiny_study, tmp_path_factory) -> Path:
 def tiny_model(tiny_run) -> Path:
     """Model that the run of the tiny study trained."""
     return next((tiny_run / "models").glob("*.jecur"))
-
-
-REAL = ("runs", "cluster")
-"""Rooms of tests that are about processes."""
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """What one worker would do is done in this process, fixtures included: starting one takes seconds."""
-    here = ROOT / "tests"
-    room = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
-    with nullcontext() if room in REAL else in_this_process():
-        return (yield)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
