@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jecur.errors import BagError
+from jecur.mil import packed_bag
 from jecur.mil.bag import bag_file, drop_bags, open_bag, open_part, writing_bag
 from jecur.mil.tile_digest import TileDigest, measure_digests, read_digests, write_digests
 
@@ -153,3 +154,18 @@ def test_a_folder_holds_tiles_in_one_form(tmp_path):
     assert read_digests(tmp_path) == digest.digests()  # measured where none was written down
     write_digests(tmp_path, digest.digests())
     assert read_digests(tmp_path) == digest.digests()
+
+
+def test_a_packer_that_loses_pixels_is_not_believed(tmp_path, monkeypatch):
+    """Found in libjxl's quickest way of packing: each tile is proved when it is packed."""
+    real = packed_bag.imagecodecs.jpegxl_encode
+    tiles = _tiles(3, 9, 0)
+
+    def lossy(raw, *, effort, **more):
+        return real(raw ^ 1 if effort == packed_bag._EFFORTS[0] else raw, effort=effort, **more)
+
+    monkeypatch.setattr(packed_bag.imagecodecs, "jpegxl_encode", lossy)
+    np.testing.assert_array_equal(open_part(_write(tmp_path / "bag.zip", tiles))[:], tiles)
+    monkeypatch.setattr(packed_bag, "_EFFORTS", packed_bag._EFFORTS[:1])
+    with pytest.raises(BagError, match="gives others"):
+        _write(tmp_path / "other.zip", tiles)
