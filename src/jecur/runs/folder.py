@@ -52,6 +52,7 @@ __all__ = [
     "SEEN",
     "RunFolder",
     "atomic_path",
+    "bag_file",
     "fingerprint",
     "library_versions",
     "result_files",
@@ -77,6 +78,12 @@ _LIBRARIES = (
     "openslide-bin",
     "torch",
 )
+
+
+def bag_file(folder: Path) -> Path:
+    """Path of the file that holds the tiles of a slide, in whichever form; that of raw ones if none does."""
+    raw, packed = (folder / name for name in BAG_FILES)
+    return packed if packed.is_file() else raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +199,7 @@ class RunFolder:
         for name in BAG_FILES:
             if finished is not None and name in finished.files:
                 return finished.files[name].sha256
-        there = [folder / name for name in reversed(BAG_FILES) if (folder / name).is_file()]
-        return sha256_file((*there, folder / BAG_FILES[0])[0])
+        return sha256_file(bag_file(folder))
 
     def is_finished(self, stage: str, mark: str) -> bool:
         """Whether a stage was finished under this mark and its files are as they were."""

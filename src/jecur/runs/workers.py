@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from jecur.errors import NOBODYS_FAULT, JecurError, SlideError, SystemRefusedError, refusal
-from jecur.runs import worker_pool
 from jecur.runs.progress import Progress, SilentProgress
 from jecur.runs.worker_pool import Finished, Lost, work_off
 
@@ -26,7 +25,6 @@ __all__ = [
     "Progress",
     "SilentProgress",
     "run_all",
-    "started_early",
     "working_with",
 ]
 
@@ -70,20 +68,13 @@ _IN_USE: ContextVar[Engine | None] = ContextVar("engine", default=None)
 
 
 @contextmanager
-def working_with(engine: Engine | None) -> Iterator[None]:
-    """Let `run_all` give its work to an engine for the length of a block; None: to processes started here."""
+def working_with(engine: Engine) -> Iterator[None]:
+    """Let `run_all` give its work to an engine for the length of a block."""
     before = _IN_USE.set(engine)
     try:
         yield
     finally:
         _IN_USE.reset(before)
-
-
-@contextmanager
-def started_early(workers: int, module: str) -> Iterator[None]:
-    """Start processes before their work is known, unless an engine is in use; see `worker_pool`."""
-    with worker_pool.started_early(workers if _IN_USE.get() is None else 0, module):
-        yield
 
 
 def run_all(

@@ -131,8 +131,8 @@ def fit_nuclei(
     weights
         What the encoder of the pretrained network starts from.
     maps
-        Maps that a teacher drew (`jecur.training.nuclei.teach`): fields of ``train`` are learnt half from
-        their outlines and half from their map, those of ``unlabeled`` from their map alone.
+        Maps that a teacher drew (`jecur.training.nuclei.teach`): the target of fields of ``train`` is half
+        their outlines and half their map, that of ``unlabeled`` their map alone.
 
     Raises
     ------
@@ -228,8 +228,8 @@ class _State:
         self.history: list[tuple[int, float, float]] = []
         self.device = training_device()
         self.network, self.average = (
-            settings.build(weights).to(self.device).to(memory_format=torch.channels_last)
-            for _ in range(2)
+            settings.build(start).to(self.device).to(memory_format=torch.channels_last)
+            for start in (weights, None)  # the average takes up the network's, below
         )
         self.best = settings.build()
         self.average.load_state_dict(self.network.state_dict())
