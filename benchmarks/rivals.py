@@ -5,6 +5,8 @@ of `jecur simulate --plant`, and "null", where every interval should hold 0.5. T
 coudray, scnn) are left out unless they are named: they take most of the time.
 
     python -m benchmarks.rivals --out rivals-out --training 40 --validation 40
+
+Where ``tissue`` is among the models, a classifier is first trained on drawings of some training patients.
 """
 
 import json
@@ -26,6 +28,8 @@ from jecur.settings import (
 )
 from jecur.simulate.cohort import simulate_cohort
 from jecur.statistics.results import to_json_dict
+from jecur.study.tissue_drawings import TissueOrder
+from jecur.study.tissue_training import train_tissue
 
 MODELS = "clinical,jecur,chowder,lstm,nuclear-features,architecture,til"
 KINDS = ("tissue", "architecture", "til", "stroma", "null")
@@ -37,7 +41,7 @@ def _cohort(folder: Path, given, kind: str) -> Path:
         settings = SimulationSettings(
             n_training=given.training, n_validation=given.validation, seed=given.seed, null=kind == "null",
             plant="tissue" if kind == "null" else kind,
-            size_px=given.size_px, tissue_fraction=0.7, workers=given.workers,
+            size_px=given.size_px, tissue_fraction=0.7, workers=given.workers, drawings=given.drawings,
         )  # fmt: skip
         simulate_cohort(settings, folder)
         virtual = study_of_virtual_cohort("Virtual", TrainingSettings.from_flat(seed=given.seed))
@@ -45,9 +49,24 @@ def _cohort(folder: Path, given, kind: str) -> Path:
     return study
 
 
+def _tissue_model(folder: Path, study: Path, given) -> str:
+    order = TissueOrder(study.parent / "drawings", fewest=10, cover=given.cover)
+    found = train_tissue(
+        read_study(study), study.parent, RunFolder.open(folder / "tissue"), order,
+        workers=given.workers, progress=LineProgress(),
+    )  # fmt: skip
+    print(found.card.n_tiles, found.card.left_out, found.card.test)
+    return str(found.path)
+
+
 def _compared(folder: Path, given, kind: str):
     study = _cohort(folder / "cohort", given, kind)
-    settings = CompareSettings(models=tuple(given.models.split(",")), n_bootstrap=given.draws)
+    models = tuple(given.models.split(","))
+    settings = CompareSettings(
+        models=models,
+        n_bootstrap=given.draws,
+        tissue_model=_tissue_model(folder, study, given) if "tissue" in models else "",
+    )
     found = compare_models(
         read_study(study), study.parent, RunFolder.open(folder / "compared"), settings,
         workers=given.workers, progress=LineProgress(),
@@ -87,6 +106,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--drawings", type=int, default=12, help="patients drawn on, for tissue")
+    parser.add_argument(
+        "--cover", type=float, default=0.75, help="share of a tile its class covers"
+    )
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--result", type=Path)

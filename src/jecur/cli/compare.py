@@ -33,6 +33,7 @@ def compare(
     site_preserving: bool = False,
     seed: int = 0,
     draws: int = 1000,
+    tissue_model: Path | None = None,
     workers: Workers = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -51,8 +52,8 @@ def compare(
         Run folder: report.html, compare.md, compare.json, scores.csv, tables, figures.
     models
         Names with commas between them; differences are taken to the first, and to clinical. Names: study,
-        paper, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock, til, clinical;
-        NAME+clinical weighs the score of a model beside the covariates.
+        paper, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock, til, tissue,
+        tissue-fractions, clinical; NAME+clinical weighs the score of a model beside the covariates.
     folds
         Number of folds of the training and tuning roles; 0 trains on them and scores the validation role.
     site_preserving
@@ -61,6 +62,8 @@ def compare(
         Of the folds.
     draws
         Draws of patients for the intervals of differences; 0 leaves them out.
+    tissue_model
+        Classifier of jecur tissue train, which tissue and tissue-fractions need.
     workers
         Processes; 0 takes one a core.
     as_json
@@ -79,6 +82,7 @@ def compare(
         "site_preserving": site_preserving,
         "seed": seed,
         "n_bootstrap": draws,
+        "tissue_model": "" if tissue_model is None else str(tissue_model),
     }
     settings = make_settings(values, CompareSettings)
     cohort, folder, processes = read_study(study), study.resolve().parent, workers or cores()

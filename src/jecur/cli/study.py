@@ -106,6 +106,7 @@ def simulate(
     slides_per_patient: int = 1,
     seed: int = 0,
     plant: Literal["tissue", "architecture", "til", "stroma"] = "tissue",
+    drawings: int = 0,
     null: bool = False,
     workers: Workers = 0,
 ) -> int:
@@ -128,6 +129,8 @@ def simulate(
     plant
         What the hazard hangs on: tissue (the paper's four features), architecture (the same nuclei, arranged
         otherwise), til (lymphocytes apart from the others or among them), stroma (its share alone).
+    drawings
+        Training patients, the first ones, on whose slides tumor and stroma are drawn: drawings/SLIDE.geojson.
     null
         Plant no effect of the tissue.
     workers
@@ -143,6 +146,7 @@ def simulate(
         "slides_per_patient": slides_per_patient,
         "seed": seed,
         "plant": plant,
+        "drawings": drawings,
         "null": null,
         "workers": workers or cores(),
     }

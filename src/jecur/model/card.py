@@ -23,16 +23,21 @@ from jecur.settings.base import Count, CountOrZero, Probability, Stage, make_set
 from jecur.settings.training import nested
 
 __all__ = [
+    "MAX_CARD_BYTES",
     "CohortFacts",
+    "Digest",
     "EndpointText",
     "Interval",
+    "Line",
     "ModelCard",
     "NetworkInput",
     "PoolingFacts",
+    "Prose",
     "TileFacts",
     "TrainedOn",
     "TrainingEpoch",
     "TuningMetrics",
+    "plain_table",
     "read_card",
     "write_card",
 ]
@@ -209,7 +214,7 @@ def read_card(text: bytes) -> ModelCard:
         Naming everything that is wrong with it.
     """
     try:
-        plain = _plain(text)
+        plain = plain_table(text)
         if isinstance(plain.get("training"), dict):  # one flat table in files of earlier versions
             plain["training"] = nested(plain["training"])
         if "learnt_from" in plain:
@@ -224,7 +229,7 @@ def read_card(text: bytes) -> ModelCard:
         ) from error
 
 
-def write_card(card: ModelCard) -> bytes:
+def write_card(card: Stage) -> bytes:
     """Card as JSON; what is not said is left out, and text is in plain lines."""
     plain = _to_write(msgspec.to_builtins(card))
     return json.dumps(plain, indent=2, allow_nan=False).encode()
@@ -238,8 +243,15 @@ def _to_write(value: Any) -> Any:  # noqa: ANN401
     return [_to_write(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _plain(text: bytes) -> dict[str, Any]:
-    """Decode JSON to plain values, or raise ValueError."""
+def plain_table(text: bytes) -> dict[str, Any]:
+    """Decode the JSON of a card to plain values, strictly.
+
+    Raises
+    ------
+    ValueError
+        If it is too large or too deep, a name stands twice in a table, a number is not finite, or a text
+        holds what cannot be seen.
+    """
     if len(text) > MAX_CARD_BYTES:
         raise ValueError(f"{len(text)} bytes, more than {MAX_CARD_BYTES}")
     value = json.loads(

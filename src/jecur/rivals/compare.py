@@ -85,7 +85,7 @@ def compare_models(
         Before the first slide: an unknown model, folds that cannot be made, something a model needs
         that is missing.
     """
-    rivals = rivals_named(settings.models)
+    rivals = rivals_named(settings.models, settings.tissue_model)
     _refuse_other_command(run)
     everybody = settings.folds > 0
     early = study_cohort(study, folder, everybody=everybody).patients

@@ -1,6 +1,7 @@
 """Every rival by name. A new one is made in a module of its own and named here, and nowhere else."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jecur.errors import SettingsError
 from jecur.rivals.bench import Rival
@@ -9,6 +10,7 @@ from jecur.rivals.fusion import SUFFIX, LateFusion
 from jecur.rivals.lstm import TileSequence
 from jecur.rivals.networks import Network
 from jecur.rivals.nuclear import Nuclear
+from jecur.rivals.tissue import Tissue
 
 __all__ = ["RIVALS", "rivals_named"]
 
@@ -24,21 +26,31 @@ RIVALS: tuple[Rival, ...] = (
     Nuclear("architecture", "Nuclear architecture (Ji 2019)"),
     Nuclear("flock", "Local cell graphs (Lu 2021)"),
     Nuclear("til", "Lymphocytes' arrangement (Corredor 2019)"),
+    Tissue("tissue", "Deep stroma score (Kather 2019)", "cutoffs"),
+    Tissue("tissue-fractions", "Tissue fractions, elastic net", "elastic-net"),
     Clinical(),
 )
 """In the order in which help lists them."""
 
 
-def rivals_named(names: Sequence[str]) -> tuple[Rival, ...]:
+def rivals_named(names: Sequence[str], tissue_model: str = "") -> tuple[Rival, ...]:
     """Rivals by name, in the order asked for; ``NAME+clinical`` is a rival fused with the covariates.
+
+    Parameters
+    ----------
+    names
+        Of `RIVALS`, each alone or fused.
+    tissue_model
+        File of `jecur tissue train`, for those that need one.
 
     Raises
     ------
     SettingsError
         If one is unknown or asked for twice, or none is.
     """
-    known = {rival.name: rival for rival in RIVALS}
-    known |= {f.name: f for f in (LateFusion(r) for r in RIVALS if r.name != "clinical")}
+    single = [replace(r, model=tissue_model) if isinstance(r, Tissue) else r for r in RIVALS]
+    known: dict[str, Rival] = {rival.name: rival for rival in single}
+    known |= {f.name: f for f in (LateFusion(r) for r in single if r.name != "clinical")}
     wrong = [name for name in names if name not in known]
     if wrong or not names or len(set(names)) < len(names):
         found = ", ".join(wrong) if wrong else ("the same twice" if names else "none")

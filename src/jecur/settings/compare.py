@@ -24,6 +24,8 @@ class CompareSettings(Stage, frozen=True):
     """Of the folds; training and the draws have their own."""
     n_bootstrap: CountOrZero = 1000
     """Draws of patients for the intervals of differences; 0 leaves the differences out."""
+    tissue_model: str = ""
+    """File of `jecur tissue train`, for the models ``tissue`` and ``tissue-fractions``."""
 
     def contradictions(self) -> Iterator[str]:
         """Yield folds that hold nobody out, and sites kept whole in no fold."""

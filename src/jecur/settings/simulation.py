@@ -26,6 +26,8 @@ class SimulationSettings(Stage, frozen=True):
     """Seed of everything; the number of workers changes nothing."""
     null: bool = False
     """Plant no effect of the tissue: its features leave the hazard alone (covariates stay)."""
+    drawings: CountOrZero = 0
+    """Patients, the first of those with the role "training", on whose slides tumor and stroma are drawn."""
     workers: Count = 1
     """Processes that render slides."""
     size_px: Annotated[int, Meta(ge=512, le=32_768)] = 2048

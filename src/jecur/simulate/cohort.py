@@ -25,6 +25,7 @@ from jecur.errors import SimulationError, refusal
 from jecur.runs.progress import SilentProgress
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import SimulationSettings
+from jecur.simulate.drawings import drawn_regions
 from jecur.simulate.patients import VirtualPatients, concordance, draw_cohort
 from jecur.simulate.regions import FEATURES, TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
@@ -63,6 +64,8 @@ class _SlideTask:
     stain: VirtualStain
     seed: np.random.SeedSequence
     settings: SimulationSettings
+    drawn_on: bool = False
+    """Whether regions are drawn on it."""
 
     @property
     def path(self) -> Path:
@@ -71,6 +74,16 @@ class _SlideTask:
     @property
     def regions_path(self) -> Path:
         return self.folder / "truth" / f"{self.name}.npy"
+
+    @property
+    def drawing_path(self) -> Path:
+        return self.folder / "drawings" / f"{self.name}.geojson"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether all its files are."""
+        drawn = self.drawing_path.exists() or not self.drawn_on
+        return drawn and self.path.exists() and self.regions_path.exists()
 
 
 def simulate_cohort(
@@ -111,7 +124,9 @@ def simulate_cohort(
             for leftover in folder.glob(".*.part*"):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
         _claim(out / "truth.json", truth)
-        missing = [o for o in orders if not (o.path.exists() and o.regions_path.exists())]
+        if settings.drawings:
+            (out / "drawings").mkdir(exist_ok=True)
+        missing = [o for o in orders if not o.is_there]
         n_kept = len(orders) - len(missing)
         for done, _ in enumerate(_render_all(missing, settings.workers), start=n_kept + 1):
             if progress is not None:
@@ -173,7 +188,8 @@ def _slide_orders(
                 **_arranged(settings, patients, row, rng),
             )
             seed = _stream(settings, _SLIDE_STREAM, row, k)
-            orders.append(_SlideTask(name, out, features, stain, seed, settings))
+            drawn_on = row < min(settings.drawings, settings.n_training)
+            orders.append(_SlideTask(name, out, features, stain, seed, settings, drawn_on))
     return orders
 
 
@@ -222,6 +238,8 @@ def _render(order: _SlideTask) -> str:
     partial = regions.with_name(f".{regions.stem}.{os.getpid()}.part.npy")
     np.save(partial, tissue.plan.regions(REGION_PX), allow_pickle=False)
     partial.replace(regions)
+    if order.drawn_on:
+        _write_text(order.drawing_path, json.dumps(drawn_regions(tissue.plan)))
     image = render_rgb(tissue, order.stain, rng)
     write_slide(order.path, image, um_per_px=settings.um_per_px, quality=settings.jpeg_quality)
     return order.name
@@ -250,7 +268,7 @@ def _truth(
     """Everything that was planted, as plain JSON."""
     ids = patients.table["patient_id"].tolist()
     kept = msgspec.to_builtins(settings)
-    del kept["workers"]  # changes nothing that is written
+    del kept["workers"], kept["drawings"]  # change nothing that is drawn
     if settings.plant == "tissue":  # cohorts made before there was another are the same
         del kept["plant"], kept["plant_log_hazard"]
     return {

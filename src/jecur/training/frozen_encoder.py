@@ -1,5 +1,7 @@
 """An encoder that is not trained, as a graph: tiles -> features, the same numbers without torch."""
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from jecur.training.bag_model import BagModel
 from jecur.training.export import traced_graph
 from jecur.training.mobilenet import build_encoder
 
-__all__ = ["features_to_onnx", "frozen_encoder_onnx"]
+__all__ = ["encoder_digest", "features_to_onnx", "frozen_encoder_onnx"]
 
 
 class _Features(nn.Module):
@@ -55,3 +57,15 @@ def features_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:
     graph = traced_graph(_Features(encoder).eval(), tiles, "features")
     encoder.train(was_training)
     return graph
+
+
+@torch.no_grad()
+def encoder_digest(encoder: BagModel) -> str:
+    """SHA-256 of all that decides the features of a tile: weights in order, and none of the last layer's."""
+    digest = hashlib.sha256()
+    last = {id(parameter) for parameter in encoder.head.parameters()}
+    for name, value in sorted(encoder.state_dict(keep_vars=True).items()):
+        if id(value) not in last:
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

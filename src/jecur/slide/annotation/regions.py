@@ -14,7 +14,7 @@ from jecur.slide.annotation.reading import Region, Ring, read_regions
 from jecur.slide.reader import Slide
 from jecur.slide.tissue import TissueMask
 
-__all__ = ["fill_rings", "region_mask", "restrict_to_regions"]
+__all__ = ["fill_rings", "read_placed_regions", "region_mask", "restrict_to_regions"]
 
 _EVERY = "*"
 _MOST_WORK = 2_000_000_000
@@ -61,7 +61,7 @@ def restrict_to_regions(
                 code="missing-annotation",
             )
         return tissue, ("no-annotation",)
-    regions = [_in_bounds(region, slide.canvas_offset) for region in read_regions(path)]
+    regions = read_placed_regions(path, slide.canvas_offset)
     scale = tissue.mpp / tissue.um_per_px
     shape = tissue.mask.shape
     mask = tissue.mask
@@ -84,6 +84,19 @@ def restrict_to_regions(
             code="no-region",
         )
     return replace(tissue, mask=mask), ("drawing-off-tissue",) if astray else ()
+
+
+def read_placed_regions(path: Path, canvas_offset: tuple[float, float]) -> list[Region]:
+    """Read a file of drawn regions, all in level-0 pixels of what was scanned; errors as `read_regions`.
+
+    Parameters
+    ----------
+    path
+        As `read_regions`.
+    canvas_offset
+        Of the slide: where what was scanned begins on the scanner's canvas.
+    """
+    return [_in_bounds(region, canvas_offset) for region in read_regions(path)]
 
 
 def _in_bounds(region: Region, offset: tuple[float, float]) -> Region:

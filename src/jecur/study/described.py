@@ -1,0 +1,121 @@
+"""Frozen encoders look at every tile once, whatever the number of folds and of models on top of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from shutil import copyfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import jecur
+from jecur.mil.bag import bag_file, open_bag
+from jecur.mil.looks import LOOKS_FILE, read_looks
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
+from jecur.runs.progress import Progress
+from jecur.settings import TrainingSettings
+from jecur.study.torch_wing import needing_torch
+
+if TYPE_CHECKING:
+    from jecur.training.bag_model import BagModel
+
+__all__ = ["describe_tiles", "starting_encoder"]
+
+_FILES = ("bag.npy", "tiles.parquet", LOOKS_FILE)
+
+
+def describe_tiles(
+    run: RunFolder, slides: Sequence[str], training: TrainingSettings, progress: Progress
+) -> RunFolder:
+    """Describe the tiles of slides by the encoder of a recipe, as it starts.
+
+    Parameters
+    ----------
+    run
+        With prepared slides.
+    slides
+        Those with tiles.
+    training
+        Names encoder, starting weights and channels.
+    progress
+        Shows a bar.
+
+    Returns
+    -------
+    RunFolder
+        The same run, in whose slides' folders the tiles are features, (n, d) float32; ``run`` itself where
+        they are features already.
+    """
+    if not slides or open_bag([bag_file(run.slide_folder(slides[0]))]).holds_features:
+        return run
+    start = training.encoder.start
+    how = fingerprint(
+        training.encoder.architecture,
+        sha256_file(Path(start)) if Path(start).is_file() else start,
+        training.n_channels,
+        training.seed if start == "random" else 0,
+        jecur.__version__,
+    )
+    described = replace(run, slides=(run.whole or run.root) / "described" / how)
+    marks = {slide: fingerprint(how, run.bag_sha256(slide)) for slide in slides}
+    missing = [slide for slide in slides if not described.is_complete(slide, marks[slide])]
+    if missing:
+        wanted = {slide: marks[slide] for slide in missing}
+        _describe(run, described, wanted, training, progress)
+    return described
+
+
+def starting_encoder(training: TrainingSettings) -> "BagModel":
+    """Build the encoder of a recipe as it starts.
+
+    Raises
+    ------
+    TrainingError
+        If torch is not installed, or the encoder or its weights are not to be had.
+    """
+    with needing_torch("an encoder"):
+        from jecur.training.mobilenet import build_encoder  # noqa: PLC0415 - torch only where needed
+    return build_encoder(
+        training.encoder.architecture,
+        channels=training.n_channels,
+        start=training.encoder.start,
+        seed=training.seed,
+    )
+
+
+def _describe(
+    run: RunFolder,
+    described: RunFolder,
+    marks: Mapping[str, str],
+    training: TrainingSettings,
+    progress: Progress,
+) -> None:
+    encoder = starting_encoder(training)
+    with progress.task("Describing tiles once", len(marks)) as advance:
+        for slide, mark in marks.items():
+            source, target = run.slide_folder(slide), described.slide_folder(slide)
+            _describe_slide(encoder, source, target, training)
+            copyfile(source / "tiles.parquet", target / "tiles.parquet")
+            write_json(target / LOOKS_FILE, read_looks(source))
+            described.mark_complete(slide, mark, _FILES)
+            advance()
+
+
+def _describe_slide(
+    encoder: "BagModel", source: Path, target: Path, training: TrainingSettings
+) -> None:
+    from jecur.training.bag_chunks import BagChunks, training_device  # noqa: PLC0415
+
+    encoder = encoder.to(training_device()).eval()
+    bag = open_bag([bag_file(source)])
+    chunks = BagChunks(bag, np.arange(len(bag)), training.n_channels, training.optimizer.chunk_size)
+    with atomic_path(target / "bag.npy") as temporary:
+        width = len(encoder.feature_mean)
+        out = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(bag), width))
+        done = 0
+        for chunk in chunks:
+            found = encoder.features(chunk).detach().cpu().float().numpy()
+            out[done : done + len(found)] = found
+            done += len(found)
+        out.flush()
+        del out
