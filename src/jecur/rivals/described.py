@@ -22,4 +22,5 @@ def described_bench(bench: Bench, training: TrainingSettings) -> Bench:
         Names encoder, starting weights and channels.
     """
     usable = [slide for slide, found in bench.prepared.items() if found.usable]
-    return replace(bench, run=describe_tiles(bench.run, usable, training, bench.progress))
+    run = describe_tiles(bench.run, usable, training, bench.progress)
+    return bench if run is bench.run else replace(bench, run=run)
