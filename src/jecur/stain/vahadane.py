@@ -25,6 +25,8 @@ References
 .. [1] A. Vahadane et al. Structure-preserving color normalization and sparse stain separation
    for histological images. IEEE Trans. Med. Imaging 35(8), 1962-1971, 2016.
    doi:10.1109/TMI.2016.2529665
+.. [2] H. F. Walker, P. Ni. Anderson acceleration for fixed-point iterations. SIAM J. Numer. Anal. 49(4),
+   1715-1735, 2011. doi:10.1137/10078356X
 """
 
 from dataclasses import dataclass
@@ -42,8 +44,8 @@ SUBSAMPLE = 10_000
 """Pixels on which the starts compete."""
 RANDOM_STARTS = 3
 """Starts drawn from the data, beside Ruifrok's vectors and the extreme directions."""
-STRETCH_GROWTH = 1.3
-MAX_STRETCH = 20.0
+REMEMBERED = 5
+"""Updates from which the next point is extrapolated; with one, steps are plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +123,27 @@ def descend(
 ) -> Factorization:
     """Alternate the two exact steps from one start; parameters as in `estimate_stains`.
 
-    The steps creep where stains are nearly determined by few pixels, so each accepted step is taken
-    longer than the last; one that raises the objective is taken back and done plainly.
+    The steps creep where stains are nearly determined by few pixels, so the next point is extrapolated
+    from the last updates (Anderson's acceleration [2]_); one that raises the objective is taken back,
+    what led to it forgotten, and the plain update done in its place.
     """
     energy = float(np.vdot(od, od))
     point = updated = np.array(start, dtype=np.float64)
     objectives: list[float] = []
-    moved, stretch = np.inf, 1.0
+    course: list[tuple[StainVectors, StainVectors]] = []  # a point and its update, the latest last
+    moved = np.inf
     for _ in range(max_iterations):
         objective, target = _exact_steps(od, point, sparsity, energy)
-        if stretch > 1.0 and objective > objectives[-1]:
-            point, stretch = updated, 1.0
+        if len(course) > 1 and objective > objectives[-1]:
+            point, course = updated, []
             continue
         objectives.append(objective)
         updated = target
         moved = float(np.abs(updated - point).max())
         if moved <= tolerance:
             break
-        stretch = min(STRETCH_GROWTH * stretch, MAX_STRETCH) if len(objectives) > 1 else 1.0
-        point = _stretched(point, updated, stretch)
+        course = [*course, (point, updated)][-REMEMBERED:]
+        point = _extrapolated(course)
     return Factorization(
         StainMatrix(order_stains(updated)), tuple(objectives), converged=moved <= tolerance
     )
@@ -157,13 +161,16 @@ def _exact_steps(
     return objective, update_stains(stains, gram, cross)
 
 
-def _stretched(stains: StainVectors, updated: StainVectors, stretch: float) -> StainVectors:
-    """``stretch`` times the way from ``stains`` to ``updated``, unit rows, non-negative."""
-    if stretch == 1.0:
-        return updated
-    rows = np.maximum(stains + stretch * (updated - stains), 0.0)
+def _extrapolated(course: list[tuple[StainVectors, StainVectors]]) -> StainVectors:
+    """Where the updates would come to rest if they were linear; unit rows, non-negative."""
+    points, updates = (
+        np.array(side).reshape(len(course), -1) for side in zip(*course, strict=True)
+    )
+    steps = updates - points
+    share = np.linalg.lstsq(np.diff(steps, axis=0).T, steps[-1], rcond=1e-10)[0]
+    rows = np.maximum(updates[-1] - share @ np.diff(updates, axis=0), 0.0).reshape(-1, 3)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / lengths if lengths.min() > 0.0 else updated
+    return rows / lengths if lengths.min() > 0.0 else course[-1][1]
 
 
 def update_stains(stains: StainVectors, gram: Matrix, cross: Matrix) -> StainVectors:
