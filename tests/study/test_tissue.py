@@ -122,6 +122,16 @@ def test_drawings_of_validation_patients_train_nothing(trained, tmp_path, capsys
         np.testing.assert_array_equal(before[name], after[name])
 
 
+def test_a_classifier_of_virtual_tissue_on_real_slides_is_said(trained, tmp_path, capsys):
+    study, _, out = trained
+    real = study.parent / "real.toml"
+    real.write_text(study.read_text().replace("virtual = true", "virtual = false"))
+    for name, said in ((real, True), (study, False)):
+        command = ["tissue", "apply", str(name), "--model", str(model_in(out)), "-j", "1"]
+        assert run([*command, "--out", str(tmp_path / name.stem)]) == OK
+        assert ("means nothing" in capsys.readouterr().err) is said
+
+
 def test_classes_of_the_ratio_are_known_by_name_or_asked_for():
     assert classes_of_ratio(("Stroma", "Tumor", "Necrosis"), (), ()) == ([0], [1])
     assert classes_of_ratio(("TUM", "STR", "MUS"), (), ()) == ([1], [0])

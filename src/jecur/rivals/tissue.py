@@ -26,6 +26,7 @@ from jecur.study.tissue_fractions import (
     TRAINED_ON,
     measure_fractions,
     open_tissue_model,
+    tell_virtual,
 )
 from jecur.study.tissue_tiles import TileSource, require_same_recipe
 
@@ -169,9 +170,9 @@ class Tissue:
         mark = fingerprint(sha256_file(Path(self.model)), slides, jecur.__version__)
         if whole.is_finished("fractions", mark):
             return pd.read_parquet(path).set_index("patient_id")
-        found = measure_fractions(
-            open_tissue_model(Path(self.model)), patients, source, progress=bench.progress
-        )
+        model = open_tissue_model(Path(self.model))
+        tell_virtual(model, bench.study, bench.progress)
+        found = measure_fractions(model, patients, source, progress=bench.progress)
         table = found.table()
         with atomic_path(path) as temporary:
             table.to_parquet(temporary, index=False)

@@ -24,6 +24,7 @@ from jecur.study.tissue_fractions import (
     PatientFractions,
     measure_fractions,
     open_tissue_model,
+    tell_virtual,
 )
 from jecur.study.tissue_tiles import prepare_for_tissue, require_same_recipe
 
@@ -97,6 +98,7 @@ def apply_tissue(
     require_same_recipe(model.card, recipe_of_study(study))
     sides = classes_of_ratio(model.card.classes, question.stroma, question.tumor)
     progress = LoggedProgress(progress, run.log)
+    tell_virtual(model, study, progress)
     patients = study_cohort(study, folder, everybody=True).patients
     source = prepare_for_tissue(
         study, folder, patients, run, question.prepared_in, workers=workers, progress=progress

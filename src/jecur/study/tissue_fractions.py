@@ -13,6 +13,7 @@ from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.tissue_classes import TissueClassifier, class_fractions
 from jecur.model.tissue_file import TissueCard, read_tissue_file
 from jecur.runs.progress import Progress
+from jecur.settings import StudySettings
 from jecur.study.memory import memory_beside
 from jecur.study.tissue_tiles import (
     TileSource,
@@ -29,6 +30,7 @@ __all__ = [
     "TissueModel",
     "measure_fractions",
     "open_tissue_model",
+    "tell_virtual",
 ]
 
 FRACTION, PROBABILITY = "fraction_", "p_"
@@ -80,6 +82,14 @@ def open_tissue_model(path: Path) -> TissueModel:
     """Read a classifier of tissue; errors as `read_tissue_file`."""
     found = read_tissue_file(path)
     return TissueModel(path, found.card, TissueClassifier(**found.arrays))
+
+
+def tell_virtual(model: TissueModel, study: StudySettings, progress: Progress) -> None:
+    """Say where a classifier of virtual tissue is used on real slides."""
+    if model.card.virtual and not study.virtual:
+        progress.say(
+            "The classifier was trained on virtual tissue: what it says of real slides means nothing."
+        )
 
 
 def measure_fractions(
