@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 
 import jecur
-from jecur.arrays import BoolVector, Matrix, Vector
+from jecur.arrays import Matrix, Vector
 from jecur.cohort.cohort import Patient
-from jecur.errors import SettingsError, TrainingError
+from jecur.errors import NotEstimableError, SettingsError, TrainingError
 from jecur.evaluation.patients import competing_of
 from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
 from jecur.rivals.networks import require_torch
 from jecur.rivals.stroma_score import at_least_median, fit_stroma_score
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
 from jecur.settings import StudySettings
-from jecur.study.nuclear_baseline import fit_nuclear_model
-from jecur.study.nuclear_measures import MeasuredPatients
 from jecur.study.prepare import recipe_of_study
 from jecur.study.tissue_fractions import (
     FRACTION,
@@ -29,8 +27,12 @@ from jecur.study.tissue_fractions import (
     tell_virtual,
 )
 from jecur.study.tissue_tiles import TileSource, require_same_recipe
+from jecur.survival.elastic_net import fit_elastic_net_by_folds
 
 __all__ = ["Tissue"]
+
+FEWEST_FOR_FOLDS = 20
+"""Training patients below which folds inside them choose nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +146,30 @@ class Tissue:
         trained: tuple[list[Patient], Matrix],
         unseen: tuple[list[Patient], Matrix],
     ) -> RivalScores:
-        patients = (*trained[0], *unseen[0])
-        columns = np.concatenate([trained[1], unseen[1]])
-        used: BoolVector = np.arange(len(patients)) < len(trained[0])
-        found = MeasuredPatients(patients, tuple(classes), columns, ())
-        fitted = fit_nuclear_model(found, used, seed=bench.study.training.seed)
-        fitted.require_something()
+        patients, fractions = trained
+        months, event = follow_up(tuple(patients))
+        if len(patients) < FEWEST_FOR_FOLDS:
+            raise NotEstimableError(
+                f"expected {FEWEST_FOR_FOLDS} training patients or more, found {len(patients)}; folds inside "
+                "fewer choose nothing: add patients"
+            )
+        rng = np.random.default_rng(bench.study.training.seed)
+        model = fit_elastic_net_by_folds(fractions, months, event, rng=rng)
+        if not model.coefficients.any():
+            raise NotEstimableError(
+                "expected a class of tissue whose fraction goes with the event, found that the folds inside "
+                "the training patients keep none; the model knows nothing here, which is a result"
+            )
         facts: dict[str, float | str] = {
-            "trained_on": fitted.n_training,
-            "strength": fitted.model.strength,
-            **{f"hazard ratio per SD, {name}": r for name, r in fitted.hazard_ratios.items()},
+            "trained_on": len(patients),
+            "strength": model.strength,
+            **{
+                f"hazard ratio per SD, {name}": float(np.exp(b))
+                for name, b in zip(classes, model.coefficients, strict=True)
+            },
         }
         return locked_scores(
-            _by_id(unseen[0], fitted.risk[~used]), _by_id(trained[0], fitted.risk[used]), facts
+            _by_id(unseen[0], model.risk(unseen[1])), _by_id(patients, model.risk(fractions)), facts
         )
 
     def _fractions(self, bench: Bench, patients: Sequence[Patient]) -> pd.DataFrame:
