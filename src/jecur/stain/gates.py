@@ -36,14 +36,17 @@ def require_bright_field(pixels: Pixels, settings: StainSettings) -> None:
     """
     if len(pixels) == 0:
         return
-    dark = float(np.mean(pixels.max(axis=1) < _DARK_LEVEL))
+    r, g, b = (
+        pixels.T
+    )  # channel by channel: reducing along an axis of three takes five times as long
+    dark = float(np.mean(np.maximum(np.maximum(r, g), b) < _DARK_LEVEL))
     if dark > settings.max_dark_fraction:
         raise StainError(
             f"expected stained tissue in transmitted light, found {dark:.0%} of the pixels nearly "
             "black; is the slide fluorescence or its colors inverted?",
             code="inverted",
         )
-    clipped = float(np.mean(pixels.min(axis=1) <= _CLIPPED_LEVEL))
+    clipped = float(np.mean(np.minimum(np.minimum(r, g), b) <= _CLIPPED_LEVEL))
     if clipped > settings.max_saturated_fraction:
         raise StainError(
             f"expected at most {settings.max_saturated_fraction:.0%} of the tissue pixels with a "
@@ -80,7 +83,8 @@ def usable_density(od: OpticalDensity, settings: StainSettings) -> OpticalDensit
     One gray level at level 5 is 0.2 of optical density: such rows say more about rounding than about
     stain, and pull both stains apart.
     """
-    usable = od[od.max(axis=1) <= settings.max_optical_density]
+    r, g, b = od.T
+    usable = od[np.maximum(np.maximum(r, g), b) <= settings.max_optical_density]
     return usable if len(usable) >= settings.min_tissue_pixels else od
 
 
