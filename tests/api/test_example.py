@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.virtual.tiny_study import quick_study
 
 import jecur as jc
-from jecur.demo import study_of_virtual_cohort
 from jecur.settings import (
     SimulationSettings,
     TilingSettings,
@@ -51,7 +51,7 @@ def _small_study(folder: Path) -> None:
         good_months=30.0, poor_months=29.0,
     )  # fmt: skip
     study = msgspec.structs.replace(
-        study_of_virtual_cohort("Small", training),
+        quick_study("Small", training),
         tiling=TilingSettings(max_tiles=2),
     )
     (folder / "study.toml").write_text(write_study(study))

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.rivals.feature_study import write_feature_study
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, SOME_FAILED, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.settings import SimulationSettings, TrainingSettings, write_study
 from jecur.simulate.cohort import simulate_cohort
 
@@ -22,7 +22,7 @@ def study(tmp_path_factory):
         log_hazard_per_sd=(0.0, 2.5, 0.0, 0.0), clinical_effect=0.3,
     )  # fmt: skip
     simulate_cohort(settings, folder)
-    text = write_study(study_of_virtual_cohort("Nuclear rivals", TrainingSettings()))
+    text = write_study(quick_study("Nuclear rivals", TrainingSettings()))
     (folder / "study.toml").write_text(text)
     return folder / "study.toml"
 

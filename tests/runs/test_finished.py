@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.virtual.tiny_study import quick_study
 
 import jecur
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.errors import RunFolderError, SystemRefusedError
 from jecur.runs.folder import RunFolder, atomic_path, result_files, write_json, write_text
 from jecur.runs.log import append_event, read_log
@@ -47,7 +47,7 @@ def _study(folder: Path) -> Path:
     training = TrainingSettings.from_flat(
         epochs=3, learning_rate=1e-2, l2=1e-3, pooling="attention", pooling_hidden=4
     )
-    study = study_of_virtual_cohort("Proved", training)
+    study = quick_study("Proved", training)
     columns_of = msgspec.structs.replace(study.cohort.columns, site="")
     cohort = msgspec.structs.replace(study.cohort, covariates=(), columns=columns_of)
     text = write_study(msgspec.structs.replace(study, cohort=cohort))

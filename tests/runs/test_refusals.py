@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, USER_ERROR
-from jecur.demo import study_of_virtual_cohort
 from jecur.runs.folder import write_text
 from jecur.runs.verify import verify_run
 from jecur.settings import TrainingSettings, write_study
@@ -59,7 +59,7 @@ def _study(folder: Path, patients: int = 16) -> Path:
     columns = ["patient_id", "role", "months", "recurrence", "slide"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "clinical.csv", index=False)
     training = TrainingSettings.from_flat(epochs=2, learning_rate=1e-2)
-    study = study_of_virtual_cohort("Refused", training)
+    study = quick_study("Refused", training)
     columns_of = msgspec.structs.replace(study.cohort.columns, site="")
     cohort = msgspec.structs.replace(study.cohort, covariates=(), columns=columns_of)
     return write_text(

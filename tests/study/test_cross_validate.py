@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.settings import (
     SimulationSettings,
     StatisticsSettings,
@@ -54,7 +54,7 @@ def study(tmp_path_factory) -> Path:
     table["site"] = list("aabbccddd")
     table.to_csv(folder / "clinical.csv", index=False)
     (folder / "slides" / "V-0003-2.tiff").unlink()
-    tiny = study_of_virtual_cohort("Tiny", TRAINING)
+    tiny = quick_study("Tiny", TRAINING)
     tiny = msgspec.structs.replace(tiny, tiling=TilingSettings(max_tiles=2))
     (folder / "study.toml").write_text(write_study(tiny))
     return folder / "study.toml"

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.model.file import read_bundle
 from jecur.runs.folder import RunFolder
 from jecur.settings import SimulationSettings, TilingSettings, TrainingSettings, write_study
@@ -42,7 +42,7 @@ def study(tmp_path_factory) -> Path:
     )
     simulate_cohort(cohort, folder)
     for name, training in (("study.toml", PAPER), ("frozen.toml", FROZEN)):
-        tiny = study_of_virtual_cohort("Tiny", training)
+        tiny = quick_study("Tiny", training)
         tiny = msgspec.structs.replace(tiny, tiling=TilingSettings(max_tiles=3))
         (folder / name).write_text(write_study(tiny))
     return folder / "study.toml"

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, USER_ERROR, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.nuclei.features import NuclearFeatures
 from jecur.settings import TrainingSettings, write_study
 from jecur.study.nuclear_measures import _weighed
@@ -43,7 +43,7 @@ def _write(folder, *, effect=1.5, seed=1):
             "slide": [f"P{k:03}.tiff" for k in range(n)],
         }
     ).to_csv(folder / "clinical.csv", index=False)
-    study = study_of_virtual_cohort("Nuclei", TrainingSettings())
+    study = quick_study("Nuclei", TrainingSettings())
     cohort = msgspec.structs.replace(study.cohort, covariates=())
     (folder / "study.toml").write_text(write_study(msgspec.structs.replace(study, cohort=cohort)))
     return folder / "study.toml"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from tests.model_files import node, tensor, toy_card, toy_encoder, write_toy
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cohort.cohort import SlideEntry
-from jecur.demo import study_of_virtual_cohort
 from jecur.mil import looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import TileDigest, read_digests
@@ -277,7 +277,7 @@ def frozen_study(tmp_path_factory):
     flat = TrainingSettings.from_flat(epochs=3, l2=0.0, good_months=30.0, poor_months=25.0)
     encoder = msgspec.structs.replace(flat.encoder, trained=False)
     training = msgspec.structs.replace(flat, encoder=encoder)
-    write_text(folder / "study.toml", write_study(study_of_virtual_cohort("Frozen", training)))
+    write_text(folder / "study.toml", write_study(quick_study("Frozen", training)))
     return folder / "study.toml"
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.rivals.tissue_study import drawing, write_tissue_study
+from tests.virtual.tiny_study import quick_study
 
 from jecur.cli import OK, USER_ERROR, run
-from jecur.demo import study_of_virtual_cohort
 from jecur.model.tissue_file import read_tissue_file
 from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
 from jecur.simulate.cohort import simulate_cohort
@@ -151,7 +151,7 @@ def test_virtual_tissue_with_drawings_trains_a_classifier(tmp_path):
     )  # fmt: skip
     simulate_cohort(settings, cohort)
     study = cohort / "study.toml"
-    study.write_text(write_study(study_of_virtual_cohort("Virtual", TrainingSettings())))
+    study.write_text(write_study(quick_study("Virtual", TrainingSettings())))
     assert train(study, out, "--fewest", "2", "--cover", "0.5") == OK
     card = read_tissue_file(model_in(out)).card
     assert card.classes == ("Stroma", "Tumor")
