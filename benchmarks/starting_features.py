@@ -37,6 +37,7 @@ from jecur.settings import NucleiSettings, StainSettings
 from jecur.stain.normalizer import fit_normalizer
 from jecur.stain.reference import builtin_reference
 from jecur.training.mobilenet import build_encoder
+from jecur.training.nuclei.pretrained import read_lite0
 
 FIELD_PX, TILE_PX, COLUMNS, ROWS = 512, 224, 4, 3
 FULL = 0.8
@@ -95,17 +96,9 @@ def cut(rgb: np.ndarray) -> np.ndarray:
 
 
 def lite0(file: Path) -> torch.nn.Module:
-    """EfficientNet-Lite0 with the package's ImageNet weights: its tensors are timm's, in order."""
+    """EfficientNet-Lite0 with the package's ImageNet weights."""
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    own = network.state_dict()
-    given = torch.load(file, weights_only=True, map_location="cpu")
-    own = {k: v for k, v in own.items() if not k.endswith("num_batches_tracked")}
-    given = {k: v for k, v in given.items() if not k.endswith("num_batches_tracked")}
-    if [v.shape for v in own.values()] != [v.shape for v in given.values()]:
-        raise ValueError(
-            f"{file}: expected the {len(own)} tensors of tf_efficientnet_lite0, found {len(given)}"
-        )
-    network.load_state_dict(dict(zip(own, given.values(), strict=True)), strict=False)
+    network.load_state_dict(read_lite0(file))
     return network.eval()
 
 

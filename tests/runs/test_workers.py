@@ -285,14 +285,33 @@ def _die_at_once(*_: object) -> None:
 def test_processes_started_early_do_the_first_work_and_end_with_their_block():
     """The command's own imports and those of its workers happen at once; none outlives the block."""
     with worker_pool.started_early(2, "json"):
-        early = {worker.process.pid for worker in worker_pool._EARLY}
+        early = {worker.process.pid for worker in worker_pool._STOCK}
         answers = {done.answer for done in worker_pool.work_off(_own_pid, [1], workers=1)}
-        left = [worker.process for worker in worker_pool._EARLY]
+        left = [worker.process for worker in worker_pool._STOCK]
         assert len(early) == 2
         assert answers <= early
         assert len(left) == 1
-    assert not worker_pool._EARLY
+    assert not worker_pool._STOCK
     assert not left[0].is_alive()
+
+
+def test_one_process_serves_work_after_work_within_a_block_and_none_outlives_it():
+    def answers(work):
+        return [done.answer for done in worker_pool.work_off(work, [-1, 2], workers=1)]
+
+    with worker_pool.kept_between_works(1):
+        pids = answers(_own_pid)
+        assert answers(abs) == [1, 2]  # another work: the first one is forgotten
+        (kept,) = [worker.process for worker in worker_pool._STOCK]
+        assert {kept.pid} == set(pids) == set(answers(_own_pid))
+        kept.kill()
+        kept.join()
+        again = answers(_own_pid)  # a dead one is not given anything
+        assert kept.pid not in again
+        (kept,) = [worker.process for worker in worker_pool._STOCK]
+    assert not worker_pool._STOCK
+    assert not kept.is_alive()
+    assert set(answers(_own_pid)) != {kept.pid}
 
 
 def _own_pid(_item: int) -> int:

@@ -51,15 +51,6 @@ def test_only_full_tiles_are_averaged_or_else_the_fullest():
     np.testing.assert_array_equal(features.mean_of_full(tiles, tissue)[:, 0], [1.0, 4.0])
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
-    file = tmp_path / "other.pth"
-    torch.save({"weight": torch.zeros(3)}, file)
-    with pytest.raises(
-        ValueError, match=r"expected the .* tensors of tf_efficientnet_lite0, found 1"
-    ):
-        features.lite0(file)
-
-
 def test_images_of_the_comparison_are_never_trained_on(tmp_path):
     with pytest.raises(ValueError, match="breast_ucsb58"):
         distilled.read_sources(tmp_path, [Path("data/breast_ucsb58/images")])

@@ -15,6 +15,7 @@ from jecur.errors import TrainingError  # noqa: E402
 from jecur.training.nuclei.data import CropSource, read_fields  # noqa: E402
 from jecur.training.nuclei.fit import NucleiTrainingSettings, fit_nuclei  # noqa: E402
 from jecur.training.nuclei.pretrained import PretrainedUNet  # noqa: E402
+from jecur.training.nuclei.release import train_nuclei  # noqa: E402
 from jecur.training.nuclei.teach import draw_map, draw_maps  # noqa: E402
 
 SIDE = 192
@@ -147,3 +148,9 @@ def test_weights_of_another_network_are_refused_and_right_ones_taken_in_order(tm
     taken = PretrainedUNet(path).encoder.state_dict()
     expected = whole.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in taken.items())
+
+
+def test_a_teacher_is_no_release_and_that_is_said_before_it_is_fitted(fields, tmp_path):
+    with pytest.raises(TrainingError, match="expected the small network"):
+        train_nuclei(fields, tmp_path / "out", TEACHER)
+    assert not (tmp_path / "out").exists()

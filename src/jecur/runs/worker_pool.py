@@ -25,7 +25,7 @@ from typing import Any, Generic, Literal, TypeVar
 from jecur.errors import SystemRefusedError
 from jecur.runs.orphans import BindingName, end_with_parent
 
-__all__ = ["Finished", "Lost", "started_early", "work_off"]
+__all__ = ["Finished", "Lost", "kept_between_works", "started_early", "work_off"]
 
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TICK_S = 0.5
@@ -36,8 +36,13 @@ _TRIES = 2
 _STILLBORN = 3
 """So many processes may die before their first word, as long as none has said one."""
 
-_EARLY: list["_Worker"] = []
-"""Processes of `started_early` that no work has taken on."""
+_KEPT_AT_MOST = 4
+"""Idle processes hold memory, some 0.3 GB each, while the parent trains."""
+
+_STOCK: list["_Worker"] = []
+"""Processes without work: started early, or kept from one work for the next."""
+_keep = 0
+"""How many of the processes of a work that has ended may join the stock."""
 
 Item = TypeVar("Item")
 
@@ -56,6 +61,13 @@ class Lost:
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """First word of a process: it has started, and everything it needs is imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a process is told to do to each piece from now on."""
+
+    function: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +127,31 @@ def started_early(workers: int, module: str) -> Iterator[None]:
         Is imported in each: that of the work.
     """
     with _one_thread_each():
-        _EARLY.extend(_Worker(module) for _ in range(workers))
+        _STOCK.extend(_Worker(module) for _ in range(workers))
     try:
         yield
     finally:
-        while _EARLY:
-            _EARLY.pop().end()
+        while _STOCK:
+            _STOCK.pop().end()
+
+
+@contextmanager
+def kept_between_works(workers: int) -> Iterator[None]:
+    """Let the works of a block, one after the other, share their processes; they end with the block.
+
+    Parameters
+    ----------
+    workers
+        Processes that are kept, four at most.
+    """
+    global _keep  # noqa: PLW0603 - as `_STOCK`: of this process, whoever gives out work in it
+    before, _keep = _keep, min(workers, _KEPT_AT_MOST)
+    try:
+        yield
+    finally:
+        _keep = before
+        while len(_STOCK) > _keep:
+            _STOCK.pop().end()
 
 
 class _Worker:
@@ -144,9 +175,17 @@ class _Worker:
         self.since = 0.0
 
     def take_on(self, work: Callable[[Any], Any]) -> None:
-        """Tell the process, before its first piece, what is done to each."""
+        """Tell the process, before the first piece of a work, what is done to each."""
+        self.ready = False
         with suppress(OSError):  # as in `give`
-            self.pipe.send(work)
+            self.pipe.send(_Work(work))
+
+    def set_aside(self) -> None:
+        """End of a work: keep an idle process for the next one, if that is asked for."""
+        if self.holds is None and len(_STOCK) < _keep and self.process.is_alive():
+            _STOCK.append(self)
+        else:
+            self.end()
 
     def give(self, index: int, item: object) -> None:
         self.holds, self.watched_s, self.since = index, 0.0, time.monotonic()
@@ -194,7 +233,7 @@ class _Crew(Generic[Item]):
                         yield found
         finally:
             for worker in self._crew:
-                worker.end()
+                worker.set_aside()
 
     def _busy(self) -> list[tuple[_Worker, int]]:
         """Workers that hold a piece of work, each with its place among the items."""
@@ -212,7 +251,7 @@ class _Crew(Generic[Item]):
             worker.give(index, self._items[index])
 
     def _hire(self) -> _Worker:
-        worker = _EARLY.pop() if _EARLY else _Worker()
+        worker = _from_stock() or _Worker()
         worker.take_on(self._work)
         self._crew.append(worker)
         return worker
@@ -258,6 +297,16 @@ class _Crew(Generic[Item]):
 
     def _finished(self, worker: _Worker, index: int, answer: object) -> Finished:
         return Finished(index, answer, time.monotonic() - worker.since)
+
+
+def _from_stock() -> _Worker | None:
+    """Take a process that lives from the stock; None if there is none."""
+    while _STOCK:
+        worker = _STOCK.pop()
+        if worker.process.is_alive():
+            return worker
+        worker.end()
+    return None
 
 
 @contextmanager
@@ -311,18 +360,24 @@ def _serve(pipe: "Connection[Any, Any]", module: str, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent ends us
     if module:
         importlib.import_module(module)
-    try:
-        work: Callable[[Any], Any] = pipe.recv()
-    except (EOFError, OSError):
-        return
-    with suppress(OSError):  # no parent any more: the next line ends it
-        pipe.send(_Ready())
+    work: Callable[[Any], Any] = _nothing
     while True:
         try:
             item = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(work(item))
+        if isinstance(item, _Work):
+            work, answer = item.function, _Ready()
+        else:
+            answer = work(item)
+        try:
+            pipe.send(answer)
+        except OSError:  # no parent any more
+            return
+
+
+def _nothing(item: object) -> None:
+    raise RuntimeError(f"expected to be told what to do with {item!r} before it came")
 
 
 def _wait_for_the_end() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from jecur.errors import SettingsError, SystemRefusedError
+from jecur.runs.worker_pool import kept_between_works
 from jecur.runs.workers import working_with
 from jecur.settings import ComputeSettings, SlurmSettings
 
@@ -35,7 +36,7 @@ def with_engine(compute: ComputeSettings, engine: str | None, scheduler: str) ->
 def at_work(
     compute: ComputeSettings, out: Path, *, workers: int, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Start, or reach, the machines that the settings name; nothing where they name none.
+    """Start, or reach, the machines that the settings name; on this one processes serve all stages.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ def at_work(
         If the scheduler cannot be reached.
     """
     if compute.engine == "local":
-        yield
+        with kept_between_works(workers):
+            yield
         return
     try:
         from distributed import Client  # noqa: PLC0415

@@ -25,7 +25,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
 
 from jecur.arrays import Mask
 from jecur.errors import TrainingError
@@ -33,7 +32,7 @@ from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
 from jecur.training.bag_chunks import training_device
 from jecur.training.nuclei.data import CropSource, Field, perturb_colors, read_fields
-from jecur.training.nuclei.pretrained import PretrainedUNet
+from jecur.training.nuclei.pretrained import NucleiNetwork, PretrainedUNet, logits_of
 from jecur.training.nuclei.unet import DiceForm, NucleiUNet, segmentation_loss
 
 __all__ = ["NucleiFit", "NucleiTrainingSettings", "fit_nuclei", "settle_threshold"]
@@ -90,7 +89,7 @@ class NucleiTrainingSettings:
             return PretrainedUNet.stride
         return int(2 ** len(self.widths))
 
-    def build(self, weights: Path | None = None) -> "NucleiUNet | PretrainedUNet":
+    def build(self, weights: Path | None = None) -> NucleiNetwork:
         """Return a new network; ``weights`` are those of a pretrained encoder."""
         if self.network == "pretrained":
             return PretrainedUNet(weights)
@@ -101,7 +100,7 @@ class NucleiTrainingSettings:
 class NucleiFit:
     """The chosen weights and how they were found."""
 
-    network: NucleiUNet | PretrainedUNet
+    network: NucleiNetwork
     step: int
     """Step at which the average agreed best with the validation fields."""
     validation_dice: float
@@ -169,13 +168,13 @@ def fit_nuclei(
     return state.fit()
 
 
-def mean_dice(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> float:
+def mean_dice(network: NucleiNetwork, fields: list[Field]) -> float:
     """Dice of (probability >= 0.5) with (cover >= 0.5), mean over fields."""
     inside = [logit >= 0 for logit in _logits(network, fields)]
     return _mean_dice(inside, [field.cover >= 0.5 for field in fields])
 
 
-def settle_threshold(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> float:
+def settle_threshold(network: NucleiNetwork, fields: list[Field]) -> float:
     """Shift the network's logits so that 0.5 is the threshold of best Dice; returns the shift.
 
     Training on soft cover leaves that threshold lower: where a pixel is as likely nucleus as
@@ -191,17 +190,14 @@ def settle_threshold(network: NucleiUNet | PretrainedUNet, fields: list[Field]) 
     return shift
 
 
-def _logits(network: NucleiUNet | PretrainedUNet, fields: list[Field]) -> list[NDArray[np.float32]]:
+def _logits(network: NucleiNetwork, fields: list[Field]) -> list[NDArray[np.float32]]:
     network.eval()
     device = next(network.parameters()).device
     found = []
     with torch.inference_mode():
         for field in fields:
             rgb = torch.from_numpy(field.rgb.copy()).to(device).permute(2, 0, 1)[None].float()
-            h, w = field.cover.shape
-            sides = (0, -w % network.stride, 0, -h % network.stride)
-            padded = functional.pad(rgb, sides, mode="reflect")
-            found.append(network(padded / 127.5 - 1.0)[0, :h, :w].cpu().numpy())
+            found.append(logits_of(network, rgb / 127.5 - 1.0).cpu().numpy())
     return found
 
 

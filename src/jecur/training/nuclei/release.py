@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -112,16 +113,17 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
         Paths; set ``nuclei.model`` to the first one to use the network.
     """
     settings = settings or NucleiTrainingSettings()
+    if settings.network != "small":
+        raise TrainingError(
+            "expected the small network to be released, found its teacher; give its settings"
+        )
     taught: dict[str, object] = {}
     if teacher is not None:
         taught = {"teacher": _teach(data, out, teacher, settings.seed)}
     fit = fit_nuclei(data, out, settings, maps=out / MAPS if taught else None)
     shift = settle_threshold(fit.network, read_fields(data, "val", um_per_px=settings.um_per_px))
-    if not isinstance(fit.network, NucleiUNet):
-        raise TrainingError(
-            "expected the small network to be released, found its teacher; give its settings"
-        )
-    floats, difference = export_nuclei(fit.network)
+    small = cast("NucleiUNet", fit.network)
+    floats, difference = export_nuclei(small)
     scale = {"um_per_px": settings.um_per_px}
     model = NucleiModel.from_bytes(floats, card=scale)
     quantization: dict[str, object] = {"used": False}
@@ -131,7 +133,7 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
         "task": "probability that a pixel of an H&E tile is nucleus",
         "date": datetime.now(tz=UTC).date().isoformat(),
         "sha256": model.sha256,
-        **_architecture(fit.network, settings),
+        **_architecture(small, settings),
         "training": {
             **asdict(settings),
             **taught,

@@ -15,20 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
 
 from jecur.arrays import RGB
 from jecur.errors import TrainingError
 from jecur.runs.files import atomic_path
 from jecur.training.nuclei.data import UNLABELED, read_image, rows_of_split
-from jecur.training.nuclei.pretrained import PretrainedUNet
-from jecur.training.nuclei.unet import NucleiUNet
+from jecur.training.nuclei.pretrained import NucleiNetwork, logits_of
 
 __all__ = ["draw_map", "draw_maps"]
 
 
 def draw_maps(
-    network: NucleiUNet | PretrainedUNet,
+    network: NucleiNetwork,
     um_per_px: float,
     data: Path,
     out: Path,
@@ -70,7 +68,7 @@ def draw_maps(
     return len(rows)
 
 
-def draw_map(network: NucleiUNet | PretrainedUNet, rgb: RGB) -> NDArray[np.float32]:
+def draw_map(network: NucleiNetwork, rgb: RGB) -> NDArray[np.float32]:
     """Probability of nucleus of (h, w, 3) pixels, mean of eight turned and mirrored views, (h, w)."""
     network.eval()
     device = next(network.parameters()).device
@@ -82,15 +80,7 @@ def draw_map(network: NucleiUNet | PretrainedUNet, rgb: RGB) -> NDArray[np.float
             for mirror in (False, True):
                 view = torch.rot90(x, turns, (2, 3))
                 view = view.flip(3) if mirror else view
-                p = _probability(network, view)
+                p = torch.sigmoid(logits_of(network, view).float())
                 p = p.flip(1) if mirror else p
                 total += torch.rot90(p, -turns, (0, 1))
     return (total / 8.0).cpu().numpy()
-
-
-def _probability(network: NucleiUNet | PretrainedUNet, view: torch.Tensor) -> torch.Tensor:
-    """Map (1, 3, h, w) in [-1, 1] to (h, w), whatever the sides."""
-    h, w = view.shape[2:]
-    sides = (0, -w % network.stride, 0, -h % network.stride)
-    padded = functional.pad(view, sides, mode="reflect")
-    return torch.sigmoid(network(padded)[0, :h, :w].float())
