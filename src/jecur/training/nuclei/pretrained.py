@@ -104,4 +104,5 @@ def logits_of(network: NucleiNetwork, rgb: Tensor) -> Tensor:
     h, w = rgb.shape[2:]
     sides = (0, -w % network.stride, 0, -h % network.stride)
     padded = functional.pad(rgb, sides, mode="reflect")
-    return network(padded)[0, :h, :w]
+    logits: Tensor = network(padded)[0, :h, :w]
+    return logits
