@@ -109,6 +109,38 @@ def test_all_that_is_wrong_with_the_drawings_is_said_at_once(trained, tmp_path, 
     assert "missing-annotation" in capsys.readouterr().err
 
 
+def test_names_that_cannot_be_seen_are_refused(trained, tmp_path, capsys):
+    study, share, _ = trained
+    for k in range(3):
+        drawn = drawing(share[k], ("Str\u202eoma", "T" * 101))
+        (tmp_path / f"P{k:03}.geojson").write_text(json.dumps(drawn))
+    command = ["tissue", "train", str(study), "--annotations", str(tmp_path), "-j", "1"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == USER_ERROR
+    said = capsys.readouterr().err
+    assert said.count("[bad-annotation]") == 2
+    assert "\u202e" not in said
+
+
+def test_tiles_of_classes_that_are_not_asked_for_are_left_out(trained, tmp_path):
+    """A third class, drawn over half of the tumor: its tiles are neither, and those of both are none."""
+    study, share, _ = trained
+    for k in range(8):
+        drawn, other = drawing(share[k]), drawing((1 + share[k]) / 2)
+        necrosis = other["features"][1]
+        necrosis["properties"]["classification"]["name"] = "Necrosis"
+        drawn["features"].append(necrosis)
+        (tmp_path / f"P{k:03}.geojson").write_text(json.dumps(drawn))
+    command = ["tissue", "train", str(study), "--annotations", str(tmp_path), "-j", "1"]
+    asked = ["--classes", "Tumor,Stroma", "--out", str(tmp_path / "out")]
+    assert run([*command, *asked]) == OK
+    card = read_tissue_file(model_in(tmp_path / "out")).card
+    assert card.classes == ("Tumor", "Stroma")
+    stroma = sum(round(s * 24) for s in share[:8])
+    necrosis = sum(24 - round((1 + s) / 2 * 24) for s in share[:8])
+    assert card.n_tiles == {"Tumor": 192 - stroma - necrosis, "Stroma": stroma}
+    assert card.left_out["two classes"] == necrosis
+
+
 def test_drawings_of_validation_patients_train_nothing(trained, tmp_path, capsys):
     study, share, out = trained
     drawings = tmp_path / "drawings"

@@ -7,7 +7,8 @@ from pathlib import Path, PurePath
 
 from jecur.cohort.annotation_files import annotations_in
 from jecur.cohort.cohort import Patient, SlideEntry
-from jecur.errors import Problems, SettingsError, TableError, TrainingError
+from jecur.errors import AnnotationError, Problems, SettingsError, TableError, TrainingError
+from jecur.printable import is_printable
 from jecur.runs.progress import Progress
 from jecur.settings import StudySettings
 from jecur.slide.annotation.reading import Region
@@ -24,6 +25,9 @@ __all__ = [
     "read_drawings",
     "too_few_drawings",
 ]
+
+_LONGEST_NAME, _MOST_CLASSES = 100, 64
+"""Of classes, as a card takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,13 @@ def classes_to_tell_apart(drawn: Sequence[DrawnSlide], order: TissueOrder) -> tu
                     f"expected class {name} drawn in 2 patients or more, found {n} (drawn: {known})"
                 )
             )
+        if not is_printable(name) or len(name) > _LONGEST_NAME:
+            problems.found.append(
+                AnnotationError(
+                    f"expected names of classes of up to {_LONGEST_NAME} letters that can be seen, found "
+                    f"{name[:40]!a}; name the class anew"
+                )
+            )
     alike = [n for n, count in Counter(w.casefold() for w in wanted).items() if count > 1]
     if alike:
         problems.found.append(
@@ -149,10 +160,11 @@ def classes_to_tell_apart(drawn: Sequence[DrawnSlide], order: TissueOrder) -> tu
                 f"expected names of classes that differ, found {alike[0]!r} written in two ways"
             )
         )
-    if len(wanted) < 2:
+    if not 2 <= len(wanted) <= _MOST_CLASSES:
         problems.found.append(
             too_few_drawings(
-                f"expected regions of two classes or more in {len(drawn)} slides with drawings, found {known}"
+                f"expected regions of 2 to {_MOST_CLASSES} classes in {len(drawn)} slides with drawings, "
+                f"found {len(wanted)} ({known})"
             )
         )
     problems.refuse()

@@ -154,9 +154,8 @@ def _labeled(
 ) -> _Labeled:
     """Gather the tiles that have a class."""
     features, labels, places = [], [], []
-    counts: Counter[str] = Counter(
-        {"two classes": 0, "border": 0, "undrawn": 0, "more than enough": 0}
-    )
+    reasons = ("two classes", "border", "undrawn", "another class", "more than enough")
+    counts: Counter[str] = Counter(dict.fromkeys(reasons, 0))
     taken: Counter[tuple[str, int]] = Counter()
     for one in drawn:
         slide = one.entry.id
@@ -170,14 +169,21 @@ def _labeled(
                 f"{slide}: expected tiles whose side is known, found features that do not say it; export "
                 "them with patch_size_level0"
             )
+        others = tuple(name for name in drawn_classes(one.regions) if name not in classes)
         found = classes_of_tiles(
-            one.regions, classes, table[["x", "y"]].to_numpy(np.int64), side, cover=order.cover
+            one.regions,
+            (*classes, *others),
+            table[["x", "y"]].to_numpy(np.int64),
+            side,
+            cover=order.cover,
         )
+        label = np.where(found.label < len(classes), found.label, -1)
+        counts["another class"] += int((found.label >= len(classes)).sum())
         counts["two classes"] += found.n_two
         counts["border"] += found.n_partly
         counts["undrawn"] += found.n_outside
-        chosen = _spread(found.label, one.patient.id, taken, order.most)
-        counts["more than enough"] += int((found.label >= 0).sum()) - len(chosen)
+        chosen = _spread(label, one.patient.id, taken, order.most)
+        counts["more than enough"] += int((label >= 0).sum()) - len(chosen)
         bag = open_bag([bag_file(folder)])
         if bag.tile_shape != (seen.n_features,):
             raise TrainingError(
@@ -185,7 +191,7 @@ def _labeled(
                 f"{bag.tile_shape}; describe all slides by one encoder"
             )
         features.append(bag.take(chosen))
-        labels.append(found.label[chosen])
+        labels.append(label[chosen])
         places.append(table.iloc[chosen][["x", "y"]].assign(slide=slide, patient_id=one.patient.id))
     return _Labeled(
         np.concatenate(features),
