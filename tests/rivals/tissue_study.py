@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.demo import study_of_virtual_cohort
-from jecur.settings import Covariate, TrainingSettings, write_study
+from jecur.settings import Covariate, RunSettings, TrainingSettings, write_study
 
 WIDTH, N_TILES, SIDE = 8, 24, 256
 
@@ -35,7 +35,7 @@ def drawing(share: float, names=("Stroma", "Tumor")) -> dict:
 
 
 def write_tissue_study(
-    folder: Path, *, n_training=40, n_unseen=30, n_drawn=8, effect=1.5, seed=1
+    folder: Path, *, n_training=30, n_unseen=24, n_drawn=8, effect=1.5, seed=1
 ) -> tuple[Path, np.ndarray]:
     """Study file, and the share of stroma of each patient; drawings of the first lie in ``drawings``."""
     rng = np.random.default_rng(seed)
@@ -72,5 +72,6 @@ def write_tissue_study(
         study.cohort, covariates=(Covariate(column="age", unit="years"),)
     )
     path = folder / "study.toml"
-    path.write_text(write_study(msgspec.structs.replace(study, cohort=cohort)))
+    shared = RunSettings(cache="cache")  # each slide is prepared once for all tests
+    path.write_text(write_study(msgspec.structs.replace(study, cohort=cohort, run=shared)))
     return path, share
