@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jecur.errors import BagError
-from jecur.mil.bag import open_bag, writing_bag
+from jecur.mil.bag import open_bag, writing_bag, writing_features
 
 
 def _tiles(n, side=16, seed=0):
@@ -72,3 +72,29 @@ def test_an_index_outside_the_bag_is_refused(tmp_path):
         bag.take([4])
     with pytest.raises(BagError):
         bag.take([-1])
+
+
+def test_features_are_the_bytes_that_numpy_writes(tmp_path):
+    features = np.random.default_rng(5).normal(size=(11, 7)).astype(np.float32)
+    with writing_features(tmp_path / "bag.npy", 11, 7) as append:
+        for start in range(0, 11, 4):
+            append(features[start : start + 4])
+    np.save(tmp_path / "numpy.npy", features)
+    assert (tmp_path / "bag.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+    mapped = np.lib.format.open_memmap(tmp_path / "mapped.npy", "w+", np.float32, (11, 7))
+    mapped[:] = features
+    mapped.flush()
+    assert (tmp_path / "bag.npy").read_bytes() == (tmp_path / "mapped.npy").read_bytes()
+
+
+def _write_zeros(path, blocks):
+    with writing_features(path, 4, 7) as append:
+        for shape in blocks:
+            append(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("blocks", [[(3, 7)], [(4, 7), (1, 7)], [(4, 6)]])
+def test_features_of_another_shape_leave_no_file(tmp_path, blocks):
+    with pytest.raises(BagError, match="features"):
+        _write_zeros(tmp_path / "bag.npy", blocks)
+    assert not list(tmp_path.iterdir())

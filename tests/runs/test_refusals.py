@@ -42,16 +42,16 @@ def namespace() -> list[str]:
     return found
 
 
-def _study(folder: Path, patients: int = 16) -> Path:
+def _study(folder: Path, patients: int = 16, tiles: int = 40) -> Path:
     rng = np.random.default_rng(3)
     (folder / "slides").mkdir(parents=True)
     rows = []
     for k in range(patients):
-        features = rng.normal(size=(40, 64)).astype(np.float32)
+        features = rng.normal(size=(tiles, 64)).astype(np.float32)
         features[:, 0] += 1.5 if k % 2 else -1.5
         with h5py.File(folder / "slides" / f"P{k}.h5", "w") as stored:
             stored["features"] = features
-            stored["coords"] = rng.integers(0, 9, (40, 2)) * 512
+            stored["coords"] = rng.integers(0, 9, (tiles, 2)) * 512
             stored["coords"].attrs["patch_size_level0"] = 512
         months = rng.uniform(2, 18) if k % 2 else rng.uniform(50, 90)
         role = "training" if k < patients // 2 else "validation"
@@ -108,6 +108,77 @@ def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(tmp_path, namespa
     kept = tmp_path / "kept"
     assert verify_run(kept, threads=1).whole
     assert "failed" not in (kept / "slides.csv").read_text()
+
+
+FORESEES_NOTHING = """
+import sys
+from jecur.study import bag_form, expected, preflight
+from jecur.cli import main
+
+if __name__ == "__main__":
+    expected.free_bytes = bag_form.free_bytes = preflight.free_bytes = lambda _: 10**12
+    sys.exit(main())
+"""
+PREPARE = """
+set -u
+mount -t tmpfs -o size=512k tmpfs run
+"$@" --out run 2> said.txt; echo $? > first.txt
+mount -o remount,size=64m run
+"$@" --out run; echo $? > second.txt
+cp -r run kept
+"$@" --out undisturbed
+"""
+
+
+def test_features_on_a_full_disk_stop_workers_in_order_and_go_on_to_the_same_bytes(
+    tmp_path, namespace
+):
+    (tmp_path / "run").mkdir()
+    study = _study(tmp_path / "study", patients=4, tiles=3000)  # 768 kB a slide: no first one fits
+    command = [sys.executable, "-c", FORESEES_NOTHING, "prepare", str(study), "-j", "2"]
+    subprocess.run(
+        [*namespace, "sh", "-c", PREPARE, "sh", *command], cwd=tmp_path, check=True, timeout=300
+    )
+    said = (tmp_path / "said.txt").read_text(encoding="utf-8")
+    assert int((tmp_path / "first.txt").read_text()) == USER_ERROR, said
+    assert "[disk-full]" in said
+    assert "bag.npy" in said  # in mid-write, not foreseen
+    assert "crashed" not in said
+    assert int((tmp_path / "second.txt").read_text()) == OK
+    kept, undisturbed = (
+        {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in [*(tmp_path / name / "slides").rglob("*"), tmp_path / name / "slides.csv"]
+            if path.is_file()
+        }
+        for name in ("kept", "undisturbed")
+    )
+    assert sum(name.endswith("bag.npy") for name in kept) == 4
+    assert kept == undisturbed
+
+
+WRITE_FEATURES = """
+import sys
+from pathlib import Path
+from jecur.errors import SystemRefusedError
+from jecur.mil.feature_file import write_feature_bag
+try:
+    write_feature_bag(Path(sys.argv[1]), Path("run/bag.npy"))
+except SystemRefusedError as error:
+    print(error.code, [path.name for path in Path("run").iterdir()])
+"""
+
+
+def test_features_that_find_no_room_are_an_error_not_the_death_of_the_process(tmp_path, namespace):
+    (tmp_path / "run").mkdir()
+    _study(tmp_path / "study", patients=1, tiles=3000)
+    script = 'mount -t tmpfs -o size=512k tmpfs run; exec "$@"'
+    features = str(tmp_path / "study" / "slides" / "P0.h5")
+    ended = subprocess.run(
+        [*namespace, "sh", "-c", script, "sh", sys.executable, "-c", WRITE_FEATURES, features],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "disk-full []\n"), ended.stderr
 
 
 def test_a_folder_made_read_only_is_one_line(tmp_path, namespace):

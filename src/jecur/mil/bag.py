@@ -6,7 +6,7 @@ written as tiles come, in bounded memory, and appears under its name only when i
 """
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ __all__ = [
     "open_part",
     "write_bag_header",
     "writing_bag",
+    "writing_features",
 ]
 
 N_CHANNELS = 4
@@ -141,6 +142,48 @@ def writing_bag(path: Path, side: int) -> Iterator[BagWriter]:
             form.close(whole=ended and not writer.discarded)
         if writer.discarded:
             raise _Discarded
+
+
+@contextmanager
+def writing_features(
+    path: Path, n_tiles: int, width: int
+) -> Iterator[Callable[[FeatureArray], None]]:
+    """Open a bag file of features, (n_tiles, width) float32, to be written block by block.
+
+    Written, not mapped: a disk that fills up under a memory map kills the process (SIGBUS), and its slide
+    would be told as crashed; a write that finds no room is an error that says so.
+
+    Yields
+    ------
+    Callable
+        Adds (b, width) features.
+
+    Raises
+    ------
+    BagError
+        If blocks are not ``width`` wide, or not ``n_tiles`` tiles were added.
+    SystemRefusedError
+        "disk-full" and the like; ``path`` is then as it was.
+    """
+    done = 0
+
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "<f4", "fortran_order": False, "shape": (n_tiles, width)}
+        )
+
+        def append(features: FeatureArray) -> None:
+            nonlocal done
+            if features.shape[1:] != (width,):
+                raise BagError(f"expected {width} features a tile, found {features.shape[1:]}")
+            stream.write(np.ascontiguousarray(features, "<f4").data)
+            done += len(features)
+
+        yield append
+        if done != n_tiles:
+            raise BagError(
+                f"expected features of {n_tiles} tiles, found {done}; report this as a bug"
+            )
 
 
 class _Discarded(Exception):  # noqa: N818 - nothing is wrong

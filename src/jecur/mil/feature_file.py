@@ -14,8 +14,8 @@ import numpy as np
 
 from jecur.arrays import Positions
 from jecur.errors import SlideError
+from jecur.mil.bag import writing_features
 from jecur.mil.feature_checks import checked_array, tile_positions
-from jecur.runs.folder import atomic_path
 
 __all__ = ["FEATURE_SUFFIXES", "FeatureFacts", "write_feature_bag"]
 
@@ -88,8 +88,7 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
         )
     positions, side = tile_positions(coords, int(n))
     rows = max(1, _BLOCK_BYTES // (int(width) * features.dtype.itemsize))
-    with atomic_path(target) as temporary, np.errstate(over="ignore"):
-        copy = np.lib.format.open_memmap(temporary, "w+", np.float32, (int(n), int(width)))
+    with writing_features(target, int(n), int(width)) as append, np.errstate(over="ignore"):
         for start in range(0, n, rows):
             here = np.s_[start : start + rows]
             block = np.asarray(features[0, here] if batched else features[here], np.float32)
@@ -99,7 +98,5 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
                     f"{start + len(block) - 1}; compute them again",
                     code="bad-features",
                 )
-            copy[here] = block
-        copy.flush()
-        del copy
+            append(block)
     return FeatureFacts(positions, int(width), side)

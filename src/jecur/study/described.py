@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import jecur
-from jecur.mil.bag import bag_file, open_bag
+from jecur.mil.bag import bag_file, open_bag, writing_features
 from jecur.mil.looks import LOOKS_FILE, read_looks
-from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
+from jecur.runs.folder import RunFolder, fingerprint, sha256_file, write_json
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
 from jecur.study.torch_wing import needing_torch
@@ -109,13 +109,7 @@ def _describe_slide(
     encoder = encoder.to(training_device()).eval()
     bag = open_bag([bag_file(source)])
     chunks = BagChunks(bag, np.arange(len(bag)), training.n_channels, training.optimizer.chunk_size)
-    with atomic_path(target / "bag.npy") as temporary:
-        width = len(encoder.feature_mean)
-        out = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(bag), width))
-        done = 0
+    width = len(encoder.feature_mean)
+    with writing_features(target / "bag.npy", len(bag), width) as append:
         for chunk in chunks:
-            found = encoder.features(chunk).detach().cpu().float().numpy()
-            out[done : done + len(found)] = found
-            done += len(found)
-        out.flush()
-        del out
+            append(encoder.features(chunk).detach().cpu().float().numpy())
