@@ -1,11 +1,14 @@
 """Fixtures every room shares: where the real data and R's numbers lie, if they do."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
+
+from jecur.runs.worker_pool import kept_between_works
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
     for variable, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")):
@@ -96,6 +99,9 @@ SLOW = (
 All else is fast.
 """
 
+FRESH = ("runs/", "test_canaries.py")
+"""Where processes themselves are tested: each command starts its own, as it does for users."""
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -122,6 +128,14 @@ def gold() -> Path:
 def cases() -> Path:
     """Small inputs that once came out wrong, each with what is right."""
     return _folder("JECUR_TEST_CASES", "cases")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_workers(request) -> Iterator[None]:
+    """Worker processes serve the commands of a file one after the other: each start costs two seconds."""
+    name = request.path.relative_to(ROOT / "tests").as_posix()
+    with kept_between_works(0 if name.startswith(FRESH) else 2):
+        yield
 
 
 @pytest.fixture(scope="session")

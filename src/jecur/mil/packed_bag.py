@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import imagecodecs
 import msgspec
@@ -30,9 +30,9 @@ _LOCAL_HEADER = 30
 class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The archive's comment."""
 
-    n_tiles: int
-    side: int
-    channels: int
+    n_tiles: Annotated[int, msgspec.Meta(ge=0)]
+    side: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    channels: Annotated[int, msgspec.Meta(ge=1, le=4)]
 
 
 class PackedBagWriter:
@@ -90,7 +90,13 @@ class PackedTiles:
             with zipfile.ZipFile(path) as archive:
                 facts = msgspec.json.decode(archive.comment, type=_Facts)
                 members = archive.infolist()
-        except (OSError, zipfile.BadZipFile, msgspec.DecodeError, ValueError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            msgspec.DecodeError,
+            ValueError,
+        ) as error:
             raise _damaged(path, str(error)) from error
         names = [member.filename for member in members]
         if names != [_name(k) for k in range(facts.n_tiles)]:
@@ -100,6 +106,9 @@ class PackedTiles:
         self._starts = np.array(starts, np.int64)
         self._sizes = np.array([m.compress_size for m in members], np.int64)
         self._sums = np.array([m.CRC for m in members], np.int64)
+        size = path.stat().st_size
+        if any(start < 0 or start + n > size for start, n in zip(starts, self._sizes, strict=True)):
+            raise _damaged(path, "tiles said to lie outside of it")
 
     def __len__(self) -> int:
         return self.shape[0]
