@@ -104,7 +104,7 @@ def run_study(
     scored = score_patients(model, slides, run, study.scoring, threads=workers, progress=progress)
     require_unseen_patients(scored)
     prepared = flag_unlike_training(scored, prepared, run)
-    write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
+    write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, workers=workers, progress=progress)
     tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
 
     from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
@@ -166,7 +166,9 @@ def validate_study(
     prepared = flag_unlike_training(scored, prepared, run)
     tiles: Sequence[TopTilePicture] = ()
     if run.whole is None:
-        write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, progress=progress)
+        write_heatmaps(
+            scored, prepared, run, cutoff=bundle.cutoff, workers=workers, progress=progress
+        )
         tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
@@ -325,7 +327,13 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     scored = score_patients(model, usable, run, settings, threads=workers, progress=progress)
     prepared = flag_unlike_training(scored, prepared, run)
     scale = write_heatmaps(
-        scored, prepared, run, cutoff=bundle.cutoff, progress=progress, scale=scale
+        scored,
+        prepared,
+        run,
+        cutoff=bundle.cutoff,
+        workers=workers,
+        progress=progress,
+        scale=scale,
     )
     return Scored(
         patients=tuple(scored),

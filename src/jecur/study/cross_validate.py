@@ -181,7 +181,14 @@ def _pictures(
 ) -> tuple[tuple[HeatmapPicture, ...], tuple[ReviewTile, ...]]:
     """Heat maps on the scale of this fold's model, and its share of what the report shows."""
     run, folds, scoring = bench.run, bench.settings.folds, bench.study.scoring
-    write_heatmaps(scored, bench.ready.prepared, run, cutoff=cutoff, progress=bench.progress)
+    write_heatmaps(
+        scored,
+        bench.ready.prepared,
+        run,
+        cutoff=cutoff,
+        workers=bench.workers,
+        progress=bench.progress,
+    )
     share = msgspec.structs.replace(scoring, n_top_tiles=max(1, scoring.n_top_tiles // folds))
     heatmaps = heatmap_pictures(scored, run, max(1, scoring.n_heatmaps // folds))
     return heatmaps, tuple(top_tiles(scored, run, share))

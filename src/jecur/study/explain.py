@@ -23,13 +23,18 @@ from jecur.runs.folder import LOG, RunFolder, atomic_path, sha256_file, write_te
 from jecur.runs.log import read_events
 from jecur.runs.pictures import jpeg_bytes, png_bytes
 from jecur.runs.progress import Progress
+from jecur.runs.workers import Failure, run_all
 from jecur.settings import ReviewSettings, ScoringSettings
 from jecur.study.prepare import PreparedSlide, SlideTask
 from jecur.study.score import ScoredPatient
 from jecur.study.stream import OUTPUTS_FILE
 from jecur.study.tile_pictures import tiles_again
 
-__all__ = ["TopTilePicture", "top_tiles", "write_heatmaps", "write_top_tiles"]
+__all__ = ["HEATMAP_FILES", "TopTilePicture", "top_tiles", "write_heatmaps", "write_top_tiles"]
+
+
+HEATMAP_FILES = ("overlay.png", "heatmap.png", "tiles.geojson")
+"""What is drawn of each slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +47,20 @@ class TopTilePicture:
     end: str
 
 
-def write_heatmaps(
+def write_heatmaps(  # noqa: PLR0913 -- whose, where, in which colors, by how many
     patients: Sequence[ScoredPatient],
     prepared: Mapping[str, PreparedSlide],
     run: RunFolder,
     *,
     cutoff: float,
+    workers: int,
     progress: Progress,
     scale: ScoreScale | None = None,
 ) -> ScoreScale | None:
     """Write ``heatmap.png``, ``overlay.png`` and ``tiles.geojson`` beside each slide's thumbnail.
+
+    They are drawn where slides are prepared: in processes, or by a cluster. One that cannot be drawn is said
+    and logged, its files are taken away, and the others are drawn.
 
     Parameters
     ----------
@@ -59,6 +68,8 @@ def write_heatmaps(
         Whose slides, and where their pictures lie.
     cutoff
         The colors turn at it.
+    workers
+        Processes.
     progress
         Draws a bar.
     scale
@@ -72,30 +83,45 @@ def write_heatmaps(
     if not patients:
         return scale
     scale = scale or score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
-    n_slides = sum(len(p.slides) for p in patients)
-    with progress.task("Heat maps", n_slides) as advance:
-        for slide, scores, tiles in _by_slide(patients, run):
-            _write_heatmap(prepared[slide], scores, tiles, run.slide_folder(slide), scale)
-            advance()
+    drawings = [
+        _Drawing(prepared[slide], scores, run.slide_folder(slide), scale)
+        for slide, scores in _by_slide(patients, run)
+    ]
+    for outcome in run_all(_draw, drawings, workers=workers, progress=progress, title="Heat maps"):
+        drawing, result = outcome.item, outcome.result
+        if isinstance(result, Failure):
+            for name in HEATMAP_FILES:  # of other scores
+                (drawing.folder / name).unlink(missing_ok=True)
+            name, error = drawing.slide.slide, result.error
+            run.log("heatmap-failed", slide=name, code=error.code, trace=result.trace)
+            progress.say(f"{name}: no heat map: {error.message} [{error.code}]")
     return scale
 
 
-def _by_slide(
-    patients: Sequence[ScoredPatient], run: RunFolder
-) -> Iterator[tuple[str, Logits, pd.DataFrame]]:
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """Heat map of one slide that is to be drawn."""
+
+    slide: PreparedSlide
+    scores: Logits
+    folder: Path
+    scale: ScoreScale
+
+
+def _by_slide(patients: Sequence[ScoredPatient], run: RunFolder) -> Iterator[tuple[str, Logits]]:
     for patient in patients:
         start = 0
         for slide in patient.slides:
-            tiles = pd.read_parquet(run.slide_folder(slide) / "tiles.parquet")
-            yield slide, patient.score.tile_scores[start : start + len(tiles)], tiles
-            start += len(tiles)
+            n = len(pd.read_parquet(run.slide_folder(slide) / "tiles.parquet", columns=["x"]))
+            yield slide, patient.score.tile_scores[start : start + n]
+            start += n
 
 
-def _write_heatmap(
-    slide: PreparedSlide, scores: Logits, tiles: pd.DataFrame, folder: Path, scale: ScoreScale
-) -> None:
+def _draw(drawing: _Drawing) -> None:
+    slide, scores, folder, scale = drawing.slide, drawing.scores, drawing.folder, drawing.scale
     if not len(scores) or slide.mpp is None or slide.thumbnail_um_per_px is None:
         return
+    tiles = pd.read_parquet(folder / "tiles.parquet")
     positions = tiles[["x", "y"]].to_numpy(np.int64)
     side_px = int(tiles["side_px"].iloc[0])
     step = slide.mpp / slide.thumbnail_um_per_px
