@@ -192,10 +192,12 @@ def _difference_table(comparison: ModelComparison) -> Table:
             "score",
             lambda d: d.difference,
         ),
+        Column("draws_without", "Draws without", "count", lambda d: d.draws_without),
         reason_column(lambda d: d.difference.reason),
     )
     note = (
-        f"Paired: {comparison.n_bootstrap} draws of patients, each measured by every model. The models "
+        f"Paired: {comparison.n_bootstrap} draws of patients, each measured by every model, its censoring "
+        "weights its own; a draw without an estimate of either model is left out and counted. The models "
         "count as given: what another training would change is not in these intervals."
     )
     return Table.of(

@@ -5,7 +5,7 @@ as in `jecur.statistics.cross_validated`. Differences are paired: patients are d
 within divisions, and every model is measured on the same draw.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.settings import StatisticsSettings
+from jecur.statistics.auc_of_draws import auc_of_draws
 from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statistics
 from jecur.statistics.results import EvaluationInput
 from jecur.statistics.terms import estimate_or_none, not_estimable
@@ -31,6 +32,8 @@ __all__ = [
 _BLOCK = 512
 """Patients whose pairs are held in memory at once."""
 CONCORDANCE, BRIER = "Concordance", "Brier score"
+Measured = tuple[Vector | None, str]
+"""A measure of each draw, everybody once first; or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class ModelDifference:
     reference: str
     measure: str
     difference: Reported
+    draws_without: int | None = None
+    """Draws in which one of the two does not exist; None where it does not for the patients themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +126,10 @@ def compare_models_of(
         drawn = _draws(division, n_bootstrap, np.random.default_rng(settings.seed))
         differences = tuple(
             d
-            for measure, of in ((CONCORDANCE, _concordances), (BRIER, _briers))
+            for measure, values in _measures(models, division, drawn, settings)
             for d in _differences(
                 measure,
-                [of(m, division, drawn, settings) for m in models],
+                values,
                 [m.name for m in models],
                 references,
                 (*counts, settings.level),
@@ -192,18 +197,41 @@ def concordance_of_draws(
     return found
 
 
-def _concordances(
-    model: ModelRisks, division: IntVector, times: Matrix, settings: StatisticsSettings
-) -> tuple[Vector | None, str]:
-    del settings
+def _measures(
+    models: Sequence[ModelRisks], division: IntVector, times: Matrix, settings: StatisticsSettings
+) -> Iterator[tuple[str, Sequence[Measured]]]:
+    """Every measure by name, with what each model has of it in every draw."""
+    yield CONCORDANCE, [_concordances(m, division, times) for m in models]
+    horizons = sorted({*settings.horizons_months, settings.landmark_months})
+    of_models = [_aucs(m, division, times, horizons, settings) for m in models]
+    for k, t in enumerate(horizons):
+        reason = (
+            f"expected events by {t:g} months and patients followed beyond, found no fold with both"
+        )
+        yield f"AUC at {t:g} months", [(found[k], reason) for found in of_models]
+    yield BRIER, [_briers(m, times, settings) for m in models]
+
+
+def _aucs(
+    model: ModelRisks,
+    division: IntVector,
+    times: Matrix,
+    horizons: Sequence[float],
+    settings: StatisticsSettings,
+) -> Matrix:
+    p = model.patients
+    return auc_of_draws(
+        p.risk, p.months, p.event, division, times, np.array(horizons),
+        competing=p.competing, recipe=settings.auc_recipe,
+    )  # fmt: skip
+
+
+def _concordances(model: ModelRisks, division: IntVector, times: Matrix) -> Measured:
     p = model.patients
     return concordance_of_draws(p.risk, p.months, p.event, division, times), ""
 
 
-def _briers(
-    model: ModelRisks, division: IntVector, times: Matrix, settings: StatisticsSettings
-) -> tuple[Vector | None, str]:
-    del division
+def _briers(model: ModelRisks, times: Matrix, settings: StatisticsSettings) -> Measured:
     if model.by_landmark is None:
         return None, model.no_probability
     out = np.full(times.shape[1], np.nan)
@@ -221,7 +249,6 @@ def _briers(
     return out, ""
 
 
-Measured = tuple[Vector | None, str]
 MIN_SUCCESS = 0.9
 """Smallest share of draws in which a difference must exist."""
 
@@ -250,8 +277,16 @@ def _differences(
                 level,
                 "paired bootstrap by patient",
             )
-            out.append(ModelDifference(name, reference, measure, found))
+            without = _draws_without(by_name[name], by_name[reference])
+            out.append(ModelDifference(name, reference, measure, found, without))
     return out
+
+
+def _draws_without(one: Measured, other: Measured) -> int | None:
+    """Draws in which one of two measures does not exist; None without either of the patients themselves."""
+    if one[0] is None or other[0] is None or not np.isfinite(one[0][0] - other[0][0]):
+        return None
+    return int(np.sum(~np.isfinite(one[0][1:] - other[0][1:])))
 
 
 def _difference(
