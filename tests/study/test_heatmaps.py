@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.said import Said
 
 from jecur.mil.scoring import RiskScore
 from jecur.runs.folder import RunFolder
@@ -18,17 +19,6 @@ from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 
 SLIDES = ("a", "b", "c")
-
-
-class Said(SilentProgress):
-    """Keeps what was said."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, message):
-        self.lines.append(message)
 
 
 class Elsewhere:

@@ -5,6 +5,7 @@ import shutil
 import msgspec
 import numpy as np
 import pytest
+from tests.said import Said
 
 from jecur.mil.bag import open_part
 from jecur.mil.tile_digest import read_digests
@@ -18,17 +19,6 @@ from jecur.study import bag_form, expected
 from jecur.study.cohort_slides import study_slides
 from jecur.study.nuclear_feature_files import slides_with_bags, write_nuclear_features
 from jecur.study.preflight import Plan, look_over
-
-
-class Said(SilentProgress):
-    """Keeps what was said."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, message):
-        self.lines.append(message)
 
 
 def _with(study, form):

@@ -1,6 +1,8 @@
 """Tissue classes of tiles, trained on drawn regions: tissue train, tissue apply."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from cyclopts import App
 from rich.markup import escape
@@ -17,7 +19,12 @@ from jecur.cli.console import (
 )
 from jecur.printable import counted
 
+if TYPE_CHECKING:
+    from jecur.study.tissue_training import TrainedTissue
+
 __all__ = ["apply", "train"]
+
+_Found = TypeVar("_Found")
 
 tissue_app = App(name="tissue", help="Classes of tissue: train from drawn regions, apply.")
 app.command(tissue_app)
@@ -25,6 +32,25 @@ app.command(tissue_app)
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _worked(
+    work: Callable[..., _Found], study: Path, out: Path, asked: object, workers: int
+) -> _Found:
+    """Do what is asked of a study, with a bar."""
+    from jecur.runs.folder import RunFolder
+    from jecur.settings import read_study
+
+    settings, folder = read_study(study), study.resolve().parent
+    with RichProgress() as progress:
+        return work(
+            settings,
+            folder,
+            RunFolder.open(out),
+            asked,
+            workers=workers or cores(),
+            progress=progress,
+        )
 
 
 @tissue_app.command
@@ -75,22 +101,11 @@ def train(
     as_json
         Print one JSON object and nothing else.
     """
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
     from jecur.study.tissue_drawings import TissueOrder
     from jecur.study.tissue_training import train_tissue
 
     order = TissueOrder(annotations, _names(classes), cover, fewest, most, seed, run)
-    settings, folder = read_study(study), study.resolve().parent
-    with RichProgress() as progress:
-        found = train_tissue(
-            settings,
-            folder,
-            RunFolder.open(out),
-            order,
-            workers=workers or cores(),
-            progress=progress,
-        )
+    found = _worked(train_tissue, study, out, order, workers)
     test, card = found.card.test, found.card
     if as_json:
         console.print_json(
@@ -103,7 +118,13 @@ def train(
                 "sensitivity": test.sensitivity,
             }
         )
-        return SOME_FAILED if found.n_failed else OK
+    else:
+        _tell_trained(found)
+    return SOME_FAILED if found.n_failed else OK
+
+
+def _tell_trained(found: "TrainedTissue") -> None:
+    test, card = found.card.test, found.card
     for name in card.classes:
         tiles, patients = (
             counted(card.n_tiles[name], "tile"),
@@ -121,7 +142,6 @@ def train(
         f"Research use only. Classifier: {escape(str(found.path))}",
         soft_wrap=True,
     )
-    return SOME_FAILED if found.n_failed else OK
 
 
 @tissue_app.command
@@ -162,21 +182,10 @@ def apply(
     as_json
         Print one JSON object and nothing else.
     """
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
     from jecur.study.tissue_apply import TissueQuestion, apply_tissue
 
     question = TissueQuestion(model, _names(stroma), _names(tumor), run)
-    settings, folder = read_study(study), study.resolve().parent
-    with RichProgress() as progress:
-        done = apply_tissue(
-            settings,
-            folder,
-            RunFolder.open(out),
-            question,
-            workers=workers or cores(),
-            progress=progress,
-        )
+    done = _worked(apply_tissue, study, out, question, workers)
     found = done.found
     code = SOME_FAILED if done.n_failed else OK
     if as_json:

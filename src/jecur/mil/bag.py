@@ -116,10 +116,12 @@ class _RawForm:
 
 def write_bag_header(stream: BinaryIO, n_tiles: int, side: int) -> None:
     """Write what comes before the tiles of a bag file."""
-    np.lib.format.write_array_header_1_0(
-        stream,
-        {"descr": "|u1", "fortran_order": False, "shape": (n_tiles, side, side, N_CHANNELS)},
-    )
+    _write_header(stream, "|u1", (n_tiles, side, side, N_CHANNELS))
+
+
+def _write_header(stream: BinaryIO, kind: str, shape: tuple[int, ...]) -> None:
+    facts = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, facts)
 
 
 @contextmanager
@@ -166,11 +168,8 @@ def writing_features(
         "disk-full" and the like; ``path`` is then as it was.
     """
     done = 0
-
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(
-            stream, {"descr": "<f4", "fortran_order": False, "shape": (n_tiles, width)}
-        )
+        _write_header(stream, "<f4", (n_tiles, width))
 
         def append(features: FeatureArray) -> None:
             nonlocal done

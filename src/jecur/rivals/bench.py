@@ -4,7 +4,7 @@ A rival is trained on the patients of a `Division` and scores everybody in it. H
 business; it sees no outcome of a patient who is held out, because `Bench` has none to show it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,15 @@ from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings
 from jecur.study.prepare import PreparedSlide
 
-__all__ = ["Bench", "Division", "Rival", "RivalScores", "follow_up", "locked_scores"]
+__all__ = [
+    "Bench",
+    "Division",
+    "Rival",
+    "RivalScores",
+    "follow_up",
+    "locked_scores",
+    "median_cutoff",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +147,18 @@ def follow_up(patients: tuple[Patient, ...]) -> tuple[Vector, BoolVector]:
     return np.array([p.months for p in patients], dtype=np.float64), event
 
 
+def median_cutoff(scores: Vector) -> float:
+    """Give the median."""
+    return float(np.median(scores))
+
+
 def locked_scores(
     held_out: Mapping[str, float],
     training: Mapping[str, float],
     facts: Mapping[str, float | str] | None = None,
+    *,
+    cutoff: Callable[[Vector], float] = median_cutoff,
 ) -> RivalScores:
-    """Scores whose cut-off is the median of the patients trained on."""
+    """Scores whose cut-off is fixed on those of the patients trained on: their median, if not said."""
     held, own = ({k: float(v) for k, v in side.items()} for side in (held_out, training))
-    return RivalScores(held, own, float(np.median(list(own.values()))), dict(facts or {}))
+    return RivalScores(held, own, cutoff(np.array(list(own.values()))), dict(facts or {}))

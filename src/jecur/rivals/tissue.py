@@ -1,6 +1,6 @@
 """Kather 2019: fractions of tissue classes as risk, by a classifier trained on regions that the user drew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,9 @@ import pandas as pd
 import jecur
 from jecur.arrays import Matrix, Vector
 from jecur.cohort.cohort import Patient
-from jecur.errors import NotEstimableError, SettingsError, TrainingError
+from jecur.errors import SettingsError, TrainingError
 from jecur.evaluation.patients import competing_of
-from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
+from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores, median_cutoff
 from jecur.rivals.networks import require_torch
 from jecur.rivals.stroma_score import at_least_median, fit_stroma_score
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
@@ -27,12 +27,12 @@ from jecur.study.tissue_fractions import (
     tell_virtual,
 )
 from jecur.study.tissue_tiles import TileSource, require_same_recipe
-from jecur.survival.elastic_net import fit_elastic_net_by_folds
+from jecur.survival.elastic_net import fit_elastic_net_by_folds, require_enough_for_folds
 
 __all__ = ["Tissue"]
 
-FEWEST_FOR_FOLDS = 20
-"""Training patients below which folds inside them choose nothing."""
+_Fitted = tuple[Callable[[Matrix], Vector], dict[str, float]]
+"""Fractions (n, K) -> scores (n,), higher means earlier event; what stands in the table of facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Tissue:
         table = self._fractions(bench, everybody)
         columns = [c for c in table.columns if c.startswith(FRACTION)]
         classes = [c.removeprefix(FRACTION) for c in columns]
-        training = [p for p in trained_on if p.id in table.index]
+        training = tuple(p for p in trained_on if p.id in table.index)
         held_out = [p for p in division.held_out if p.id in table.index]
         unseen = [p for p in held_out if not table.loc[p.id, TRAINED_ON]]
         if len(unseen) < len(held_out):
@@ -103,73 +103,13 @@ class Tissue:
             table.loc[[p.id for p in who], columns].to_numpy(np.float64)
             for who in (training, unseen)
         )
-        fit = self._by_cutoffs if self.score == "cutoffs" else self._by_elastic_net
-        return fit(bench, classes, (training, own), (unseen, new))
-
-    def _by_cutoffs(
-        self,
-        bench: Bench,
-        classes: Sequence[str],
-        trained: tuple[list[Patient], Matrix],
-        unseen: tuple[list[Patient], Matrix],
-    ) -> RivalScores:
-        patients, fractions = trained
-        months, event = follow_up(tuple(patients))
-        endpoint = bench.study.cohort.endpoint
-        fitted = fit_stroma_score(
-            fractions,
-            classes,
-            months,
-            event,
-            horizon=bench.study.statistics.landmark_months,
-            competing=competing_of(patients, declared=endpoint.competing_death == "competes"),
-        )
-        own = fitted.of(fractions)
-        facts: dict[str, float | str] = {
-            "trained_on": len(patients),
-            **{
-                f"hazard ratio per SD, {name}": round(float(ratio), 6)
-                for name, ratio in zip(fitted.classes, fitted.hazard_ratios, strict=True)
-            },
-            **{
-                f"cut-off, {name}": round(float(cut), 6)
-                for name, cut in zip(fitted.classes, fitted.cutoffs, strict=True)
-            },
-        }
-        scores = _by_id(unseen[0], fitted.of(unseen[1]))
-        return RivalScores(scores, _by_id(patients, own), at_least_median(own), facts)
-
-    def _by_elastic_net(
-        self,
-        bench: Bench,
-        classes: Sequence[str],
-        trained: tuple[list[Patient], Matrix],
-        unseen: tuple[list[Patient], Matrix],
-    ) -> RivalScores:
-        patients, fractions = trained
-        months, event = follow_up(tuple(patients))
-        if len(patients) < FEWEST_FOR_FOLDS:
-            raise NotEstimableError(
-                f"expected {FEWEST_FOR_FOLDS} training patients or more, found {len(patients)}; folds inside "
-                "fewer choose nothing: add patients"
-            )
-        rng = np.random.default_rng(bench.study.training.seed)
-        model = fit_elastic_net_by_folds(fractions, months, event, rng=rng)
-        if not model.coefficients.any():
-            raise NotEstimableError(
-                "expected a class of tissue whose fraction goes with the event, found that the folds inside "
-                "the training patients keep none; the model knows nothing here, which is a result"
-            )
-        facts: dict[str, float | str] = {
-            "trained_on": len(patients),
-            "strength": model.strength,
-            **{
-                f"hazard ratio per SD, {name}": float(np.exp(b))
-                for name, b in zip(classes, model.coefficients, strict=True)
-            },
-        }
+        fit = _by_cutoffs if self.score == "cutoffs" else _by_elastic_net
+        score_of, facts = fit(bench.study, classes, training, own)
         return locked_scores(
-            _by_id(unseen[0], model.risk(unseen[1])), _by_id(patients, model.risk(fractions)), facts
+            _by_id(unseen, score_of(new)),
+            _by_id(training, score_of(own)),
+            {"trained_on": len(training), **facts},
+            cutoff=at_least_median if self.score == "cutoffs" else median_cutoff,
         )
 
     def _fractions(self, bench: Bench, patients: Sequence[Patient]) -> pd.DataFrame:
@@ -191,6 +131,46 @@ class Tissue:
             table.to_parquet(temporary, index=False)
         whole.mark_stage("fractions", mark, [path])
         return table.set_index("patient_id")
+
+
+def _by_cutoffs(
+    study: StudySettings, classes: Sequence[str], patients: tuple[Patient, ...], fractions: Matrix
+) -> _Fitted:
+    """Fit the paper's score to the patients trained on."""
+    months, event = follow_up(patients)
+    declared = study.cohort.endpoint.competing_death == "competes"
+    fitted = fit_stroma_score(
+        fractions,
+        classes,
+        months,
+        event,
+        horizon=study.statistics.landmark_months,
+        competing=competing_of(patients, declared=declared),
+    )
+    ratios, cuts = (
+        {f"{what}, {c}": round(float(x), 6) for c, x in zip(fitted.classes, values, strict=True)}
+        for what, values in (
+            ("hazard ratio per SD", fitted.hazard_ratios),
+            ("cut-off", fitted.cutoffs),
+        )
+    )
+    return fitted.of, {**ratios, **cuts}
+
+
+def _by_elastic_net(
+    study: StudySettings, classes: Sequence[str], patients: tuple[Patient, ...], fractions: Matrix
+) -> _Fitted:
+    """Fit Cox with a penalty to the patients trained on."""
+    months, event = follow_up(patients)
+    require_enough_for_folds(len(patients), "training patients")
+    rng = np.random.default_rng(study.training.seed)
+    model = fit_elastic_net_by_folds(fractions, months, event, rng=rng)
+    model.require_something("a class of tissue whose fraction goes with the event", "the model")
+    ratios = {
+        f"hazard ratio per SD, {name}": float(np.exp(b))
+        for name, b in zip(classes, model.coefficients, strict=True)
+    }
+    return model.risk, {"strength": model.strength, **ratios}
 
 
 def _tell_seen(bench: Bench, name: str, division: Division, n: int) -> None:

@@ -131,8 +131,7 @@ def started_early(workers: int, module: str) -> Iterator[None]:
     try:
         yield
     finally:
-        while _STOCK:
-            _STOCK.pop().end()
+        _end_what_is_not_kept()
 
 
 @contextmanager
@@ -150,8 +149,7 @@ def kept_between_works(workers: int) -> Iterator[None]:
         yield
     finally:
         _keep = before
-        while len(_STOCK) > _keep:
-            _STOCK.pop().end()
+        _end_what_is_not_kept()
 
 
 class _Worker:
@@ -297,6 +295,12 @@ class _Crew(Generic[Item]):
 
     def _finished(self, worker: _Worker, index: int, answer: object) -> Finished:
         return Finished(index, answer, time.monotonic() - worker.since)
+
+
+def _end_what_is_not_kept() -> None:
+    """End of a block: of the stock stays what an outer one keeps."""
+    while len(_STOCK) > _keep:
+        _STOCK.pop().end()
 
 
 def _from_stock() -> _Worker | None:

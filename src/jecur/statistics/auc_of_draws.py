@@ -10,15 +10,13 @@ import numpy as np
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import require_choice
-from jecur.survival.auc import AucRecipe
+from jecur.survival.auc import LEAST_G, AucRecipe, cases_and_controls
 from jecur.survival.follow_up import tied_times
 
 __all__ = ["auc_of_draws"]
 
 _BLOCK = 256
 """Draws held in memory at once, beside one another."""
-_LEAST_G = 1e-300
-"""As in `jecur.survival.auc`; only patients who are not in the draw reach it."""
 
 
 def auc_of_draws(  # noqa: PLR0913 -- marker, response in three parts, draws, options
@@ -94,11 +92,11 @@ def _of_division(  # noqa: PLR0913, PLR0917 -- the arrays of one division, in th
     code = np.unique(risk, return_inverse=True)[1]
     value, pairs = np.full((2, at.size, times.shape[1]), np.nan)
     for row, t in enumerate(at):
-        by = months <= t if recipe == "score" else months < t
+        case, control = cases_and_controls(months, event, other, t, recipe)
         beyond = months > t
-        case, control = event & by, beyond | (other & by)
         last = int(np.searchsorted(distinct, t, side="right"))
-        weight = times / np.maximum(g[np.where(beyond, last, position)], _LEAST_G)  # (n, draws)
+        # only patients who are not in the draw have so small a G
+        weight = times / np.maximum(g[np.where(beyond, last, position)], LEAST_G)  # (n, draws)
         of_case, of_control = weight * case[:, None], weight * control[:, None]
         below = _below_or_half(code, of_control)
         both = of_case.sum(axis=0) * of_control.sum(axis=0)

@@ -85,7 +85,7 @@ def write_heatmaps(  # noqa: PLR0913 -- whose, where, in which colors, by how ma
     scale = scale or score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
     drawings = [
         _Drawing(prepared[slide], scores, run.slide_folder(slide), scale)
-        for slide, scores in _by_slide(patients, run)
+        for slide, scores in _by_slide(patients, prepared)
     ]
     for outcome in run_all(_draw, drawings, workers=workers, progress=progress, title="Heat maps"):
         drawing, result = outcome.item, outcome.result
@@ -108,11 +108,13 @@ class _Drawing:
     scale: ScoreScale
 
 
-def _by_slide(patients: Sequence[ScoredPatient], run: RunFolder) -> Iterator[tuple[str, Logits]]:
+def _by_slide(
+    patients: Sequence[ScoredPatient], prepared: Mapping[str, PreparedSlide]
+) -> Iterator[tuple[str, Logits]]:
     for patient in patients:
         start = 0
         for slide in patient.slides:
-            n = len(pd.read_parquet(run.slide_folder(slide) / "tiles.parquet", columns=["x"]))
+            n = prepared[slide].n_tiles
             yield slide, patient.score.tile_scores[start : start + n]
             start += n
 

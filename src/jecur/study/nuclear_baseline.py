@@ -16,17 +16,17 @@ import pandas as pd
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.cohort.cohort import Exclusion, Patient
 from jecur.cohort.csv_text import csv_text
-from jecur.errors import NotEstimableError
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
 from jecur.runs.folder import RunFolder, write_json, write_text
 from jecur.settings import ScoreSettings, StudySettings
 from jecur.study.nuclear_measures import MeasuredPatients, NuclearKind
-from jecur.survival.elastic_net import ElasticNetCox, fit_elastic_net_by_folds
+from jecur.survival.elastic_net import (
+    ElasticNetCox,
+    fit_elastic_net_by_folds,
+    require_enough_for_folds,
+)
 
 __all__ = ["NuclearBaseline", "NuclearModel", "fit_nuclear_model", "run_nuclear_baseline"]
-
-_FEWEST = 20
-"""Training patients below which folds inside them choose nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +49,9 @@ class NuclearModel:
         NotEstimableError
             If no measurement was kept.
         """
-        if not self.hazard_ratios:
-            raise NotEstimableError(
-                "expected a nuclear measurement that goes with recurrence, found that the folds inside the "
-                "training patients keep none; the baseline knows nothing here, which is a result"
-            )
+        self.model.require_something(
+            "a nuclear measurement that goes with recurrence", "the baseline"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +140,7 @@ def fit_nuclear_model(
     NotEstimableError
         If they are too few, or have no event.
     """
-    if trained_on.sum() < _FEWEST:
-        raise NotEstimableError(
-            f"expected {_FEWEST} training patients with measured nuclei or more, found "
-            f"{trained_on.sum()}; folds inside fewer choose nothing: add patients"
-        )
+    require_enough_for_folds(int(trained_on.sum()), "training patients with measured nuclei")
     columns: Matrix = found.filled(trained_on)
     follow_up = [
         (p.months, p.event) for p, used in zip(found.patients, trained_on, strict=True) if used

@@ -43,13 +43,18 @@ from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.outcome_at import check_outcome
 
 __all__ = [
+    "LEAST_G",
     "AucRecipe",
     "RocCurve",
     "TimeDependentAuc",
+    "cases_and_controls",
     "compare_auc",
     "roc_curve",
     "time_dependent_auc",
 ]
+
+LEAST_G = 1e-300
+"""Censoring probability below which a weight does not grow on: no patient who counts has so small a one."""
 
 AucRecipe = Literal["score", "timeroc"]
 
@@ -247,19 +252,34 @@ class _Outcomes:
     recipe: AucRecipe
     censoring: CensoringCurve
 
-    def by(self, t: float) -> BoolVector:
-        return np.asarray(self.months <= t if self.recipe == "score" else self.months < t)
-
     def cases(self, t: float) -> BoolVector:
-        return np.asarray(self.seen & self.by(t))
+        return cases_and_controls(self.months, self.seen, self.other, t, self.recipe)[0]
 
     def controls(self, t: float) -> BoolVector:
-        return np.asarray((self.months > t) | (self.other & self.by(t)))
+        return cases_and_controls(self.months, self.seen, self.other, t, self.recipe)[1]
 
     def weight(self, t: float) -> Vector:
         """1 / G, just before a patient's own time or at the horizon, (n,)."""
         g = np.where(self.months > t, self.censoring.at(t), self.censoring.before(self.months))
-        return np.asarray(1.0 / np.maximum(g, 1e-300))
+        return np.asarray(1.0 / np.maximum(g, LEAST_G))
+
+
+def cases_and_controls(
+    months: Vector, seen: BoolVector, other: BoolVector, t: float, recipe: AucRecipe
+) -> tuple[BoolVector, BoolVector]:
+    """Who had the event by a horizon, and who was free of it there or had the competing one by then.
+
+    Parameters
+    ----------
+    months, seen, other
+        (n,) follow-up; whether it ended by the event, or by a competing one.
+    t
+        Horizon, months.
+    recipe
+        As in `time_dependent_auc`.
+    """
+    by = months <= t if recipe == "score" else months < t
+    return np.asarray(seen & by), np.asarray((months > t) | (other & by))
 
 
 def _outcomes(

@@ -27,7 +27,15 @@ from jecur.survival.follow_up import check_follow_up
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import RiskSets, risk_sets
 
-__all__ = ["ElasticNetCox", "fit_elastic_net", "fit_elastic_net_by_folds"]
+__all__ = [
+    "ElasticNetCox",
+    "fit_elastic_net",
+    "fit_elastic_net_by_folds",
+    "require_enough_for_folds",
+]
+
+FEWEST_FOR_FOLDS = 20
+"""Patients below which folds inside them choose nothing."""
 
 MAX_STEPS = 200
 MAX_SWEEPS = 1000
@@ -54,6 +62,27 @@ class ElasticNetCox:
         """Linear predictor of (m, p) covariates, (m,); higher means earlier event."""
         x = (np.asarray(covariates, dtype=np.float64) - self.mean) / self.spread
         return np.asarray(x @ self.coefficients)
+
+    def require_something(self, expected: str, name: str) -> None:
+        """Refuse a model that the folds left empty.
+
+        Parameters
+        ----------
+        expected
+            What should have been kept.
+        name
+            Of the model, in the message.
+
+        Raises
+        ------
+        NotEstimableError
+            If no coefficient was kept.
+        """
+        if not self.coefficients.any():
+            raise NotEstimableError(
+                f"expected {expected}, found that the folds inside the training patients keep none; {name} "
+                "knows nothing here, which is a result"
+            )
 
 
 def fit_elastic_net(
@@ -124,6 +153,21 @@ def fit_elastic_net_by_folds(
             gain[i] -= _log_likelihood(eta[rest], months[rest], seen[rest])
     best = float(strengths[int(np.argmax(gain))])
     return fit_elastic_net(x, months, seen, strength=best, mix=mix)
+
+
+def require_enough_for_folds(n: int, who: str) -> None:
+    """Refuse to choose a strength by folds inside too few patients; ``who`` they are, in the message.
+
+    Raises
+    ------
+    NotEstimableError
+        Below `FEWEST_FOR_FOLDS`.
+    """
+    if n < FEWEST_FOR_FOLDS:
+        raise NotEstimableError(
+            f"expected {FEWEST_FOR_FOLDS} {who} or more, found {n}; folds inside fewer choose nothing: add "
+            "patients"
+        )
 
 
 def _require_event(seen: BoolVector) -> None:
