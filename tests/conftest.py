@@ -27,6 +27,7 @@ SLOW = (
     "training/test_processes.py",
     "study/test_train.py",
     "study/test_shared_work.py",
+    "study/test_devices.py",
     "study/test_machines.py",
     "study/test_pass_by.py",
     "study/test_nuclear_baseline.py",

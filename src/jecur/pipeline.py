@@ -31,6 +31,7 @@ from jecur.study.cohort_slides import (
     study_facts,
     usable_slides,
 )
+from jecur.study.devices import tell_other_device
 from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write_top_tiles
 from jecur.study.model_name import model_path, refuse_other_report
 from jecur.study.pass_by import score_in_passing
@@ -139,6 +140,7 @@ def validate_study(
     bundle = admit_model(model)
     study = _as_trained(study, bundle)
     progress = LoggedProgress(progress, run.log)
+    tell_other_device(bundle.card, progress)
     run.log_slide_folder(folder / study.cohort.slide_folder)
     cohort = read_cohort(study.cohort, folder)
     if bundle.card.virtual and not study.virtual:
@@ -316,6 +318,7 @@ def score_slides(  # noqa: PLR0913 -- what to score, where to, and whom to repor
     if not keep_tiles:
         orders = [score_in_passing(order, bundle, model) for order in orders]
     progress = LoggedProgress(progress, run.log)
+    tell_other_device(bundle.card, progress)
     root = run.whole or run.root
     require_ready_slides(orders, recipe, out=root, workers=workers, progress=progress)
     prepared = prepare_slides(orders, run, workers=workers, progress=progress)

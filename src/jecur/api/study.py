@@ -1,18 +1,22 @@
 """A study from its file to its report."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from jecur.doctor.visit import Visit, examine
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
+from jecur.runs.device import Part
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
 from jecur.study.cross_validate import cross_validate as cross_validate_study
 from jecur.study.cross_validation_report import CrossValidationReport
+from jecur.study.devices import on_devices
 from jecur.study.preflight import Plan, Purpose, require_ready
 from jecur.study.report import StudyReport
 
@@ -67,26 +71,26 @@ def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
     workers
         Processes; 0 takes one a core.
     """
-    progress = _ready(study, "run", out, workers)
-    return run_study(
-        study.settings,
-        study.folder,
-        RunFolder.open(Path(out)),
-        workers=workers or _cores(),
-        progress=progress,
-    )
+    with _ready(study, "run", out, workers) as progress:
+        return run_study(
+            study.settings,
+            study.folder,
+            RunFolder.open(Path(out)),
+            workers=workers or _cores(),
+            progress=progress,
+        )
 
 
 def train(study: Study, *, out: str | Path, workers: int = 0) -> Path:
     """Train the model of a study and return its file; parameters as `run`."""
-    progress = _ready(study, "train", out, workers)
-    model, _ = train_study(
-        study.settings,
-        study.folder,
-        RunFolder.open(Path(out)),
-        workers=workers or _cores(),
-        progress=progress,
-    )
+    with _ready(study, "train", out, workers) as progress:
+        model, _ = train_study(
+            study.settings,
+            study.folder,
+            RunFolder.open(Path(out)),
+            workers=workers or _cores(),
+            progress=progress,
+        )
     return model
 
 
@@ -113,29 +117,32 @@ def cross_validate(
         Of the folds.
     """
     division = CrossvalSettings(folds=folds, repeats=repeats, seed=seed)
-    progress = _ready(study, "crossval", out, workers, division)
-    return cross_validate_study(
-        study.settings,
-        study.folder,
-        RunFolder.open(Path(out)),
-        division,
-        workers=workers or _cores(),
-        progress=progress,
-    )
+    with _ready(study, "crossval", out, workers, division) as progress:
+        return cross_validate_study(
+            study.settings,
+            study.folder,
+            RunFolder.open(Path(out)),
+            division,
+            workers=workers or _cores(),
+            progress=progress,
+        )
 
 
+@contextmanager
 def _ready(
     study: Study,
     purpose: Purpose,
     out: str | Path,
     workers: int,
     division: CrossvalSettings | None = None,
-) -> LineProgress:
-    """Refuse a study that is not ready, before anything is written."""
+) -> Iterator[LineProgress]:
+    """Refuse a study that is not ready, before anything is written; else settle where networks run."""
     progress = LineProgress()
     plan = Plan(study.settings, study.folder, purpose, Path(out), division, workers or _cores())
-    require_ready(plan, progress)
-    return progress
+    parts: tuple[Part, ...] = ("slides", "torch")
+    with on_devices(study.settings.compute, Path(out), parts=parts, say=progress.say):
+        require_ready(plan, progress)
+        yield progress
 
 
 def _cores() -> int:

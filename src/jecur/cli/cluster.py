@@ -9,6 +9,7 @@ from rich.markup import escape
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Device,
     Engine,
     Preset,
     RichProgress,
@@ -37,6 +38,7 @@ def prepare(
     workers: Workers = 0,
     engine: Engine | None = None,
     scheduler: str = "",
+    device: Device | None = None,
 ) -> int:
     """Prepare the slides of a study and stop there: nothing is trained or scored.
 
@@ -68,10 +70,14 @@ def prepare(
         cluster (dask); as the study says if absent.
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     """
     from jecur.pipeline import prepare_alone
     from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+    from jecur.study.devices import on_devices
     from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, look_over, require_ready
     from jecur.study.shared_work import work_along
@@ -79,7 +85,8 @@ def prepare(
     settings = read_study(study, preset=preset)
     folder, processes = study.resolve().parent, workers or cores()
     plan = Plan(settings, folder, "prepare", out, None, processes, everybody)
-    with RichProgress() as progress:
+    machines = with_engine(settings.compute, engine, scheduler, device)
+    with RichProgress() as progress, on_devices(machines, out, say=progress.say):
         if worker:
             look_over(plan, trial=False).refuse()
             share = work_along(
@@ -94,7 +101,6 @@ def prepare(
             _tell_share(share, out)
             return SOME_FAILED if share.failed else OK
         require_ready(plan, progress)
-        machines = with_engine(settings.compute, engine, scheduler)
         with at_work(machines, out, workers=processes, say=progress.say):
             ready = prepare_alone(
                 settings,

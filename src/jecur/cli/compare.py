@@ -9,6 +9,8 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
+    Device,
+    Engine,
     RichProgress,
     Workers,
     app,
@@ -35,6 +37,9 @@ def compare(
     draws: int = 1000,
     tissue_model: Path | None = None,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Train several models on the same patients and set them side by side.
@@ -66,6 +71,14 @@ def compare(
         Classifier of jecur tissue train, which tissue and tissue-fractions need.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -75,6 +88,8 @@ def compare(
     from jecur.runs.folder import RunFolder
     from jecur.settings import CompareSettings, make_settings, read_study
     from jecur.statistics.results import to_json_dict
+    from jecur.study.devices import on_devices
+    from jecur.study.machines import at_work, with_engine
 
     values = {
         "models": [name.strip() for name in models.split(",") if name.strip()],
@@ -90,12 +105,20 @@ def compare(
     with main_process() as is_main, RichProgress() as progress:
         if not is_main:
             return OK
-        require_ready_to_compare(
-            cohort, folder, out, settings, workers=processes, progress=progress
-        )
-        found = compare_models(
-            cohort, folder, RunFolder.open(out), settings, workers=processes, progress=progress
-        )
+        machines = with_engine(cohort.compute, engine, scheduler, device)
+        with on_devices(machines, out, parts=("slides", "torch"), say=progress.say):
+            require_ready_to_compare(
+                cohort, folder, out, settings, workers=processes, progress=progress
+            )
+            with at_work(machines, out, workers=processes, say=progress.say):
+                found = compare_models(
+                    cohort,
+                    folder,
+                    RunFolder.open(out),
+                    settings,
+                    workers=processes,
+                    progress=progress,
+                )
     if as_json:
         facts = {
             "failed": dict(found.failed),

@@ -25,6 +25,7 @@ __all__ = [
     "USER_ERROR",
     "AsJson",
     "Browser",
+    "Device",
     "Engine",
     "Preset",
     "RichProgress",
@@ -76,6 +77,7 @@ Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 """Here and not from the settings, so that help is quick."""
 
 Engine = Literal["local", "dask"]
+Device = Literal["auto", "cpu", "cuda"]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 Browser = Annotated[bool, Parameter(negative="--no-browser")]

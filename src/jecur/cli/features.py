@@ -5,7 +5,8 @@ from typing import Literal
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, AsJson, RichProgress, Workers, app, console, cores
+from jecur.cli.at_work import Machines, open_plainly
+from jecur.cli.console import OK, SOME_FAILED, AsJson, Device, Engine, Workers, app, console
 from jecur.printable import counted
 
 __all__ = ["encoders", "features"]
@@ -27,6 +28,9 @@ def features(
     h5ad: bool = False,
     scores: Path | None = None,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Describe the tiles of a study's slides by an encoder, in files that TRIDENT, torchmil and STAMP read.
@@ -65,12 +69,18 @@ def features(
         Finished run on these slides or files, whose tile scores go into tiles.h5ad.
     workers
         Processes that cut slides; 0 takes one a core.
+    engine
+        Where slides are cut into tiles: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
     from jecur.errors import SettingsError
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
     from jecur.study.anndata_file import require_anndata, write_h5ad
     from jecur.study.encode import EncodeOrder, encode_study
 
@@ -84,15 +94,11 @@ def features(
     if h5ad:
         require_anndata()
     order = EncodeOrder(encoder, weights, download, colors, mpp, batch_size, precision, stamp)
-    run = RunFolder.open(out)
-    with RichProgress() as progress:
+    said = Machines(None, workers, engine, scheduler, device)
+    with open_plainly(study, out, said, parts=("torch",)) as it:
+        run = it.run
         found = encode_study(
-            read_study(study),
-            study.resolve().parent,
-            run,
-            order,
-            workers=workers or cores(),
-            progress=progress,
+            it.settings, it.folder, run, order, workers=it.workers, progress=it.progress
         )
     if h5ad:
         write_h5ad(run.root / "tiles.h5ad", found.folder, found.slides, scores=scores)

@@ -10,6 +10,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
+    Device,
     RichProgress,
     Workers,
     app,
@@ -44,6 +45,7 @@ def train(
     seed: int = 0,
     teacher: Path | None = None,
     license: str = "not stated",
+    device: Device = "auto",
 ) -> int:
     """Train the nuclei network on images with label images and a split.csv.
 
@@ -76,8 +78,12 @@ def train(
         starts from them is trained first, and the small one is trained on its maps beside the outlines.
     license
         Of the data; goes into the card.
+    device
+        Where it is trained: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto).
     """
     from jecur.errors import SettingsError
+    from jecur.settings import ComputeSettings
+    from jecur.study.devices import on_devices
     from jecur.training.nuclei.fit import NucleiTrainingSettings
     from jecur.training.nuclei.release import Teacher, train_nuclei
 
@@ -96,7 +102,10 @@ def train(
         seed=seed,
     )
     strong = Teacher(teacher) if teacher is not None else None
-    released = train_nuclei(data, out, settings, provenance={"license": license}, teacher=strong)
+    with on_devices(ComputeSettings(device=device), None, parts=("torch",)):
+        released = train_nuclei(
+            data, out, settings, provenance={"license": license}, teacher=strong
+        )
     console.print(escape(str(released.onnx)), soft_wrap=True)
     return OK
 

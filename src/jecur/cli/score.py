@@ -10,6 +10,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
+    Device,
     Engine,
     RichProgress,
     Workers,
@@ -46,6 +47,7 @@ def score(
     workers: Workers = 0,
     engine: Engine | None = None,
     scheduler: str = "",
+    device: Device | None = None,
 ) -> int:
     """Score slides, folders, a table or a study with a model file. Needs no torch.
 
@@ -90,6 +92,9 @@ def score(
         (dask); as the study says if absent.
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     """
     from jecur.runs.worker_pool import started_early
 
@@ -103,15 +108,17 @@ def score(
         from jecur.scored.as_json import folder_facts
         from jecur.scored.given import Request, find_given
         from jecur.settings import ComputeSettings, read_study
+        from jecur.study.devices import on_devices
         from jecur.study.machines import at_work, with_engine
 
         request = Request(tuple(slides or ()), table, study, role, patient, mpp, annotations)
         request.require()
         given = find_given(request, features=admit_model(model).card.input.kind == "features")
         compute = read_study(study).compute if study is not None else ComputeSettings()
-        machines = with_engine(compute, engine, scheduler)
+        machines = with_engine(compute, engine, scheduler, device)
         with (
             RichProgress() as progress,
+            on_devices(machines, out, say=progress.say),
             at_work(machines, out, workers=processes, say=progress.say),
         ):
             found = add_scores(

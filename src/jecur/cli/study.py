@@ -9,6 +9,7 @@ from jecur.cli.at_work import Machines, open_study
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
+    Device,
     Engine,
     Preset,
     RichProgress,
@@ -35,6 +36,7 @@ def run_(
     workers: Workers = 0,
     engine: Engine | None = None,
     scheduler: str = "",
+    device: Device | None = None,
 ) -> int:
     """Run a study from slides and a clinical table to the report.
 
@@ -57,10 +59,13 @@ def run_(
         cluster (dask); as the study says if absent.
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     """
     from jecur.pipeline import run_study
 
-    with open_study("run", study, out, Machines(preset, workers, engine, scheduler)) as it:
+    with open_study("run", study, out, Machines(preset, workers, engine, scheduler, device)) as it:
         if it is None:
             return OK
         findings = run_study(

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 from cyclopts import App
 from rich.markup import escape
 
+from jecur.cli.at_work import Machines, open_plainly
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
-    RichProgress,
+    Device,
+    Engine,
     Workers,
     app,
     console,
-    cores,
 )
 from jecur.printable import counted
 
@@ -35,22 +36,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _worked(
-    work: Callable[..., _Found], study: Path, out: Path, asked: object, workers: int
+    work: Callable[..., _Found], study: Path, out: Path, asked: object, said: Machines
 ) -> _Found:
-    """Do what is asked of a study, with a bar."""
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
-
-    settings, folder = read_study(study), study.resolve().parent
-    with RichProgress() as progress:
-        return work(
-            settings,
-            folder,
-            RunFolder.open(out),
-            asked,
-            workers=workers or cores(),
-            progress=progress,
-        )
+    """Do what is asked of a study on its machines, with a bar."""
+    with open_plainly(study, out, said) as it:
+        return work(it.settings, it.folder, it.run, asked, workers=it.workers, progress=it.progress)
 
 
 @tissue_app.command
@@ -66,6 +56,9 @@ def train(
     most: int = 200,
     seed: int = 0,
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Train a classifier of tissue from regions drawn in QuPath: OUT/models/tissue.safetensors.
@@ -98,6 +91,14 @@ def train(
         Divides patients among folds.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -105,7 +106,8 @@ def train(
     from jecur.study.tissue_training import train_tissue
 
     order = TissueOrder(annotations, _names(classes), cover, fewest, most, seed, run)
-    found = _worked(train_tissue, study, out, order, workers)
+    said = Machines(None, workers, engine, scheduler, device)
+    found = _worked(train_tissue, study, out, order, said)
     test, card = found.card.test, found.card
     if as_json:
         console.print_json(
@@ -154,6 +156,9 @@ def apply(
     stroma: str = "",
     tumor: str = "",
     workers: Workers = 0,
+    engine: Engine | None = None,
+    scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Say what each patient's tissue is made of: fractions of classes, stroma-tumor ratio.
@@ -179,13 +184,22 @@ def apply(
         Classes that are tumor, likewise.
     workers
         Processes; 0 takes one a core.
+    engine
+        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
+        cluster (dask); as the study says if absent.
+    scheduler
+        Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
     from jecur.study.tissue_apply import TissueQuestion, apply_tissue
 
     question = TissueQuestion(model, _names(stroma), _names(tumor), run)
-    done = _worked(apply_tissue, study, out, question, workers)
+    said = Machines(None, workers, engine, scheduler, device)
+    done = _worked(apply_tissue, study, out, question, said)
     found = done.found
     code = SOME_FAILED if done.n_failed else OK
     if as_json:

@@ -9,6 +9,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
+    Device,
     Engine,
     Preset,
     Workers,
@@ -29,6 +30,7 @@ def train(
     workers: Workers = 0,
     engine: Engine | None = None,
     scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Train the model of a study and stop there: no patient is scored, nothing is reported.
@@ -53,6 +55,9 @@ def train(
         cluster (dask); as the study says if absent.
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -61,7 +66,9 @@ def train(
     from jecur.model.file import read_bundle
     from jecur.pipeline import train_study
 
-    with open_study("train", study, out, Machines(preset, workers, engine, scheduler)) as it:
+    with open_study(
+        "train", study, out, Machines(preset, workers, engine, scheduler, device)
+    ) as it:
         if it is None:
             return OK
         model, ready = train_study(
@@ -107,6 +114,7 @@ def crossval(
     workers: Workers = 0,
     engine: Engine | None = None,
     scheduler: str = "",
+    device: Device | None = None,
     as_json: AsJson = False,
 ) -> int:
     """Cross-validate a study: each patient's risk is from a model that never saw the patient.
@@ -140,6 +148,9 @@ def crossval(
         cluster (dask); as the study says if absent.
     scheduler
         Address of a Dask scheduler that is there already, tcp://host:port.
+    device
+        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
+        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -155,7 +166,7 @@ def crossval(
         "seed": seed,
     }
     division = make_settings(values, CrossvalSettings)
-    said = Machines(preset, workers, engine, scheduler)
+    said = Machines(preset, workers, engine, scheduler, device)
     with open_study("crossval", study, out, said, division) as it:
         if it is None:
             return OK

@@ -1,4 +1,4 @@
-"""Tiles through an encoder: batches, on a graphics card if there is one, in half precision where it helps."""
+"""Tiles through an encoder: batches, on the device in use, in half precision where it helps."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +12,7 @@ from torch import Tensor
 from jecur.arrays import FeatureArray
 from jecur.encoders.load import LoadedEncoder
 from jecur.errors import TrainingError
+from jecur.training.device import training_device
 
 __all__ = ["Precision", "TileDescriber"]
 
@@ -37,7 +38,7 @@ class TileDescriber:
     ) -> None:
         self.encoder = encoder
         self.batch_size = batch_size
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = training_device()
         self.half = precision == "half" or (precision == "auto" and self.device.type == "cuda")
         self._network = encoder.network.to(self.device).eval().requires_grad_(requires_grad=False)
         shape = (1, 3, 1, 1)

@@ -4,6 +4,7 @@ import numpy as np
 
 from jecur.arrays import BagArray, FeatureArray
 from jecur.mil.scoring import open_graph
+from jecur.runs.device import Device
 
 __all__ = ["FEATURES_FILE", "TileDescriber"]
 
@@ -20,10 +21,12 @@ class TileDescriber:
         Graph: (n, h, w, c) uint8 -> (n, d) float32.
     threads
         Threads of ONNX Runtime a call; 0 lets it choose. Several threads may call at once.
+    device
+        Where it runs.
     """
 
-    def __init__(self, onnx: bytes, *, threads: int = 0) -> None:
-        self._session = open_graph(onnx, "the frozen encoder", threads=threads)
+    def __init__(self, onnx: bytes, *, threads: int = 0, device: Device = "cpu") -> None:
+        self._session = open_graph(onnx, "the frozen encoder", threads=threads, device=device)
         entry = self._session.get_inputs()[0]
         self._input, self._channels = entry.name, int(entry.shape[-1])
 

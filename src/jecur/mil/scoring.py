@@ -8,11 +8,12 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from jecur.arrays import BagArray, FeatureArray, Logits, Vector
-from jecur.errors import BagError, BundleError, GroupError
+from jecur.errors import BagError, BundleError, GroupError, SystemRefusedError
 from jecur.mil.bag import Bag
 from jecur.mil.pooling import Pooling, pooling_from_card, risk_from_score
 from jecur.model.file import Bundle
 from jecur.printable import counted
+from jecur.runs.device import Device, open_session
 from jecur.survival.risk_groups import is_high_risk
 
 __all__ = ["RiskScore", "TileScorer", "pool_outputs", "pooling_of_bundle"]
@@ -90,10 +91,21 @@ class TileScorer:
         Threads of ONNX Runtime a call; 0 lets it choose. Several threads may call at once.
     batch_size
         Tiles a call; bounds memory, does not change scores.
+    device
+        Where the encoder runs.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int = 0, batch_size: int = 32) -> None:
-        self._session = open_graph(bundle.encoder_onnx, "encoder.onnx", threads=threads)
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int = 0,
+        batch_size: int = 32,
+        device: Device = "cpu",
+    ) -> None:
+        self._session = open_graph(
+            bundle.encoder_onnx, "encoder.onnx", threads=threads, device=device
+        )
         self._channels = bundle.card.channels
         self._gated = pooling_of_bundle(bundle).n_outputs == 2
         self._input = self._session.get_inputs()[0].name
@@ -161,11 +173,15 @@ def pool_outputs(outputs: Logits, pooling: Pooling, cutoff: float) -> RiskScore:
     )
 
 
-def open_graph(onnx: bytes, what: str, *, threads: int) -> ort.InferenceSession:
+def open_graph(
+    onnx: bytes, what: str, *, threads: int, device: Device = "cpu"
+) -> ort.InferenceSession:
     """Open a graph that passed its trial.
 
     Raises
     ------
+    SystemRefusedError
+        With code ``no-card``, if there is no such device.
     BundleError
         With code ``bad-graph``.
     """
@@ -174,7 +190,9 @@ def open_graph(onnx: bytes, what: str, *, threads: int) -> ort.InferenceSession:
     options.log_severity_level = 3
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        return ort.InferenceSession(onnx, options, providers=_providers())
+        return open_session(onnx, options, device)
+    except SystemRefusedError:
+        raise
     except Exception as error:  # ONNX Runtime's errors have no common class of their own
         raise BundleError(
             f"expected {what} to be a graph that ONNX Runtime takes, found: {error}; "
@@ -199,8 +217,3 @@ def pooling_of_bundle(bundle: Bundle) -> Pooling:
             f"expected the pooling of a model of this version, found: {error}; use the version that "
             "wrote the file, or get it again"
         ) from error
-
-
-def _providers() -> list[str]:
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in ort.get_available_providers()]

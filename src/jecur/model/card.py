@@ -25,6 +25,7 @@ from jecur.settings.training import nested
 __all__ = [
     "MAX_CARD_BYTES",
     "CohortFacts",
+    "ComputedOn",
     "Digest",
     "EndpointText",
     "Interval",
@@ -145,6 +146,14 @@ class TrainedOn(Stage, frozen=True):
     patients: tuple[Digest, ...] = ()
 
 
+class ComputedOn(Stage, frozen=True):
+    """Where networks ran while the model was made: the processor, or a graphics card."""
+
+    slides: Literal["cpu", "cuda"]
+    """The training slides were prepared there."""
+    training: Literal["cpu", "cuda"]
+
+
 class ModelCard(Stage, frozen=True):
     """What a model is; ``docs/model_card.md`` says every field."""
 
@@ -175,6 +184,8 @@ class ModelCard(Stage, frozen=True):
     risks: TrainingRisks | None = None
     """Risks of the training patients; None in files made before they were kept."""
     virtual: bool = False
+    computed_on: ComputedOn | None = None
+    """None in files made before this was kept."""
 
     @property
     def n_outputs(self) -> int:

@@ -21,6 +21,8 @@ from jecur.arrays import BagArray, NucleiBatch, RGBBatch
 from jecur.errors import BundleError, NucleiModelError
 from jecur.model.graph import look_over
 from jecur.model.trial import Contract, try_graph
+from jecur.nuclei.float_graph import float_parent
+from jecur.runs.device import Device, open_session
 from jecur.settings import NucleiSettings
 
 __all__ = ["BUILTIN", "STRIDE", "WORKING_UM_PER_PX", "NucleiModel", "add_nuclei_channel"]
@@ -60,6 +62,9 @@ class NucleiModel:
         What the network is, what it was fitted on and how well it does; empty if unknown.
     threads
         Threads of one call; None lets ONNX Runtime decide.
+    device
+        Where it runs. On a graphics card, a network of eight-bit integers is replaced by its parent of
+        floats (`jecur.nuclei.float_graph`); digest and bytes stay those of the file.
 
     Raises
     ------
@@ -67,23 +72,24 @@ class NucleiModel:
         If the bytes are no network or do not keep the contract above.
     """
 
-    __slots__ = ("_session", "_threads", "card", "onnx_bytes", "sha256")
+    __slots__ = ("_device", "_session", "_threads", "card", "onnx_bytes", "sha256")
 
     def __init__(
         self,
         onnx_bytes: bytes,
         card: Mapping[str, object] | None = None,
         threads: int | None = None,
+        device: Device = "cpu",
     ) -> None:
         self.onnx_bytes = onnx_bytes
         self.sha256 = hashlib.sha256(onnx_bytes).hexdigest()
         self.card: Mapping[str, object] = dict(card or {})
-        self._threads = threads
+        self._threads, self._device = threads, device
         try:
             look_over(onnx_bytes, "the nuclei network")
         except BundleError as error:
             raise NucleiModelError(error.message, code=error.code) from error
-        self._session = _open(onnx_bytes, threads)
+        self._session = _open(onnx_bytes, threads, device)
         self._require_contract()
 
     @classmethod
@@ -93,6 +99,7 @@ class NucleiModel:
         *,
         threads: int | None = None,
         tried: str = "",
+        device: Device = "cpu",
     ) -> Self:
         """Open the network that the settings name; the built-in one by default.
 
@@ -111,7 +118,7 @@ class NucleiModel:
         onnx = _read_network(path)
         if name != "builtin" and hashlib.sha256(onnx).hexdigest() != tried:
             _try_network(onnx)
-        model = cls(onnx, card, threads)
+        model = cls(onnx, card, threads, device)
         stated = card.get("sha256", model.sha256)
         if stated != model.sha256:
             raise NucleiModelError(
@@ -128,9 +135,10 @@ class NucleiModel:
         *,
         card: Mapping[str, object] | None = None,
         threads: int | None = None,
+        device: Device = "cpu",
     ) -> Self:
         """Open a network that is already in memory, as in a model bundle."""
-        return cls(onnx_bytes, card, threads)
+        return cls(onnx_bytes, card, threads, device)
 
     @property
     def um_per_px(self) -> float:
@@ -158,7 +166,7 @@ class NucleiModel:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross process borders as the file's bytes; the session is opened anew."""
-        return (type(self), (self.onnx_bytes, self.card, self._threads))
+        return (type(self), (self.onnx_bytes, self.card, self._threads, self._device))
 
     def __repr__(self) -> str:
         return f"NucleiModel(sha256={self.sha256[:12]})"
@@ -266,7 +274,7 @@ def _try_network(onnx: bytes) -> None:
         raise NucleiModelError(error.message, code=error.code) from error
 
 
-def _open(onnx_bytes: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+def _open(onnx_bytes: bytes, threads: int | None, device: Device) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -274,7 +282,8 @@ def _open(onnx_bytes: bytes, threads: int | None) -> onnxruntime.InferenceSessio
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+        graph = onnx_bytes if device == "cpu" else float_parent(onnx_bytes)
+        return open_session(graph, options, device)
     except UNUSABLE as error:
         raise NucleiModelError(
             f"expected an ONNX network, found {len(onnx_bytes)} bytes that ONNX Runtime refuses "

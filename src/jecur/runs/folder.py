@@ -19,6 +19,7 @@ from filelock import FileLock
 
 import jecur
 from jecur.errors import RunFolderError, SystemRefusedError
+from jecur.runs.device import device_record
 from jecur.runs.files import (
     atomic_path,
     fingerprint,
@@ -253,6 +254,7 @@ class RunFolder:
             {
                 "jecur": jecur.__version__,
                 "versions": library_versions(),
+                **({"device": device} if (device := device_record(self.root)) else {}),
                 **facts,
                 "sha256": self._digests(),
             },
@@ -264,7 +266,7 @@ class RunFolder:
         """Take up files that a later command has added to a finished run; False if none was finished."""
         facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
         if "sha256" in facts:
-            known = ("jecur", "versions", "sha256")
+            known = ("jecur", "versions", "device", "sha256")
             self.write_manifest({key: facts[key] for key in facts if key not in known})
         return "sha256" in facts
 
@@ -307,8 +309,12 @@ def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that can change a number."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "absent"
+        versions[name] = _version(name) or _version(f"{name}-gpu") or "absent"
     return versions
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,4 +1,4 @@
-"""Settings of the machine's work: they change no number of a result."""
+"""Settings of the machine's work: they change no number of a result, but `device` its last digits."""
 
 import re
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from typing import Literal
 
 from jecur.settings.base import Count, Positive, Stage
 
-__all__ = ["ComputeSettings", "Engine", "SlurmSettings"]
+__all__ = ["ComputeSettings", "Device", "Engine", "SlurmSettings"]
 
 Engine = Literal["local", "dask"]
+Device = Literal["auto", "cpu", "cuda"]
 
 _ADDRESS = re.compile(r"(tcp|tls)://\S+:\d{1,5}")
 _WORD = re.compile(r"[\w.:,=@+/-]*")
@@ -74,6 +75,10 @@ class ComputeSettings(Stage, frozen=True):
     scheduler: str = ""
     """Address of a Dask scheduler that is there already, `tcp://host:port` or `tls://host:port`; empty starts
     workers on this machine, or by SLURM where [compute.slurm] is there. For engine = "dask" alone."""
+    device: Device = "auto"
+    """Where networks run: "cuda" is a graphics card (extra `gpu`), refused where none can be opened; "auto"
+    takes one that can be opened, and else the processor. Slides and training of a run folder stay each on the
+    device on which they were begun. Nothing here has ever run on a graphics card."""
     slurm: SlurmSettings | None = None
 
     def contradictions(self) -> Iterator[str]:

@@ -67,8 +67,9 @@ class EncoderSettings(Stage, frozen=True):
     """One bag a step: "train" normalizes every bag by itself."""
     hidden_units: CountOrZero = 0
     """Frozen features: units of a hidden layer before the score; 0 is a linear head."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network during training; scores are always float32."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of the network during training; "auto" is bfloat16 on a graphics card. Weights and scores are always
+    float32."""
 
 
 class PoolingSettings(Stage, frozen=True):

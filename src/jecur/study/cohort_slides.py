@@ -18,6 +18,7 @@ from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import ComputeSettings, SplitSettings, StudySettings, write_study
 from jecur.study.bag_form import in_bags
+from jecur.study.devices import record_slides
 from jecur.study.frozen import frozen_encoder
 from jecur.study.pass_by import describe_in_passing, prepare_or_pass_by
 from jecur.study.prepare import (
@@ -229,6 +230,7 @@ def prepare_slides(
 
     Slides fewer than the workers share them: threads of all processes together are no more than these.
     """
+    record_slides(run)
     prepared = _finished(orders, run, threads=workers, progress=progress)
     missing = [order for order in orders if order.slide not in prepared]
     threads = max(1, workers // max(1, len(missing)))

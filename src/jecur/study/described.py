@@ -14,6 +14,7 @@ from jecur.mil.looks import LOOKS_FILE, read_looks
 from jecur.runs.folder import RunFolder, fingerprint, sha256_file, write_json
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
+from jecur.study.devices import settle_torch
 from jecur.study.torch_wing import needing_torch
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ def describe_tiles(
     """
     if not slides or open_bag([bag_file(run.slide_folder(slides[0]))]).holds_features:
         return run
-    start = training.encoder.start
+    start, device = training.encoder.start, settle_torch(run)
     how = fingerprint(
         training.encoder.architecture,
         sha256_file(Path(start)) if Path(start).is_file() else start,
         training.n_channels,
         training.seed if start == "random" else 0,
         jecur.__version__,
+        *(() if device == "cpu" else (device,)),
     )
     described = replace(run, slides=(run.whole or run.root) / "described" / how)
     marks = {slide: fingerprint(how, run.bag_sha256(slide)) for slide in slides}
@@ -104,7 +106,8 @@ def _describe(
 def _describe_slide(
     encoder: "BagModel", source: Path, target: Path, training: TrainingSettings
 ) -> None:
-    from jecur.training.bag_chunks import BagChunks, training_device  # noqa: PLC0415
+    from jecur.training.bag_chunks import BagChunks  # noqa: PLC0415
+    from jecur.training.device import training_device  # noqa: PLC0415
 
     encoder = encoder.to(training_device()).eval()
     bag = open_bag([bag_file(source)])

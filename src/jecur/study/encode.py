@@ -31,6 +31,7 @@ from jecur.runs.workers import Failure, run_all
 from jecur.settings import StudySettings, TilingSettings
 from jecur.study.cohort_slides import limit_of, slide_tasks, study_cohort
 from jecur.study.cut import Colors, Cut, CutTask, cut_slide
+from jecur.study.devices import settle_torch
 from jecur.study.prepare import (
     PreparedSlide,
     SlideTask,
@@ -120,6 +121,7 @@ def encode_study(
         If the encoder or h5py is not to be had.
     """
     require_h5py()
+    device = settle_torch(run)
     describer = _describer(order)
     encoder = describer.encoder
     tiling = _tiling(study.tiling, encoder.px, order.mpp or encoder.mpp or 0.0)
@@ -135,6 +137,7 @@ def encode_study(
         "encoder_sha256": encoder.digest,
         "colors": order.colors,
         "computed_in": describer.computed_in,
+        **({} if device == "cpu" else {"computed_on": device}),
     }
     work = _Encoding(run, describer, place, made_by, tiling, order)
     done = _encode_all(work, tasks, study, workers, progress)

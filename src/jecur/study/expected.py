@@ -153,7 +153,9 @@ def pending(orders: Sequence[SlideTask], out: Path) -> list[SlideTask]:
 
 
 def _two_of(likely: Sequence[SlideTask], recipe: Recipe) -> Trial:
-    network = NucleiModel.load(recipe.nuclei, threads=1) if likely else None
+    network = (
+        NucleiModel.load(recipe.nuclei, threads=1, device=likely[0].device) if likely else None
+    )
     tried: list[tuple[int, int, float, float]] = []
     for order in likely:
         if len(tried) < 2 and network is not None:

@@ -22,8 +22,12 @@ _LATEST_END_S = 300
 """Workers end in order so long before the time limit of their job, or in its last tenth if that is less."""
 
 
-def with_engine(compute: ComputeSettings, engine: str | None, scheduler: str) -> ComputeSettings:
+def with_engine(
+    compute: ComputeSettings, engine: str | None, scheduler: str, device: str | None = None
+) -> ComputeSettings:
     """Put what the command line says in place of what the study says; None and "" say nothing."""
+    if device:
+        compute = msgspec.structs.replace(compute, device=device)
     if engine or scheduler:
         said = {"engine": engine or "dask", "scheduler": scheduler or compute.scheduler}
         if said["engine"] == "local":

@@ -20,6 +20,7 @@ from jecur.mil.looks import LOOKS_FILE, LooksSample, write_looks
 from jecur.mil.scoring import TileScorer
 from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, write_digests
 from jecur.model.file import Bundle, read_bundle
+from jecur.runs.device import Device
 from jecur.runs.folder import sha256_file
 from jecur.slide.reader import Slide
 from jecur.study.prepare import (
@@ -133,14 +134,14 @@ def _see_tiles(order: SlideTask, whole: Slide) -> tuple[Survey, tuple[str, ...]]
 def _network(order: SlideTask) -> _Network:
     """Open the model, or the encoder, once a process; one thread a call, as others share the cores."""
     if order.model_sha256 and order.bundle is not None:
-        bundle, scorer = _cached_model(order.bundle, order.model_sha256)
+        bundle, scorer = _cached_model(order.bundle, order.model_sha256, order.device)
         _require_same(order.bundle, bundle.sha256, order.model_sha256)
         memory = bundle.card.trained_on
         alone = bool(memory.bags) and not memory.tiles
         return _Network(scorer.score_tiles, OUTPUTS_FILE, alone)
     if order.encoder is None:
         raise ValueError("expected a model or an encoder that sees the tiles")
-    digest, describer = _cached_encoder(order.encoder, order.encoder_sha256)
+    digest, describer = _cached_encoder(order.encoder, order.encoder_sha256, order.device)
     _require_same(order.encoder, digest, order.encoder_sha256)
     return _Network(describer.describe, FEATURES_FILE)
 
@@ -155,11 +156,11 @@ def _require_same(path: Path, found: str, wanted: str) -> None:
 
 
 @cache
-def _cached_model(path: Path, _wanted: str) -> tuple[Bundle, TileScorer]:
+def _cached_model(path: Path, _wanted: str, device: Device) -> tuple[Bundle, TileScorer]:
     bundle = read_bundle(path)
-    return bundle, TileScorer(bundle, threads=1)
+    return bundle, TileScorer(bundle, threads=1, device=device)
 
 
 @cache
-def _cached_encoder(path: Path, _wanted: str) -> tuple[str, TileDescriber]:
-    return sha256_file(path), TileDescriber(path.read_bytes(), threads=1)
+def _cached_encoder(path: Path, _wanted: str, device: Device) -> tuple[str, TileDescriber]:
+    return sha256_file(path), TileDescriber(path.read_bytes(), threads=1, device=device)

@@ -5,7 +5,7 @@ file, so that a slide is prepared for scoring exactly as those the model was tra
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from jecur.mil.looks import LOOKS_FILE, write_looks
 from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, measure_digests, write_digests
 from jecur.model.file import Bundle, read_bundle
 from jecur.nuclei.segmentation import NucleiModel
+from jecur.runs.device import Device, devices_in_use
 from jecur.runs.finished import damage
 from jecur.runs.folder import (
     RunFolder,
@@ -98,6 +99,8 @@ class SlideTask:
     """Folder in which prepared slides are shared between studies."""
     named: str = ""
     """Path relative to the slide folder, as ``slides.csv`` has it."""
+    device: Device = field(default_factory=lambda: devices_in_use().slides)
+    """Where networks see it, whichever process prepares it."""
 
     @property
     def cache_key(self) -> str:
@@ -111,11 +114,12 @@ class SlideTask:
             self.core,
             sha256_file(drawn) if drawn is not None and drawn.is_file() else "absent",
             jecur.__version__,
+            *self._other_device,
         )
 
     @property
     def mark(self) -> str:
-        """Fingerprint of the work: the slide's content and name, scale and recipe."""
+        """Fingerprint of the work: the slide's content and name, scale, recipe and device."""
         parts: list[object] = [self.path.name, content_digest(self.path), self.mpp, self.recipe]
         if self.core is not None:
             parts.append(self.core)
@@ -126,7 +130,12 @@ class SlideTask:
             parts.append(("scored", self.model_sha256))
         elif self.encoder_sha256:
             parts.append(("described", self.encoder_sha256))
-        return fingerprint(*parts)
+        return fingerprint(*parts, *self._other_device)
+
+    @property
+    def _other_device(self) -> tuple[object, ...]:
+        """What makes the work another than on the processor, whose marks name no device."""
+        return () if self.device == "cpu" else (("device", self.device),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,8 +464,9 @@ def nuclei_network(order: SlideTask) -> NucleiModel:
     SlideError
         If it is not the one that the recipe names by its digest.
     """
-    network = _cached_network(order.recipe.nuclei, order.bundle, order.recipe.nuclei_sha256)
-    if network.sha256 != order.recipe.nuclei_sha256:
+    recipe = order.recipe
+    network = _cached_network(recipe.nuclei, order.bundle, recipe.nuclei_sha256, order.device)
+    if network.sha256 != recipe.nuclei_sha256:
         raise SlideError(
             "expected the nuclei network that the model was trained with, found another; "
             "restore it or train again",
@@ -466,13 +476,11 @@ def nuclei_network(order: SlideTask) -> NucleiModel:
 
 
 @cache
-def _cached_network(settings: NucleiSettings, bundle: Path | None, tried: str) -> NucleiModel:
+def _cached_network(
+    settings: NucleiSettings, bundle: Path | None, tried: str, device: Device
+) -> NucleiModel:
     # One thread a process: the processes share the cores.
-    if bundle is None:
-        return NucleiModel.load(settings, threads=1, tried=tried)
-    held = read_bundle(bundle).nuclei_onnx
-    return (
-        NucleiModel.load(settings, threads=1, tried=tried)
-        if held is None
-        else NucleiModel.from_bytes(held, threads=1)
-    )
+    held = None if bundle is None else read_bundle(bundle).nuclei_onnx
+    if held is None:
+        return NucleiModel.load(settings, threads=1, tried=tried, device=device)
+    return NucleiModel.from_bytes(held, threads=1, device=device)

@@ -19,6 +19,7 @@ from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer, pool_outputs, pooling_of_bundle
 from jecur.mil.tile_digest import TileDigests, read_digests
 from jecur.model.file import Bundle
+from jecur.runs.device import devices_in_use
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
@@ -81,13 +82,16 @@ def score_patients(
     """
     bundle = admit_model(model)
     digests = _digests([slide for slides in slides_of.values() for slide in slides], run, threads)
-    mark = fingerprint(bundle.sha256, slides_of, digests)
+    device = devices_in_use().slides
+    mark = fingerprint(bundle.sha256, slides_of, digests, *(() if device == "cpu" else (device,)))
     before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
     looks = bundle.card.looks
     pooling = pooling_of_bundle(bundle)
     # Opened for bags alone: what passed by was scored then.
-    scorer = cache(lambda: TileScorer(bundle, threads=threads, batch_size=settings.batch_size))
+    scorer = cache(
+        lambda: TileScorer(bundle, threads=threads, batch_size=settings.batch_size, device=device)
+    )
     patients, tables = [], []
     with progress.task("Scoring patients", len(slides_of)) as advance:
         for patient, slides in slides_of.items():

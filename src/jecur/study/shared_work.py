@@ -17,6 +17,7 @@ from msgspec import convert, to_builtins
 
 from jecur.errors import JecurError, RunFolderError, SlideError, SystemRefusedError
 from jecur.runs.claims import Claims, LeaseWatch, live_claims
+from jecur.runs.device import devices_in_use
 from jecur.runs.folder import RunFolder
 from jecur.runs.log import read_log
 from jecur.runs.progress import Progress
@@ -25,6 +26,7 @@ from jecur.runs.workers import Failure, run_all
 from jecur.settings import StudySettings
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import as_ordered, limit_of, study_slides
+from jecur.study.devices import record_slides
 from jecur.study.prepare import PreparedSlide, SlideTask, prepare_slide, write_slides_table
 
 __all__ = ["Share", "work_along"]
@@ -93,6 +95,7 @@ def work_along(  # noqa: PLR0913 -- the study, who works and how a slide is clai
     claims = Claims.of_this_job(root, lease=lease)
     with claims.presence():
         run = RunFolder.join(root)  # once more: now no run begins
+        record_slides(run, log=False)
         orders = [
             replace(o, run=run) for o in study_slides(study, folder, root, everybody=everybody)
         ]
@@ -236,6 +239,7 @@ def _settle(study: StudySettings, orders: Sequence[SlideTask], root: Path) -> bo
     new = [r for r in results.values() if (r.slide, r.at) not in told]
     if new:
         run.log("study", name=study.name)
+        run.log("device", part="slides", device=devices_in_use().slides)
     for r in new:
         if r.status == "failed":
             why = r.row.get("code")

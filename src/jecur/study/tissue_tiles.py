@@ -10,6 +10,7 @@ from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.tile_digest import TileDigests, read_digests
 from jecur.model.card import NetworkInput
 from jecur.model.tissue_file import TissueCard
+from jecur.runs.device import device_record
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings, preset_training
@@ -107,8 +108,9 @@ def prepare_for_tissue(  # noqa: PLR0913 - the study, whose slides, where from, 
         )
         return TileSource(prepared, run, recipe)
     found = {}
+    device = device_record(prepared_in).get("slides", "cpu")
     for task in slide_tasks(study, folder, patients, recipe, prepared_in):
-        slide, _ = finished_slide(task)
+        slide, _ = finished_slide(replace(task, device=device))
         if slide is None:
             progress.say(f"{task.slide}: not prepared with its tiles in {prepared_in}; left out")
         else:

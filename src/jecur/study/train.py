@@ -23,12 +23,14 @@ from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import read_digests
-from jecur.model.card import CohortFacts, ModelCard, PoolingFacts, TrainingEpoch
+from jecur.model.card import CohortFacts, ComputedOn, ModelCard, PoolingFacts, TrainingEpoch
 from jecur.model.file import Bundle, read_bundle, write_bundle
 from jecur.nuclei.segmentation import NucleiModel
+from jecur.runs.device import Wanted, devices_in_use
 from jecur.runs.folder import RunFolder, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import StudySettings, TrainingSettings
+from jecur.study.devices import settle_torch
 from jecur.study.memory import remember_patients
 from jecur.study.model_name import beside_first, model_path
 from jecur.study.prepare import PreparedSlide, Recipe
@@ -111,14 +113,14 @@ def train_model(
         If torch is not installed, or the training patients are all of one outcome.
     """
     digests = _bag_digests(training_patients, prepared, run)
-    mark = fingerprint(
-        study.training, recipe, digests, _labels(training_patients), jecur.__version__
-    )
+    work = (study.training, recipe, digests, _labels(training_patients), jecur.__version__)
     path = model_path(study, recipe, run)
     apart = beside_first(path, study)
     stage = f"training{apart}"
-    if run.is_finished(stage, mark) and _is_whole(path):
+    if run.is_finished(stage, _mark(work, devices_in_use().torch)) and _is_whole(path):
         return path
+    device = settle_torch(run)
+    mark = _mark(work, device)
     if apart:
         progress.say(
             f"{path.name}: another recipe than that of the model in this folder; a second model is trained"
@@ -141,6 +143,7 @@ def train_model(
         mark=mark,
         tile_px=study.tiling.output_px,
         described=any(run.has_file(slide, FEATURES_FILE) for slide in digests),
+        device=device,
     )
     trained, training = run_training_task(
         task,
@@ -159,6 +162,7 @@ def train_model(
             card=ModelCard(
                 **card,
                 nuclei=dict(nuclei.card),
+                computed_on=ComputedOn(slides=devices_in_use().slides, training=device),
                 trained_on=tile_memory([read_digests(run.slide_folder(s)) for s in digests]),
                 looks=looks,
             ),
@@ -173,6 +177,11 @@ def train_model(
     run.log_private()
     run.mark_stage(stage, mark, [path])
     return path
+
+
+def _mark(work: tuple[object, ...], device: Wanted) -> str:
+    """Fingerprint of a training; that of a graphics card names it."""
+    return fingerprint(*work, *(() if device != "cuda" else (device,)))
 
 
 def _needs_nuclei(study: StudySettings, trained: "Trained") -> bool:

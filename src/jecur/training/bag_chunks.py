@@ -17,8 +17,9 @@ from jecur.mil.bag import Bag
 from jecur.settings import TrainingSettings
 from jecur.stain.augmentation import augment_stain
 from jecur.stain.reference import builtin_reference
+from jecur.training.device import to_device
 
-__all__ = ["BagChunks", "draw_chunks", "training_device"]
+__all__ = ["BagChunks", "draw_chunks"]
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,16 @@ class BagChunks(Sequence[Tensor]):
     def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        return to_device(self.read(index))
+
+    def read(self, index: int) -> Tensor:
+        """Read a chunk into the memory of the processor, as any thread may."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         here = self.chosen[index * self.size : (index + 1) * self.size]
         tiles = self.bag.take(here)
         if self.bag.holds_features:  # they cannot be turned
-            return torch.from_numpy(tiles).to(training_device())
+            return torch.from_numpy(tiles)
         tiles = tiles[..., : self.channels]
         if self.stain_seed is not None:
             rng = np.random.default_rng([self.stain_seed, index])  # both passes draw the same
@@ -78,7 +83,7 @@ class BagChunks(Sequence[Tensor]):
             tiles = np.concatenate([rgb, tiles[..., 3:]], axis=-1)
         tiles = np.rot90(tiles, k=self.quarter_turns, axes=(1, 2))
         tiles = tiles[:, ::-1] if self.flip else tiles
-        return torch.from_numpy(np.ascontiguousarray(tiles)).to(training_device())
+        return torch.from_numpy(np.ascontiguousarray(tiles))
 
 
 def draw_chunks(
@@ -105,8 +110,3 @@ def draw_chunks(
     )
     stain_seed = int(rng.integers(2**31)) if settings.augmentation.stain else None
     return BagChunks(bag, chosen, settings.n_channels, size, turns, flip, stain_seed)
-
-
-def training_device() -> torch.device:
-    """Name the device to train on: the graphics card if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

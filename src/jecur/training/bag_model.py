@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from jecur.settings import TrainingSettings
+from jecur.training.device import training_device
 from jecur.training.pooling import BagPooling
 
 __all__ = ["BagModel", "FeatureModel", "Gate", "start_small"]
@@ -68,7 +69,9 @@ class BagModel(nn.Module):
         if settings.pooling.method == "attention":
             self.gate = Gate(self.head.in_features, settings.pooling.hidden_units)
         self.pooling = BagPooling(settings)
-        self.half_precision = settings.encoder.precision == "bfloat16"
+        precision = settings.encoder.precision
+        on_card = precision == "auto" and training_device().type != "cpu"
+        self.half_precision = precision == "bfloat16" or on_card
         return self.pooling
 
     def new_parameters(self) -> list[nn.Parameter]:

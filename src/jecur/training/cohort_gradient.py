@@ -12,12 +12,14 @@ about 4/3 of the compute. The idea is known as gradient caching.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from jecur.training.bag_chunks import BagChunks
 from jecur.training.processes import ALONE, Place, Processes
+from jecur.training.read_ahead import read_ahead
 
 __all__ = ["accumulate_cohort_gradient"]
 
@@ -65,9 +67,10 @@ def accumulate_cohort_gradient(
     mine = packs[processes.rank :: processes.n]
     whole = processes.n == len(packs) == 1  # its graph fits: one pass is enough
     own: dict[Place, Tensor] = {}
+    tiles = _tiles(bags, mine if whole else [*mine, *mine])
     with torch.set_grad_enabled(whole):
         for pack in mine:
-            found = encoder(_tiles(bags, pack))
+            found = encoder(next(tiles))
             own |= zip(pack, torch.split(found, [lengths[p] for p in pack]), strict=True)
     parts = processes.share(own, list(lengths))
     outputs = [
@@ -82,7 +85,7 @@ def accumulate_cohort_gradient(
         with _summed_exactly(encoder, processes) as add:
             for pack in mine:
                 slope = torch.cat([slopes[p] for p in pack])
-                torch.autograd.backward(encoder(_tiles(bags, pack)), slope)
+                torch.autograd.backward(encoder(next(tiles)), slope)
                 add()
     return float(loss.detach()), [found.detach() for found in outputs]
 
@@ -105,9 +108,19 @@ def _packs(lengths: Mapping[Place, int], at_once: int) -> list[Pack]:
     return packs
 
 
-def _tiles(bags: Sequence[Sequence[Tensor]], pack: Pack) -> Tensor:
-    tiles = [bags[b][c] for b, c in pack]
-    return torch.cat(tiles) if len(tiles) > 1 else tiles[0]
+def _tiles(bags: Sequence[Sequence[Tensor]], packs: Sequence[Pack]) -> Iterator[Tensor]:
+    """Tiles of each pack in turn: from disk one pack ahead, features from memory as they are wanted."""
+    reads = [partial(_read, bags, pack) for pack in packs]
+    decoded = any(isinstance(bag, BagChunks) and not bag.bag.holds_features for bag in bags)
+    return read_ahead(reads, ahead=decoded)
+
+
+def _read(bags: Sequence[Sequence[Tensor]], pack: Pack) -> Tensor:
+    found = []
+    for b, c in pack:
+        chunks = bags[b]
+        found.append(chunks.read(c) if isinstance(chunks, BagChunks) else chunks[c])
+    return torch.cat(found) if len(found) > 1 else found[0]
 
 
 @contextmanager

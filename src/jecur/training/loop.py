@@ -16,10 +16,11 @@ from jecur.mil.describing import TileDescriber
 from jecur.model.file import MAX_ENCODER_BYTES
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
-from jecur.training.bag_chunks import BagChunks, draw_chunks, training_device
+from jecur.training.bag_chunks import BagChunks, draw_chunks
 from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
+from jecur.training.device import training_device
 from jecur.training.frozen_encoder import features_to_onnx
 from jecur.training.frozen_norm import folded_batch_norm, frozen_batch_norm
 from jecur.training.losses import l2_penalty
@@ -27,6 +28,7 @@ from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
 from jecur.training.objective import LabeledBag, Objective
 from jecur.training.pooling import BagPooling
 from jecur.training.processes import ALONE, Processes
+from jecur.training.read_ahead import read_ahead
 from jecur.training.stopping import StopRequest, heeding_stops
 
 __all__ = ["LabeledBag", "Trained", "build_model", "train_encoder"]
@@ -240,7 +242,9 @@ def _of_every_tile(
     encoder.eval()
     chunks = BagChunks(bag, np.arange(len(bag)), encoder.channels, settings.optimizer.chunk_size)
     places = [(0, c) for c in range(len(chunks))]
-    own = {place: look(chunks[place[1]]).cpu() for place in places[processes.rank :: processes.n]}
+    mine = places[processes.rank :: processes.n]
+    tiles = read_ahead([partial(chunks.read, c) for _, c in mine], ahead=not bag.holds_features)
+    own = {place: look(seen).cpu() for place, seen in zip(mine, tiles, strict=True)}
     parts = processes.share(own, places)
     return torch.cat([parts[place] for place in places])
 

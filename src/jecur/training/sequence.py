@@ -15,7 +15,7 @@ from torch import Tensor, nn, optim
 from torch.nn.utils.rnn import pack_sequence
 
 from jecur.arrays import BoolVector, FeatureArray, Vector
-from jecur.training.bag_chunks import training_device
+from jecur.training.device import training_device
 from jecur.training.losses import cox_loss
 
 __all__ = ["SequenceModel", "SequenceRecipe", "score_sequences", "train_sequences"]

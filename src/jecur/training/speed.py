@@ -13,8 +13,8 @@ from jecur.mil.bag import Bag
 from jecur.mil.describing import TileDescriber
 from jecur.runs.progress import SilentProgress
 from jecur.settings import TrainingSettings
-from jecur.training.bag_chunks import training_device
 from jecur.training.bag_model import BagModel
+from jecur.training.device import training_device
 from jecur.training.frozen_encoder import features_to_onnx
 from jecur.training.loop import train_encoder
 from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks

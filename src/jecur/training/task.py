@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from jecur.mil.bag import open_bag
+from jecur.runs.device import Device, Devices, computing_on, devices_in_use
 from jecur.runs.progress import Progress, SilentProgress
 from jecur.settings import TrainingSettings
 from jecur.training.checkpoint import TrainingState
@@ -41,6 +42,8 @@ class TrainingTask(msgspec.Struct, frozen=True):
     """Side of a tile."""
     described: bool = False
     """The bags hold tiles as the encoder, which is not trained, describes them."""
+    device: Device = "cpu"
+    """All processes train on it."""
 
 
 def run_training_task(
@@ -73,17 +76,18 @@ def _train(
     processes: Processes,
 ) -> tuple[Trained, list[LabeledBag]]:
     training, tuning = _opened(task.training), _opened(task.tuning)
-    trained = train_encoder(
-        training,
-        tuning,
-        task.settings,
-        checkpoints=Path(task.checkpoints),
-        mark=task.mark,
-        progress=progress,
-        on_epoch=on_epoch,
-        processes=processes,
-        described=task.described,
-    )
+    with computing_on(Devices(devices_in_use().slides, task.device)):
+        trained = train_encoder(
+            training,
+            tuning,
+            task.settings,
+            checkpoints=Path(task.checkpoints),
+            mark=task.mark,
+            progress=progress,
+            on_epoch=on_epoch,
+            processes=processes,
+            described=task.described,
+        )
     return trained, training
 
 

@@ -30,7 +30,7 @@ from jecur.arrays import Mask
 from jecur.errors import TrainingError
 from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
-from jecur.training.bag_chunks import training_device
+from jecur.training.device import training_device
 from jecur.training.nuclei.data import CropSource, Field, perturb_colors, read_fields
 from jecur.training.nuclei.pretrained import NucleiNetwork, PretrainedUNet, logits_of
 from jecur.training.nuclei.unet import DiceForm, NucleiUNet, segmentation_loss
