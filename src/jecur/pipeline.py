@@ -106,7 +106,8 @@ def run_study(
     require_unseen_patients(scored)
     prepared = flag_unlike_training(scored, prepared, run)
     write_heatmaps(scored, prepared, run, cutoff=bundle.cutoff, workers=workers, progress=progress)
-    tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
+    top = top_tiles(scored, run, study.scoring, orders, workers=workers, progress=progress)
+    tiles = write_top_tiles(top, run, study.review)
 
     from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
 
@@ -171,7 +172,8 @@ def validate_study(
         write_heatmaps(
             scored, prepared, run, cutoff=bundle.cutoff, workers=workers, progress=progress
         )
-        tiles = write_top_tiles(top_tiles(scored, run, study.scoring, orders), run, study.review)
+        top = top_tiles(scored, run, study.scoring, orders, workers=workers, progress=progress)
+        tiles = write_top_tiles(top, run, study.review)
     nobody = TrainingPatients(DistinctOutcome((), (), ()), DistinctOutcome((), (), ()))
     from jecur.study.report import StudyResults, write_study_report  # noqa: PLC0415 (figures and tables: scoring alone need not wait for them)
 

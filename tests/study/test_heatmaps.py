@@ -7,29 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.elsewhere import Elsewhere
 from tests.said import Said
 
 from jecur.mil.scoring import RiskScore
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
-from jecur.runs.worker_pool import work_off
 from jecur.runs.workers import working_with
 from jecur.study.explain import HEATMAP_FILES, write_heatmaps
 from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
 
 SLIDES = ("a", "b", "c")
-
-
-class Elsewhere:
-    """An engine that counts what it is given."""
-
-    def __init__(self):
-        self.given = 0
-
-    def work_off(self, work, items, *, workers, limit_s=None):
-        self.given += len(items)
-        return work_off(work, items, workers=workers, limit_s=limit_s)
 
 
 @pytest.fixture(scope="module")

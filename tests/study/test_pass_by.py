@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 from scipy import ndimage
+from tests.elsewhere import Elsewhere
 from tests.model_files import node, tensor, toy_card, toy_encoder, write_toy
 from tests.virtual.tiny_study import quick_study
 
 from jecur.cohort.cohort import SlideEntry
+from jecur.errors import SlideError
 from jecur.mil import looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import TileDigest, read_digests
@@ -19,6 +21,7 @@ from jecur.model.file import read_bundle
 from jecur.pipeline import prepare_alone, run_study, score_slides, train_study
 from jecur.runs.folder import RunFolder, sha256_file, write_text
 from jecur.runs.progress import SilentProgress
+from jecur.runs.workers import working_with
 from jecur.settings import (
     RunSettings,
     ScoringSettings,
@@ -250,9 +253,32 @@ def test_top_tiles_are_read_again_as_the_network_saw_them(slides, tmp_path, stai
         fitted = json.loads((run.slide_folder("sharp") / "stain.json").read_text())["slide"]
         assert (fitted is None) == (stains == "refused")
         orders = [SlideTask(name, name, path, None, recipe, run) for name, path in slides.items()]
-        found.append(top_tiles(scored.patients, run, settings, orders))
+        engine = Elsewhere()
+        for workers in (1, 2):
+            found.append(_top(scored, run, settings, orders, workers))
+        with working_with(engine):
+            found.append(_top(scored, run, settings, orders, 2))
+        assert engine.given == len(slides)
     assert len(found[0]) == 10
-    assert found[0] == found[1]
+    assert all(tiles == found[0] for tiles in found[1:])
+
+
+def _top(scored, run, settings, orders, workers):
+    return top_tiles(
+        scored.patients, run, settings, orders, workers=workers, progress=SilentProgress()
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_top_tiles_of_a_slide_that_is_gone_are_refused(slides, model, tmp_path, workers):
+    copies = {name: shutil.copy(path, tmp_path / path.name) for name, path in slides.items()}
+    scored, run = _score(copies, model, tmp_path / "run")
+    orders = [
+        SlideTask(name, name, path, None, _card().recipe, run) for name, path in copies.items()
+    ]
+    copies["soft"].unlink()
+    with pytest.raises(SlideError, match="soft"):
+        _top(scored, run, ScoringSettings(), orders, workers)
 
 
 def test_a_run_that_keeps_tiles_finds_the_same(tiny_study, tiny_run, tmp_path):

@@ -13,6 +13,7 @@ import msgspec
 
 from jecur.errors import NOBODYS_FAULT, refusal
 from jecur.printable import printable_json
+from jecur.runs.leftovers import part_prefix
 
 __all__ = [
     "atomic_path",
@@ -39,7 +40,7 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     """
     with refused_as_said(path):
         path.parent.mkdir(0o700 if private else 0o777, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=part_prefix(), suffix=path.suffix, dir=path.parent)
         os.close(handle)
     temporary = Path(name)
     try:

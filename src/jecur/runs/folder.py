@@ -8,7 +8,6 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -29,6 +28,7 @@ from jecur.runs.files import (
     write_text,
 )
 from jecur.runs.finished import Finished, ProvedFiles, damage, read_marker, write_marker
+from jecur.runs.leftovers import sweep
 from jecur.runs.locks import is_locked
 from jecur.runs.log import append_event, read_events
 from jecur.runs.opening import (
@@ -155,10 +155,8 @@ class RunFolder:
         return cls(root, identity=identity_of(root))
 
     def sweep(self) -> None:
-        """Take away what killed processes left half written."""
-        for left in self.root.rglob(".part-*"):
-            with suppress(OSError):
-                left.unlink()
+        """Take away what killed processes left half written; what a live one is writing stays."""
+        sweep(self.root)
 
     def slide_folder(self, slide: str) -> Path:
         """Folder of one slide's files."""

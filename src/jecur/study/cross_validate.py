@@ -191,7 +191,8 @@ def _pictures(
     )
     share = msgspec.structs.replace(scoring, n_top_tiles=max(1, scoring.n_top_tiles // folds))
     heatmaps = heatmap_pictures(scored, run, max(1, scoring.n_heatmaps // folds))
-    return heatmaps, tuple(top_tiles(scored, run, share))
+    top = top_tiles(scored, run, share, workers=bench.workers, progress=bench.progress)
+    return heatmaps, tuple(top)
 
 
 def _train_fold(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from jecur.arrays import RGB, Logits
+from jecur.arrays import Logits
 from jecur.explain.heatmap import (
     ScoreScale,
     overlay_scores,
@@ -147,8 +147,13 @@ def top_tiles(
     run: RunFolder,
     settings: ScoringSettings,
     orders: Sequence[SlideTask] = (),
+    *,
+    workers: int,
+    progress: Progress,
 ) -> list[ReviewTile]:
     """Pick the most predictive tiles of both ends, all scored by one model; none of features.
+
+    Their pictures are made where slides are prepared, as heat maps are, a slide at a time.
 
     Parameters
     ----------
@@ -160,6 +165,10 @@ def top_tiles(
         How many tiles, and of how many patients.
     orders
         How slides were prepared: those whose tiles were not kept are read again.
+    workers
+        Processes.
+    progress
+        Draws a bar.
 
     Raises
     ------
@@ -176,14 +185,17 @@ def top_tiles(
         else ((), ())
     )
     found = [(top, _locate(patients[top.patient], top.tile, run)) for top in (*high, *low)]
+    wanted = _wanted([place for _, place in found], run, orders)
+    if any(slide.order is None and open_bag([slide.bag]).holds_features for slide in wanted):
+        return []  # there are no pictures to show
     pictures: dict[tuple[str, int], bytes] = {}
-    for slide in dict.fromkeys(place.slide for _, place in found):
-        places = [place for _, place in found if place.slide == slide]
-        tiles = _pixels(slide, places, run, {order.slide: order for order in orders})
-        if tiles is None:
-            return []  # features: there are no pictures to show
-        for place, tile in zip(places, tiles, strict=True):
-            pictures[slide, place.tile] = jpeg_bytes(tile)
+    for outcome in run_all(
+        _pictures, wanted, workers=workers, progress=progress, title="Top tiles"
+    ):
+        if isinstance(outcome.result, Failure):
+            raise outcome.result.error
+        for place, jpeg in zip(outcome.item.places, outcome.result, strict=True):
+            pictures[place.slide, place.tile] = jpeg
     return [
         ReviewTile(
             pictures[place.slide, place.tile], patients[top.patient].patient, place.slide,
@@ -218,14 +230,37 @@ class _Place:
     side_px: int
 
 
-def _pixels(
-    slide: str, places: Sequence[_Place], run: RunFolder, orders: Mapping[str, SlideTask]
-) -> Sequence[RGB] | None:
-    """Tiles of a slide as the network saw them, from its bag or read again; None if they are features."""
-    if slide in orders and run.has_file(slide, OUTPUTS_FILE):
-        return tiles_again(orders[slide], [(p.x, p.y, p.side_px) for p in places])
-    bag = open_bag([bag_file(run.slide_folder(slide))])
-    return None if bag.holds_features else list(bag.take([p.tile for p in places])[..., :3])
+@dataclass(frozen=True, slots=True)
+class _WantedTiles:
+    """Tiles of one slide whose pictures are wanted; crosses process borders."""
+
+    places: tuple[_Place, ...]
+    bag: Path
+    order: SlideTask | None
+    """How the slide was prepared, if its tiles were not kept."""
+
+
+def _wanted(
+    places: Sequence[_Place], run: RunFolder, orders: Sequence[SlideTask]
+) -> list[_WantedTiles]:
+    known = {order.slide: order for order in orders}
+    return [
+        _WantedTiles(
+            tuple(place for place in places if place.slide == slide),
+            bag_file(run.slide_folder(slide)),
+            known.get(slide) if run.has_file(slide, OUTPUTS_FILE) else None,
+        )
+        for slide in dict.fromkeys(place.slide for place in places)
+    ]
+
+
+def _pictures(wanted: _WantedTiles) -> list[bytes]:
+    """Tiles of a slide as the network saw them, from its bag or read again, as JPEG."""
+    places, order = wanted.places, wanted.order
+    if order is None:
+        tiles = open_bag([wanted.bag]).take([p.tile for p in places])[..., :3]
+        return [jpeg_bytes(tile) for tile in tiles]
+    return [jpeg_bytes(t) for t in tiles_again(order, [(p.x, p.y, p.side_px) for p in places])]
 
 
 def _locate(patient: ScoredPatient, tile: int, run: RunFolder) -> _Place:

@@ -22,6 +22,7 @@ from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, write_digests
 from jecur.model.file import Bundle, read_bundle
 from jecur.runs.device import Device
 from jecur.runs.folder import sha256_file
+from jecur.runs.leftovers import sweep
 from jecur.slide.reader import Slide
 from jecur.study.prepare import (
     PICTURE_FILES,
@@ -90,7 +91,10 @@ def prepare_or_pass_by(order: SlideTask) -> PreparedSlide:
         return prepare_slide(order)
     mark = order.mark
     finished, _ = finished_slide(order)
-    return finished or write_slide(order, mark, _see_tiles)
+    if finished is not None:
+        return finished
+    sweep(order.run.slide_folder(order.slide))
+    return write_slide(order, mark, _see_tiles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from jecur.runs.folder import (
     write_json,
     write_text,
 )
+from jecur.runs.leftovers import sweep
 from jecur.runs.pictures import png_bytes
 from jecur.settings import NucleiSettings, Recipe, StudySettings
 from jecur.slide.content import content_digest
@@ -269,6 +270,7 @@ def prepare_slide(order: SlideTask) -> PreparedSlide:
     finished, _ = finished_slide(order)
     if finished is not None:
         return finished
+    sweep(order.run.slide_folder(order.slide))  # of a process that died over this slide
     if order.cache is None:
         return _prepare(order, mark)
     taken = _take(order, order.cache, mark)
