@@ -181,6 +181,47 @@ def test_features_that_find_no_room_are_an_error_not_the_death_of_the_process(tm
     assert (ended.returncode, ended.stdout) == (0, "disk-full []\n"), ended.stderr
 
 
+DESCRIBE = """
+import sys
+from pathlib import Path
+import numpy as np
+from jecur.errors import SystemRefusedError
+from jecur.runs.folder import RunFolder
+from jecur.runs.progress import SilentProgress
+from jecur.settings import TrainingSettings
+from jecur.study.described import describe_tiles
+run = RunFolder(Path("run"), Path("slides"))
+recipe = TrainingSettings.from_flat(encoder="mobilenetv2_035", start="random", encoder_learns=False)
+try:
+    found = describe_tiles(run, ["a"], recipe, SilentProgress())
+except SystemRefusedError as error:
+    left = [p for p in Path("run").rglob("*") if p.is_file() and not p.name.startswith(".devices")]
+    print(error.code, "bag.npy" in error.message, [p.name for p in left if p.name != "log.jsonl"])
+else:
+    tiles = np.load(found.slide_folder("a") / "bag.npy")
+    print(tiles.shape, np.isfinite(tiles).all(), sorted(p.name for p in found.slide_folder("a").iterdir()))
+"""
+
+
+def test_tiles_described_on_a_full_disk_are_an_error_and_with_room_they_go_on(tmp_path, namespace):
+    pytest.importorskip("torch", reason="needs the extra: train")
+    (tmp_path / "run").mkdir()
+    slide = tmp_path / "slides" / "a"
+    slide.mkdir(parents=True)
+    tiles = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 4), dtype=np.uint8)
+    np.save(slide / "bag.npy", tiles)  # 40 x 1280 features are 205 kB
+    pd.DataFrame({"x": range(40)}).to_parquet(slide / "tiles.parquet")
+    (slide / "looks.json").write_text("{}")
+    script = 'mount -t tmpfs -o size=128k tmpfs run && "$@" && mount -o remount,size=64m run && "$@" && "$@"'
+    ended = subprocess.run(
+        [*namespace, "sh", "-c", script, "sh", sys.executable, "-c", DESCRIBE],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    whole = "(40, 1280) True ['bag.npy', 'complete', 'looks.json', 'tiles.parquet']"
+    said = ended.stdout.splitlines()
+    assert said == ["disk-full True []", whole, whole], ended.stdout + ended.stderr
+
+
 def test_a_folder_made_read_only_is_one_line(tmp_path, namespace):
     code, said, _ = _stop_and_go_on(
         namespace, tmp_path, "mount --bind run run && mount -o remount,bind,ro run", "exit 0"

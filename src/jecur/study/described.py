@@ -11,7 +11,7 @@ import numpy as np
 import jecur
 from jecur.mil.bag import bag_file, open_bag, writing_features
 from jecur.mil.looks import LOOKS_FILE, read_looks
-from jecur.runs.folder import RunFolder, fingerprint, sha256_file, write_json
+from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
 from jecur.study.devices import settle_torch
@@ -97,7 +97,8 @@ def _describe(
         for slide, mark in marks.items():
             source, target = run.slide_folder(slide), described.slide_folder(slide)
             _describe_slide(encoder, source, target, training)
-            copyfile(source / "tiles.parquet", target / "tiles.parquet")
+            with atomic_path(target / "tiles.parquet") as temporary:
+                copyfile(source / "tiles.parquet", temporary)
             write_json(target / LOOKS_FILE, read_looks(source))
             described.mark_complete(slide, mark, _FILES)
             advance()
