@@ -29,6 +29,7 @@ SLOW = (
     "study/test_shared_work.py",
     "study/test_devices.py",
     "study/test_machines.py",
+    "study/test_on_machines.py",
     "study/test_pass_by.py",
     "study/test_nuclear_baseline.py",
     "study/test_heatmaps.py",
