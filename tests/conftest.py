@@ -89,6 +89,13 @@ SLOW = (
     "evaluation/test_given.py",
     "report/test_document.py",
     "report/test_print.py",
+    "rivals/test_models.py",
+    "hostile/test_hostile_settings.py",
+    "training/test_teach.py",
+    "training/test_read_ahead.py",
+    "training/test_pooling.py",
+    "training/test_frozen_norm.py",
+    "training/test_starting_weights.py",
     "study/test_memory.py",
     "test_cli_nuclei.py",
     "test_cli_stain.py",
@@ -102,11 +109,29 @@ SLOW = (
 )
 """Files that train, run whole studies, render slides or try hundreds of files, the longest first.
 
-All else is fast.
+All else is fast, but for single tests that are marked slow where they stand.
 """
+
+STUDIES = {"tiny_study", "tiny_run", "tiny_prepared", "tiny_model"}
+"""Fixtures that prepare slides or run a study: whoever waits for them is not fast."""
 
 FRESH = ("runs/", "test_canaries.py")
 """Where processes themselves are tested: each command starts its own, as it does for users."""
+
+UNDRAWN = {
+    "cohort/test_plausibility.py",
+    "evaluation/test_folds.py",
+    "evaluation/test_given.py",
+    "rivals/test_compare.py",
+    "rivals/test_nuclear.py",
+    "rivals/test_tissue.py",
+    "study/test_nuclear_baseline.py",
+    "study/test_recipe_owner.py",
+    "study/test_train.py",
+    "test_evaluate_hard_tables.py",
+    "test_probabilities_shown.py",
+}
+"""Files whose reports are asked for their numbers and words alone: figures are laid out, not painted."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -141,6 +166,26 @@ def kept_workers(request) -> Iterator[None]:
     """Worker processes serve the commands of a file one after the other: each start costs two seconds."""
     name = request.path.relative_to(ROOT / "tests").as_posix()
     with kept_between_works(0 if name.startswith(FRESH) else 2):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def figures_not_painted(request, monkeypatch) -> None:
+    """Half of a report's time. What fixtures of a file or of the session make is whole all the same."""
+    if request.path.relative_to(ROOT / "tests").as_posix() in UNDRAWN:
+        painted = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"></svg>'
+        monkeypatch.setattr("jecur.report.figures.canvas.Canvas.svg", lambda canvas: painted)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_not_waited_for() -> Iterator[None]:
+    """Leave out the waiting for the platter: only a crash of the machine would show it, and no test is one.
+
+    Tens of thousands of small files, some milliseconds each. That it is asked for before a file gets its
+    name is tested in tests/runs/test_folder.py.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda handle: None)
         yield
 
 
@@ -188,6 +233,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path.relative_to(ROOT / "tests").as_posix() in SLOW else None
 
 
+def _takes_seconds(item: pytest.Item, name: str) -> bool:
+    """A test of a slow file, one marked slow itself, or one for which a study must have run."""
+    used = set(getattr(item, "fixturenames", ()))
+    return name in SLOW or item.get_closest_marker("slow") is not None or bool(used & STUDIES)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test fast or slow (``pytest -m fast`` is for between two edits); the longest first.
 
@@ -198,6 +249,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {}
     for item in items:
         name = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
-        item.add_marker("slow" if name in place else "fast")
+        if not _takes_seconds(item, name):
+            item.add_marker("fast")
+        elif item.get_closest_marker("slow") is None:
+            item.add_marker("slow")
         places[item.nodeid] = place.get(name, len(SLOW))
     items.sort(key=lambda item: places[item.nodeid])

@@ -323,6 +323,7 @@ def test_evaluate_doctor_and_run_refuse_the_implausible_table_alike(cases, tmp_p
         assert word in said[0]
 
 
+@pytest.mark.slow
 def test_what_is_declared_true_is_told_in_command_report_and_doctor(cases, tmp_path, capfd):
     missing = 'column = "g"\nmissing_values = ["", "unknown", "n/a", "?"]'
     table, study = _case(
@@ -345,6 +346,7 @@ def test_what_is_declared_true_is_told_in_command_report_and_doctor(cases, tmp_p
         assert word in doctor
 
 
+@pytest.mark.slow
 def test_the_case_set_right_raises_no_doubt(cases, tmp_path):
     table, study = _case(
         cases, tmp_path, ('"months"', '"days"'), ('"age"', '"age"\nmissing_values = ["999"]'),

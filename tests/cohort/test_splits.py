@@ -52,6 +52,7 @@ SITES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=6, ma
 
 @given(SITES, st.integers(2, 5), st.integers(0, 99))
 @settings(max_examples=15, deadline=None)
+@pytest.mark.slow
 def test_no_site_is_ever_on_both_sides(counts, k, seed):
     patients = _cohort(counts)
     folds = split_patients(patients, n_folds=k, site_preserving=True, seed=seed)
@@ -76,6 +77,7 @@ def test_few_sites_get_the_best_of_all_assignments():
     assert found.imbalance == pytest.approx(best)
 
 
+@pytest.mark.slow
 def test_many_sites_come_within_a_site_of_perfect_balance():
     rng = np.random.default_rng(4)
     patients = _cohort(rng.integers(1, 12, (36, 2)))

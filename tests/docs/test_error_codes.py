@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import jecur
@@ -58,11 +59,12 @@ def codes_of(text: str, module: str) -> set[str]:
     return found
 
 
-def said_by_the_source() -> set[str]:
+@cache
+def said_by_the_source() -> frozenset[str]:
     found = {code for code, _, _ in _REMEDIES.values()}
     for path in sorted(SOURCE.rglob("*.py")):
         found |= codes_of(path.read_text(), path.relative_to(SOURCE).as_posix())
-    return found
+    return frozenset(found)
 
 
 def told_on_the_page() -> list[str]:

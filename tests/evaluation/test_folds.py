@@ -31,8 +31,7 @@ definition = "surgery to recurrence or death"
 """
 
 
-@pytest.fixture
-def tables(tmp_path):
+def _tables(folder):
     rng = np.random.default_rng(11)
     score = rng.normal(size=N)
     months = np.ceil(rng.exponential(30 * np.exp(-0.8 * score)) + 1)
@@ -48,9 +47,23 @@ def tables(tmp_path):
     scores = pd.DataFrame(
         {"patient_id": clinical["patient_id"], "fold": fold, "theirs": 3.0 * score + 20.0 * fold}
     )
-    (tmp_path / "study.toml").write_text(STUDY)
-    clinical.to_csv(tmp_path / "clinical.csv", index=False)
-    return tmp_path, clinical, scores
+    (folder / "study.toml").write_text(STUDY)
+    clinical.to_csv(folder / "clinical.csv", index=False)
+    return folder, clinical, scores
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return _tables(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def by_rows(tmp_path_factory):
+    """Evaluated with a cut-off in each row: the table, and what was said."""
+    folder, _, scores = _tables(tmp_path_factory.mktemp("by-rows"))
+    rows = scores.assign(cutoff=20.0 * scores["fold"])
+    assert _evaluate(folder, rows) == OK
+    return rows, _said(folder)
 
 
 def _evaluate(folder, scores, *options):
@@ -64,6 +77,7 @@ def _said(folder):
     return json.loads((folder / "out" / "crossval.json").read_text())
 
 
+@pytest.mark.slow
 def test_scales_of_their_own_change_nothing_and_all_patients_are_compared_within_folds(tables):
     folder, clinical, scores = tables
     assert _evaluate(folder, scores) == OK
@@ -81,28 +95,26 @@ def test_scales_of_their_own_change_nothing_and_all_patients_are_compared_within
     assert "Column &#39;fold&#39; names the model" in page
 
 
-def test_cut_offs_of_the_rows_and_a_declared_one_make_the_groups(tables):
+@pytest.mark.slow
+def test_cut_offs_of_the_rows_and_a_declared_one_make_the_groups(tables, by_rows):
     folder, _, scores = tables
-    rows = scores.assign(cutoff=20.0 * scores["fold"])
-    assert _evaluate(folder, rows) == OK
-    by_rows = _said(folder)
-    assert "column 'cutoff'" in by_rows["score"]["rule"]
-    high = scores["theirs"] > rows["cutoff"]
-    assert by_rows["statistics"]["groups"][0]["n"] == high.sum()
+    rows, said = by_rows
+    assert "column 'cutoff'" in said["score"]["rule"]
+    high = rows["theirs"] > rows["cutoff"]
+    assert said["statistics"]["groups"][0]["n"] == high.sum()
     assert _evaluate(folder, scores, "--cutoff", "50") == OK
     assert _said(folder)["statistics"]["groups"][0]["n"] == (scores["theirs"] > 50).sum()
 
 
-def test_the_other_direction_gives_the_same(tables):
+@pytest.mark.slow
+def test_the_other_direction_gives_the_same(tables, by_rows):
     folder, _, scores = tables
-    assert _evaluate(folder, scores.assign(cutoff=20.0 * scores["fold"])) == OK
-    one = _said(folder)["statistics"]
     turned = scores.assign(theirs=-scores["theirs"], cutoff=-20.0 * scores["fold"])
     turned.to_csv(folder / "scores.csv", index=False)
     named = ["--scores", str(folder / "scores.csv"), "--study", str(folder / "study.toml")]
     column = ["--column", "theirs", "--higher", "better", "--out", str(folder / "out")]
     assert run(["evaluate", *named, *column]) == OK
-    assert _said(folder)["statistics"] == one
+    assert _said(folder)["statistics"] == by_rows[1]["statistics"]
 
 
 def test_in_is_analyzed_plus_excluded(tables):
@@ -147,6 +159,7 @@ def test_risks_of_several_models_are_not_pooled_where_no_column_names_folds(tabl
     assert "[several-models]" in said
 
 
+@pytest.mark.slow
 def test_repeats_are_averaged_and_one_fold_alone_is_one_model(tables):
     folder, _, scores = tables
     rng = np.random.default_rng(3)

@@ -88,9 +88,10 @@ def test_what_differs_from_run_to_run_is_no_part_of_the_result(tmp_path):
     assert [name for name, _ in result_files(tmp_path)] == ["slides/review/quality.json"]
 
 
+@pytest.mark.slow
 def test_the_order_tells_nothing_over_200_draws(tmp_path):
     """Neither the number of a tile nor an earlier run's order says anything of its score."""
-    n, draws = 40, 200
+    n, draws = 12, 200  # each tile is a file
     with_score, with_the_last, first = [], [], []
     last = np.arange(n)
     for k in range(draws):

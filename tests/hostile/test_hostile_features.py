@@ -7,8 +7,13 @@ from tests.hostile.refusal import refused
 
 from jecur.mil.feature_file import write_feature_bag
 
+LARGE = [name for name in FEATURES if "megabytes" in name]
 
-@pytest.mark.parametrize("name", FEATURES)
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in FEATURES],
+)
 def test_hostile_features_are_refused_and_no_bag_is_left(tmp_path, name):
     FEATURES[name](tmp_path / "slide.h5")
     error = refused(write_feature_bag, tmp_path / "slide.h5", tmp_path / "out" / "bag.npy")
@@ -40,6 +45,7 @@ def test_plain_features_of_every_kind_are_still_taken(tmp_path, kind, batched):
     assert np.load(tmp_path / "bag.npy").tolist() == GOOD.tolist()
 
 
+@pytest.mark.slow
 def test_compressed_features_of_the_usual_size_are_still_taken(tmp_path):
     data = np.random.default_rng(1).normal(size=(9000, 700)).astype(np.float32)
     with h5py.File(tmp_path / "slide.h5", "w") as file:

@@ -94,6 +94,7 @@ def test_no_letter_acts_anywhere(tmp_path, letter):
 
 
 @given(st.text(max_size=30))
+@pytest.mark.slow
 def test_shown_text_holds_no_acting_letter_and_json_means_the_same(text):
     line = printable_line(text)
     assert not [c for c in line if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]

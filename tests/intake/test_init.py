@@ -173,8 +173,9 @@ def test_time_and_coded_event(folder):
     sheet(folder / "clinic.xlsx", body, headings=("ID", "RFS (months)", "RFS status", "Stage"))
     assert init(folder) == USER_ERROR  # 0 and 1 are asked for
     answers = ["-a", "event_values=1", "-a", "censored_values=0", "-a", "split=none"]
-    assert init(folder, *answers) == OK
+    assert init(folder, *answers, "-a", "cache=shared") == OK  # the last thing asked is one, too
     study, cohort = made(folder)
+    assert study.run.cache == "shared"
     assert study.cohort.endpoint.kind == "recurrence-free survival"
     assert study.cohort.endpoint.unit == "months"
     assert [p.months for p in cohort.patients] == [5.0 + k for k in range(N)]

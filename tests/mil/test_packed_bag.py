@@ -44,6 +44,7 @@ def _tissue(n, side=64):
     data=st.data(),
 )
 @settings(max_examples=60, deadline=None)
+@pytest.mark.slow
 def test_it_is_an_array_of_the_very_same_tiles(tmp_path_factory, n, side, seed, kind, data):
     tiles = _tiles(n, side, seed)
     if kind == "constant":

@@ -27,6 +27,7 @@ def test_every_tile_comes_once_and_one_in_ten_twice(n):
     assert len({look.id for look in looks}) == len(looks)
 
 
+@pytest.mark.slow
 def test_two_reviewers_do_not_foretell_the_third_over_200_draws():
     """Rank correlation with each of two others, with their mean, and with the score: as by chance."""
     n = 40

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from tests.model_files import toy_card
 
 from jecur.model.card import write_card
@@ -53,6 +54,7 @@ def test_a_card_that_is_none_gets_no_page():
     assert model_page({"license": None}) == ()
 
 
+@pytest.mark.slow
 def test_the_card_itself_is_attached_closed(content):
     page = make_report(content).html
     assert '<details class="attachment">' in page

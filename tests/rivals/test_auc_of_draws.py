@@ -81,6 +81,7 @@ def test_a_draw_is_estimated_as_its_patients_would_be(recipe, folds, competes):
         np.testing.assert_allclose(values, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_folds_without_a_case_or_a_control_have_no_say_and_a_draw_of_such_folds_has_no_value():
     patients = _patients(3, n=24, events=0.15)
     division = np.arange(24) % 4 + 1

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -25,6 +26,19 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
         (temporary / "no folder").write_text("half")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes_are_on_the_disk_before_the_file_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(handle):
+        named = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".part-")]
+        synced.append((os.fstat(handle).st_size, named))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "four")
+    assert synced == [(4, [])]
+    assert (tmp_path / "a.txt").read_text() == "four"
 
 
 def test_json_refuses_not_a_number(tmp_path):

@@ -112,11 +112,11 @@ def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(tmp_path, namespa
 
 FORESEES_NOTHING = """
 import sys
-from jecur.study import bag_form, expected, preflight
+from jecur.study import bag_form, expected, needs
 from jecur.cli import main
 
 if __name__ == "__main__":
-    expected.free_bytes = bag_form.free_bytes = preflight.free_bytes = lambda _: 10**12
+    expected.free_bytes = bag_form.free_bytes = needs.free_bytes = lambda _: 10**12
     sys.exit(main())
 """
 PREPARE = """

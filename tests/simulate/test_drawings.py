@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import numpy as np
+import pytest
 
 from jecur.settings import SimulationSettings
 from jecur.simulate.cohort import simulate_cohort
@@ -44,6 +45,7 @@ def test_what_is_drawn_is_what_was_planned(tmp_path):
     assert abs(share - 0.364) < 0.03  # 2 % and 43 % of the feature
 
 
+@pytest.mark.slow
 def test_drawings_are_added_and_nothing_else_changes(tmp_path):
     plain = simulate_cohort(SimulationSettings(**SMALL), tmp_path / "plain")
     before = digests(plain.folder)

@@ -83,6 +83,7 @@ def test_the_start_does_not_decide(plant):
         assert run.stains.angle_to(best).max() < 0.5
 
 
+@pytest.mark.slow
 def test_long_steps_reach_what_plain_steps_reach(plant, monkeypatch):
     """Extrapolated steps are a short cut to the same minimum, not to another one."""
     for seed, kind in itertools.product(range(3), ("pure", "mixed")):
@@ -99,6 +100,7 @@ def test_long_steps_reach_what_plain_steps_reach(plant, monkeypatch):
         assert quick.objective <= slow.objective * (1.0 + 1e-7)
 
 
+@pytest.mark.slow
 def test_nearly_black_pixels_do_not_decide(plant):
     """Level 5 and below are rounded so coarsely that they would turn the stains."""
     without, with_dark = [], []

@@ -10,7 +10,7 @@ from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.errors import JecurError
 from jecur.runs.progress import SilentProgress
 from jecur.settings import CrossvalSettings, read_study
-from jecur.study import expected, preflight
+from jecur.study import expected, needs
 from jecur.study.preflight import Plan, look_over, require_ready
 
 
@@ -91,13 +91,13 @@ def test_a_misspelt_slide_folder_is_said_before_anything_is_written(study, capsy
 
 @pytest.mark.parametrize("command", ["run", "train", "crossval"])
 def test_missing_torch_is_said_before_anything_is_written(study, capsys, monkeypatch, command):
-    there = preflight._is_installed
-    monkeypatch.setattr(preflight, "_is_installed", lambda name: name != "torch" and there(name))
+    there = needs._is_installed
+    monkeypatch.setattr(needs, "_is_installed", lambda name: name != "torch" and there(name))
     assert "[no-torch]" in refused(study, capsys, command)
 
 
 def test_missing_h5py_is_said_before_anything_is_written(study, capsys, monkeypatch):
-    monkeypatch.setattr(preflight, "_is_installed", lambda name: name != "h5py")
+    monkeypatch.setattr(needs, "_is_installed", lambda name: name != "h5py")
     change(study, (".tiff", ".h5"), file="clinical.csv")
     said = refused(study, capsys)
     assert "[no-h5py]" in said
@@ -144,7 +144,7 @@ def test_outcomes_of_every_fold_are_counted(study):
 
 
 def test_too_little_disk_is_refused_before_anything_is_written(study, capsys, monkeypatch):
-    for module in (preflight, expected):
+    for module in (needs, expected):
         monkeypatch.setattr(module, "free_bytes", lambda _: 1_000_000)
     said = refused(study, capsys)
     assert "[disk-full]" in said
@@ -152,7 +152,7 @@ def test_too_little_disk_is_refused_before_anything_is_written(study, capsys, mo
 
 
 def test_everything_comes_in_one_list(study, capsys, monkeypatch):
-    monkeypatch.setattr(preflight, "_is_installed", lambda name: name != "timm")
+    monkeypatch.setattr(needs, "_is_installed", lambda name: name != "timm")
     change(study, ('start = "builtin"', 'start = "gone.safetensors"'))
     change(study, ("validation", "validatoin"), file="clinical.csv")
     with pytest.raises(JecurError) as told:

@@ -119,6 +119,7 @@ def test_brier_scores_are_those_of_r(table, r, world):
     assert m.difference.lower < gain < m.difference.upper
 
 
+@pytest.mark.slow
 def test_the_error_of_the_difference_of_integrated_brier_scores_is_that_of_the_jackknife(table):
     """Predictions held, patients left out one at a time."""
     from jecur.survival.brier import integrated_brier_score  # noqa: PLC0415
@@ -152,6 +153,7 @@ def test_the_error_of_the_difference_of_integrated_brier_scores_is_that_of_the_j
     assert _half_width(m.difference) == pytest.approx(jackknife, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_score_of_noise_adds_nothing_once_corrected():
     rng = np.random.default_rng(11)
     gains, corrected = [], []
@@ -180,6 +182,7 @@ def replace_settings(**more):
     return msgspec.structs.replace(SETTINGS, **more)
 
 
+@pytest.mark.slow
 def test_the_seed_settles_the_correction(table):
     patients = _patients(table)
     one, two = (added_value(patients, replace_settings(n_optimism=10, seed=s)) for s in (1, 1))

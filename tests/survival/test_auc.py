@@ -116,6 +116,7 @@ patients = st.lists(
 
 @settings(max_examples=150)
 @given(patients, st.sampled_from(["score", "timeroc"]), st.randoms())
+@pytest.mark.slow
 def test_symmetries(rows, recipe, random):
     horizons = [2.0, 5.0, 9.0]
     marker, time, event = (np.array(v) for v in zip(*rows, strict=True))

@@ -60,6 +60,7 @@ patients = st.lists(
 
 @settings(max_examples=200)
 @given(patients)
+@pytest.mark.slow
 def test_it_counts_every_pair_and_turns_over_with_the_marker(rows):
     marker, time, event = (np.array(v) for v in zip(*rows, strict=True))
     want = all_pairs(marker, time, event)
@@ -110,6 +111,7 @@ def test_difference_of_two_markers():
     assert (same.estimate, same.p) == (0, 1)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(5)
     hits, draws, truth = 0, 400, _true_concordance()

@@ -115,6 +115,7 @@ def fisher_p(present, high):
     ).p
 
 
+@pytest.mark.slow
 def test_without_a_difference_clustered_p_is_uniform_and_fisher_is_not():
     rng = np.random.default_rng(4)
     clustered, exact, wild = [], [], []

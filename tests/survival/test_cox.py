@@ -91,6 +91,7 @@ def test_robust_errors_match_r(r):
 
 
 @pytest.mark.parametrize("file", ["cox_univariable", "cox_multivariable"])
+@pytest.mark.slow
 def test_every_tcga_model_matches_r(r, file):
     gold = r.table(f"tcga/{file}.csv").query("ties != 'exact'")
     seen = 0
@@ -140,6 +141,7 @@ def test_every_zph_matches_r(r):
     assert seen == len(gold)
 
 
+@pytest.mark.slow
 def test_every_tcga_zph_matches_r(r):
     gold = r.table("tcga/coxzph.csv")
     seen = 0

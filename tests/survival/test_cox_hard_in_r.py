@@ -25,6 +25,7 @@ def fitted(rows):
     )
 
 
+@pytest.mark.slow
 def test_every_hard_cohort_is_as_r_or_refused_where_r_has_no_answer():
     cohorts = dict(list(pd.read_csv(GOLDEN / "cox_hard.csv.gz").groupby("cohort")))
     answers = pd.read_csv(GOLDEN / "cox_hard_in_r.csv.gz").set_index("cohort")

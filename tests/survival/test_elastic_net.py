@@ -52,6 +52,7 @@ def test_no_event_is_not_estimable():
         fit_elastic_net(x, months, np.zeros(len(months), dtype=bool), strength=0.1)
 
 
+@pytest.mark.slow
 def test_many_covariates_that_say_the_same_come_to_rest():
     """A hundred measurements of fifteen things, more than patients: optimal at every strength."""
     rng = np.random.default_rng(0)

@@ -135,6 +135,7 @@ def test_only_significant_covariates_enter_the_paper_s_model():
     assert any(text.startswith("Age: univariable p") for text in model.left_out)
 
 
+@pytest.mark.slow
 def test_order_of_patients_does_not_matter():
     patients = cohort(150)
     order = np.random.default_rng(1).permutation(150)

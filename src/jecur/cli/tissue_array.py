@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 from rich.markup import escape
 
 from jecur.cli.console import OK, SOME_FAILED, AsJson, app, console, errors
+
+if TYPE_CHECKING:
+    from jecur.slide.tissue_array.mapping import FoundMap
 
 __all__ = ["map_array"]
 
@@ -83,10 +87,26 @@ def map_array(
     write_text(out, core_map_csv(found.cores))
     if geojson is not None:
         write_json(geojson, core_map_geojson(found.cores))
+    facts = {"file": slide.name, "status": "ok", **_facts(found), "map": str(out)}
+    if as_json:
+        print(json.dumps(facts))  # noqa: T201 - the one object asked for
+        return OK
+    console.print(
+        f"[bold]{escape(slide.name)}[/]  {facts['n_cores']} cores of {facts['diameter_um']:g} um on "
+        f"{facts['rows']} rows and {facts['columns']} columns, {facts['n_missing']} missing, turned by "
+        f"{facts['rotation_deg']:g} degrees",
+        soft_wrap=True,
+    )
+    for note in found.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+    console.print(escape(str(out)))
+    return OK
+
+
+def _facts(found: "FoundMap") -> dict[str, Any]:
+    """Say what was found of the cores, as ``--json`` prints it."""
     n_rows, n_columns = found.shape
-    facts = {
-        "file": slide.name,
-        "status": "ok",
+    return {
         "rows": n_rows,
         "columns": n_columns,
         "n_cores": len(found.cores.present),
@@ -95,18 +115,4 @@ def map_array(
         "rotation_deg": round(found.rotation_deg, 2),
         "n_off_grid": found.n_off_grid,
         "notes": list(found.notes),
-        "map": str(out),
     }
-    if as_json:
-        print(json.dumps(facts))  # noqa: T201 - the one object asked for
-        return OK
-    console.print(
-        f"[bold]{escape(slide.name)}[/]  {facts['n_cores']} cores of {facts['diameter_um']:g} um on "
-        f"{n_rows} rows and {n_columns} columns, {facts['n_missing']} missing, turned by "
-        f"{facts['rotation_deg']:g} degrees",
-        soft_wrap=True,
-    )
-    for note in found.notes:
-        console.print(f"  {escape(note)}", soft_wrap=True)
-    console.print(escape(str(out)))
-    return OK

@@ -4,8 +4,9 @@ No patient is lost silently: patients in the table = patients used + patients ex
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path, PurePath
 
 import msgspec
@@ -23,6 +24,7 @@ from jecur.cohort.tissue_array import CoreEntries, read_core_entries
 from jecur.errors import Problems, TableError
 from jecur.geometry import CorePlace
 from jecur.settings import CohortSettings, Covariate
+from jecur.settings.cohort import SplitSettings
 
 __all__ = ["Cohort", "Exclusion", "Patient", "Role", "SlideEntry", "read_clinical", "read_cohort"]
 
@@ -147,13 +149,8 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         for unknown, own in zip(follow_up.unknown, slides, strict=True)
     ]
     if settings.split is not None:
-        usable = [i for i, reason in enumerate(reasons) if not reason]
-        event, where = follow_up.event[usable].tolist(), [str(sites.iloc[i]) for i in usable]
-        names, when = [str(ids.iloc[i]) for i in usable], [days[i] for i in usable]
-        divided = divide_patients(settings.split, names, event, where, when)
-        roles = [None] * len(ids)
-        for i, role in zip(usable, divided, strict=True):
-            roles[i] = role
+        sides = ids.tolist(), follow_up.event.tolist(), sites.tolist(), days
+        roles = _divided(settings.split, list(zip(*sides, strict=True)), reasons)
     patients, excluded = [], []
     for i, row in enumerate(ids.index):
         found_role, reason = roles[i], reasons[i]
@@ -190,6 +187,22 @@ def _identifiers(table: Table, settings: CohortSettings, problems: Problems) -> 
         _check_ids(table, found, settings.missing_values)
         return found
     return pd.Series([f"row {row}" for row in table.frame.index], index=table.frame.index)
+
+
+def _divided(
+    split: SplitSettings,
+    people: Sequence[tuple[str, bool, str, date | None]],
+    reasons: Sequence[str],
+) -> list[Role | None]:
+    """Give roles by a way to divide patients (name, event, site, day), to those whom nothing leaves out."""
+    usable = [i for i, reason in enumerate(reasons) if not reason]
+    chosen = [people[i] for i in usable]
+    names, event = [name for name, *_ in chosen], [seen for _, seen, *_ in chosen]
+    sites, days = [site for _, _, site, _ in chosen], [day for *_, day in chosen]
+    roles: list[Role | None] = [None] * len(people)
+    for i, role in zip(usable, divide_patients(split, names, event, sites, days), strict=True):
+        roles[i] = role
+    return roles
 
 
 def _no_role(settings: CohortSettings) -> str:

@@ -17,7 +17,7 @@ from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.evaluation.score_table import GivenScores, RiskGroups, read_scores, split_by_risk
 from jecur.evaluation.tile_table import read_tile_features
 from jecur.report.content import FlowStep, Reason, RiskValues
-from jecur.report.held_out import weigh_held_out
+from jecur.report.held_out import give_held_out_verdict
 from jecur.report.methods import SCORE_LIMITS, evaluation_paragraphs
 from jecur.report.verdict import give_verdict
 from jecur.report.views import Verdict
@@ -99,7 +99,7 @@ def evaluate_scores(
     features = None
     if files.tiles is not None:
         features = read_tile_features(files.tiles, study.statistics, key=files.tile_key)
-    scores_without_patient = _scores_without_patient(cohort, given)
+    scores_without_patient = _scores_without_patient(cohort, given.patient)
     everybody_out = (*cohort.excluded, *excluded)
     n_in_table = len(cohort.patients) + len(cohort.excluded)
     report = report_risks(
@@ -134,8 +134,7 @@ def evaluate_scores(
         features=features,
         kicker="Evaluation of given scores",
     )
-    facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
-    run.write_manifest({**facts, "command": "evaluate"})
+    _write_manifest(study, score, run)
     verdict = give_verdict(statistics, "", virtual=study.virtual)
     return Evaluation(
         statistics, features, report, groups, everybody_out, n_in_table, verdict, cohort.remarks
@@ -169,8 +168,6 @@ def _evaluate_folds(
         settings=study.statistics,
     )
     everybody_out = (*cohort.excluded, *found.excluded)
-    known = {p.id for p in cohort.patients} | {e.patient for e in cohort.excluded}
-    unknown = [p for p in dict.fromkeys(given.patient) if p not in known]
     once = found.repeat == found.repeat.min()
     n_in_table = len(cohort.patients) + len(cohort.excluded)
     report = report_risks(
@@ -180,9 +177,7 @@ def _evaluate_folds(
             called="patients analyzed",
             high_risk=found.groups.high_risk[once],
             excluded=everybody_out,
-            scores_without_patient=[
-                Exclusion(p, "scores", "not in the clinical table") for p in unknown
-            ],
+            scores_without_patient=_scores_without_patient(cohort, given.patient),
             remarks=cohort.remarks,
         ),
         statistics,
@@ -200,12 +195,16 @@ def _evaluate_folds(
         cutoff_locked=found.groups.locked,
         kicker="Evaluation of given scores, cross-validated",
     )
-    facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
-    run.write_manifest({**facts, "command": "evaluate"})
-    verdict = weigh_held_out(statistics, virtual=study.virtual).verdict
+    _write_manifest(study, score, run)
+    verdict = give_held_out_verdict(statistics, virtual=study.virtual)
     return Evaluation(
         statistics, None, report, found.groups, everybody_out, n_in_table, verdict, cohort.remarks
     )
+
+
+def _write_manifest(study: StudySettings, score: ScoreSettings, run: RunFolder) -> None:
+    facts = {"study": msgspec.to_builtins(study), "score": msgspec.to_builtins(score)}
+    run.write_manifest({**facts, "command": "evaluate"})
 
 
 def _read_cohort(
@@ -253,11 +252,11 @@ def _match(
     return used, np.array([given.risk[row[p.id]] for p in used], dtype=np.float64), excluded
 
 
-def _scores_without_patient(cohort: Cohort, given: GivenScores) -> list[Exclusion]:
+def _scores_without_patient(cohort: Cohort, scored: Sequence[str]) -> list[Exclusion]:
     known = {p.id for p in cohort.patients} | {e.patient for e in cohort.excluded}
     return [
         Exclusion(patient, "scores", "not in the clinical table")
-        for patient in given.patient
+        for patient in dict.fromkeys(scored)
         if patient not in known
     ]
 

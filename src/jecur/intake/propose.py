@@ -18,11 +18,11 @@ from jecur.errors import JecurError, SettingsError, TableError
 from jecur.intake.columns import Column, columns_of, says
 from jecur.intake.endpoint import NONE, ask_endpoint
 from jecur.intake.factors import ask_factors
-from jecur.intake.interview import Interview, Question, listed
+from jecur.intake.interview import Interview, Question
+from jecur.intake.roles import ask_roles, ask_site
 from jecur.intake.rows import ask_rows
 from jecur.intake.slide_match import SlideMatch, match_slides, named_share, slide_files
 from jecur.settings import TableFormat
-from jecur.settings.cohort import RoleValues
 
 __all__ = ["Proposal", "Sources", "propose"]
 
@@ -112,43 +112,21 @@ def propose(sources: Sources, answers: Mapping[str, str]) -> Proposal:
         If the table cannot be read at all.
     """
     interview = Interview(answers)
-    form = _ask_sheet(sources.table, interview)
-    heading, ignored = ask_rows(read_raw_table(sources.table, TableFormat(**form)), interview)
-    form |= {"heading_row": heading} if heading else {}
-    form |= {"ignored_rows": ignored} if ignored else {}
+    form = _ask_form(sources.table, interview)
     table = read_table(sources.table, TableFormat(**form))
     columns = columns_of(table)
-    files = slide_files(sources.slides)
     patient = _ask_patient(columns, interview)
+    ids, joined = _identifiers(table, patient, interview)
     taken = [patient]
+    slides = _ask_slides(columns, ids, slide_files(sources.slides), interview, taken)
     cohort: dict[str, Any] = {
         "table": _written(sources.table, sources.folder),
         "slide_folder": _written(sources.slides, sources.folder),
         "slide_list": SLIDE_LIST,
+        **({"format": form} if form else {}),
+        **({"repeated_patients": "join"} if joined else {}),
+        **_ask_facts(columns, patient, taken, interview),
     }
-    if form:
-        cohort["format"] = form
-    ids, joined = _identifiers(table, patient, interview)
-    if joined:
-        cohort["repeated_patients"] = "join"
-    slides = _ask_slides(columns, ids, files, interview, taken)
-    follow_up = ask_endpoint({n: c for n, c in columns.items() if n not in taken}, interview)
-    endpoint = follow_up["endpoint"]
-    taken += [follow_up["time"], follow_up["event"], *_date_columns(endpoint)]
-    names = {
-        "patient": patient,
-        "time": follow_up["time"],
-        "event": follow_up["event"],
-        "slide": "",
-    }
-    names |= {"site": _ask_site(columns, taken, interview), "role": ""}
-    taken.append(names["site"])
-    cohort |= _ask_roles(columns, names, endpoint, taken, interview)
-    never = endpoint.get("dates", {}).get("never_values", [])
-    texts = ["", *follow_up["missing"]] if "" not in never else follow_up["missing"]
-    cohort["missing_values"] = list(dict.fromkeys(texts))
-    cohort |= {"columns": names, "endpoint": endpoint}
-    cohort["covariates"] = ask_factors(columns, taken, interview)
     preset = interview.ask(
         "preset",
         "Recipe of training",
@@ -161,20 +139,11 @@ def propose(sources: Sources, answers: Mapping[str, str]) -> Proposal:
     name = interview.ask(
         "name", "Title of the study", guess=sources.table.stem, reason="the table's name", sure=True
     )
-    unknown = set(answers) - {question.key for question in interview.questions}
-    problems = list(interview.problems)
-    if unknown:
-        keys = ", ".join(question.key for question in interview.questions)
-        problems.append(
-            SettingsError(
-                f"expected answers to {keys}, found {', '.join(sorted(unknown))}, which is not asked here",
-                code="bad-answer",
-            )
-        )
     cache = interview.ask(
         "cache", "Folder in which prepared slides are shared", guess="prepared", sure=True,
         reason="a run and a cross-validation prepare each slide once between them; files are linked",
     )  # fmt: skip
+    problems = (*interview.problems, *_not_asked(answers, interview))
     study = {
         "name": name,
         "cohort": cohort,
@@ -186,9 +155,57 @@ def propose(sources: Sources, answers: Mapping[str, str]) -> Proposal:
         tuple(slides),
         tuple(dict.fromkeys(ids.values())),
         tuple(interview.questions),
-        tuple(problems),
+        problems,
         tuple(interview.remarks),
     )
+
+
+def _ask_form(table: Path, interview: Interview) -> dict[str, Any]:
+    """Ask how the table is to be read: its sheet, its heading, rows that are no patients."""
+    form = _ask_sheet(table, interview)
+    heading, ignored = ask_rows(read_raw_table(table, TableFormat(**form)), interview)
+    form |= {"heading_row": heading} if heading else {}
+    return form | ({"ignored_rows": ignored} if ignored else {})
+
+
+def _ask_facts(
+    columns: Mapping[str, Column], patient: str, taken: list[str], interview: Interview
+) -> dict[str, Any]:
+    """Ask for follow-up, sites, roles and covariates: what is known of each patient."""
+    follow_up = ask_endpoint({n: c for n, c in columns.items() if n not in taken}, interview)
+    endpoint = follow_up["endpoint"]
+    taken += [follow_up["time"], follow_up["event"], *_date_columns(endpoint)]
+    names = {
+        "patient": patient,
+        "time": follow_up["time"],
+        "event": follow_up["event"],
+        "slide": "",
+    }
+    names |= {"site": ask_site(columns, taken, interview), "role": ""}
+    taken.append(names["site"])
+    roles = ask_roles(columns, names, endpoint, taken, interview)
+    never = endpoint.get("dates", {}).get("never_values", [])
+    texts = ["", *follow_up["missing"]] if "" not in never else follow_up["missing"]
+    return roles | {
+        "missing_values": list(dict.fromkeys(texts)),
+        "columns": names,
+        "endpoint": endpoint,
+        "covariates": ask_factors(columns, taken, interview),
+    }
+
+
+def _not_asked(answers: Mapping[str, str], interview: Interview) -> list[SettingsError]:
+    """Answers to what is not asked here."""
+    unknown = set(answers) - {question.key for question in interview.questions}
+    if not unknown:
+        return []
+    keys = ", ".join(question.key for question in interview.questions)
+    return [
+        SettingsError(
+            f"expected answers to {keys}, found {', '.join(sorted(unknown))}, which is not asked here",
+            code="bad-answer",
+        )
+    ]
 
 
 def _written(path: Path, folder: Path) -> str:
@@ -306,98 +323,6 @@ def _settled(match: SlideMatch, interview: Interview) -> SlideMatch:
     if not said:
         return match
     return SlideMatch(match.slide, "" if said == NONE else said, "as answered")
-
-
-def _ask_site(columns: Mapping[str, Column], taken: Sequence[str], interview: Interview) -> str:
-    few = [
-        n
-        for n, c in columns.items()
-        if n not in taken and 1 <= len(c.levels) <= 0.5 * len(c.cells) + 1
-    ]
-    likely = [n for n in few if says(n, "site")]
-    guess = likely[0] if likely else NONE
-    said = interview.ask(
-        "site", "Column of the hospital or laboratory", guess=guess, choices=[*few, NONE], sure=True,
-        reason=f"its heading; it holds {', '.join(columns[guess].levels[:5])}"
-        if likely
-        else "no heading says it",
-    )  # fmt: skip
-    return "" if said == NONE else said
-
-
-def _ask_roles(
-    columns: Mapping[str, Column],
-    names: dict[str, str],
-    endpoint: Mapping[str, Any],
-    taken: list[str],
-    interview: Interview,
-) -> dict[str, Any]:
-    """Ask for the column of roles, or for a way to divide the patients."""
-    meant = RoleValues()
-    known = {t.casefold() for t in (*meant.training, *meant.tuning, *meant.validation)}
-    found = [
-        n for n, c in columns.items()
-        if n not in taken and 1 < len(c.levels) <= 3 and all(t.casefold() in known for t in c.levels)
-    ]  # fmt: skip
-    if found:
-        names["role"] = role = interview.ask(
-            "role", "Column of training and validation", guess=found[0], choices=found, sure=True,
-            reason=f"it holds {', '.join(columns[found[0]].levels)}",
-        )  # fmt: skip
-        taken.append(role)
-        return {"roles": _role_values(columns[role].levels)} if role in columns else {}
-    sites = columns[names["site"]].levels if names["site"] in columns else ()
-    ways = [
-        "fraction",
-        *(["site"] if len(sites) > 1 else []),
-        *(["date"] if endpoint.get("dates") else []),
-        NONE,
-    ]
-    way = interview.ask(
-        "split",
-        "Nobody has a role: validate on a random fraction, on whole sites, on patients from a date on, "
-        "or none (cross-validation alone)",
-        reason="a choice of the study, before any result is seen; another site or a later time is the "
-        "harder test",
-        choices=ways,
-    )
-    if way in ("", NONE):
-        return {}
-    split: dict[str, Any] = {"by": way}
-    if way == "fraction":
-        said = interview.ask(
-            "validation_fraction", "Share of the patients who validate", guess="0.3", sure=True,
-            reason="usual; drawn with and without the event alike",
-        )  # fmt: skip
-        split |= {"validation_fraction": _number(said), "seed": 0}
-    elif way == "site":
-        said = interview.ask(
-            "validation_sites", "Sites that validate", choices=sites, several=True,
-            reason=f"there are {', '.join(sites[:8])}",
-        )  # fmt: skip
-        split["validation_sites"] = listed(said)
-    else:
-        split["validation_from"] = interview.ask(
-            "validation_from", "First day of surgery of those who validate, such as 2015-01-31",
-            reason="a choice of the study",
-        )  # fmt: skip
-    return {"split": split}
-
-
-def _role_values(levels: Sequence[str]) -> dict[str, list[str]]:
-    """Texts of the table for each role, whatever their case."""
-    meant = RoleValues()
-    return {
-        role: [t for t in levels if t.casefold() in {m.casefold() for m in getattr(meant, role)}]
-        for role in ("training", "tuning", "validation")
-    }
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text  # the settings say what is wrong with it
 
 
 def _date_columns(endpoint: Mapping[str, Any]) -> list[str]:

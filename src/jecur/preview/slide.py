@@ -20,7 +20,8 @@ from jecur.preview.view import SlideView, default_recipe
 from jecur.settings import Recipe
 from jecur.slide.reader import open_slide
 from jecur.study.prepare import features_reader
-from jecur.study.survey import SlideFacts, Survey, survey_slide, unopened
+from jecur.study.slide_facts import SlideFacts, unopened
+from jecur.study.survey import Survey, survey_slide
 
 __all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide", "preview_view"]
 

@@ -26,7 +26,7 @@ from jecur.report.wording import competing_words, event_words, format_number
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.estimate import Reported
 
-__all__ = ["weigh_held_out"]
+__all__ = ["give_held_out_verdict", "weigh_held_out"]
 
 _STRATIFIED = "stratified by fold"
 
@@ -40,10 +40,12 @@ def weigh_held_out(statistics: HeldOutStatistics, *, virtual: bool) -> Evidence:
         else _survival_section(statistics),
         _auc_section(statistics),
     )
-    return Evidence(_verdict(statistics, virtual=virtual), _key_numbers(statistics), sections)
+    verdict = give_held_out_verdict(statistics, virtual=virtual)
+    return Evidence(verdict, _key_numbers(statistics), sections)
 
 
-def _verdict(statistics: HeldOutStatistics, *, virtual: bool) -> Verdict:
+def give_held_out_verdict(statistics: HeldOutStatistics, *, virtual: bool) -> Verdict:
+    """Say in one sentence whether held-out risks order patients, on which figures, and how sure it is."""
     found, who = statistics.concordance, "virtual patients" if virtual else "patients"
     event = event_words(statistics.endpoint_name)[0]
     counts = (

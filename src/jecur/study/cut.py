@@ -13,7 +13,8 @@ from jecur.runs.folder import fingerprint
 from jecur.slide.reader import open_slide
 from jecur.stain.normalizer import Normalizer
 from jecur.study.prepare import PreparedSlide, SlideTask
-from jecur.study.survey import Survey, judge_tiles, lay_tiles, unopened
+from jecur.study.slide_facts import unopened
+from jecur.study.survey import Survey, judge_tiles, lay_tiles
 
 __all__ = ["Colors", "Cut", "CutTask", "cut_slide"]
 

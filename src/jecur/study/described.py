@@ -26,7 +26,11 @@ _FILES = ("bag.npy", "tiles.parquet", LOOKS_FILE)
 
 
 def describe_tiles(
-    run: RunFolder, slides: Sequence[str], training: TrainingSettings, progress: Progress
+    run: RunFolder,
+    slides: Sequence[str],
+    training: TrainingSettings,
+    progress: Progress,
+    encoder: "BagModel | None" = None,
 ) -> RunFolder:
     """Describe the tiles of slides by the encoder of a recipe, as it starts.
 
@@ -40,6 +44,8 @@ def describe_tiles(
         Names encoder, starting weights and channels.
     progress
         Shows a bar.
+    encoder
+        That encoder, where the caller has it; None builds it if a slide is to be described.
 
     Returns
     -------
@@ -63,7 +69,9 @@ def describe_tiles(
     missing = [slide for slide in slides if not described.is_complete(slide, marks[slide])]
     if missing:
         wanted = {slide: marks[slide] for slide in missing}
-        _describe(run, described, wanted, training, progress)
+        if encoder is None:
+            encoder = starting_encoder(training)
+        _describe(run, described, wanted, training, encoder, progress)
     return described
 
 
@@ -90,9 +98,9 @@ def _describe(
     described: RunFolder,
     marks: Mapping[str, str],
     training: TrainingSettings,
+    encoder: "BagModel",
     progress: Progress,
 ) -> None:
-    encoder = starting_encoder(training)
     with progress.task("Describing tiles once", len(marks)) as advance:
         for slide, mark in marks.items():
             source, target = run.slide_folder(slide), described.slide_folder(slide)

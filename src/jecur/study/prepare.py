@@ -41,8 +41,9 @@ from jecur.slide.content import content_digest
 from jecur.slide.reader import Slide, open_slide
 from jecur.stain.reference import builtin_reference
 from jecur.study.slide_cache import keep_in_cache, take_from_cache
+from jecur.study.slide_facts import SlideFacts, Status, unopened
 from jecur.study.stream import KeepTiles
-from jecur.study.survey import SlideFacts, Status, Survey, judge_tiles, lay_tiles, unopened
+from jecur.study.survey import Survey, judge_tiles, lay_tiles
 
 __all__ = [
     "PICTURE_FILES",

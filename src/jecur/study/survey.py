@@ -6,10 +6,9 @@ tiles (`jecur.study.prepare`), an inspection draws them, a preview shows their c
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from jecur.geometry import CorePlace
 from jecur.runs.in_order import in_order
 from jecur.settings import Recipe
 from jecur.slide.annotation.regions import restrict_to_regions
-from jecur.slide.files import require_slide_file
-from jecur.slide.formats import open_source
 from jecur.slide.quality import TileQuality, is_enlarged, judge_slide, measure_tiles
 from jecur.slide.reader import Slide
 from jecur.slide.tiling import TileBatch, TileGrid, TileLoss, read_tiles, sample_pixels, tile_tissue
@@ -28,19 +25,17 @@ from jecur.slide.tissue import TissueMask, find_tissue
 from jecur.slide.tissue_array.core_slide import array_tiles, core_slide, restrict_to_core
 from jecur.stain.appearance import SlideStain, StainReference
 from jecur.stain.normalizer import Normalizer, fit_normalizer
+from jecur.study.slide_facts import SlideFacts, Status
 
 __all__ = [
-    "SlideFacts",
     "Survey",
     "TileEnd",
     "clean_tiles",
     "judge_tiles",
     "lay_tiles",
     "survey_slide",
-    "unopened",
 ]
 
-Status = Literal["ok", "flagged", "failed"]
 _AT_ONCE = 8
 """Tiles of a batch where threads share a slide: small enough that none of them waits long for its last."""
 
@@ -75,52 +70,6 @@ class _Judged(Generic[Seen]):
     measured: TileQuality
     clean: BoolVector
     seen: Seen | None
-
-
-@dataclass(frozen=True, slots=True)
-class SlideFacts:
-    """One slide as a row of a table: what the file is, and what is said of it.
-
-    Parameters
-    ----------
-    status, code, reason, flags
-        The verdict; ``code`` is the gravest finding, "" if there is none.
-    reader, vendor
-        Library that decodes, scanner family; "" if nothing could be opened.
-    width, height, levels
-        Level-0 pixels (of the core, where one was taken), and the number of levels; 0 if unknown.
-    mpp, mpp_source
-        Micrometers per pixel, and where they come from; None and "" if unknown.
-    icc_profile
-        Whether the file embeds a color profile; it is not applied.
-    tissue_mm2
-        Area of tissue, square millimeters; None if none was found.
-    n_tiles, n_tiles_left_out
-        Tiles to score, and tiles over tissue that are not.
-    origin
-        Upper left corner in the file, level-0 pixels (x, y).
-    """
-
-    status: Status = "failed"
-    code: str = ""
-    reason: str = ""
-    flags: tuple[str, ...] = ()
-    reader: str = ""
-    vendor: str = ""
-    width: int = 0
-    height: int = 0
-    levels: int = 0
-    mpp: float | None = None
-    mpp_source: str = ""
-    icc_profile: bool = False
-    tissue_mm2: float | None = None
-    n_tiles: int = 0
-    n_tiles_left_out: int = 0
-    origin: tuple[float, float] = (0.0, 0.0)
-
-    def failed(self, error: SlideError) -> "SlideFacts":
-        """Say the same of a slide that went wrong after all; there is nothing to score then."""
-        return replace(self, status="failed", code=error.code, reason=error.message, n_tiles=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -405,22 +354,3 @@ def judge_tiles(laid: Survey, end: TileEnd[Seen] | None = None, *, threads: int 
         message = f"expected clean tiles, found all {len(grid)} under pen, black or blurred; scan it again"
         return found._stopped_by(SlideError(message, code="no-clean-tiles"))
     return found
-
-
-def unopened(path: Path, error: SlideError) -> SlideFacts:
-    """Say what can be said of a file that was refused, also if it is its scale that is not believed."""
-    facts = SlideFacts().failed(error)
-    with suppress(SlideError):
-        source = open_source(require_slide_file(path))
-        try:
-            return replace(
-                facts,
-                reader=source.reader,
-                vendor=source.vendor,
-                width=source.levels[0].width,
-                height=source.levels[0].height,
-                levels=len(source.levels),
-            )
-        finally:
-            source.close()
-    return facts

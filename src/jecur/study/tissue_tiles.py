@@ -139,10 +139,10 @@ def tissue_input(source: TileSource, slides: Sequence[str], progress: Progress) 
     if bag.holds_features:
         width = bag.tile_shape[0]
         return TissueInput(source.run, "features as given", "", input_of(bag, 0), width)
-    described = describe_tiles(source.run, slides, ENCODER, progress)
+    encoder = starting_encoder(ENCODER)
+    described = describe_tiles(source.run, slides, ENCODER, progress, encoder)
     with needing_torch("an encoder"):
         from jecur.training.frozen_encoder import encoder_digest  # noqa: PLC0415
-    encoder = starting_encoder(ENCODER)
     named = f"{ENCODER.encoder.architecture}, {ENCODER.encoder.start} starting weights"
     return TissueInput(
         described,

@@ -24,7 +24,7 @@ from jecur.mil.likeness import SlideLooks, fit_looks
 from jecur.mil.looks import read_looks
 from jecur.mil.tile_digest import read_digests
 from jecur.model.card import CohortFacts, ComputedOn, ModelCard, PoolingFacts, TrainingEpoch
-from jecur.model.file import Bundle, read_bundle, write_bundle
+from jecur.model.file import read_bundle, write_bundle
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.device import Wanted, devices_in_use
 from jecur.runs.folder import RunFolder, fingerprint, write_text
@@ -127,11 +127,7 @@ def train_model(
         )
     day = run.day_begun("training", mark)
     with needing_torch("training"):
-        from jecur.training.export import (  # noqa: PLC0415
-            encoder_to_onnx,
-            encoder_weights,
-            pooling_weights,
-        )
+        from jecur.training.export import export_model  # noqa: PLC0415
         from jecur.training.processes import join_processes  # noqa: PLC0415
         from jecur.training.task import TrainingTask, run_training_task  # noqa: PLC0415
 
@@ -152,27 +148,19 @@ def train_model(
         processes=join_processes(),
     )
     nuclei = NucleiModel.load(study.nuclei, threads=1)
-    card = study_card(study, recipe, created=day) | _training_facts(
+    facts = study_card(study, recipe, created=day) | _training_facts(
         task, training_patients, trained, training
     )
-    used = {example.patient for example in (*task.training, *task.tuning)}
-    looks = fit_looks(_looks(training_patients, prepared, run))
-    write_bundle(
-        Bundle(
-            card=ModelCard(
-                **card,
-                nuclei=dict(nuclei.card),
-                computed_on=ComputedOn(slides=devices_in_use().slides, training=device),
-                trained_on=tile_memory([read_digests(run.slide_folder(s)) for s in digests]),
-                looks=looks,
-            ),
-            encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=study.tiling.output_px),
-            nuclei_onnx=nuclei.onnx_bytes if _needs_nuclei(study, trained) else None,
-            weights=encoder_weights(trained.encoder),
-            pooling=pooling_weights(trained.pooling),
-        ),
-        path,
+    card = ModelCard(
+        **facts,
+        nuclei=dict(nuclei.card),
+        computed_on=ComputedOn(slides=devices_in_use().slides, training=device),
+        trained_on=tile_memory([read_digests(run.slide_folder(s)) for s in digests]),
+        looks=fit_looks(_looks(training_patients, prepared, run)),
     )
+    held = nuclei.onnx_bytes if _needs_nuclei(study, trained) else None
+    write_bundle(export_model(trained, card, tile_px=task.tile_px, nuclei_onnx=held), path)
+    used = {example.patient for example in (*task.training, *task.tuning)}
     remember_patients(used, path, run)
     run.log_private()
     run.mark_stage(stage, mark, [path])

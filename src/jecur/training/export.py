@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -14,14 +14,55 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from jecur.errors import TrainingError
+from jecur.model.card import ModelCard
+from jecur.model.file import Bundle
 from jecur.training.bag_model import BagModel, FeatureModel
 from jecur.training.mobilenet import TileEncoder
 from jecur.training.pooling import BagPooling
 
-__all__ = ["encoder_to_onnx", "encoder_weights", "pooling_weights", "traced_graph"]
+if TYPE_CHECKING:
+    from jecur.training.loop import Trained
+
+__all__ = [
+    "encoder_to_onnx",
+    "encoder_weights",
+    "export_model",
+    "pooling_weights",
+    "traced_graph",
+]
 
 MAX_DIFFERENCE = 1e-3
 """Largest difference of a logit between torch and ONNX Runtime that is accepted."""
+
+
+def export_model(
+    trained: "Trained", card: ModelCard, *, tile_px: int, nuclei_onnx: bytes | None
+) -> Bundle:
+    """Put what was trained into the parts of a model file.
+
+    Parameters
+    ----------
+    trained
+        Encoder and pooling.
+    card
+        What the file says of itself.
+    tile_px
+        Side of a tile; not asked for where tiles are features.
+    nuclei_onnx
+        Graph of the nuclei network, if the file is to hold it.
+
+    Raises
+    ------
+    TrainingError
+        As `encoder_to_onnx`.
+    """
+    return Bundle(
+        card=card,
+        encoder_onnx=encoder_to_onnx(trained.encoder, tile_px=tile_px),
+        nuclei_onnx=nuclei_onnx,
+        weights=encoder_weights(trained.encoder),
+        pooling=pooling_weights(trained.pooling),
+    )
 
 
 def encoder_to_onnx(encoder: BagModel, *, tile_px: int) -> bytes:

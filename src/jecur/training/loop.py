@@ -130,30 +130,14 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     if settings.optimizer.standardize and state.epoch == 0 and not state.losses:
         encoder.standardize_features(_sampled_tiles(training, settings))
     setup = _TrainingSetup(encoder, optimizer, objective, training, settings, processes)
-    n_left = len(training) * (settings.optimizer.epochs - state.epoch)
-    with heeding_stops() as stop, progress.task("Training", n_left) as advance:
-        for epoch in range(state.epoch, settings.optimizer.epochs):
-            rate = settings.optimizer.learning_rate * 0.5 ** (
-                epoch // settings.optimizer.halve_every
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
-            losses, asked = _one_epoch(setup, state, advance, stop)
-            if asked:
-                if processes.is_main_process:
-                    save_checkpoint(checkpoints, replace(state, losses=losses), encoder, optimizer)
-                processes.wait()  # the launcher ends all once one has ended
-                raise KeyboardInterrupt(asked)
-            record = {
-                "epoch": epoch + 1,
-                "learning_rate": rate,
-                "training_loss": float(np.mean(losses)),
-                "tuning_loss": _tuning_loss(setup, tuning),
-            }
-            state = TrainingState(epoch + 1, mark, (*state.curve, record))
-            if processes.is_main_process:
-                save_checkpoint(checkpoints, state, encoder, optimizer)
-                on_epoch(state)
+
+    def keep(reached: TrainingState) -> None:
+        if processes.is_main_process:
+            save_checkpoint(checkpoints, reached, encoder, optimizer)
+            if not reached.losses:  # an epoch is whole
+                on_epoch(reached)
+
+    state = _run_epochs(setup, state, tuning, keep, progress)
     encoder.eval()
     cutoff, settled = _settle(setup)
     pooling = objective.pooling.plain()
@@ -259,6 +243,37 @@ def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer
     return optim.Adam(
         [group for group in groups if group["params"]], lr=settings.optimizer.learning_rate
     )
+
+
+def _run_epochs(
+    setup: _TrainingSetup,
+    state: TrainingState,
+    tuning: Sequence[LabeledBag],
+    keep: Callable[[TrainingState], None],
+    progress: Progress,
+) -> TrainingState:
+    """Train the epochs that are left; what is reached is kept after each, and where a stop is asked for."""
+    rates, optimizer = setup.settings.optimizer, setup.optimizer
+    n_left = len(setup.training) * (rates.epochs - state.epoch)
+    with heeding_stops() as stop, progress.task("Training", n_left) as advance:
+        for epoch in range(state.epoch, rates.epochs):
+            rate = rates.learning_rate * 0.5 ** (epoch // rates.halve_every)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
+            losses, asked = _one_epoch(setup, state, advance, stop)
+            if asked:
+                keep(replace(state, losses=losses))
+                setup.processes.wait()  # the launcher ends all once one has ended
+                raise KeyboardInterrupt(asked)
+            record = {
+                "epoch": epoch + 1,
+                "learning_rate": rate,
+                "training_loss": float(np.mean(losses)),
+                "tuning_loss": _tuning_loss(setup, tuning),
+            }
+            state = TrainingState(epoch + 1, state.mark, (*state.curve, record))
+            keep(state)
+    return state
 
 
 def _one_epoch(

@@ -71,6 +71,7 @@ def test_a_hexagonal_lattice():
     assert six == pytest.approx(12)  # six at a, six at a sqrt(3) = 19.05; the next at 22
 
 
+@pytest.mark.slow
 def test_poisson_points_have_the_known_moments():
     """Okabe et al. 2000: cell 1/l (variation 0.529), edge 32/(9 pi), nearest 1/2, tree 0.65 about."""
     density = 0.003
