@@ -82,42 +82,93 @@ def test_a_turned_field_has_the_turned_map():
     np.testing.assert_allclose(draw_map(network, np.rot90(rgb)), np.rot90(plain), atol=1e-4)
 
 
-def test_maps_are_drawn_of_training_and_unlabeled_images_alone_and_learnt_from(fields, tmp_path):
+def test_maps_are_drawn_of_unlabeled_images_alone_and_learnt_from(fields, tmp_path):
     teacher = fit_nuclei(fields, tmp_path / "teacher", TEACHER)
     maps = tmp_path / "maps"
-    assert draw_maps(teacher.network, TEACHER.um_per_px, fields, maps) == 2
-    assert sorted(p.name for p in (maps / "drawn").iterdir()) == ["train.png", "unlabeled.png"]
+    assert draw_maps(teacher.network, TEACHER.um_per_px, fields, maps) == 1
+    assert [p.name for p in (maps / "drawn").iterdir()] == ["unlabeled.png"]
     taught = fit_nuclei(fields, tmp_path / "taught", SMALL, maps=maps)
     alone = fit_nuclei(fields, tmp_path / "alone", SMALL)
     weights = [f.network.state_dict()["head.weight"] for f in (taught, alone)]
     assert not torch.equal(*weights)
 
 
-def test_cover_is_half_outline_and_half_map_and_the_map_alone_where_nobody_outlined(
+def test_an_unlabeled_field_has_the_cover_of_its_map_and_the_seams_of_its_cut(fields, tmp_path):
+    """Two disks that touch: the map is their cover, and a seam runs where it is cut in two."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    far = np.minimum(np.hypot(y - 96, x - 80), np.hypot(y - 96, x - 110))
+    drawn = np.rint(255 / (1 + np.exp(far - 16))).astype(np.uint8)
+    (tmp_path / "drawn").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "drawn" / "unlabeled.png")
+    (field,) = read_fields(fields, "unlabeled", um_per_px=0.25, maps=tmp_path)
+    np.testing.assert_allclose(field.cover, drawn / 255.0, atol=1e-6)
+    assert field.labels.max() == 2
+    rows, columns = np.nonzero(field.seam)
+    assert len(rows) > 0
+    assert (np.abs(columns - 95) <= 3).all()
+
+
+def test_an_outlined_field_is_the_same_with_and_without_maps(fields, tmp_path):
+    (plain,) = read_fields(fields, "train", um_per_px=0.25)
+    (beside,) = read_fields(fields, "train", um_per_px=0.25, maps=tmp_path)
+    np.testing.assert_array_equal(plain.cover, beside.cover)
+
+
+def test_two_crops_of_three_are_of_outlined_fields_however_many_images_nobody_outlined(
     fields, tmp_path
 ):
-    gray = np.full((SIDE, SIDE), 51, np.uint8)
-    (tmp_path / "drawn").mkdir()
-    for name in ("train.png", "unlabeled.png"):
-        Image.fromarray(gray).save(tmp_path / "drawn" / name)
-    (plain,) = read_fields(fields, "train", um_per_px=0.25)
-    (mixed,) = read_fields(fields, "train", um_per_px=0.25, maps=tmp_path)
-    np.testing.assert_allclose(mixed.cover, 0.5 * (plain.cover + 0.2), atol=1e-6)
-    np.testing.assert_array_equal(mixed.seam, plain.seam)
-    (drawn,) = read_fields(fields, "unlabeled", um_per_px=0.25, maps=tmp_path)
-    np.testing.assert_allclose(drawn.cover, 0.2, atol=1e-6)
-    assert not drawn.labels.any()
-    assert len(CropSource(fields, "train", side=32, um_per_px=0.5, maps=tmp_path).levels[0]) == 2
-    assert len(CropSource(fields, "train", side=32, um_per_px=0.5).levels[0]) == 1
+    many = tmp_path / "many"
+    shutil.copytree(fields, many)
+    (tmp_path / "maps" / "drawn").mkdir(parents=True)
+    rows = []
+    for k in range(9):
+        name = f"more{k}.png"
+        shutil.copy(many / "drawn" / "images" / "unlabeled.png", many / "drawn" / "images" / name)
+        Image.fromarray(np.full((SIDE, SIDE), 51, np.uint8)).save(
+            tmp_path / "maps" / "drawn" / name
+        )
+        rows.append(("drawn", name, "unlabeled"))
+    with (many / "split.csv").open("w", newline="") as file:
+        own = [("drawn", "train.png", "train"), ("drawn", "val.png", "val")]
+        csv.writer(file).writerows([("dataset", "image", "split"), *own, *rows])
+    source = CropSource(many, "train", side=32, um_per_px=0.5, maps=tmp_path / "maps")
+    _, cover, _ = source.draw(600, np.random.default_rng(3))
+    drawn = (cover - 0.2).abs().amax(dim=(1, 2)) < 1e-6  # no outline covers 0.2 everywhere
+    assert 150 <= int(drawn.sum()) <= 250  # 200 expected, standard deviation 11.5
+
+
+def test_an_image_is_drawn_from_where_it_is_as_large_as_a_crop(fields, tmp_path):
+    small = tmp_path / "small"
+    shutil.copytree(fields, small)
+    for name in ("tiny.png", "train.png"):
+        for kind in ("images", "labels"):
+            picture = Image.open(small / "drawn" / kind / "train.png")
+            picture = picture.crop((0, 0, 80, 80)) if name == "tiny.png" else picture
+            picture.save(small / "drawn" / kind / name)
+    with (small / "split.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(("drawn", "tiny.png", "train"))
+    source = CropSource(small, "train", side=64, um_per_px=0.25)
+    held = [len(level.fields) for level in source.levels]
+    assert held == [1, 1, 2, 2, 2, 2, 2]  # 80 px are 64 at a magnification of 0.8
 
 
 def test_a_missing_map_or_one_of_another_size_is_refused_by_name(fields, tmp_path):
-    with pytest.raises(TrainingError, match=r"train\.png.*expected the teacher's map"):
-        read_fields(fields, "train", maps=tmp_path)
+    with pytest.raises(TrainingError, match=r"unlabeled\.png.*expected the teacher's map"):
+        read_fields(fields, "unlabeled", maps=tmp_path)
     (tmp_path / "drawn").mkdir()
-    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "drawn" / "train.png")
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "drawn" / "unlabeled.png")
     with pytest.raises(TrainingError, match=rf"{SIDE} x {SIDE} px, found 9 x 8"):
-        read_fields(fields, "train", maps=tmp_path)
+        read_fields(fields, "unlabeled", maps=tmp_path)
+
+
+def test_a_teacher_without_an_unlabeled_image_is_refused_before_it_is_fitted(fields, tmp_path):
+    copy = tmp_path / "fields"
+    shutil.copytree(fields, copy)
+    rows = (copy / "split.csv").read_text().splitlines()
+    (copy / "split.csv").write_text("\n".join(r for r in rows if "unlabeled" not in r) + "\n")
+    with pytest.raises(TrainingError, match="expected images of the split 'unlabeled'"):
+        train_nuclei(copy, tmp_path / "out", SMALL, teacher=tmp_path / "weights.pth")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unlabeled_image_without_a_teacher_is_no_training_field(fields, tmp_path):

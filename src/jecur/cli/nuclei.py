@@ -85,7 +85,7 @@ def train(
     from jecur.settings import ComputeSettings
     from jecur.study.devices import on_devices
     from jecur.training.nuclei.fit import NucleiTrainingSettings
-    from jecur.training.nuclei.release import Teacher, train_nuclei
+    from jecur.training.nuclei.release import train_nuclei
 
     if not 0.05 <= um_per_px <= 2.0:
         raise SettingsError(
@@ -101,10 +101,9 @@ def train(
         seam_weight=seam_weight,
         seed=seed,
     )
-    strong = Teacher(teacher) if teacher is not None else None
     with on_devices(ComputeSettings(device=device), None, parts=("torch",)):
         released = train_nuclei(
-            data, out, settings, provenance={"license": license}, teacher=strong
+            data, out, settings, provenance={"license": license}, teacher=teacher
         )
     console.print(escape(str(released.onnx)), soft_wrap=True)
     return OK

@@ -6,6 +6,7 @@ and k on nucleus k.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from jecur.arrays import RGB, LabelImage
 from jecur.errors import TrainingError
+from jecur.nuclei.agreement import find_nuclei
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
 
 T = TypeVar("T", bound=np.generic)
@@ -47,6 +49,9 @@ CROP_SCALE_WEIGHTS = (0.06, 0.1, 0.18, 0.18, 0.2, 0.16, 0.12)
 
 UNLABELED = "unlabeled"
 """Split of images without outlines, which only a teacher's maps can make use of."""
+
+OUTLINED_SHARE = 2 / 3
+"""Of the crops, those from outlined fields where there are unlabeled ones too."""
 
 FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
 """Slide readers shrink pixels in different ways; training sees them all."""
@@ -94,7 +99,8 @@ def read_fields(
         Index into `FILTERS` of how colors are resampled.
     maps
         Folder of maps drawn by a teacher, ``<dataset>/<image>``, 8-bit probabilities at the image's own
-        scale; the cover of a field is then the mean of outlines and map.
+        scale. An image of the split ``unlabeled`` takes its cover from its map, and its nuclei and seams
+        from cutting the map as `jecur.nuclei.agreement.find_nuclei` does; outlined fields need none.
 
     Raises
     ------
@@ -175,9 +181,9 @@ def _read_field(
     data: Path, row: dict[str, str], um_per_px: float, shrink: int, maps: Path | None
 ) -> Field:
     image, mpp = read_image(data, row)
-    drawn = None if maps is None else _map(maps, row, image)
-    known = drawn is None or row["split"] != UNLABELED
-    outlined = _outlines(data, row, image) if known else np.zeros((image.height, image.width), int)
+    taught = row["split"] == UNLABELED
+    drawn = _map(maps, row, image) if taught and maps is not None else None
+    outlined = _outlines(data, row, image) if drawn is None else find_nuclei(drawn, um_per_px=mpp)
     factor = mpp / um_per_px
     labels = Image.fromarray(outlined.astype(np.int32))
     size = (round(image.width * factor), round(image.height * factor))
@@ -187,14 +193,11 @@ def _read_field(
         clipped: NDArray[np.float32] = np.clip(np.asarray(resized), 0.0, 1.0)
         return clipped
 
-    cover = fraction(outlined > 0)
-    if drawn is not None:
-        cover = 0.5 * (cover + fraction(drawn)) if known else fraction(drawn)
     return Field(
         name=Path(row["image"]).stem,
         rgb=np.asarray(image.resize(size, FILTERS[shrink])),
         labels=np.asarray(labels.resize(size, Image.Resampling.NEAREST)),
-        cover=cover,
+        cover=fraction(outlined > 0 if drawn is None else drawn),
         seam=fraction(_seams(outlined)),
     )
 
@@ -244,6 +247,33 @@ def _mpp(row: dict[str, str]) -> float:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Fields at one magnification, and how often each is drawn from."""
+
+    fields: list[Field]
+    odds: list[float]
+    """Sum to 1."""
+
+    @classmethod
+    def of(
+        cls, fields: Mapping[str, list[Field]], parts: Mapping[str, float], side: int
+    ) -> "_Level":
+        """Take the fields of each split that hold a crop; a split's share is spread evenly."""
+        largest = max(min(f.cover.shape) for split in fields.values() for f in split)
+        if largest < side:
+            raise TrainingError(
+                f"expected crops of at most {largest} px, found {side}; choose a smaller side"
+            )
+        held = {k: [f for f in split if min(f.cover.shape) >= side] for k, split in fields.items()}
+        odds = [parts[k] / len(split) for k, split in held.items() for _ in split]
+        return cls([f for split in held.values() for f in split], [p / sum(odds) for p in odds])
+
+    def draw(self, rng: np.random.Generator) -> Field:
+        """Draw one of them."""
+        return self.fields[rng.choice(len(self.fields), p=self.odds)]
+
+
 class CropSource:
     """Random crops of a split: place, magnification, mirror and quarter turns.
 
@@ -252,7 +282,7 @@ class CropSource:
     data, split
         See `read_fields`.
     side
-        Side of a crop, pixels; smaller than the smallest image at the smallest magnification.
+        Side of a crop, pixels. An image is drawn from at the magnifications at which it is as large.
     um_per_px
         Scale of a crop at magnification 1.
     maps
@@ -269,31 +299,28 @@ class CropSource:
         maps: Path | None = None,
     ) -> None:
         self.side = side
-        splits = [split]
+        parts = {split: 1.0}
         if maps is not None and rows_of_split(data, UNLABELED):
-            splits.append(UNLABELED)
+            parts = {split: OUTLINED_SHARE, UNLABELED: 1.0 - OUTLINED_SHARE}
         self.levels = [
-            [
-                field
-                for part in splits
-                for field in read_fields(
-                    data, part, um_per_px=um_per_px / scale, shrink=k % len(FILTERS), maps=maps
-                )
-            ]
+            _Level.of(
+                {
+                    part: read_fields(
+                        data, part, um_per_px=um_per_px / scale, shrink=k % len(FILTERS), maps=maps
+                    )
+                    for part in parts
+                },
+                parts,
+                side,
+            )
             for k, scale in enumerate(CROP_SCALES)
         ]
-        smallest = min(min(field.cover.shape) for level in self.levels for field in level)
-        if smallest < side:
-            raise TrainingError(
-                f"expected crops of at most {smallest} px, found {side}; choose a smaller side"
-            )
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw n crops: colors (n, 3, side, side) in [0, 255], cover and seam (n, side, side)."""
         colors, covers, seams = [], [], []
         for level in rng.choice(len(CROP_SCALES), size=n, p=CROP_SCALE_WEIGHTS):
-            fields = self.levels[level]
-            field = fields[rng.integers(len(fields))]
+            field = self.levels[level].draw(rng)
             y, x = (rng.integers(extent - self.side + 1) for extent in field.cover.shape)
             window = (slice(y, y + self.side), slice(x, x + self.side))
             turns, mirror = int(rng.integers(4)), bool(rng.integers(2))

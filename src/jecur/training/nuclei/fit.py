@@ -130,8 +130,8 @@ def fit_nuclei(
     weights
         What the encoder of the pretrained network starts from.
     maps
-        Maps that a teacher drew (`jecur.training.nuclei.teach`): the target of fields of ``train`` is half
-        their outlines and half their map, that of ``unlabeled`` their map alone.
+        Maps that a teacher drew (`jecur.training.nuclei.teach`) of the split ``unlabeled``, which is then
+        learned from as well as the outlines of ``train``.
 
     Raises
     ------

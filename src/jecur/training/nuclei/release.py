@@ -25,7 +25,7 @@ from jecur.training.nuclei.quantize import calibration_tiles, quantize_nuclei
 from jecur.training.nuclei.teach import draw_maps
 from jecur.training.nuclei.unet import ExportableUNet, NucleiUNet
 
-__all__ = ["ReleasedNuclei", "Teacher", "export_nuclei", "train_nuclei"]
+__all__ = ["ReleasedNuclei", "export_nuclei", "train_nuclei"]
 
 PARITY_LIMIT = 1e-4
 """Largest difference of probabilities allowed between torch and ONNX Runtime."""
@@ -39,33 +39,17 @@ MAPS = "maps"
 TEACHER = NucleiTrainingSettings(
     network="pretrained",
     um_per_px=2 / 7,
-    steps=700,
+    steps=1200,
     batch_size=8,
     crop_px=256,
     learning_rate=1e-3,
     averaging=0.99,
-    evaluate_every=100,
+    evaluate_every=200,
     bfloat16=False,
 )
 """Twice the resolution of what ships."""
 
 REPORTED_SPLITS = ("val", "test_same_organ", "external_40x", "external_20x")
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """A strong network that is fitted first, and from whose maps the one that ships learns.
-
-    Parameters
-    ----------
-    weights
-        Of EfficientNet-Lite0 (`jecur.training.nuclei.pretrained`).
-    data
-        What it is fitted on, where that is not what the small network is fitted on.
-    """
-
-    weights: Path
-    data: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +68,7 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
     provenance: Mapping[str, object] | None = None,
     name: str = "nuclei_unet",
     quantize: bool = True,
-    teacher: Teacher | None = None,
+    teacher: Path | None = None,
 ) -> ReleasedNuclei:
     """Fit the nuclei network, export it, measure it on every split present and write its card.
 
@@ -105,7 +89,9 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
         Ship eight-bit integers, about twice as fast, unless they cost more than 0.005 of the
         validation Dice.
     teacher
-        See `Teacher`; None learns from outlines alone.
+        Weights of EfficientNet-Lite0 (`jecur.training.nuclei.pretrained`), from which a strong network is
+        fitted first; the one that ships learns from its maps of the split ``unlabeled``, too. None learns
+        from outlines alone.
 
     Returns
     -------
@@ -119,6 +105,11 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
         )
     taught: dict[str, object] = {}
     if teacher is not None:
+        if not rows_of_split(data, UNLABELED):
+            raise TrainingError(
+                f"expected images of the split {UNLABELED!r} in {data / 'split.csv'} for the teacher "
+                "to draw, found none; add some, or train without a teacher"
+            )
         taught = {"teacher": _teach(data, out, teacher, settings.seed)}
     fit = fit_nuclei(data, out, settings, maps=out / MAPS if taught else None)
     shift = settle_threshold(fit.network, read_fields(data, "val", um_per_px=settings.um_per_px))
@@ -158,22 +149,20 @@ def train_nuclei(  # noqa: PLR0913 - what is fitted on, how, and what is told of
     return ReleasedNuclei(onnx_path, card_path)
 
 
-def _teach(data: Path, out: Path, teacher: Teacher, seed: int) -> dict[str, object]:
+def _teach(data: Path, out: Path, weights: Path, seed: int) -> dict[str, object]:
     """Fit the teacher, let it draw its maps, and say what it was."""
     settings = replace(TEACHER, seed=seed)
-    own = teacher.data or data
-    fit = fit_nuclei(own, out / "teacher", settings, weights=teacher.weights)
-    fields = read_fields(own, "val", um_per_px=settings.um_per_px)
+    fit = fit_nuclei(data, out / "teacher", settings, weights=weights)
+    fields = read_fields(data, "val", um_per_px=settings.um_per_px)
     shift = settle_threshold(fit.network, fields)
     drawn = draw_maps(fit.network, settings.um_per_px, data, out / MAPS)
     return {
         **asdict(settings),
-        "start": teacher.weights.name,
+        "start": weights.name,
         "chosen_step": fit.step,
         "shift_of_logits": shift,
         "validation_dice": round(fit.validation_dice, 4),
         "n_maps": drawn,
-        "n_unlabeled_images": len(rows_of_split(data, UNLABELED)),
     }
 
 

@@ -31,7 +31,7 @@ def draw_maps(
     data: Path,
     out: Path,
     *,
-    splits: Sequence[str] = ("train", UNLABELED),
+    splits: Sequence[str] = (UNLABELED,),
 ) -> int:
     """Draw the map of every image of the splits, as `jecur.training.nuclei.data.read_fields` takes it.
 
