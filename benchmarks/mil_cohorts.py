@@ -164,9 +164,9 @@ def line(name: str, channels: str, found: dict, seconds: float) -> str:
     )
 
 
-def follow_up(out: Path, seed: int) -> Follow:
+def follow_up(out: Path, seed: int, *, null: bool = False) -> Follow:
     stored = np.load(out / f"seed{seed}" / "features.npz")
-    table = draw_patients(cohort_settings(seed, null=False)).table.set_index("patient_id")
+    table = draw_patients(cohort_settings(seed, null=null)).table.set_index("patient_id")
     table = table.loc[stored["patients"].tolist()]
     training = (table["role"] == "training").to_numpy()
     return Follow(table["months"].to_numpy(float), table["recurrence"].to_numpy() == 1, training)

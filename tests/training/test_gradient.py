@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from jecur.mil.pooling import pool_scores
+from jecur.settings.training import LossSettings
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
 from jecur.training.frozen_norm import frozen_batch_norm
-from jecur.training.losses import cutoff_cross_entropy, l2_penalty
+from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder, freeze_blocks
+from jecur.training.penalty import l2_penalty, penalized_step
 from jecur.training.pooling import generalized_mean
 
 T = 0.4457
@@ -94,6 +96,49 @@ def test_l2_counts_what_it_says():
     assert l2_penalty(model, on="all").item() == 16.0  # kernel, bias, scale, shift
     model[0].weight.requires_grad_(False)
     assert l2_penalty(model).item() == 0.0
+
+
+def test_the_mean_penalty_is_the_sum_over_the_number_of_weights():
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.Linear(5, 4))
+    n = 2 * 3 * 9 + 5 * 4
+    assert l2_penalty(model, mean=True).item() == pytest.approx(l2_penalty(model).item() / n)
+
+
+@pytest.mark.parametrize("on", ["kernels", "all"])
+def test_decoupled_is_what_the_sum_does_in_plain_gradient_descent(on):
+    """Without Adam's scaling, shrinking and descending the penalty are one thing, at each group's own rate."""
+
+    def stepped(form: str) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))
+        groups = [{"params": model[0].parameters()}, {"params": model[1].parameters(), "lr": 0.3}]
+        optimizer = torch.optim.SGD(groups, lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(1, 4)).sum().backward()
+            penalized_step(model, optimizer, LossSettings(l2=0.2, l2_on=on, l2_form=form))
+        return [p.detach() for p in model.parameters()]
+
+    for decoupled, summed in zip(stepped("decoupled"), stepped("sum"), strict=True):
+        torch.testing.assert_close(decoupled, summed)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(stepped("sum")[0], stepped("mean")[0])
+
+
+def test_adam_turns_the_summed_penalty_into_whole_steps_and_the_decoupled_one_not():
+    """A weight of which the loss says nothing: what the forms do to it, by hand."""
+    found = {}
+    for form in ("sum", "decoupled"):
+        model = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(model.weight, 0.5)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(10):
+            optimizer.zero_grad()
+            (0.0 * model(torch.ones(1, 1))).sum().backward()
+            penalized_step(model, optimizer, LossSettings(l2=0.02, l2_form=form))
+        found[form] = model.weight.item()
+    assert found["sum"] == pytest.approx(0.4, abs=1e-3)
+    assert found["decoupled"] == pytest.approx(0.5 * (1 - 2 * 0.02 * 1e-2) ** 10)
 
 
 def test_frozen_blocks_do_not_learn():

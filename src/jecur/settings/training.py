@@ -46,6 +46,8 @@ PoolingName = Literal[
     "attention",
     "tile-labels",
 ]
+PenaltyOn = Literal["kernels", "all"]
+PenaltyForm = Literal["sum", "mean", "decoupled"]
 LossName = Literal["cutoff", "cross-entropy", "cox"]
 
 
@@ -107,8 +109,12 @@ class LossSettings(Stage, frozen=True):
     """Patients whose loss makes one step; 0 is one, as in the paper, and all of them for Cox."""
     l2: Annotated[float, Meta(ge=0)] = 0.02
     """alpha of Eq. 4, times the sum of squares (no 1/2)."""
-    l2_on: Literal["kernels", "all"] = "kernels"
+    l2_on: PenaltyOn = "kernels"
     """Convolution and linear kernels, or every parameter."""
+    l2_form: PenaltyForm = "sum"
+    """"sum": alpha times the sum of squares is added to the loss, Eq. 4 as printed; "mean": times their
+    mean; "decoupled": each step also shrinks the weights by 2 alpha times the learning rate, past Adam's
+    scaling (Loshchilov and Hutter 2019)."""
     good_months: Positive = 48.0
     """Good outcome: followed at least this long without the event."""
     poor_months: Positive = 19.2
@@ -214,6 +220,7 @@ _PLACES = {
     "patients_per_step": ("loss", "patients_per_step"),
     "l2": ("loss", "l2"),
     "l2_on": ("loss", "l2_on"),
+    "l2_form": ("loss", "l2_form"),
     "good_months": ("loss", "good_months"),
     "poor_months": ("loss", "poor_months"),
     "learning_rate": ("optimizer", "learning_rate"),

@@ -23,9 +23,9 @@ from jecur.training.cohort_gradient import accumulate_cohort_gradient
 from jecur.training.device import training_device
 from jecur.training.frozen_encoder import features_to_onnx
 from jecur.training.frozen_norm import folded_batch_norm, frozen_batch_norm
-from jecur.training.losses import l2_penalty
 from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
 from jecur.training.objective import LabeledBag, Objective
+from jecur.training.penalty import penalized_step
 from jecur.training.pooling import BagPooling
 from jecur.training.processes import ALONE, Processes
 from jecur.training.read_ahead import read_ahead
@@ -312,9 +312,7 @@ def _steps_of(
             raise TrainingError(
                 f"{patients[0].patient}: expected a finite loss, found {loss}; lower learning_rate"
             )
-        if settings.loss.l2 > 0:
-            torch.autograd.backward(settings.loss.l2 * l2_penalty(encoder, on=settings.loss.l2_on))
-        setup.optimizer.step()
+        penalized_step(encoder, setup.optimizer, settings.loss)
         losses.append(loss)
         for _ in patients:
             advance()

@@ -22,14 +22,14 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import TrainingError
 from jecur.survival.follow_up import tied_times
 
-__all__ = ["cox_loss", "cutoff_cross_entropy", "l2_penalty"]
+__all__ = ["cox_loss", "cutoff_cross_entropy"]
 
 
 def cutoff_cross_entropy(score: Tensor, recurred: bool, *, cutoff: float) -> Tensor:
@@ -95,21 +95,3 @@ def cox_loss(scores: Tensor, months: Vector, event: BoolVector) -> Tensor:
             own = (at_risk[stop - 1] - dying).sum()  # differences: of like numbers, not large ones
             terms.append(own + torch.log1p(-share * gone).sum())
     return torch.stack(terms).sum() / int(event.sum())
-
-
-def l2_penalty(model: nn.Module, *, on: str = "kernels") -> Tensor:
-    """Sum of squares of the weights, without the factor 1/2.
-
-    Parameters
-    ----------
-    model
-        Only parameters that are being trained count.
-    on
-        "kernels": convolution and linear kernels; "all": biases and norms too.
-    """
-    squares = [
-        parameter.square().sum()
-        for parameter in model.parameters()
-        if parameter.requires_grad and (on == "all" or parameter.ndim >= 2)
-    ]
-    return torch.stack(squares).sum() if squares else torch.zeros(())
