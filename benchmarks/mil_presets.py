@@ -25,6 +25,9 @@ from jecur.runs.progress import SilentProgress
 from jecur.settings import PRESETS, TrainingSettings
 from jecur.training.loop import LabeledBag, train_encoder
 
+SHORT: dict[str, object] = {"epochs": 8, "halve_every": 4, "frozen_blocks": 5}
+"""A third of the steps, and the leading blocks kept: what a processor affords for a comparison of two."""
+
 READINGS: dict[str, dict[str, object]] = {
     "literal": {},
     "no-penalty": {"l2": 0.0},
@@ -37,6 +40,8 @@ READINGS: dict[str, dict[str, object]] = {
     "sum-of-tiles": {"pooling_reduction": "sum"},
     "adapted-norm": {"batch_norm": "train"},
     "random-start": {"start": "random"},
+    "short-sum": SHORT,
+    "short-decoupled": {**SHORT, "l2_form": "decoupled"},
 }
 """Of the paper's recipe; flat settings, see `jecur.settings.training`."""
 
