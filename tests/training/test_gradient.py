@@ -106,7 +106,7 @@ def test_the_mean_penalty_is_the_sum_over_the_number_of_weights():
 
 @pytest.mark.parametrize("on", ["kernels", "all"])
 def test_decoupled_is_what_the_sum_does_in_plain_gradient_descent(on):
-    """Without Adam's scaling, shrinking and descending the penalty are one thing, at each group's own rate."""
+    """Without Adam's scaling the two are one thing, at each group's own rate."""
 
     def stepped(form: str) -> list[torch.Tensor]:
         torch.manual_seed(0)

@@ -400,3 +400,20 @@ def test_the_bootstrap_interval_holds_the_mean_and_shrinks_to_it():
     assert 0.6 <= wide.lower < 0.75 < wide.upper <= 0.9
     point = bootstrap_mean([0.7, 0.7, 0.7], rng=rng)
     assert point.lower == pytest.approx(0.7) == pytest.approx(point.upper)
+
+
+def test_bfloat16_is_computed_only_where_the_device_has_it(drawn_data, tmp_path, monkeypatch):
+    """A processor without it imitates it, many times slower."""
+    seen = []
+
+    class Seen(torch.autocast):
+        def __init__(self, *given, enabled, **named):
+            seen.append(enabled)
+            super().__init__(*given, enabled=enabled, **named)
+
+    monkeypatch.setattr("jecur.training.nuclei.fit.torch.autocast", Seen)
+    asked = replace(SMALL, steps=1, evaluate_every=1, bfloat16=True)
+    for has in (True, False):
+        monkeypatch.setattr("jecur.training.nuclei.fit.has_fast_bfloat16", lambda _, has=has: has)
+        fit_nuclei(drawn_data, tmp_path / str(has), asked)
+    assert seen == [True, False]

@@ -9,7 +9,7 @@ import torch
 
 from jecur.runs.device import devices_in_use, no_card
 
-__all__ = ["to_device", "training_device", "why_no_torch_card"]
+__all__ = ["has_fast_bfloat16", "to_device", "training_device", "why_no_torch_card"]
 
 
 def training_device() -> torch.device:
@@ -45,3 +45,10 @@ def to_device(tiles: torch.Tensor) -> torch.Tensor:
     """Bring a tensor to the training device; to a card while the processor goes on, if it is pinned."""
     device = training_device()
     return tiles if device.type == "cpu" else tiles.to(device, non_blocking=tiles.is_pinned())
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Say whether bfloat16 is computed there; a processor without it imitates it, many times slower."""
+    if device.type != "cpu":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -30,7 +30,7 @@ from jecur.arrays import Mask
 from jecur.errors import TrainingError
 from jecur.nuclei.agreement import dice
 from jecur.nuclei.segmentation import WORKING_UM_PER_PX
-from jecur.training.device import training_device
+from jecur.training.device import has_fast_bfloat16, training_device
 from jecur.training.nuclei.data import CropSource, Field, perturb_colors, read_fields
 from jecur.training.nuclei.pretrained import NucleiNetwork, PretrainedUNet, logits_of
 from jecur.training.nuclei.unet import DiceForm, NucleiUNet, segmentation_loss
@@ -78,7 +78,8 @@ class NucleiTrainingSettings:
     evaluate_every: int = 300
     """Steps between looks at the validation fields; a checkpoint is written at each."""
     bfloat16: bool = True
-    """Compute in bfloat16; the weights stay float32."""
+    """Compute in bfloat16 where the device has it, and in float32 elsewhere; the weights stay float32. So
+    one seed gives other weights, to rounding, on a processor without it."""
     seed: int = 0
     """Initial weights, crops, colors."""
 
@@ -223,6 +224,7 @@ class _State:
         self.step = 0
         self.history: list[tuple[int, float, float]] = []
         self.device = training_device()
+        self.half = settings.bfloat16 and has_fast_bfloat16(self.device)
         self.network, self.average = (
             settings.build(start).to(self.device).to(memory_format=torch.channels_last)
             for start in (weights, None)  # the average takes up the network's, below
@@ -242,7 +244,7 @@ class _State:
             group["lr"] = settings.learning_rate * _one_cycle(self.step / settings.steps)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(rgb)
         loss = segmentation_loss(
             logits,
