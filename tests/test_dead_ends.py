@@ -180,6 +180,7 @@ def test_init_without_a_table_says_what_to_give(capsys, tmp_path):
     assert "--table and --slides together" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_list_of_problems_is_a_line_each_with_its_code(tmp_path):
     study = write_template(tmp_path)
     (tmp_path / "clinical.csv").write_text(

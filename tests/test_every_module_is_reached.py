@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import jecur
 
 ROOT = Path(jecur.__file__).parent
@@ -49,6 +51,7 @@ def test_no_module_lies_idle():
     assert sorted(modules.keys() - _reached(modules, start)) == []
 
 
+@pytest.mark.slow
 def test_the_walk_tells_an_idle_module(tmp_path):
     """The twin of the test above: a module that nobody imports is named."""
     idle = tmp_path / "idle.py"

@@ -78,6 +78,7 @@ def test_weights_and_activations_are_those_that_the_integers_stood_for():
     np.testing.assert_allclose(y[0, :, 0], [seen * -2.0, seen * 1.0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_maps_of_real_fields_agree(parent, test_data: Path):
     data = pytest.importorskip("jecur.training.nuclei.data", reason="the extra train is missing")
     integers = NucleiModel.from_bytes(BUILTIN.read_bytes(), threads=1)

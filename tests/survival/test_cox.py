@@ -129,6 +129,7 @@ def zph(r, design, model, ties, want, transform):
     return len(want)
 
 
+@pytest.mark.slow
 def test_every_zph_matches_r(r):
     gold = r.table("standard/coxzph.csv")
     formulas = r.table("standard/coxph_model.csv").groupby("model").formula.first()

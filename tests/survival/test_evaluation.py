@@ -90,6 +90,7 @@ def test_univariable_table_is_r_s_on_real_patients(r):
     assert (have.n, have.events) == (302, 165)
 
 
+@pytest.mark.slow
 def test_numbers_hang_together():
     patients = cohort(400)
     have = evaluate(patients, settings=StatisticsSettings(multivariable="all", n_bootstrap=60))
@@ -127,6 +128,7 @@ def test_numbers_hang_together():
     assert groups[0].observed < groups[-1].observed
 
 
+@pytest.mark.slow
 def test_only_significant_covariates_enter_the_paper_s_model():
     patients = cohort(400)
     model = evaluate(patients, settings=StatisticsSettings()).multivariable
@@ -222,6 +224,7 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("case", DEGENERATE)
 @pytest.mark.parametrize("rule", ["significant", "all"])
+@pytest.mark.slow
 def test_what_cannot_be_estimated_is_none_with_a_reason(case, rule):
     options = StatisticsSettings(multivariable=rule, n_bootstrap=3)
     tree = evaluate(DEGENERATE[case], settings=options).to_json_dict()

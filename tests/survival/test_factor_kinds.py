@@ -1,5 +1,7 @@
 """Factors that no model can take, in every table: not estimable, with a reason, never missing."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,11 @@ def _statistics(*odd, competes=False):
     return evaluate(patients, settings=StatisticsSettings(multivariable="all"))
 
 
+@cache
+def _of_sound_factors():
+    return _statistics()
+
+
 def _check_rows(rows, name):
     mine = [r for r in rows if r.covariate == name]
     assert mine, f"{name} is missing without a word"
@@ -68,8 +75,9 @@ def _check_rows(rows, name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_it_is_not_estimable_in_every_table_and_costs_no_other_factor(kind):
-    whole, found = _statistics(), _statistics(KINDS[kind])
+    whole, found = _of_sound_factors(), _statistics(KINDS[kind])
     _check_rows(found.univariable, "odd")
     _check_rows(found.multivariable.rows, "odd")
     for a, b in zip(whole.multivariable.rows, found.multivariable.rows, strict=False):
@@ -96,8 +104,9 @@ def test_it_is_not_estimable_in_every_table_and_costs_no_other_factor(kind):
 
 
 @pytest.mark.parametrize("kind", COLLINEAR)
+@pytest.mark.slow
 def test_what_follows_from_earlier_factors_is_estimable_alone_and_not_beside_them(kind):
-    whole, found = _statistics(), _statistics(COLLINEAR[kind])
+    whole, found = _of_sound_factors(), _statistics(COLLINEAR[kind])
     (alone,) = [r for r in found.univariable if r.covariate == "odd"]
     assert alone.hazard_ratio.estimate is not None
     _check_rows(found.multivariable.rows, "odd")
@@ -131,6 +140,7 @@ def test_a_level_that_is_gone_where_another_factor_is_known_costs_itself_alone()
 
 
 @pytest.mark.parametrize("kind", [*KINDS])
+@pytest.mark.slow
 def test_it_is_not_estimable_where_death_competes_either(kind):
     found = _statistics(KINDS[kind], competes=True)
     mine = [r for r in found.competing.subdistribution if r.covariate == "odd"]

@@ -84,6 +84,7 @@ def test_quantiles_and_restricted_means_match_r(r):
     assert seen == len(gold)
 
 
+@pytest.mark.slow
 def test_tcga_curves_match_r(r):
     at_years, medians = r.table("tcga/km_at_years.csv"), r.table("tcga/km_median_rmean.csv")
     for row in medians.itertuples():

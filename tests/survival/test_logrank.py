@@ -35,6 +35,7 @@ def test_every_survdiff_matches_r(r):
         )
 
 
+@pytest.mark.slow
 def test_every_tcga_logrank_matches_r(r):
     columns = {"sex": "sex", "vi": "vi_yes", "afp20": "afp20", "stage3": "stage3"}
     for rule, table in r.table("tcga/logrank.csv").groupby("rule"):

@@ -153,6 +153,7 @@ def test_every_answer_carries_our_headers_and_no_others_of_their_name():
         assert "unsafe" not in policy
 
 
+@pytest.mark.slow
 def test_thousand_random_paths_without_the_token_tell_nothing():
     drawn, client = random.Random(3), _client()  # noqa: S311
     letters = string.ascii_letters + string.digits + "/.%\\-_~!:;,@$&*()"

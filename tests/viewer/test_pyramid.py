@@ -150,6 +150,7 @@ def test_stripes_run_on_from_tile_to_tile():
     assert np.array_equal(whole[32:64, 48:80], hatched((48, 32), 32))
 
 
+@pytest.mark.slow
 def test_a_file_of_one_level_is_read_once_from_afar_and_in_bounded_memory(tmp_path):
     side = 10_240
     path = tmp_path / "one.tiff"
