@@ -9,7 +9,6 @@ from pathlib import Path
 from jecur.doctor.visit import Visit, examine
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
-from jecur.runs.device import Part
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
@@ -139,8 +138,8 @@ def _ready(
     """Refuse a study that is not ready, before anything is written; else settle where networks run."""
     progress = LineProgress()
     plan = Plan(study.settings, study.folder, purpose, Path(out), division, workers or _cores())
-    parts: tuple[Part, ...] = ("slides", "torch")
-    with on_devices(study.settings.compute, Path(out), parts=parts, say=progress.say):
+    compute = study.settings.compute
+    with on_devices(compute, Path(out), parts=("slides", "torch"), say=progress.say):
         require_ready(plan, progress)
         yield progress
 

@@ -1,6 +1,6 @@
 """What every command that works on a whole study does first: read it, look it over, call its machines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,12 @@ from jecur.cli.console import Preset, RichProgress, cores, main_process
 if TYPE_CHECKING:
     from jecur.runs.device import Part
     from jecur.runs.folder import RunFolder
+    from jecur.runs.progress import Progress
     from jecur.settings import CrossvalSettings, StudySettings
 
-__all__ = ["Machines", "OpenStudy", "open_plainly", "open_study"]
+    LookOver = Callable[[StudySettings, Path, int, Progress], None]
+
+__all__ = ["Machines", "OpenStudy", "open_plainly", "open_study", "open_with"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +50,31 @@ def open_study(
     division: "CrossvalSettings | None" = None,
 ) -> Iterator[OpenStudy | None]:
     """Open a study for the length of a block; None where another process of the launcher leads."""
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import read_study
-    from jecur.study.devices import on_devices
-    from jecur.study.machines import at_work, with_engine
     from jecur.study.preflight import Plan, require_ready
 
+    def look_over(
+        settings: "StudySettings", folder: Path, workers: int, progress: "Progress"
+    ) -> None:
+        require_ready(Plan(settings, folder, command, out, division, workers), progress)
+
+    with open_with(look_over, study, out, said) as it:
+        yield it
+
+
+@contextmanager
+def open_with(
+    look_over: "LookOver", study: Path, out: Path, said: Machines
+) -> Iterator[OpenStudy | None]:
+    """Open a study as `open_study`; ``look_over`` refuses what is not ready, before anything is written."""
+    from jecur.settings import read_study
+
     settings = read_study(study, preset=said.preset)
-    with main_process() as is_main, RichProgress() as progress:
+    with main_process() as is_main:
         if not is_main:
             yield None
             return
-        folder, workers = study.resolve().parent, said.workers or cores()
-        machines = with_engine(settings.compute, said.engine, said.scheduler, said.device)
-        with on_devices(machines, out, parts=("slides", "torch"), say=progress.say):
-            require_ready(Plan(settings, folder, command, out, division, workers), progress)
-            with at_work(machines, out, workers=workers, say=progress.say):
-                yield OpenStudy(settings, folder, RunFolder.open(out), workers, progress)
+        with _opened(settings, study, out, said, ("slides", "torch"), look_over) as it:
+            yield it
 
 
 @contextmanager
@@ -74,18 +85,29 @@ def open_plainly(
 
     ``parts`` are those of `jecur.study.devices.on_devices`.
     """
-    from jecur.runs.folder import RunFolder
     from jecur.settings import read_study
+
+    with _opened(read_study(study, preset=said.preset), study, out, said, parts) as it:
+        yield it
+
+
+@contextmanager
+def _opened(
+    settings: "StudySettings",
+    study: Path,
+    out: Path,
+    said: Machines,
+    parts: "tuple[Part, ...]",
+    look_over: "LookOver | None" = None,
+) -> Iterator[OpenStudy]:
+    from jecur.runs.folder import RunFolder
     from jecur.study.devices import on_devices
     from jecur.study.machines import at_work, with_engine
 
-    settings = read_study(study, preset=said.preset)
+    folder, workers = study.resolve().parent, said.workers or cores()
     machines = with_engine(settings.compute, said.engine, said.scheduler, said.device)
-    workers = said.workers or cores()
-    with (
-        RichProgress() as progress,
-        on_devices(machines, out, parts=parts, say=progress.say),
-        at_work(machines, out, workers=workers, say=progress.say),
-    ):
-        folder = study.resolve().parent
-        yield OpenStudy(settings, folder, RunFolder.open(out), workers, progress)
+    with RichProgress() as progress, on_devices(machines, out, parts=parts, say=progress.say):
+        if look_over is not None:
+            look_over(settings, folder, workers, progress)
+        with at_work(machines, out, workers=workers, say=progress.say):
+            yield OpenStudy(settings, folder, RunFolder.open(out), workers, progress)

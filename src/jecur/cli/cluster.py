@@ -13,6 +13,7 @@ from jecur.cli.console import (
     Engine,
     Preset,
     RichProgress,
+    Scheduler,
     Workers,
     app,
     console,
@@ -36,9 +37,9 @@ def prepare(
     everybody: bool = False,
     preset: Preset | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
 ) -> int:
     """Prepare the slides of a study and stop there: nothing is trained or scored.
 
@@ -65,14 +66,6 @@ def prepare(
         Recipe for whatever the study file leaves out: paper or jecur.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     """
     from jecur.pipeline import prepare_alone
     from jecur.runs.folder import RunFolder

@@ -5,22 +5,23 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from jecur.cli.at_work import Machines, open_with
 from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
     Device,
     Engine,
-    RichProgress,
+    Scheduler,
     Workers,
     app,
     console,
-    cores,
-    main_process,
 )
 
 if TYPE_CHECKING:
     from jecur.rivals.compare import Compared
+    from jecur.runs.progress import Progress
+    from jecur.settings import StudySettings
 
 __all__ = ["compare"]
 
@@ -37,9 +38,9 @@ def compare(
     draws: int = 1000,
     tissue_model: Path | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Train several models on the same patients and set them side by side.
@@ -71,25 +72,14 @@ def compare(
         Classifier of jecur tissue train, which tissue and tissue-fractions need.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
     from jecur.rivals.compare import compare_models
     from jecur.rivals.ready import require_ready_to_compare
     from jecur.rivals.registry import rivals_named
-    from jecur.runs.folder import RunFolder
-    from jecur.settings import CompareSettings, make_settings, read_study
+    from jecur.settings import CompareSettings, make_settings
     from jecur.statistics.results import to_json_dict
-    from jecur.study.devices import on_devices
-    from jecur.study.machines import at_work, with_engine
 
     values = {
         "models": [name.strip() for name in models.split(",") if name.strip()],
@@ -100,25 +90,20 @@ def compare(
         "tissue_model": "" if tissue_model is None else str(tissue_model),
     }
     settings = make_settings(values, CompareSettings)
-    cohort, folder, processes = read_study(study), study.resolve().parent, workers or cores()
     rivals_named(settings.models)
-    with main_process() as is_main, RichProgress() as progress:
-        if not is_main:
+
+    def look_over(
+        cohort: "StudySettings", folder: Path, workers: int, progress: "Progress"
+    ) -> None:
+        require_ready_to_compare(cohort, folder, out, settings, workers=workers, progress=progress)
+
+    said = Machines(None, workers, engine, scheduler, device)
+    with open_with(look_over, study, out, said) as it:
+        if it is None:
             return OK
-        machines = with_engine(cohort.compute, engine, scheduler, device)
-        with on_devices(machines, out, parts=("slides", "torch"), say=progress.say):
-            require_ready_to_compare(
-                cohort, folder, out, settings, workers=processes, progress=progress
-            )
-            with at_work(machines, out, workers=processes, say=progress.say):
-                found = compare_models(
-                    cohort,
-                    folder,
-                    RunFolder.open(out),
-                    settings,
-                    workers=processes,
-                    progress=progress,
-                )
+        found = compare_models(
+            it.settings, it.folder, it.run, settings, workers=it.workers, progress=it.progress
+        )
     if as_json:
         facts = {
             "failed": dict(found.failed),

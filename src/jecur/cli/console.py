@@ -26,9 +26,12 @@ __all__ = [
     "AsJson",
     "Browser",
     "Device",
+    "DeviceName",
     "Engine",
+    "EngineName",
     "Preset",
     "RichProgress",
+    "Scheduler",
     "Workers",
     "app",
     "console",
@@ -76,8 +79,25 @@ app = App(
 Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
 """Here and not from the settings, so that help is quick."""
 
-Engine = Literal["local", "dask"]
-Device = Literal["auto", "cpu", "cuda"]
+EngineName = Literal["local", "dask"]
+Engine = Annotated[
+    EngineName | None,
+    Parameter(
+        help="Where slides are prepared: in processes of this machine (local) or by workers of a Dask "
+        "cluster (dask); as the study says if absent."
+    ),
+]
+Scheduler = Annotated[
+    str, Parameter(help="Address of a Dask scheduler that is there already, tcp://host:port.")
+]
+DeviceName = Literal["auto", "cpu", "cuda"]
+Device = Annotated[
+    DeviceName | None,
+    Parameter(
+        help="Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened "
+        "(auto); as the study says if absent."
+    ),
+]
 
 AsJson = Annotated[bool, Parameter(name="--json")]
 Browser = Annotated[bool, Parameter(negative="--no-browser")]

@@ -6,7 +6,17 @@ from typing import Literal
 from rich.markup import escape
 
 from jecur.cli.at_work import Machines, open_plainly
-from jecur.cli.console import OK, SOME_FAILED, AsJson, Device, Engine, Workers, app, console
+from jecur.cli.console import (
+    OK,
+    SOME_FAILED,
+    AsJson,
+    Device,
+    EngineName,
+    Scheduler,
+    Workers,
+    app,
+    console,
+)
 from jecur.printable import counted
 
 __all__ = ["encoders", "features"]
@@ -28,9 +38,9 @@ def features(
     h5ad: bool = False,
     scores: Path | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: EngineName | None = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Describe the tiles of a study's slides by an encoder, in files that TRIDENT, torchmil and STAMP read.
@@ -72,11 +82,6 @@ def features(
     engine
         Where slides are cut into tiles: in processes of this machine (local) or by workers of a Dask
         cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """

@@ -10,7 +10,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     AsJson,
-    Device,
+    DeviceName,
     RichProgress,
     Workers,
     app,
@@ -45,7 +45,7 @@ def train(
     seed: int = 0,
     teacher: Path | None = None,
     license: str = "not stated",
-    device: Device = "auto",
+    device: DeviceName = "auto",
 ) -> int:
     """Train the nuclei network on images with label images and a split.csv.
 

@@ -11,8 +11,9 @@ from jecur.cli.console import (
     SOME_FAILED,
     AsJson,
     Device,
-    Engine,
+    EngineName,
     RichProgress,
+    Scheduler,
     Workers,
     app,
     console,
@@ -45,9 +46,9 @@ def score(
     report: bool = False,
     as_json: AsJson = False,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: EngineName | None = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
 ) -> int:
     """Score slides, folders, a table or a study with a model file. Needs no torch.
 
@@ -90,11 +91,6 @@ def score(
     engine
         Where slides are scored: in processes of this machine (local) or by workers of a Dask cluster
         (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     """
     from jecur.runs.worker_pool import started_early
 

@@ -13,6 +13,7 @@ from jecur.cli.console import (
     Engine,
     Preset,
     RichProgress,
+    Scheduler,
     Workers,
     app,
     console,
@@ -34,9 +35,9 @@ def run_(
     out: Path,
     preset: Preset | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
 ) -> int:
     """Run a study from slides and a clinical table to the report.
 
@@ -54,14 +55,6 @@ def run_(
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     """
     from jecur.pipeline import run_study
 

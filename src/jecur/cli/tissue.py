@@ -14,6 +14,7 @@ from jecur.cli.console import (
     AsJson,
     Device,
     Engine,
+    Scheduler,
     Workers,
     app,
     console,
@@ -56,9 +57,9 @@ def train(
     most: int = 200,
     seed: int = 0,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Train a classifier of tissue from regions drawn in QuPath: OUT/models/tissue.safetensors.
@@ -91,14 +92,6 @@ def train(
         Divides patients among folds.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -156,9 +149,9 @@ def apply(
     stroma: str = "",
     tumor: str = "",
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Say what each patient's tissue is made of: fractions of classes, stroma-tumor ratio.
@@ -184,14 +177,6 @@ def apply(
         Classes that are tumor, likewise.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """

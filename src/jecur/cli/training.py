@@ -12,6 +12,7 @@ from jecur.cli.console import (
     Device,
     Engine,
     Preset,
+    Scheduler,
     Workers,
     app,
     console,
@@ -28,9 +29,9 @@ def train(
     out: Path,
     preset: Preset | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Train the model of a study and stop there: no patient is scored, nothing is reported.
@@ -50,14 +51,6 @@ def train(
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """
@@ -112,9 +105,9 @@ def crossval(
     seed: int = 0,
     preset: Preset | None = None,
     workers: Workers = 0,
-    engine: Engine | None = None,
-    scheduler: str = "",
-    device: Device | None = None,
+    engine: Engine = None,
+    scheduler: Scheduler = "",
+    device: Device = None,
     as_json: AsJson = False,
 ) -> int:
     """Cross-validate a study: each patient's risk is from a model that never saw the patient.
@@ -143,14 +136,6 @@ def crossval(
         Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
-    engine
-        Where slides are prepared: in processes of this machine (local) or by workers of a Dask
-        cluster (dask); as the study says if absent.
-    scheduler
-        Address of a Dask scheduler that is there already, tcp://host:port.
-    device
-        Where networks run: the processor (cpu), a graphics card (cuda), or one if it can be opened (auto);
-        as the study says if absent.
     as_json
         Print one JSON object and nothing else.
     """

@@ -100,12 +100,8 @@ def _dequantized(nodes: Iterable[Any], arrays: Arrays) -> tuple[list[Any], dict[
         if source in arrays:
             floats[output] = _weights(node, arrays)
         elif source in quantized and _numbers(node, arrays) == _numbers(quantized[source], arrays):
-            lowest, highest = _numbers(node, arrays)
-            floats[f"{output}_lowest"], floats[f"{output}_highest"] = (
-                np.array(lowest),
-                np.array(highest),
-            )
             limits = [f"{output}_lowest", f"{output}_highest"]
+            floats |= zip(limits, map(np.array, _numbers(node, arrays)), strict=True)
             kept.append(helper.make_node("Clip", [quantized[source].input[0], *limits], [output]))
         else:
             raise _refusal(f"integers behind {output!r} that are no weights and no pair")

@@ -24,6 +24,7 @@ __all__ = [
     "Wanted",
     "available_providers",
     "computing_on",
+    "device_mark",
     "device_record",
     "devices_in_use",
     "no_card",
@@ -94,6 +95,11 @@ def computing_on(devices: Devices) -> Iterator[None]:
         yield
     finally:
         _in_use = before
+
+
+def device_mark(device: Device) -> tuple[object, ...]:
+    """Parts of a fingerprint: work on a card is marked by it, work on the processor names no device."""
+    return () if device == "cpu" else (("device", device),)
 
 
 def device_record(root: Path) -> dict[Part, Device]:

@@ -11,6 +11,7 @@ import numpy as np
 import jecur
 from jecur.mil.bag import bag_file, open_bag, writing_features
 from jecur.mil.looks import LOOKS_FILE, read_looks
+from jecur.runs.device import device_mark
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
@@ -62,7 +63,7 @@ def describe_tiles(
         training.n_channels,
         training.seed if start == "random" else 0,
         jecur.__version__,
-        *(() if device == "cpu" else (device,)),
+        *device_mark(device),
     )
     described = replace(run, slides=(run.whole or run.root) / "described" / how)
     marks = {slide: fingerprint(how, run.bag_sha256(slide)) for slide in slides}

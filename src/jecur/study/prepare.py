@@ -24,7 +24,7 @@ from jecur.mil.looks import LOOKS_FILE, write_looks
 from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, measure_digests, write_digests
 from jecur.model.file import Bundle, read_bundle
 from jecur.nuclei.segmentation import NucleiModel
-from jecur.runs.device import Device, devices_in_use
+from jecur.runs.device import Device, device_mark, devices_in_use
 from jecur.runs.finished import damage
 from jecur.runs.folder import (
     RunFolder,
@@ -116,7 +116,7 @@ class SlideTask:
             self.core,
             sha256_file(drawn) if drawn is not None and drawn.is_file() else "absent",
             jecur.__version__,
-            *self._other_device,
+            *device_mark(self.device),
         )
 
     @property
@@ -132,12 +132,7 @@ class SlideTask:
             parts.append(("scored", self.model_sha256))
         elif self.encoder_sha256:
             parts.append(("described", self.encoder_sha256))
-        return fingerprint(*parts, *self._other_device)
-
-    @property
-    def _other_device(self) -> tuple[object, ...]:
-        """What makes the work another than on the processor, whose marks name no device."""
-        return () if self.device == "cpu" else (("device", self.device),)
+        return fingerprint(*parts, *device_mark(self.device))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from jecur.mil.passport import admit_model
 from jecur.mil.scoring import RiskScore, TileScorer, pool_outputs, pooling_of_bundle
 from jecur.mil.tile_digest import TileDigests, read_digests
 from jecur.model.file import Bundle
-from jecur.runs.device import devices_in_use
+from jecur.runs.device import device_mark, devices_in_use
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
@@ -83,7 +83,7 @@ def score_patients(
     bundle = admit_model(model)
     digests = _digests([slide for slides in slides_of.values() for slide in slides], run, threads)
     device = devices_in_use().slides
-    mark = fingerprint(bundle.sha256, slides_of, digests, *(() if device == "cpu" else (device,)))
+    mark = fingerprint(bundle.sha256, slides_of, digests, *device_mark(device))
     before = _earlier_scores(run) if run.is_finished("scores", mark) else None
     memory = memory_beside(model)
     looks = bundle.card.looks

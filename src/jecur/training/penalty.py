@@ -20,11 +20,11 @@ __all__ = ["l2_penalty", "penalized_step", "shrink_weights"]
 
 def penalized_step(model: nn.Module, optimizer: optim.Optimizer, loss: LossSettings) -> None:
     """Take one step with the penalty of Eq. 4, in the form that is asked for."""
-    if loss.l2 > 0 and loss.l2_form != "decoupled":
+    if loss.l2_form == "decoupled":
+        shrink_weights(optimizer, loss.l2, on=loss.l2_on)
+    elif loss.l2 > 0:
         penalty = l2_penalty(model, on=loss.l2_on, mean=loss.l2_form == "mean")
         torch.autograd.backward(loss.l2 * penalty)
-    elif loss.l2 > 0:
-        shrink_weights(optimizer, loss.l2, on=loss.l2_on)
     optimizer.step()
 
 
