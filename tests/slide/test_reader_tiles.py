@@ -135,3 +135,17 @@ def test_one_tile_of_another_kind_inside_is_openslides(image, tmp_path):
     handle.close()
     with open_slide(path) as ours:
         np.testing.assert_array_equal(ours._source.read(0, x, y, 256, 256), plain)
+
+
+def test_a_file_that_is_gone_when_opened_again_leaves_other_files_open(slide, tmp_path):
+    """The number of a descriptor that was closed belongs to the next file that anybody opens."""
+    own = tmp_path / slide.name
+    own.write_bytes(slide.read_bytes())
+    ours = open_slide(own)
+    assert isinstance(ours._source, FileTileSource)
+    own.unlink()
+    with pytest.raises(FileNotFoundError):
+        ours._source.reopen()
+    with slide.open("rb") as others:
+        ours.close()
+        assert others.read(2) == slide.read_bytes()[:2]

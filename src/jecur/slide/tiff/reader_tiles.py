@@ -115,16 +115,19 @@ class FileTileSource:
     def reopen(self) -> None:
         """Open the file again and forget what was decoded."""
         self._cache.clear()
-        os.close(self._descriptor)
+        self._close_descriptor()  # its number is somebody else's from here on, also if the file is gone
         self._descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._source.reopen()
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close_descriptor()
         self._source.close()
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def with_file_tiles(source: OpenSlideSource, path: Path) -> OpenSlideSource | FileTileSource:
