@@ -103,3 +103,18 @@ def test_files_of_earlier_versions_and_of_nobody_are_taken_away(tmp_path):
     leftovers.sweep(tmp_path)
     assert not list(tmp_path.rglob(".part-*"))
     leftovers.sweep(tmp_path / "absent")
+
+
+def test_folders_go_whole_and_only_if_their_writer_is_gone(tmp_path):
+    mine = tmp_path / f"{leftovers.part_prefix()}abc"
+    dead = tmp_path / f"{leftovers.part_prefix().rsplit('-', 2)[0]}-1-abc"
+    unknown = tmp_path / ".part-0123456789abcdef-12345678"  # as earlier versions named theirs
+    for folder in (mine, dead, unknown):
+        folder.mkdir()
+        (folder / "bag.npy").write_bytes(b"half")
+    leftovers.sweep(tmp_path, below=False)
+    assert (mine.exists(), dead.exists(), unknown.exists()) == (True, False, True)
+    old = time.time() - leftovers._OTHER_MACHINE_S - 60
+    os.utime(unknown, (old, old))
+    leftovers.sweep(tmp_path, below=False)
+    assert (mine.exists(), unknown.exists()) == (True, False)

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from jecur.cli import USER_ERROR, run
+from jecur.cli import SOME_FAILED, USER_ERROR, run
 from jecur.errors import SystemRefusedError
 from jecur.model.file import read_bundle
 from jecur.runs import device
@@ -15,9 +15,9 @@ from jecur.runs.device import Devices, computing_on
 from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.runs.log import read_events
 from jecur.runs.progress import SilentProgress
-from jecur.settings import read_study
+from jecur.settings import ComputeSettings, read_study
 from jecur.study.cohort_slides import prepare_slides, study_slides
-from jecur.study.devices import tell_other_device
+from jecur.study.devices import devices_line, tell_other_device
 from jecur.study.prepare import prepare_slide
 
 
@@ -132,3 +132,36 @@ def test_scoring_on_another_device_than_that_of_the_training_is_said(tiny_model)
         tell_other_device(msgspec.structs.replace(card, computed_on=None), progress)
     (line,) = said
     assert "trained on slides seen by the processor, these are seen by a graphics card" in line
+
+
+def test_doctor_says_where_networks_would_run_and_why_not_on_a_card(tiny_study, tmp_path, capsys):
+    run(["doctor", str(tiny_study), "--out", str(tmp_path / "run")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no-card" not in said
+    assert "Device: slides on the processor (ONNX Runtime with " in said
+    assert "; training on the processor (torch " in said
+    named = tiny_study.parent / "on-card.toml"
+    named.write_text(tiny_study.read_text().replace('device = "auto"', 'device = "cuda"'))
+    try:
+        assert run(["doctor", str(named), "--out", str(tmp_path / "run")]) == SOME_FAILED
+    finally:
+        named.unlink()
+    assert "[no-card]" in capsys.readouterr().out
+
+
+def test_doctor_says_that_a_folder_was_begun_on_another_device(tiny_run, tiny_study, capsys):
+    named = tiny_study.parent / "on-card.toml"
+    named.write_text(tiny_study.read_text().replace('device = "auto"', 'device = "cuda"'))
+    try:
+        assert run(["doctor", str(named), "--out", str(tiny_run)]) == SOME_FAILED
+    finally:
+        named.unlink()
+    assert "[other-device]" in capsys.readouterr().out
+
+
+def test_with_a_card_doctor_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("jecur.study.devices.why_no_card", lambda: "")
+    line = devices_line(ComputeSettings(), tmp_path / "run")
+    assert line.startswith("Device: slides on a graphics card; training on the processor (torch ")
+    line = devices_line(ComputeSettings(device="cpu"), tmp_path / "run")
+    assert line == "Device: slides on the processor; training on the processor."

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jecur.errors import JecurError
 from jecur.preview.cohort import CohortPreview, preview_cohort
 from jecur.runs.progress import Progress
 from jecur.settings import StudySettings
+from jecur.study.devices import devices_line
 from jecur.study.findings import Finding
 from jecur.study.preflight import Plan, Purpose, look_over
 from jecur.study.prepare import recipe_of_study
@@ -61,11 +63,13 @@ def examine(visit: Visit, progress: Progress) -> CohortPreview:
     if found.cohort is None:
         found.refuse()
         raise ValueError("expected a reason for which the table was not read")
+    devices, refused = _devices(visit)
     recipe = recipe_of_study(study) if visit.tiles else None
     seen = preview_cohort(found.cohort, progress=progress, recipe=recipe)
     known = {(f.code, f.subject) for f in seen.findings}
     both = [
         *(() if roles else (_NO_ROLES,)),
+        *refused,
         *(f for f in found.findings if (f.code, f.subject) not in known),
         *seen.findings,
     ]
@@ -74,4 +78,13 @@ def examine(visit: Visit, progress: Progress) -> CohortPreview:
         findings=tuple(sorted(both, key=lambda f: f.severity)),
         outcomes=found.outcomes,
         expected=found.expected.line() if found.expected else "",
+        devices=devices,
     )
+
+
+def _devices(visit: Visit) -> tuple[str, tuple[Finding, ...]]:
+    """Say where networks would run, or for what a run would refuse to begin."""
+    try:
+        return devices_line(visit.study.compute, visit.out), ()
+    except JecurError as error:
+        return "", (Finding("error", error.code, "device", error.message),)

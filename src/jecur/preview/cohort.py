@@ -46,6 +46,8 @@ class CohortPreview(Shown):
         A line each role, or each fold: patients and events.
     expected
         Tiles, disk and time in one line; "" if they were not asked for.
+    devices
+        Where a run would see slides and train, in one line; "" if that was not asked for.
     """
 
     n_patients: int
@@ -56,6 +58,7 @@ class CohortPreview(Shown):
     findings: tuple[Finding, ...]
     outcomes: tuple[str, ...] = ()
     expected: str = ""
+    devices: str = ""
 
     def lines(self) -> list[str]:
         """Say it in a few lines, findings left out."""
@@ -64,7 +67,7 @@ class CohortPreview(Shown):
             f"{counted(self.n_patients, 'patient')} used, {self.n_excluded} left out; "
             f"{counted(self.n_slides, 'slide')}, {self.n_unreadable} unreadable. Events: {roles or 'none'}."
         )
-        return [*self.outcomes, *([self.expected] if self.expected else []), counts]
+        return [*self.outcomes, *filter(None, (self.expected, self.devices)), counts]
 
     def said(self) -> tuple[str, str, None]:
         """Give the counts, and what was found, a line each."""

@@ -1,4 +1,4 @@
-"""Files half written by processes that are gone: known by their names, and taken away by whoever comes next.
+"""What processes that are gone left half written: known by its name, taken away by whoever comes next.
 
 A file in the making is named after its writer: machine, process and when that began. No lock is held on it
 while it is written: HDF5 locks the very same file, and would be refused.
@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -22,7 +23,7 @@ _NAME = re.compile(r"\.part-(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-(?P<began>\d+)-"
 
 
 def part_prefix() -> str:
-    """Beginning of the names of files that this process is writing."""
+    """Beginning of the names of files and folders that this process is writing."""
     return _prefix(os.getpid())
 
 
@@ -37,17 +38,17 @@ def sweep(folder: Path, *, below: bool = True) -> None:
         In all folders in it as well.
     """
     pattern = ".part-*"
-    for left in folder.rglob(pattern) if below else folder.glob(pattern):
+    for left in list(folder.rglob(pattern) if below else folder.glob(pattern)):
         with suppress(OSError):
             if _is_abandoned(left):
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _is_abandoned(left: Path) -> bool:
     name = _NAME.match(left.name)
-    if name is None:  # of an earlier version, which had its folder to itself
+    if name is None and not left.is_dir():  # of an earlier version, which had its folder to itself
         return True
-    if name["where"] != _here() or sys.platform == "win32":
+    if name is None or name["where"] != _here() or sys.platform == "win32":
         return time.time() - left.stat().st_mtime > _OTHER_MACHINE_S
     return _began(int(name["pid"])) != int(name["began"])
 

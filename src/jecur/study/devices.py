@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jecur.errors import RunFolderError
+from jecur.errors import RunFolderError, TrainingError
 from jecur.model.card import ModelCard
 from jecur.runs.device import (
     Device,
@@ -28,7 +28,7 @@ from jecur.runs.progress import Progress
 from jecur.settings import ComputeSettings
 from jecur.study.torch_wing import needing_torch
 
-__all__ = ["on_devices", "record_slides", "settle_torch", "tell_other_device"]
+__all__ = ["devices_line", "on_devices", "record_slides", "settle_torch", "tell_other_device"]
 
 NAMES = {"cpu": "the processor", "cuda": "a graphics card"}
 _BEGUN = {"slides": "the slides of this run were prepared", "torch": "this run was trained"}
@@ -97,6 +97,33 @@ def settle_torch(run: RunFolder) -> Device:
     device: Device = "cpu" if training_device().type == "cpu" else "cuda"
     _record(run, "torch", device)
     return device
+
+
+def devices_line(compute: ComputeSettings, out: Path | None) -> str:
+    """Say where a run would see slides and train, and why where "auto" found no card.
+
+    Raises
+    ------
+    SystemRefusedError, RunFolderError
+        As `on_devices`.
+    """
+    asked = compute.device == "auto"
+    with on_devices(compute, out, parts=("slides", "torch")) as devices:
+        slides = f"slides on {NAMES[devices.slides]}"
+        if asked and devices.slides == "cpu" and (found := why_no_card()):
+            slides += f" ({found})"
+        return f"Device: {slides}; training on {_place_of_training(devices, asked=asked)}."
+
+
+def _place_of_training(devices: Devices, *, asked: bool) -> str:
+    try:
+        with needing_torch("training"):
+            from jecur.training.device import training_device, why_no_torch_card  # noqa: PLC0415
+    except TrainingError:
+        return "no device: torch is not installed"
+    here: Device = "cpu" if training_device().type == "cpu" else "cuda"
+    found = why_no_torch_card() if asked and devices.torch == "auto" else ""
+    return NAMES[here] + (f" ({found})" if found else "")
 
 
 def tell_other_device(card: ModelCard, progress: Progress) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jecur.runs.finished import Finished, damage, read_marker, write_marker
+from jecur.runs.leftovers import part_prefix, sweep
 
 __all__ = ["is_in_cache", "keep_in_cache", "take_from_cache"]
 
@@ -54,10 +55,11 @@ def keep_in_cache(cache: Path, key: str, source: Path, finished: Finished) -> No
     A cache that cannot be written, or is full, stops no run.
     """
     target = _place(cache, key)
-    part = target.with_name(f".part-{key}-{uuid.uuid4().hex[:8]}")
+    part = target.with_name(f"{part_prefix()}{uuid.uuid4().hex[:8]}")
     kept = read_marker(target / _MARKER)
     if kept is not None and not damage(target, kept):
         return
+    sweep(target.parent, below=False)
     with suppress(OSError):
         part.mkdir(parents=True)
         for name in finished.files:
