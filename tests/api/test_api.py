@@ -132,3 +132,22 @@ def test_a_risk_that_is_no_probability_is_taken_once_that_is_said():
         _evaluate(scores, clinical, score="risk", higher="worse")
     found = _evaluate(scores, clinical, score="risk", higher="worse", probability=False)
     assert found.statistics.n == len(scores)
+
+
+def test_patients_may_be_the_index_and_a_cutoff_of_any_float():
+    scores, clinical = _tables()
+    plain = _evaluate(scores, clinical, higher="worse", cutoff=0.5)
+    indexed = _evaluate(
+        scores.set_index("patient_id"),
+        clinical.set_index("patient_id"),
+        higher="worse",
+        cutoff=np.float32(0.5),
+    )
+    pd.testing.assert_frame_equal(indexed.table("cox"), plain.table("cox"))
+
+
+def test_complex_scores_are_no_scores():
+    scores, clinical = _tables()
+    odd = scores.assign(score=scores["score"].astype(complex))
+    with pytest.raises(JecurError, match="expected real numbers, found complex ones in column sco"):
+        _evaluate(odd, clinical, higher="worse")

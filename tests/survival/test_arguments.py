@@ -122,6 +122,36 @@ def test_what_is_no_number_is_refused_everywhere(table, column, value):
             call()
 
 
+WHOLE_COLUMNS = {
+    "durations": lambda v: pd.to_timedelta(v.astype(float) * 30.4, unit="D"),
+    "dates": lambda v: pd.Timestamp("2020-01-01") + pd.to_timedelta(v.astype(float), unit="D"),
+    "complex numbers": lambda v: v.astype(complex),
+    "text": lambda v: v.astype(str),
+}
+
+
+@pytest.mark.parametrize("column", ["months", "event", "age", "p"])
+@pytest.mark.parametrize("kind", WHOLE_COLUMNS)
+def test_a_column_of_no_numbers_is_refused_everywhere(table, column, kind):
+    changed = table.assign(**{column: WHOLE_COLUMNS[kind](table[column])})
+    for call in _calls_on(changed, column).values():
+        with pytest.raises(JecurError, match="expected"):
+            call()
+
+
+@pytest.mark.parametrize("column", ["months", "event", "p"])
+def test_what_is_masked_is_missing(table, column):
+    values = np.ma.masked_array(table[column].to_numpy(), mask=table.index == 7)
+    given = {name: table[name].to_numpy() for name in ("months", "event", "p")} | {column: values}
+    with pytest.raises(JecurError, match="expected"):
+        sv.brier_score(given["p"], given["months"], given["event"], 12.0)
+
+
+def test_a_value_of_numpy_is_told_as_people_write_it():
+    with pytest.raises(JecurError, match="coded 0 or 1, found 2;"):
+        sv.kaplan_meier([1.0, 2.0], np.array([1, 2]))
+
+
 def _calls_on(t: pd.DataFrame, column: str) -> dict:
     """Functions that look at the column."""
     y = (t["months"], t["event"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from jecur.errors import SettingsError, TableError, require_choice
@@ -127,7 +128,7 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     Parameters
     ----------
     scores
-        One row a patient: ``patient`` and ``score``.
+        One row a patient: ``patient`` and ``score``, as columns or as the name of the index.
     clinical
         One row a patient: ``patient``, ``time``, ``event`` and the covariates.
     endpoint
@@ -157,7 +158,11 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     """
     require_choice("higher", higher, Higher)
     given = ScoreSettings(
-        patient=patient, column=score, higher=higher, cutoff=cutoff, probability=probability
+        patient=patient,
+        column=score,
+        higher=higher,
+        cutoff=float(cutoff) if isinstance(cutoff, np.floating | np.integer) else cutoff,
+        probability=probability,
     )
     columns = ColumnSettings(patient=patient, time=time, event=event, role="", slide="")
     cohort = CohortSettings(
@@ -184,8 +189,18 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
 
 
 def _write(table: pd.DataFrame, path: Path) -> Path:
-    """Write a DataFrame as the text that the readers take: 1.0 beside a missing value is a 1."""
+    """Write a DataFrame as the text that the readers take: 1.0 beside a missing value is a 1.
+
+    An index with a name is a column like the others: patients are often kept there.
+    """
     if not isinstance(table, pd.DataFrame):
         raise TableError(f"expected {path.stem} as a DataFrame, found {type(table).__name__}")
+    named = [name for name in table.index.names if name is not None and name not in table.columns]
+    table = table.reset_index(level=named) if named else table
+    odd = [str(n) for n, kind in zip(table.columns, table.dtypes, strict=True) if kind.kind == "c"]
+    if odd:
+        raise TableError(
+            f"{path.name}: expected real numbers, found complex ones in column {', '.join(odd)}"
+        )
     table.convert_dtypes().to_csv(path, index=False)
     return path

@@ -78,7 +78,7 @@ def column_names(table: object, names: tuple[str, ...] | None) -> tuple[str, ...
 def numbers(
     values: ArrayLike, what: str, error: type[JecurError] = TableError
 ) -> NDArray[np.float64]:
-    """Return values as float64, what is missing as NaN; text and dates are no numbers.
+    """Return values as float64, what is missing or masked as NaN; text, dates and durations are no numbers.
 
     Parameters
     ----------
@@ -92,8 +92,15 @@ def numbers(
     if hasattr(values, "isna") and hasattr(values, "to_numpy"):
         _refuse_text_columns(values, what, error)
     found = np.asarray(values)
+    if np.ma.isMaskedArray(values):
+        found = np.ma.filled(np.ma.asarray(values).astype(object), None)
     if found.dtype.kind in "fiub":
         return found.astype(np.float64)
+    if found.dtype.kind in "mM":  # as plain values they would be integers, of nanoseconds
+        raise error(
+            f"expected numbers in {what}, found {'durations' if found.dtype.kind == 'm' else 'dates'}; "
+            "count them in months first"
+        )
     flat = [_number(value, what, error) for value in found.ravel().tolist()]
     return np.array(flat, dtype=np.float64).reshape(found.shape)
 
@@ -127,9 +134,9 @@ def _number(value: object, what: str, error: type[JecurError]) -> float:
 def truths(values: ArrayLike, what: str, error: type[JecurError]) -> BoolVector:
     """Return 0/1 or False/True as bool; anything else, and what is missing, is refused."""
     found = np.asarray(values)
-    if found.dtype == np.bool_:
+    if found.dtype == np.bool_ and not np.ma.isMaskedArray(values):
         return found
-    coded = numbers(found, what, error)
+    coded = numbers(values, what, error)
     odd = ~((coded == 0) | (coded == 1))
     if odd.any():
         first = found.ravel()[int(np.flatnonzero(odd.ravel())[0])]
@@ -166,5 +173,5 @@ def check_horizon(months: float, name: str = "horizon") -> float:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "..."
