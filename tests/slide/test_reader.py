@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from jecur.errors import SlideError
+from jecur.errors import SettingsError, SlideError
+from jecur.slide import reader
 from jecur.slide.reader import open_slide
 from jecur.slide.resample import best_level
 from jecur.slide.resolution import resolve_mpp
@@ -287,3 +288,59 @@ def test_an_embedded_color_profile_is_told_and_not_applied(tmp_path):
         with open_slide(tmp_path / name, mpp=0.5) as slide:
             assert slide.icc_profile is told
             np.testing.assert_array_equal(slide.read_region(0, 0, 300, 300), pixels)
+
+
+@pytest.mark.parametrize("tissue", [False, True], ids=["coordinates", "tissue"])
+def test_a_square_read_in_parts_is_the_square_read_whole_and_no_part_is_large(
+    tissue, tmp_path, monkeypatch
+):
+    image = tissue_image() if tissue else coordinate_image()
+    path = write_pyramid(tmp_path / "flat.tiff", image, levels=1, compression=None)
+    with open_slide(path) as slide:
+        asked = [
+            (0, 0, WIDTH + 40, 37),
+            (11.3, 7.9, 901.7, 100),
+            (300, 200, 600, 600),
+        ]
+        whole = [slide.read_region(*square) for square in asked]
+        read, windows = slide._source.read, []
+        monkeypatch.setattr(
+            slide._source, "read", lambda *w: (windows.append(w[3] * w[4]), read(*w))[1]
+        )
+        monkeypatch.setattr(reader, "_MOST_AT_ONCE_PX", 2**15)
+        monkeypatch.setattr(reader, "_FINER_PX", 64)
+        for square, expected in zip(asked, whole, strict=True):
+            windows.clear()
+            apart = np.abs(slide.read_region(*square).astype(int) - expected)
+            # the filter is cut at the edges of the square, and of its parts
+            assert apart.mean() < 0.5
+            assert apart.max() <= 12
+            assert max(windows) <= 2**15
+            assert len(windows) > 8
+
+
+NOT_A_NUMBER = [float("nan"), float("inf"), "0", None, True, 1j]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, value) for name in ("x", "y", "size_px_level0") for value in NOT_A_NUMBER],
+        *[("size_px_level0", value) for value in (0, -1.0)],
+        *[("output_px", value) for value in (*NOT_A_NUMBER, 0, -3, 2.5, 10**6)],
+    ],
+)
+def test_a_square_that_is_none_is_refused_by_name(coordinate_slide, name, value):
+    asked = {"x": 0, "y": 0, "size_px_level0": 100, "output_px": 10} | {name: value}
+    with (
+        open_slide(coordinate_slide) as slide,
+        pytest.raises(SettingsError, match=f"^{name}: expected"),
+    ):
+        slide.read_region(**asked)
+
+
+def test_a_square_takes_numbers_of_numpy(coordinate_slide):
+    with open_slide(coordinate_slide) as slide:
+        plain = slide.read_region(10, 20, 100, 10)
+        given = slide.read_region(np.int64(10), np.float32(20), np.float64(100), np.int32(10))
+    np.testing.assert_array_equal(given, plain)

@@ -5,6 +5,7 @@ OpenSlide cannot or sees one level of; Pillow reads plain images whose scale the
 """
 
 import math
+from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from jecur.arrays import RGB, Mask
-from jecur.errors import SlideError
+from jecur.errors import SettingsError, SlideError
 from jecur.geometry import Size
 from jecur.slide.files import require_slide_file, slide_name
 from jecur.slide.formats import open_source, refuse_bomb
@@ -26,6 +27,13 @@ _OVERVIEW_BLOCK_PX = 1024
 """Side of the blocks, in pixels of the level, that an overview is read by."""
 _SMALLEST_BLOCK_PX = 128
 """An unreadable block is halved down to this side to save what lies around the damage."""
+
+_MOST_AT_ONCE_PX = 2**26
+"""Pixels of a level that are decoded at a time; many times those of any tile."""
+_FINER_PX = 256
+"""Side to which a part of so many pixels is reduced at most, before it becomes what was asked for."""
+_MOST_OUTPUT_PX = 16_384
+"""Side of a region, of 805 MB."""
 
 
 class Slide:
@@ -118,21 +126,23 @@ class Slide:
         size_px_level0
             Side in level-0 pixels, above 0.
         output_px
-            Side of the result, at least 1.
+            Side of the result, from 1 to 16,384.
 
         Returns
         -------
         numpy.ndarray
-            (output_px, output_px, 3) uint8.
+            (output_px, output_px, 3) uint8. However large the square, at most some 64 million pixels
+            of the slide are in memory at a time.
 
         Raises
         ------
+        SettingsError
+            If one of the four is no finite number, or out of its range.
         SlideError
             With code "unreadable" if the pixels cannot be decoded, after one retry on a
             reopened file.
         """
-        if not size_px_level0 > 0 or output_px < 1:
-            raise ValueError("a region needs a side above 0 and at least one output pixel")
+        _check_region(x, y, size_px_level0, output_px)
         side = (float(size_px_level0), float(size_px_level0))
         return self._read((float(x), float(y)), side, Size(output_px, output_px))
 
@@ -249,6 +259,8 @@ class Slide:
             output,
             self.levels[level],
         )
+        if place.width * place.height > _MOST_AT_ONCE_PX:
+            return self._read_large(corner, extent, output, downsample)
         window = (level, place.left, place.top, place.width, place.height)
         try:
             pixels = self._source.read(*window)
@@ -260,6 +272,51 @@ class Slide:
                 self._source.reopen()
                 raise
         return resize_box(pixels, place.box, output)
+
+    def _read_large(
+        self,
+        corner: tuple[float, float],
+        extent: tuple[float, float],
+        output: Size,
+        downsample: float,
+    ) -> RGB:
+        """Read a rectangle in parts; a slide of one level may be asked for as a whole.
+
+        What becomes few pixels passes through a finer image, as the filter would need the surroundings of
+        each of them.
+        """
+        fewer = downsample * math.sqrt(_MOST_AT_ONCE_PX) / _FINER_PX  # what a part is reduced by
+        finer = Size(*(max(1, round(length / fewer)) for length in extent))
+        if finer.width * finer.height > 4 * output.width * output.height:
+            whole = self._read_inside(corner, extent, finer)
+            return resize_box(whole, (0.0, 0.0, float(finer.width), float(finer.height)), output)
+        side = 0 if extent[0] >= extent[1] else 1  # what is cut: columns, or rows
+        pixels = (output.width, output.height)[side]
+        step = extent[side] / pixels
+        parts = []
+        for first, last in ((0, pixels // 2), (pixels // 2, pixels)):
+            start, length, size = list(corner), list(extent), [output.width, output.height]
+            start[side] += first * step
+            length[side], size[side] = (last - first) * step, last - first
+            parts.append(
+                self._read_inside((start[0], start[1]), (length[0], length[1]), Size(*size))
+            )
+        return np.concatenate(parts, axis=1 - side)
+
+
+def _check_region(x: float, y: float, size_px_level0: float, output_px: int) -> None:
+    for name, value in (("x", x), ("y", y), ("size_px_level0", size_px_level0)):
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if not real or not math.isfinite(value) or (name == "size_px_level0" and value <= 0):
+            above = " above 0" if name == "size_px_level0" else ""
+            raise SettingsError(
+                f"{name}: expected a finite number of level-0 pixels{above}, found {value!r}"
+            )
+    whole = isinstance(output_px, Integral) and not isinstance(output_px, bool)
+    if not whole or not 1 <= output_px <= _MOST_OUTPUT_PX:
+        raise SettingsError(
+            f"output_px: expected a whole number from 1 to {_MOST_OUTPUT_PX}, found {output_px!r}"
+        )
 
 
 def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
