@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
 
+from jecur.model.file import read_bundle
 from jecur.runs.worker_pool import kept_between_works
+from jecur.study import expected, memory, preflight
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
     for variable, value in (("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")):
@@ -161,11 +165,22 @@ def cases() -> Path:
     return _folder("JECUR_TEST_CASES", "cases")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_workers() -> Iterator[None]:
+    """Worker processes serve the commands of all files one after the other: each start costs two seconds."""
+    with kept_between_works(2):
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
-def kept_workers(request) -> Iterator[None]:
-    """Worker processes serve the commands of a file one after the other: each start costs two seconds."""
-    name = request.path.relative_to(ROOT / "tests").as_posix()
-    with kept_between_works(0 if name.startswith(FRESH) else 2):
+def fresh_workers(request) -> Iterator[None]:
+    """End those that were kept where processes themselves are tested, and keep none."""
+    if not request.path.relative_to(ROOT / "tests").as_posix().startswith(FRESH):
+        yield
+        return
+    with kept_between_works(0):
+        with kept_between_works(0):
+            pass  # its end is theirs
         yield
 
 
@@ -186,6 +201,39 @@ def disk_not_waited_for() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def names_hashed_quickly() -> Iterator[None]:
+    """Hash the names of training patients at a thousandth of the price, which is there for who guesses them.
+
+    The price itself is tested in tests/study/test_memory.py.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(memory._COST, "n", 2**4)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forecasts_tried_on_less() -> Iterator[None]:
+    """Foresee how long a training takes by a tile or two, as no test looks at how well.
+
+    Each command on a study tries eight, twice, and a dozen of two slides. That a forecast is there and grows
+    with the work is tested in tests/study/test_preflight.py.
+    """
+    whole = expected.training_seconds
+
+    def tried_on_less(*given: Any) -> float | None:
+        with pytest.MonkeyPatch.context() as trial:
+            if find_spec("torch"):
+                for name, n in (("_TILES", 1), ("_PATIENTS", 4), ("_EPOCHS", 2)):
+                    trial.setattr(f"jecur.training.speed.{name}", n)
+            return whole(*given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(preflight, "training_seconds", tried_on_less)
+        patched.setattr(expected, "_TRIED_TILES", 2)
         yield
 
 
@@ -221,9 +269,12 @@ def tiny_prepared(tiny_study, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_run) -> Path:
-    """Model that the run of the tiny study trained."""
-    return next((tiny_run / "models").glob("*.jecur"))
+def tiny_model(tiny_run) -> Iterator[Path]:
+    """Model that the run of the tiny study trained; held, so that commands only compare its digest."""
+    model = next((tiny_run / "models").glob("*.jecur"))
+    held = read_bundle(model)
+    yield model
+    del held
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,9 +1,13 @@
 """The command line under torchrun: two processes write what one writes."""
 
+import contextlib
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,6 +26,25 @@ from jecur.simulate.cohort import simulate_cohort
 pytest.importorskip("torch", reason="needs the extra: train")
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+ONE_AFTER_THE_OTHER = """
+import contextlib, json, os, runpy, sys
+from pathlib import Path
+
+said, commands, ports = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+for number, command in enumerate(commands):
+    sys.argv = ["jecur", *command]
+    if number:  # the launcher has one meeting place for one command
+        os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "False", "MASTER_PORT": str(ports[number])}
+    with (said / f"{number}-{os.environ['RANK']}").open("w") as file:
+        with contextlib.redirect_stdout(file):
+            try:
+                runpy.run_module("jecur", run_name="__main__")
+            except SystemExit as end:
+                code = end.code
+    if code:
+        sys.exit(code)
+"""
+"""``python -m jecur`` for each command: a start of two processes costs more than what they do here."""
 PAPER = TrainingSettings.from_flat(
     encoder="mobilenetv2_035",
     start="random",
@@ -34,8 +57,46 @@ PAPER = TrainingSettings.from_flat(
 FROZEN = PAPER.with_changes(encoder_learns=False, pooling="mean", loss="cox")
 
 
+def _quiet() -> dict[str, str]:
+    """Environment of one thread a process, which sleeps where it waits and leaves the cores alone."""
+    alone = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
+    return alone | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+def _launched(*program: object) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes of one thread."""
+    return subprocess.run(
+        [sys.executable, *LAUNCHER, "2", *map(str, program)],
+        env=_quiet(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _free_ports(n: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for free in held:
+            free.bind(("127.0.0.1", 0))
+        return [free.getsockname()[1] for free in held]
+
+
+@dataclass(frozen=True)
+class Both:
+    """Folders that one process wrote and two together, and what the two said on each command."""
+
+    one: Path
+    two: Path
+    said: Path
+
+    def of(self, name: str) -> tuple[Path, Path]:
+        return self.one / name, self.two / name
+
+
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Path:
+def studies(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("study")
     cohort = SimulationSettings(
         n_training=6, n_validation=1, seed=5, size_px=512, tissue_fraction=0.8
@@ -45,35 +106,35 @@ def study(tmp_path_factory) -> Path:
         tiny = quick_study("Tiny", training)
         tiny = msgspec.structs.replace(tiny, tiling=TilingSettings(max_tiles=3))
         (folder / name).write_text(write_study(tiny))
-    return folder / "study.toml"
+    return folder / "study.toml", folder / "frozen.toml"
 
 
-def _quiet() -> dict[str, str]:
-    """Environment of one thread a process, which sleeps where it waits and leaves the cores alone."""
-    alone = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
-    return alone | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+@pytest.fixture(scope="module")
+def both(studies, tmp_path_factory) -> Both:
+    base = tmp_path_factory.mktemp("joint")
+    one, two, said = (base / name for name in ("one", "two", "said"))
+    said.mkdir()
 
+    def train(out: Path) -> list[str]:
+        return ["train", str(studies[0]), "--out", str(out / "train"), "-j", "1", "--json"]
 
-def _launched(*command: object) -> str:
-    """Run one command in two processes of one thread; what the first of them printed."""
-    done = subprocess.run(
-        [sys.executable, *LAUNCHER, "2", "-m", "jecur", *map(str, command)],
-        env=_quiet(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    def validate(out: Path) -> list[str]:
+        command = ["crossval", str(studies[1]), "--out", str(out / "crossval")]
+        return [*command, "--folds", "2", "-j", "1"]
+
+    for command, name in ((train, "train"), (validate, "crossval")):
+        assert run(command(one)) == OK
+        # With the slides of the other: who prepares them is not the question here.
+        RunFolder.join(two / name)
+        shutil.copytree(one / name / "slides", two / name / "slides")
+    script = base / "one_after_the_other.py"
+    script.write_text(ONE_AFTER_THE_OTHER)
+    commands = [train(two), train(two), validate(two)]
+    done = _launched(script, said, json.dumps(commands), _free_ports(len(commands)))
     if "init_process_group" in done.stderr or "RendezvousConnectionError" in done.stderr:
         pytest.skip(f"processes cannot be joined here: {done.stderr[-300:]}")
     assert done.returncode == OK, done.stderr
-    return done.stdout
-
-
-def _with_slides_of(one: Path, two: Path) -> None:
-    """Begin a run with the slides of another: who prepares them is not the question here."""
-    RunFolder.join(two)
-    shutil.copytree(one / "slides", two / "slides")
+    return Both(one, two, said)
 
 
 def _weights(out: Path) -> dict[str, np.ndarray]:
@@ -81,50 +142,28 @@ def _weights(out: Path) -> dict[str, np.ndarray]:
     return load(read_bundle(model).weights)
 
 
-def test_two_processes_train_the_model_of_one(study, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert run(["train", str(study), "--out", str(one), "-j", "1"]) == OK
-    _with_slides_of(one, two)
-    said = _launched("train", study, "--out", two, "-j", "1", "--json")
-    assert said.count('"model"') == 1  # the first process alone speaks
-    alone, together = _weights(one), _weights(two)
+def test_two_processes_train_the_model_of_one(both):
+    alone, together = map(_weights, both.of("train"))
     assert alone.keys() == together.keys()
     for name, expected in alone.items():
         assert np.abs(together[name] - expected).max(initial=0.0) < 1e-5, name
-    # Again: there is nothing to train, and nobody waits for it.
-    assert '"model"' in _launched("train", study, "--out", two, "-j", "1", "--json")
 
 
-def test_cross_validation_shares_every_fold(study, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    path = study.parent / "frozen.toml"
-    options = ["--folds", "2", "-j", "1"]
-    assert run(["crossval", str(path), "--out", str(one), *options]) == OK
-    _with_slides_of(one, two)
-    _launched("crossval", path, "--out", two, *options)
-    alone, together = (pd.read_csv(out / "scores.csv") for out in (one, two))
+@pytest.mark.parametrize("command", ["first", "again: nothing to train, and nobody waits for it"])
+def test_the_first_process_alone_speaks(both, command):
+    number = 0 if command == "first" else 1
+    first, second = ((both.said / f"{number}-{rank}").read_text() for rank in (0, 1))
+    assert first.count('"model"') == 1
+    assert not second
+
+
+def test_cross_validation_shares_every_fold(both):
+    alone, together = (pd.read_csv(out / "scores.csv") for out in both.of("crossval"))
     assert list(alone["patient_id"]) == list(together["patient_id"])
     assert np.abs(alone["risk"] - together["risk"]).max() < 1e-6
 
 
 def test_a_wrong_study_ends_all_processes(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            *LAUNCHER,
-            "2",
-            "-m",
-            "jecur",
-            "train",
-            "none.toml",
-            "--out",
-            str(tmp_path),
-        ],
-        env=_quiet(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = _launched("-m", "jecur", "train", "none.toml", "--out", tmp_path)
     assert done.returncode != OK
     assert "none.toml" in done.stderr

@@ -10,11 +10,20 @@ from tests.model_files import write_toy
 from jecur.errors import RunFolderError
 from jecur.model.file import read_bundle
 from jecur.runs.folder import RunFolder
+from jecur.study import memory
 from jecur.study.memory import FOLDER, memory_beside, remember_patients
 from jecur.study.training_card import was_trained_on
 
+PRICE = {"n": 2**14, "r": 8, "p": 1}
+"""16 MiB for every guess."""
 TRAINED_ON = [f"V-{k:04d}" for k in range(5)]
 SECRET, PATIENTS = "secret.key", "trained_on-toy.json"
+
+
+@pytest.fixture(autouse=True)
+def at_its_price(monkeypatch):
+    """Other files hash names for next to nothing."""
+    monkeypatch.setitem(memory._COST, "n", PRICE["n"])
 
 
 @pytest.fixture
@@ -26,9 +35,9 @@ def study(tmp_path):
 
 
 def test_inside_the_study_training_patients_are_known_and_no_others(study):
-    memory = memory_beside(study[1])
-    assert all(memory.saw(patient) for patient in TRAINED_ON)
-    assert not any(memory.saw(patient) for patient in ("V-0005", "V-000", "", "v-0001"))
+    known = memory_beside(study[1])
+    assert all(known.saw(patient) for patient in TRAINED_ON)
+    assert not any(known.saw(patient) for patient in ("V-0005", "V-000", "", "v-0001"))
 
 
 def test_a_model_alone_knows_tiles_and_no_patient(study, tmp_path):
@@ -66,6 +75,13 @@ def test_guessing_every_name_fails_without_the_secret(study):
     assert not any(memory_beside(model).saw(patient) for patient in TRAINED_ON)
 
 
+def test_a_guess_has_its_price_even_with_the_secret(study):
+    run, _ = study
+    secret = bytes.fromhex((run.root / FOLDER / SECRET).read_text())
+    hashed = {hashlib.scrypt(p.encode(), salt=secret, dklen=16, **PRICE).hex() for p in TRAINED_ON}
+    assert hashed == set(json.loads((run.root / FOLDER / PATIENTS).read_text())["patients"])
+
+
 def test_two_studies_of_the_same_patients_share_no_hash(study, tmp_path):
     other = RunFolder(tmp_path / "other")
     model = write_toy(other.root / "models" / "toy.jecur")
@@ -84,8 +100,8 @@ def test_the_parts_of_a_run_share_its_secret(study):
     model = write_toy(part.root / "models" / "toy.jecur")
     remember_patients(TRAINED_ON[:2], model, part)
     assert not (part.root / FOLDER / SECRET).exists()
-    memory = memory_beside(model)
-    assert [memory.saw(patient) for patient in TRAINED_ON] == [True, True, False, False, False]
+    known = memory_beside(model)
+    assert [known.saw(patient) for patient in TRAINED_ON] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"patients": []}', "\x00"])

@@ -111,10 +111,9 @@ def _listed_member(archive: bytes, place: int) -> tuple[_Member, int]:
     return _Member(name, method, crc, packed, size, offset), start + name_length
 
 
-def is_bomb_like(data: bytes) -> bool:
-    """Whether bytes pack so well that a reader would refuse them deflated."""
-    packed = len(zlib.compress(data, 6))
-    return len(data) > MAX_RATIO * packed + _SMALL_BYTES // 2
+def is_bomb_like(size: int, packed: int) -> bool:
+    """Whether a member of so many bytes is packed into so few that a reader would refuse it."""
+    return size > MAX_RATIO * packed + _SMALL_BYTES // 2
 
 
 def _refuse_size(member: _Member, limit: int) -> None:

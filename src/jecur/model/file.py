@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from jecur.errors import BundleError
 from jecur.model.archive import is_bomb_like, read_members
@@ -44,7 +45,7 @@ _REQUIRED = {"card.json", "encoder.onnx", "weights.safetensors"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Bundle:
     """A model as trained: nothing in it is trained or chosen later."""
 
@@ -78,6 +79,11 @@ class Bundle:
         return hashlib.sha256(each.encode()).hexdigest()
 
 
+_IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
+"""By the digest of their bytes, models that somebody in this process holds: the same bytes, read again by
+another part of a command, are not inflated and checked again."""
+
+
 def write_bundle(bundle: Bundle, path: Path) -> Path:
     """Write a model file, whole or not at all; the same model gives the same bytes.
 
@@ -96,18 +102,22 @@ def write_bundle(bundle: Bundle, path: Path) -> Path:
     if bundle.pooling is not None:
         members["pooling.safetensors"] = bundle.pooling
     _refuse_large(members)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(members):
-            packs_well = is_bomb_like(
-                members[name]
-            )  # constant weights: stored, or no reader takes it
-            kind = zipfile.ZIP_STORED if packs_well else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name], kind)
-    body = buffer.getvalue()
+    body = _archive(members)
     with atomic_path(path) as temporary:
         temporary.write_bytes(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     return path
+
+
+def _archive(members: Mapping[str, bytes], stored: frozenset[str] = frozenset()) -> bytes:
+    """Pack the members; those that pack too well for any reader (constant weights) are stored."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(members):
+            kind = zipfile.ZIP_STORED if name in stored else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name], kind)
+        packed = {one.filename: one.compress_size for one in archive.infolist()}
+    too_well = {name for name in members if is_bomb_like(len(members[name]), packed[name])}
+    return _archive(members, stored | too_well) if too_well else buffer.getvalue()
 
 
 def _refuse_large(members: Mapping[str, bytes]) -> None:
@@ -138,13 +148,20 @@ def read_bundle(path: Path) -> Bundle:
             code="missing-model",
         )
     try:
-        return _bundle(_body(path))
+        return _held(*_body(path))
     except BundleError as error:
         raise error.within(path.name) from error
 
 
-def _body(path: Path) -> bytes:
-    """Read what follows the first line, which must be its digest."""
+def _held(digest: str, body: bytes) -> Bundle:
+    bundle = _IN_USE.get(digest)
+    if bundle is None:
+        bundle = _IN_USE[digest] = _bundle(body)
+    return bundle
+
+
+def _body(path: Path) -> tuple[str, bytes]:
+    """Read what follows the first line, which must be its digest; return both."""
     size = path.stat().st_size
     if size > _MAX_BYTES:
         raise BundleError(
@@ -154,13 +171,14 @@ def _body(path: Path) -> bytes:
         head, body = stream.read(_HEAD_BYTES), stream.read(_MAX_BYTES)
     if not head.startswith(_MAGIC):
         raise BundleError("expected a Jecur model file, found something else")
-    if _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" != head:
+    digest = hashlib.sha256(body).hexdigest()
+    if _MAGIC + digest.encode() + b"\n" != head:
         raise BundleError(
             "expected the bytes that were written, found changed ones; "
             "the file is damaged or was edited: get it again",
             code="changed-model-file",
         )
-    return body
+    return digest, body
 
 
 def _bundle(body: bytes) -> Bundle:
