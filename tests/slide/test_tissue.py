@@ -23,7 +23,7 @@ SIDE = 1280
 
 
 def tissue_of(tmp_path, image, mpp=1.0, **changes):
-    Image.fromarray(image.astype(np.uint8)).save(tmp_path / "image.png")
+    Image.fromarray(image.astype(np.uint8)).save(tmp_path / "image.png", compress_level=0)
     with open_slide(tmp_path / "image.png", mpp=mpp) as slide:
         return find_tissue(slide, TissueSettings(**changes))
 

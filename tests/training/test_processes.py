@@ -1,50 +1,75 @@
 """Two processes, as torchrun or srun starts them, train what one does."""
 
-import json
+import os
 import socket
-import subprocess
-import sys
+import traceback
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from tests.training.forked import in_process
 
-SCRIPT = """
-import json, os, sys
-from pathlib import Path
-import msgspec, numpy as np, torch
-torch.set_num_threads(1)
-from jecur.runs.progress import SilentProgress
 from jecur.mil.bag import open_bag
+from jecur.runs.progress import SilentProgress
 from jecur.settings import TrainingSettings
-from jecur.training.loop import LabeledBag, train_encoder
-from jecur.training.processes import joined_processes
 
-bags, out = map(Path, sys.argv[1:3])
-launchers = json.loads(sys.argv[3])
-paper = TrainingSettings.from_flat(
-    encoder="mobilenetv2_035", start="random", epochs=2, chunk_size=3, learning_rate=1e-3,
+torch = pytest.importorskip("torch", reason="needs the extra: train")
+
+from jecur.training.loop import LabeledBag, train_encoder  # noqa: E402
+from jecur.training.processes import joined_processes  # noqa: E402
+
+PAPER = TrainingSettings.from_flat(
+    encoder="mobilenetv2_035",
+    start="random",
+    epochs=2,
+    chunk_size=3,
+    learning_rate=1e-3,
     settle_offset=False,
 )
-cox = paper.with_changes(loss="cox", pooling="noisy-and")
-gated = paper.with_changes(pooling="attention", pooling_hidden=4)
-training = [
-    LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))
-    for p in sorted(bags.iterdir())
-]
-plain = dict(os.environ)
-for launcher, says in launchers.items():
-    os.environ.clear()
-    os.environ.update(plain | says)
+RECIPES = {
+    "paper": PAPER,
+    "cox": PAPER.with_changes(loss="cox", pooling="noisy-and"),
+    "gated": PAPER.with_changes(pooling="attention", pooling_hidden=4),
+}
+
+
+def _learn(bags, out, environments, say):
+    """Train by one launcher after the other, whose variables are given by its name."""
+    torch.set_num_threads(1)
+    training = [
+        LabeledBag(p.stem, open_bag([p]), int(p.stem) % 2 == 1, 10.0 + int(p.stem))
+        for p in sorted(bags.iterdir())
+    ]
+    plain = dict(os.environ)
+    said = ""
+    try:
+        for launcher, variables in environments.items():
+            os.environ.clear()
+            os.environ.update(plain | variables)
+            _learn_recipes(training, out, launcher)
+    except Exception:
+        said = traceback.format_exc()
+        raise
+    finally:
+        say.send(said)
+
+
+def _learn_recipes(training, out, launcher):
     with joined_processes() as processes:
         weights = []
-        for name, settings in (("paper", paper), ("cox", cox), ("gated", gated)):
+        for name, settings in RECIPES.items():
             trained = train_encoder(
-                training, training[:2], settings, checkpoints=out / launcher / "checkpoints", mark=name,
-                progress=SilentProgress(), processes=processes,
+                training,
+                training[:2],
+                settings,
+                checkpoints=out / launcher / "checkpoints",
+                mark=name,
+                progress=SilentProgress(),
+                processes=processes,
             )
             weights += [v.double().flatten() for v in trained.encoder.state_dict().values()]
-        np.save(out / f"{launcher}-{processes.n}-{processes.rank}.npy", torch.cat(weights).numpy())
-"""
+        name = f"{launcher}-{processes.n}-{processes.rank}.npy"
+        np.save(out / name, torch.cat(weights).numpy())
 
 
 def _free_port():
@@ -68,28 +93,23 @@ def _by_srun(k, n):
     }
 
 
-def _run(bags, out, n, *launchers):
-    """Weights that each of ``n`` processes learns, by one launcher after the other, in this order."""
+def _run(bags, out, n, **launchers):
+    """Weights that each of ``n`` processes learns, by one launcher after the other."""
     out.mkdir(exist_ok=True)
-    ports = {launcher: _free_port() for launcher in launchers}
-    started = []
-    for k in range(n):
-        says = {
-            launcher.__name__: launcher(k, n) | {"MASTER_PORT": ports[launcher]}
-            for launcher in launchers
-        }
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", SCRIPT, str(bags), str(out), json.dumps(says)],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    said = [process.communicate(timeout=120)[1] for process in started]
+    ports = {name: _free_port() for name in launchers}
+    with ExitStack() as stack:
+        started = []
+        for k in range(n):
+            environments = {
+                name: launcher(k, n) | {"MASTER_PORT": ports[name]}
+                for name, launcher in launchers.items()
+            }
+            started.append(stack.enter_context(in_process(_learn, bags, out, environments)))
+    said = [hear.recv() for _, hear in started]
     if n > 1 and any("init_process_group" in text for text in said):
         pytest.skip(f"processes cannot be joined here: {said[0][-300:]}")
-    assert all(process.returncode == 0 for process in started), said
-    return [np.load(out / f"{by.__name__}-{n}-{k}.npy") for by in launchers for k in range(n)]
+    assert [process.exitcode for process, _ in started] == [0] * n, said
+    return [np.load(out / f"{name}-{n}-{k}.npy") for name in launchers for k in range(n)]
 
 
 def test_two_processes_learn_the_weights_of_one(tmp_path):
@@ -99,13 +119,13 @@ def test_two_processes_learn_the_weights_of_one(tmp_path):
     for i in range(4):
         n = 5 + 2 * i
         np.save(bags / f"{i}.npy", rng.integers(60 + 30 * i, 220, (n, 32, 32, 4), np.uint8))
-    (alone,) = _run(bags, tmp_path / "one", 1, _by_torchrun)
-    first, second, *by_srun = _run(bags, tmp_path / "two", 2, _by_torchrun, _by_srun)
+    (alone,) = _run(bags, tmp_path / "one", 1, torchrun=_by_torchrun)
+    out = tmp_path / "two"
+    first, second, *by_srun = _run(bags, out, 2, torchrun=_by_torchrun, srun=_by_srun)
     assert np.array_equal(first, second)
     # The same packs of tiles, summed in float64: rounding is all that could differ.
     assert np.abs(first - alone).max() < 1e-6
-    checkpoints = tmp_path / "two" / "_by_torchrun" / "checkpoints"
-    assert len(list((checkpoints / "cox").iterdir())) == 2
+    assert len(list((out / "torchrun" / "checkpoints" / "cox").iterdir())) == 2
     # Started by srun, the same two: to the last bit.
     assert len(by_srun) == 2
     for weights in by_srun:
