@@ -54,9 +54,9 @@ def slides(tmp_path_factory):
     site = site_stain(rng, angle_deg=4.0, intensity_sd=0.12)
     stain = slide_stain(site, rng, angle_deg=1.5, intensity_sd=0.06)
     features = TissueFeatures(0.4, 0.5, 0.5, 0.3)
-    image = render_rgb(render_tissue(features, (1600, 1600), 0.5, rng), stain, rng)
+    image = render_rgb(render_tissue(features, (1300, 1300), 0.5, rng), stain, rng)
     blurred = image.copy()
-    blurred[:600, :900] = ndimage.gaussian_filter(image[:600, :900], (9, 9, 0))
+    blurred[:500, :750] = ndimage.gaussian_filter(image[:500, :750], (9, 9, 0))
     folder = tmp_path_factory.mktemp("slides")
     for name, pixels in (("sharp", image), ("soft", blurred)):
         write_slide(folder / f"{name}.tiff", pixels, um_per_px=0.5, quality=95)

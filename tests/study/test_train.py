@@ -70,6 +70,15 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     return study, next((folder / "run" / "models").iterdir())
 
 
+def _score(study: Path, patients: list[str], model: Path, out: Path) -> int:
+    """Score both slides of some patients of a study by one command."""
+    lines = [f"{patient},{patient}-{part}.h5" for patient in patients for part in (1, 2)]
+    sheet = out.with_suffix(".csv")
+    sheet.write_text("\n".join(["patient_id,slide", *lines]))
+    command = ["score", str(study.parent / "slides"), "--table", str(sheet), "--model", str(model)]
+    return run([*command, "--out", str(out), "-j", "1"])
+
+
 def test_features_of_two_slides_a_patient_one_missing_are_trained_on(trained, tmp_path, capsys):
     study, model = trained
     card = read_bundle(model).card
@@ -80,20 +89,17 @@ def test_features_of_two_slides_a_patient_one_missing_are_trained_on(trained, tm
     assert card.trained_on.bags
     assert not card.trained_on.patients
     unseen = [f"P{k}" for k in range(N_TRAINING, N_TRAINING + N_UNSEEN)]
-    risks = []
-    for patient in unseen[:4]:
-        files = [str(study.parent / "slides" / f"{patient}-{part}.h5") for part in (1, 2)]
-        out = tmp_path / patient
-        command = ["score", *files, "--model", str(model), "--out", str(out)]
-        assert run([*command, "--patient", patient, "-j", "1"]) == OK
-        row = pd.read_csv(out / "scores.csv").iloc[0]
-        assert row["n_slides"] == 2
-        assert not row["seen_in_training"]
-        tiles = pd.read_parquet(out / "tile_scores.parquet")
-        assert len(tiles) == row["n_tiles"]
-        assert tiles["contribution"].abs().sum() == pytest.approx(1.0)
-        assert tiles[["x", "y", "score", "gate"]].notna().all(axis=None)
-        risks.append(row["risk"])
+    out = tmp_path / "unseen"
+    assert _score(study, unseen[:4], model, out) == OK
+    rows = pd.read_csv(out / "scores.csv").set_index("patient_id").loc[unseen[:4]]
+    assert (rows["n_slides"] == 2).all()
+    assert not rows["seen_in_training"].any()
+    tiles = pd.read_parquet(out / "tile_scores.parquet")
+    assert tiles["patient_id"].value_counts().to_dict() == rows["n_tiles"].to_dict()
+    whole = tiles["contribution"].abs().groupby(tiles["patient_id"]).sum()
+    assert whole.to_numpy() == pytest.approx(np.ones(4))
+    assert tiles[["x", "y", "score", "gate"]].notna().all(axis=None)
+    risks = list(rows["risk"])
     assert min(risks[1::2]) > max(risks[0::2])  # poor outcome is every second patient
     seen = [str(study.parent / "slides" / "P1-1.h5")]
     run(["score", *seen, "--model", str(model), "--out", str(tmp_path / "seen"), "-j", "1"])
@@ -156,13 +162,10 @@ def test_the_card_judges_the_model_on_the_tuning_patients(tmp_path):
     assert run(["train", str(study), "--out", str(tmp_path / "run"), "-j", "1"]) == OK
     model = next((tmp_path / "run" / "models").iterdir())
     metrics = read_bundle(model).card.metrics
-    scores = []
-    for k, row in table[watched].iterrows():
-        files = [str(study.parent / "slides" / name) for name in row["slide"].split(";")]
-        out = tmp_path / f"scored-{k}"
-        command = ["score", *files, "--model", str(model), "--out", str(out)]
-        assert run([*command, "--patient", row["patient_id"], "-j", "1"]) == OK
-        scores.append(pd.read_csv(out / "scores.csv")["risk"][0])
+    watched_ids = list(table["patient_id"][watched])
+    assert _score(study, watched_ids, model, tmp_path / "scored") == OK
+    scored = pd.read_csv(tmp_path / "scored" / "scores.csv").set_index("patient_id")
+    scores = list(scored.loc[watched_ids, "risk"])
     expected = harrell_concordance(scores, table["months"][watched], table["recurrence"][watched])
     assert (metrics.n, metrics.n_events) == (9, int(table["recurrence"][watched].sum()))
     assert metrics.concordance.estimate == pytest.approx(expected.estimate)
