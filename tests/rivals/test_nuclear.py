@@ -15,10 +15,10 @@ from jecur.simulate.cohort import simulate_cohort
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Twenty-six small slides."""
+    """Eighteen small slides."""
     folder = tmp_path_factory.mktemp("nuclear")
     settings = SimulationSettings(
-        n_training=20, n_validation=6, seed=11, size_px=512, tissue_fraction=0.75,
+        n_training=14, n_validation=4, seed=11, size_px=512, tissue_fraction=0.75,
         log_hazard_per_sd=(0.0, 2.5, 0.0, 0.0), clinical_effect=0.3,
     )  # fmt: skip
     simulate_cohort(settings, folder)
@@ -49,13 +49,13 @@ def test_nuclear_rivals_are_compared_and_measured_once(study, tmp_path):
     said = set(scores["model"])
     for name in ("nuclear-features", "til"):
         measures = pd.read_parquet(out / "parts" / name / "measures.parquet")
-        assert len(measures) == 26
+        assert len(measures) == 18
         assert name in said or name in json.dumps(
             found
         )  # scored, or told that the folds keep nothing
     assert np.isfinite(scores["score"]).all()
     before = {p: p.stat().st_mtime_ns for p in out.rglob("each_nucleus.parquet")}
-    assert len(before) == 26
+    assert len(before) == 18
     assert run(command) in (OK, SOME_FAILED)
     assert before == {p: p.stat().st_mtime_ns for p in out.rglob("each_nucleus.parquet")}
 

@@ -62,6 +62,17 @@ def test_stopping_and_going_on_gives_bitwise_the_same_weights(tmp_path):
         assert resumed.state.curve == whole.state.curve
 
 
+def test_a_head_alone_is_written_down_every_tenth_epoch_and_gone_on_from(tmp_path):
+    settings = SETTINGS.with_changes(encoder_learns=False, epochs=12)
+    whole = _train(tmp_path, settings)
+    kept = sorted((tmp_path / "m").glob("epoch-*"))
+    assert [path.stem for path in kept] == ["epoch-0010", "epoch-0012"]
+    kept[-1].unlink()
+    again = _train(tmp_path, settings)
+    assert torch.equal(_weights(whole), _weights(again))
+    assert again.state.curve == whole.state.curve
+
+
 def _cut_short(content):
     return content[: len(content) // 2]
 

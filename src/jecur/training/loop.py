@@ -35,6 +35,8 @@ __all__ = ["LabeledBag", "Trained", "build_model", "train_encoder"]
 
 N_STATISTICS_TILES = 512
 """Tiles from which the mean and spread of features are fixed."""
+_EPOCHS_OF_A_HEAD = 10
+"""Between two checkpoints: they are milliseconds, and the encoder that does not learn is written with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     progress
         Draws the epochs.
     on_epoch
-        Called with the state of training after each epoch, once its checkpoint is written.
+        Called with the state of training after each epoch, once its checkpoint is written. Where the head of
+        a tile encoder alone learns, only every tenth epoch has one.
     processes
         Share the work; the main process writes files and reports progress.
     described
@@ -131,9 +134,14 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
         encoder.standardize_features(_sampled_tiles(training, settings))
     setup = _TrainingSetup(encoder, optimizer, objective, training, settings, processes)
 
+    head_alone = isinstance(encoder, TileEncoder) and not settings.encoder.trained
+    every = _EPOCHS_OF_A_HEAD if head_alone else 1
+
     def keep(reached: TrainingState) -> None:
         if processes.is_main_process:
-            save_checkpoint(checkpoints, reached, encoder, optimizer)
+            between = reached.epoch % every and reached.epoch < settings.optimizer.epochs
+            if reached.losses or not between:
+                save_checkpoint(checkpoints, reached, encoder, optimizer)
             if not reached.losses:  # an epoch is whole
                 on_epoch(reached)
 
