@@ -40,6 +40,8 @@ READINGS: dict[str, dict[str, object]] = {
     "sum-of-tiles": {"pooling_reduction": "sum"},
     "adapted-norm": {"batch_norm": "train"},
     "random-start": {"start": "random"},
+    "short": {"epochs": 8, "halve_every": 4},
+    "five-blocks": {"frozen_blocks": 5},
     "short-sum": SHORT,
     "short-decoupled": {**SHORT, "l2_form": "decoupled"},
 }

@@ -33,7 +33,7 @@ __all__ = ["DEMO_TRAINING", "demo_cohort", "run_demo", "study_of_virtual_cohort"
 DEMO_TRAINING = TrainingSettings.from_flat(
     epochs=4, halve_every=2, frozen_blocks=5, tiles_per_bag=10, l2=0.0, learning_rate=3e-5
 )
-"""The preset ``paper`` with what two cores and a few hundred steps allow, see docs/demo.md."""
+"""The preset ``paper-literal`` with what two cores and a few hundred steps allow, see docs/demo.md."""
 
 
 def demo_cohort(*, seed: int, null: bool, workers: int) -> SimulationSettings:

@@ -58,8 +58,9 @@ def compare(
         Run folder: report.html, compare.md, compare.json, scores.csv, tables, figures.
     models
         Names with commas between them; differences are taken to the first, and to clinical. Names: study,
-        paper, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock, til, tissue,
-        tissue-fractions, clinical; NAME+clinical weighs the score of a model beside the covariates.
+        paper, paper-literal, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock,
+        til, tissue, tissue-fractions, clinical; NAME+clinical weighs the score of a model beside the
+        covariates.
     folds
         Number of folds of the training and tuning roles; 0 trains on them and scores the validation role.
     site_preserving

@@ -76,7 +76,7 @@ app = App(
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
 
-Preset = Literal["paper", "jecur", "chowder", "coudray", "scnn"]
+Preset = Literal["paper", "paper-literal", "jecur", "chowder", "coudray", "scnn"]
 """Here and not from the settings, so that help is quick."""
 
 EngineName = Literal["local", "dask"]

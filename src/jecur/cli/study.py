@@ -52,7 +52,7 @@ def run_(
     out
         Run folder.
     preset
-        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
+        Recipe for whatever the study file leaves out: paper, paper-literal, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     """

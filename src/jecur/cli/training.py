@@ -48,7 +48,7 @@ def train(
     out
         Run folder; the model goes into its models folder.
     preset
-        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
+        Recipe for whatever the study file leaves out: paper, paper-literal, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     as_json
@@ -133,7 +133,7 @@ def crossval(
     seed
         Of the folds.
     preset
-        Recipe for whatever the study file leaves out: paper, jecur, chowder, coudray or scnn.
+        Recipe for whatever the study file leaves out: paper, paper-literal, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     as_json

@@ -17,6 +17,7 @@ __all__ = ["RIVALS", "rivals_named"]
 RIVALS: tuple[Rival, ...] = (
     Network("study", "Recipe of the study file"),
     Network("paper", "Liu 2021, MobileNetV2", "paper"),
+    Network("paper-literal", "Liu 2021, as printed", "paper-literal"),
     Network("jecur", "Frozen encoder, mean, Cox", "jecur"),
     Network("chowder", "CHOWDER (Saillard 2020)", "chowder"),
     Network("coudray", "Tile labels (Coudray 2018)", "coudray"),

@@ -60,7 +60,8 @@ def read_study(path: Path, *, preset: Preset | None = None) -> StudySettings:
         TOML. Unknown names, wrong types and values out of range are refused.
     preset
         Recipe of training for whatever the file leaves out; None takes the one the file names. A file that
-        says nothing of training has `EVIDENT_PRESET`; one that does and names none has ``paper``, as ever.
+        says nothing of training has `EVIDENT_PRESET`; one that does and names none has ``paper-literal``,
+        whose values are those that it always had.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def _with_preset(raw: dict[str, Any], preset: Preset | None) -> dict[str, Any]:
         return raw
     training = nested(training)
     named = preset or training.get(
-        "preset", "paper" if training.keys() - {"seed"} else EVIDENT_PRESET
+        "preset", "paper-literal" if training.keys() - {"seed"} else EVIDENT_PRESET
     )
     values = PRESETS.get(named, {}) if isinstance(named, str) else {}
     for group, inner in values.items():
