@@ -9,7 +9,7 @@ import pytest
 from jecur.cohort.annotation_files import annotations_in, annotations_of
 from jecur.cohort.cohort import read_cohort
 from jecur.cohort.output_names import claim_name
-from jecur.cohort.slide_names import file_ids, names_without_suffix, slide_ids
+from jecur.cohort.slide_names import as_on_disk, file_ids, names_without_suffix, slide_ids
 from jecur.errors import TableError
 from jecur.settings import CohortSettings, ColumnSettings, EndpointSettings
 
@@ -135,3 +135,41 @@ def test_outputs_in_one_folder_stay_apart_and_are_found_again(tmp_path):
     assert names[:2] == ["a", "a.tif"]
     assert len({name.casefold() for name in names}) == 4
     assert [claim_name(tmp_path, source) for source in reversed(sources)] == names[::-1]
+
+
+@pytest.mark.parametrize("told", ["NFC", "NFD"])
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_one_spelling_of_accents_in_the_table_and_on_disk(tmp_path, told, stored):
+    """macOS stores letters with marks as two characters, spreadsheets as one."""
+    tell, store = (
+        lambda text, form=form: unicodedata.normalize(form, text) for form in (told, stored)
+    )
+    slides, drawn = tmp_path / "slides" / store("S\u00e9rie"), tmp_path / "regions"
+    (slides / store("\uac04\uc554")).mkdir(parents=True)
+    (slides / store("\uac04\uc554") / store("M\u00fcller.svs")).write_bytes(b"x")
+    (drawn / store("\uac04\uc554")).mkdir(parents=True)
+    (drawn / store("\uac04\uc554") / store("M\u00fcller.geojson")).write_bytes(b"x")
+    patient_id, name = tell("M\u00fcller"), tell("S\u00e9rie/\uac04\uc554/M\u00fcller.svs")
+    (tmp_path / "clinical.csv").write_text(
+        f"patient_id,time,event,slide\n{patient_id},3,1,{name}\n", encoding="utf-8"
+    )
+    settings = CohortSettings(
+        endpoint=EndpointSettings(
+            kind="time to recurrence", unit="months", event_values=("1",), censored_values=("0",)
+        ),
+        columns=ColumnSettings(role=""),
+    )
+    (patient,) = read_cohort(settings, tmp_path).patients
+    assert patient.id == "M\u00fcller"
+    assert patient.slides[0].path.read_bytes() == b"x"
+    slide = PurePath(tell("\uac04\uc554/M\u00fcller.svs"))
+    assert annotations_in(drawn, [slide])[slide].read_bytes() == b"x"
+
+
+def test_a_name_with_marks_that_is_not_there_is_left_as_it_was(tmp_path):
+    for name in ("M\u00fcller.svs", "\u00fc/../../etc", "/\u00fc/x", "\u00fc" * 300, "\u00fc/a/b"):
+        assert as_on_disk(tmp_path, name) == tmp_path / name
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, "\u1e69\u0307.svs")).write_bytes(b"")
+    either = "s\u0307\u0323\u0307.svs"
+    assert as_on_disk(tmp_path, either).parent == tmp_path

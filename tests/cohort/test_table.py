@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from jecur.cohort.csv_text import one_spelling
 from jecur.cohort.table import read_table
 from jecur.errors import TableError
 
@@ -70,3 +71,27 @@ def test_missing_file_and_missing_column_are_named(tmp_path):
     table = read_table(_csv(tmp_path / "t.csv", ",", "utf-8"))
     with pytest.raises(TableError, match=r"expected a column 'sex'.*found: id, age, note"):
         table.column("sex", "covariate")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "M\u00fcller",
+        "Mu\u0308ller",
+        "\u200bM\u00fcller",
+        "M\u00fcller\u200b \ufeff",
+        " \u2060 Mu\u0308ller",
+    ],
+)
+def test_what_looks_the_same_is_spelled_the_same(tmp_path, cell):
+    path = tmp_path / "t.csv"
+    path.write_text(f"patient_id,{cell}\n{cell},1\n", encoding="utf-8")
+    table = read_table(path)
+    assert list(table.identifiers("patient_id", "patient")) == ["M\u00fcller"]
+    assert list(table.frame.columns) == ["patient_id", "M\u00fcller"]
+
+
+def test_a_cell_of_nothing_that_can_be_seen_is_empty():
+    assert [one_spelling(c) for c in ("", " ", "\u200b", "\u200b \u200b", "\u00a0\ufeff")] == [
+        ""
+    ] * 5

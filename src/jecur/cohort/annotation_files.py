@@ -1,10 +1,11 @@
 """Which file of drawn regions belongs to a slide: by a column of the table, or by name."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
-from jecur.cohort.slide_names import names_without_suffix
+from jecur.cohort.slide_names import as_on_disk, names_without_suffix
 from jecur.errors import TableError
 from jecur.settings import CohortSettings
 
@@ -57,7 +58,7 @@ def annotations_in(root: Path, slides: Iterable[PurePath]) -> dict[PurePath, Pat
             continue
         if where not in listings:
             listings[where] = _by_name(where)
-        wanted = {n.casefold() + s for n in names_without_suffix(slide.name) for s in _SUFFIXES}
+        wanted = {_folded(n) + s for n in names_without_suffix(slide.name) for s in _SUFFIXES}
         files = sorted(file for name in wanted for file in listings[where].get(name, ()))
         inside = [file for file in files if file.resolve().is_relative_to(root)]
         if len(inside) > 1:
@@ -118,8 +119,12 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     if folder.is_dir():
         for file in folder.iterdir():
             if file.suffix.lower() in _SUFFIXES and file.is_file():
-                names[file.name.casefold()].append(file)
+                names[_folded(file.name)].append(file)
     return names
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def named_annotations(
@@ -143,7 +148,7 @@ def named_annotations(
     root = (folder / (settings.annotation_folder or settings.slide_folder)).resolve()
     found: list[Path | None] = []
     for name in names:
-        path = (root / name).resolve()
+        path = as_on_disk(root, name).resolve()
         if name and (PurePath(name).is_absolute() or not path.is_relative_to(root)):
             raise TableError(
                 f"{where}: expected a file inside the annotation folder, found {name!r}; name it "

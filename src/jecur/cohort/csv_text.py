@@ -18,12 +18,13 @@ import pandas as pd
 
 from jecur.printable import printable
 
-__all__ = ["csv_rows", "csv_text", "plain_text", "safe_text"]
+__all__ = ["csv_rows", "csv_text", "one_spelling", "plain_text", "safe_text"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SIGNS = frozenset("=+-@")
 _LEADERS = frozenset("'\"`\u00b4\u2018\u2019\u201c\u201d\uff07\uff02")
 _RUNS_AT_ONCE = frozenset("\t\r")
+_NO_WIDTH = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
 _PARTS = re.compile(r"([;\n])")
 _SUSPECT = re.compile(r"[=+\-@\t\r]|[^\x20-\x7e]")
 
@@ -48,6 +49,26 @@ def plain_text(cell: str) -> str:
         part[1:] if part.startswith("'") and _risky(part[1:]) else part
         for part in _PARTS.split(cell)
     )
+
+
+def one_spelling(cell: str) -> str:
+    """Spell a text in one way: what looks the same is the same patient, level or name.
+
+    Blanks, and characters without width, go from both ends. Letters with marks are one character each
+    (NFC): macOS writes names of files in two.
+    """
+    cell = cell.strip()
+    if cell.isascii():
+        return cell
+    cell = unicodedata.normalize("NFC", cell)
+    while cell and (_unseen(cell[0]) or _unseen(cell[-1])):
+        cell = cell[_unseen(cell[0]) :]
+        cell = cell[: len(cell) - (_unseen(cell[-1]) if cell else 0)]
+    return cell
+
+
+def _unseen(letter: str) -> bool:
+    return letter.isspace() or letter in _NO_WIDTH
 
 
 def _risky(part: str) -> bool:

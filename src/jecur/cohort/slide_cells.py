@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 import pandas as pd
 
+from jecur.cohort.slide_names import as_on_disk
 from jecur.cohort.table import Table, name_rows, read_table
 from jecur.errors import Problems, TableError
 from jecur.settings import CohortSettings
@@ -115,11 +116,11 @@ def left_out_slides(settings: CohortSettings, folder: Path) -> set[Path]:
     listed = read_table(folder / settings.slide_list)
     names, owners = listed.column("slide", "slide"), listed.column("patient_id", "patient")
     root = (folder / settings.slide_folder).resolve()
-    return {(root / name).resolve() for name in names[owners == ""] if name}
+    return {as_on_disk(root, name).resolve() for name in names[owners == ""] if name}
 
 
 def _inside(table: Table, row: int, root: Path, name: str) -> Path:
-    path = (root / name).resolve()
+    path = as_on_disk(root, name).resolve()
     if PurePath(name).is_absolute() or not path.is_relative_to(root) or path == root:
         raise TableError(
             f"{table.name}: expected a file inside the slide folder in the slide column, found "

@@ -14,7 +14,14 @@ from pathlib import Path, PurePath
 
 from jecur.errors import TableError
 
-__all__ = ["common_folder", "file_ids", "names_without_suffix", "slide_ids", "stem_of"]
+__all__ = [
+    "as_on_disk",
+    "common_folder",
+    "file_ids",
+    "names_without_suffix",
+    "slide_ids",
+    "stem_of",
+]
 
 _SUFFIXES = frozenset({
     ".bif", ".btf", ".czi", ".dcm", ".dicom", ".dng", ".h5", ".hdf5", ".isyntax", ".jp2", ".jpeg",
@@ -23,6 +30,36 @@ _SUFFIXES = frozenset({
 })  # fmt: skip
 _DOUBLE = (".ome", ".ndpi", ".svs", ".zarr", ".vsi", ".ome.zarr")
 """What stands before the last suffix of a converted file, and belongs to it: QuPath strips both."""
+
+
+def as_on_disk(root: Path, name: str) -> Path:
+    """Path of a file in ``root``, which may spell letters with marks in another way than a table does.
+
+    Returns
+    -------
+    Path
+        ``root / name``, with the parts that are not there as the one entry that differs in its form of
+        accents alone (NFC, NFD); as it was where there is none, or more than one.
+    """
+    path, plain = root / name, PurePath(name)
+    if name.isascii() or plain.is_absolute() or ".." in plain.parts:
+        return path
+    try:
+        return path if path.exists() else _spelled_otherwise(root, plain)
+    except (OSError, ValueError):  # a name that no file can have, a folder that cannot be listed
+        return path
+
+
+def _spelled_otherwise(root: Path, name: PurePath) -> Path:
+    found = root
+    for part in name.parts:
+        here = found / part
+        if not here.exists() and found.is_dir():
+            wanted = unicodedata.normalize("NFC", part)
+            alike = [e for e in found.iterdir() if unicodedata.normalize("NFC", e.name) == wanted]
+            here = alike[0] if len(alike) == 1 else here
+        found = here
+    return found
 
 
 def stem_of(name: str) -> str:

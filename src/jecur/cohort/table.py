@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jecur.cohort.csv_text import plain_text
+from jecur.cohort.csv_text import one_spelling, plain_text
 from jecur.cohort.excel import read_excel_rows
 from jecur.cohort.text_file import read_text_rows
 from jecur.errors import TableError
@@ -250,7 +250,7 @@ def read_raw_table(path: Path, form: TableFormat) -> RawTable:
         text = read_text_rows(path, form)
         rows, source = text.rows, text.source
         decimal = decimal or ("" if text.delimiter == ";" else ".")
-    rows = [(i, [plain_text(c.strip()) for c in row]) for i, row in rows]
+    rows = [(i, [plain_text(one_spelling(c)) for c in row]) for i, row in rows]
     return RawTable([(i, row) for i, row in rows if any(row)], kinds, source, decimal)
 
 

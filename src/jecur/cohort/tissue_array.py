@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from jecur.cohort.core_map import read_core_map
-from jecur.cohort.slide_names import slide_ids
+from jecur.cohort.slide_names import as_on_disk, slide_ids
 from jecur.errors import TableError
 from jecur.geometry import CorePlace
 from jecur.settings import CohortSettings
@@ -71,7 +71,7 @@ def read_core_entries(
     seen: set[Path] = set()
     ids = slide_ids([PurePath(array.slide) for array in settings.tissue_arrays])
     for array, slide_id in zip(settings.tissue_arrays, ids, strict=True):
-        path = (root / array.slide).resolve()
+        path = as_on_disk(root, array.slide).resolve()
         if PurePath(array.slide).is_absolute() or not path.is_relative_to(root) or path == root:
             raise TableError(
                 "expected a file inside the slide folder under [[cohort.tissue_arrays]], found "
