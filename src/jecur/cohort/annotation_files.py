@@ -53,7 +53,7 @@ def annotations_in(root: Path, slides: Iterable[PurePath]) -> dict[PurePath, Pat
     listings: dict[Path, dict[str, list[Path]]] = {}
     problems = []
     for slide in dict.fromkeys(slides):
-        where = (root / slide.parent).resolve()
+        where = as_on_disk(root, slide.parent.as_posix()).resolve()
         if not where.is_relative_to(root):
             continue
         if where not in listings:
