@@ -65,6 +65,13 @@ def browser():
         yield opened
 
 
+@pytest.fixture(scope="module")
+def url(tiny_run):
+    """Address of the tiny run, of which a viewer changes nothing: one serves all."""
+    with served(tiny_run) as address:
+        yield address
+
+
 @pytest.fixture
 def page(browser):
     """A page that may say nothing wrong in its console; a policy violation is said there."""
@@ -169,96 +176,94 @@ def test_a_planted_square_lies_under_its_outline(page, tmp_path, zoom):
     assert dark.any(0).sum() == pytest.approx(400 / zoom, abs=2)
 
 
-def test_patients_curve_and_list_answer_each_other(page, tiny_run):
-    with served(tiny_run) as url:
-        open_list(page, url)
-        rows = page.locator("#patients tbody tr")
-        scores = pd.read_csv(tiny_run / "scores.csv")
-        assert page.title() == "Jecur viewer"
-        n_all = rows.count()
-        assert n_all == 16
-        # a curve filters
-        group = scores["group"].dropna().iloc[0]
-        page.locator(f"#curve .legend[data-group={group}]").click()
-        assert rows.count() == (scores["group"] == group).sum() < n_all
-        page.locator("#clear").click()
-        assert rows.count() == n_all
-        # a dot or tick chooses its patient
-        tick = page.locator("#curve .tick").first
-        tick.locator(".tick-target").click()
-        chosen = page.locator("tr[aria-selected=true]")
-        assert chosen.get_attribute("data-number") == tick.get_attribute("data-patient")
-        assert page.locator("#curve .marked").get_attribute("visibility") == "visible"
-        # search and sort
-        page.keyboard.press("/")
-        page.keyboard.type("V-0011")
-        assert rows.count() == 1
-        page.locator("#clear").click()
-        page.locator("th button[data-sort=months]").click()
-        months = [t for t in page.locator("tbody td:nth-child(4)").all_inner_texts() if t]
-        assert [float(m) for m in months] == sorted(float(m) for m in months)
-        # keyboard alone
-        page.locator("th button[data-sort=risk]").click()
-        page.locator("#patients tbody tr[tabindex='0']").focus()
-        page.keyboard.press("Home")
-        page.keyboard.press("ArrowDown")
-        page.keyboard.press("ArrowUp")
-        best = scores.loc[scores["risk"].idxmax(), "patient_id"]
-        assert page.locator("tr[aria-selected=true] td").first.inner_text() == best
-        page.keyboard.press("Enter")
-        wait_for_slide(page)
-        assert page.locator("#slide-name").inner_text() == best
-        page.keyboard.press("Escape")
-        assert page.locator("#patients-view").is_visible()
+def test_patients_curve_and_list_answer_each_other(page, url, tiny_run):
+    open_list(page, url)
+    rows = page.locator("#patients tbody tr")
+    scores = pd.read_csv(tiny_run / "scores.csv")
+    assert page.title() == "Jecur viewer"
+    n_all = rows.count()
+    assert n_all == 16
+    # a curve filters
+    group = scores["group"].dropna().iloc[0]
+    page.locator(f"#curve .legend[data-group={group}]").click()
+    assert rows.count() == (scores["group"] == group).sum() < n_all
+    page.locator("#clear").click()
+    assert rows.count() == n_all
+    # a dot or tick chooses its patient
+    tick = page.locator("#curve .tick").first
+    tick.locator(".tick-target").click()
+    chosen = page.locator("tr[aria-selected=true]")
+    assert chosen.get_attribute("data-number") == tick.get_attribute("data-patient")
+    assert page.locator("#curve .marked").get_attribute("visibility") == "visible"
+    # search and sort
+    page.keyboard.press("/")
+    page.keyboard.type("V-0011")
+    assert rows.count() == 1
+    page.locator("#clear").click()
+    page.locator("th button[data-sort=months]").click()
+    months = [t for t in page.locator("tbody td:nth-child(4)").all_inner_texts() if t]
+    assert [float(m) for m in months] == sorted(float(m) for m in months)
+    # keyboard alone
+    page.locator("th button[data-sort=risk]").click()
+    page.locator("#patients tbody tr[tabindex='0']").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    best = scores.loc[scores["risk"].idxmax(), "patient_id"]
+    assert page.locator("tr[aria-selected=true] td").first.inner_text() == best
+    page.keyboard.press("Enter")
+    wait_for_slide(page)
+    assert page.locator("#slide-name").inner_text() == best
+    page.keyboard.press("Escape")
+    assert page.locator("#patients-view").is_visible()
 
 
-def test_layers_keys_gallery_and_link(page, tiny_run):
-    with served(tiny_run) as url:
-        open_list(page, url)
-        page.locator("#to-top").click()
-        page.wait_for_selector("#top-high button img[src^=blob]")
-        page.locator("#top-high button").nth(1).click()
-        wait_for_slide(page)
-        page.wait_for_timeout(1200)
-        place = page.evaluate("""() => {
-          const { view } = window.jecurView;
-          const [left, top, scale] = view.overlay.transform();
-          const { clientWidth, clientHeight } = view.viewer.canvas;
-          return [(clientWidth / 2 - left) / scale, (clientHeight / 2 - top) / scale, view.overlay.chosen];
-        }""")
-        tile = place[2]
-        assert place[0] == pytest.approx(tile["x"] + tile["side"] / 2, abs=3)
-        assert place[1] == pytest.approx(tile["y"] + tile["side"] / 2, abs=3)
-        # opacity: what covers the middle of the chosen tile
-        middle = pixels(page, "overlay")
-        middle = middle[middle.shape[0] // 2, middle.shape[1] // 2]
-        assert middle[3] == pytest.approx(255 * 0.55, abs=2)
-        for _ in range(5):
-            page.keyboard.press("[")
-        page.wait_for_timeout(200)
-        faded = pixels(page, "overlay")
-        assert faded[faded.shape[0] // 2, faded.shape[1] // 2, 3] == pytest.approx(255 * 0.3, abs=2)
-        page.keyboard.press("h")
-        page.wait_for_timeout(200)
-        assert pixels(page, "overlay")[100:-100, 100:-100, 3].min() == 0
-        page.keyboard.press("h")
-        # a score under the pointer
-        box = page.locator("#scanned").bounding_box()
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_selector("#tip:not([hidden])")
-        assert f"score {tile['score']:.2f}" in page.locator("#tip").inner_text()
-        # the address holds the place
-        held = page.url
-        other = page.context.new_page()
-        other.goto(held)
-        wait_for_slide(other)
-        numbers = [
-            dict(part.split("=") for part in p.split("#")[1].split("&")) for p in (held, other.url)
-        ]
-        for name in ("slide", "x", "y"):
-            assert float(numbers[0][name]) == pytest.approx(float(numbers[1][name]), abs=2)
-        assert float(numbers[0]["zoom"]) == pytest.approx(float(numbers[1]["zoom"]), rel=0.01)
-        other.close()
+def test_layers_keys_gallery_and_link(page, url):
+    open_list(page, url)
+    page.locator("#to-top").click()
+    page.wait_for_selector("#top-high button img[src^=blob]")
+    page.locator("#top-high button").nth(1).click()
+    wait_for_slide(page)
+    page.wait_for_timeout(1200)
+    place = page.evaluate("""() => {
+      const { view } = window.jecurView;
+      const [left, top, scale] = view.overlay.transform();
+      const { clientWidth, clientHeight } = view.viewer.canvas;
+      return [(clientWidth / 2 - left) / scale, (clientHeight / 2 - top) / scale, view.overlay.chosen];
+    }""")
+    tile = place[2]
+    assert place[0] == pytest.approx(tile["x"] + tile["side"] / 2, abs=3)
+    assert place[1] == pytest.approx(tile["y"] + tile["side"] / 2, abs=3)
+    # opacity: what covers the middle of the chosen tile
+    middle = pixels(page, "overlay")
+    middle = middle[middle.shape[0] // 2, middle.shape[1] // 2]
+    assert middle[3] == pytest.approx(255 * 0.55, abs=2)
+    for _ in range(5):
+        page.keyboard.press("[")
+    page.wait_for_timeout(200)
+    faded = pixels(page, "overlay")
+    assert faded[faded.shape[0] // 2, faded.shape[1] // 2, 3] == pytest.approx(255 * 0.3, abs=2)
+    page.keyboard.press("h")
+    page.wait_for_timeout(200)
+    assert pixels(page, "overlay")[100:-100, 100:-100, 3].min() == 0
+    page.keyboard.press("h")
+    # a score under the pointer
+    box = page.locator("#scanned").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("#tip:not([hidden])")
+    assert f"score {tile['score']:.2f}" in page.locator("#tip").inner_text()
+    # the address holds the place
+    held = page.url
+    other = page.context.new_page()
+    other.goto(held)
+    wait_for_slide(other)
+    numbers = [
+        dict(part.split("=") for part in p.split("#")[1].split("&")) for p in (held, other.url)
+    ]
+    for name in ("slide", "x", "y"):
+        assert float(numbers[0][name]) == pytest.approx(float(numbers[1][name]), abs=2)
+    assert float(numbers[0]["zoom"]) == pytest.approx(float(numbers[1]["zoom"]), rel=0.01)
+    other.close()
 
 
 def test_normalized_nuclei_and_files_to_keep(page, tiny_run, tmp_path):
@@ -291,29 +296,27 @@ def test_normalized_nuclei_and_files_to_keep(page, tiny_run, tmp_path):
             assert "V-0" not in path.name
 
 
-def test_the_page_is_usable_narrow_and_dark(browser, tiny_run):
-    with served(tiny_run) as url:
-        for width in (1280, 800):
-            page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme="dark")
-            open_list(page, url)
-            for view in ("#to-top", "#to-patients"):
-                page.locator(view).click()
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-            page.locator("#patients tbody tr").first.dblclick()
-            wait_for_slide(page)
+def test_the_page_is_usable_narrow_and_dark(browser, url):
+    for width in (1280, 800):
+        page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme="dark")
+        open_list(page, url)
+        for view in ("#to-top", "#to-patients"):
+            page.locator(view).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.locator("#scanned").bounding_box()["width"] > width / 3
-            unnamed = page.evaluate(UNNAMED)
-            assert unnamed == []
-            page.close()
+        page.locator("#patients tbody tr").first.dblclick()
+        wait_for_slide(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#scanned").bounding_box()["width"] > width / 3
+        unnamed = page.evaluate(UNNAMED)
+        assert unnamed == []
+        page.close()
 
 
-def test_without_the_token_the_page_says_what_to_do(page, tiny_run):
-    with served(tiny_run) as url:
-        page.goto(url.split("#")[0])
-        page.wait_for_selector("#message:not([hidden])")
-        assert "address" in page.locator("#message").inner_text()
-        page.goto(url.split("#")[0] + "?again#token=wrong")
-        page.wait_for_function("document.getElementById('message').textContent.includes('token')")
+def test_without_the_token_the_page_says_what_to_do(page, url):
+    page.goto(url.split("#")[0])
+    page.wait_for_selector("#message:not([hidden])")
+    assert "address" in page.locator("#message").inner_text()
+    page.goto(url.split("#")[0] + "?again#token=wrong")
+    page.wait_for_function("document.getElementById('message').textContent.includes('token')")
     assert all("401" in text for text in page.wrong)
     page.wrong.clear()
