@@ -206,7 +206,10 @@ export function slideView({ run, slides, onMoved }) {
     if (!both && second) { second.destroy(); second = null; }
     const main = state.colors === "normalized" ? "normalized" : "scanned";
     await tried(() => put(viewer, main));
-    if (both) { await tried(() => put(second, "normalized")); follow(viewer, second); }
+    if (both && second) { // not closed meanwhile
+      await tried(() => put(second, "normalized"));
+      follow(viewer, second);
+    }
   }
 
   async function setColors(colors) {
