@@ -119,8 +119,9 @@ All else is fast, but for single tests that are marked slow where they stand.
 STUDIES = {"tiny_study", "tiny_run", "tiny_prepared", "tiny_model"}
 """Fixtures that prepare slides or run a study: whoever waits for them is not fast."""
 
-FRESH = ("runs/", "test_canaries.py")
-"""Where processes themselves are tested: each command starts its own, as it does for users."""
+FRESH = ("runs/", "test_canaries.py", "api/test_example.py")
+"""Where processes themselves are tested, or paths are relative to a folder that others do not work in: each
+command starts its own, as it does for users."""
 
 UNDRAWN = {
     "cohort/test_plausibility.py",
