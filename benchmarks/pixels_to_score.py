@@ -32,6 +32,7 @@ from PIL import Image
 MODEL = """
 from pathlib import Path
 import msgspec, sys
+from jecur.nuclei.segmentation import BUILTIN
 from jecur.settings import StainSettings, TilingSettings
 from jecur.training.export import encoder_to_onnx
 from jecur.training.mobilenet import build_encoder
@@ -40,7 +41,8 @@ card = toy_card()
 recipe = msgspec.structs.replace(card.recipe, tiling=TilingSettings(), stain=StainSettings())
 network = build_encoder("mobilenetv2_100", channels=4, start="builtin", seed=0)
 graph = encoder_to_onnx(network, tile_px=224)
-write_toy(Path(sys.argv[1]), card=toy_card(recipe=recipe), encoder_onnx=graph)
+held = BUILTIN.read_bytes()
+write_toy(Path(sys.argv[1]), card=toy_card(recipe=recipe), encoder_onnx=graph, nuclei_onnx=held)
 """
 TEXT = "Aperio Image Library v11.2.1 \n{w}x{h} (256x256) jpeg|AppMag = 40|MPP = 0.25"
 SIDE = 512

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jecur.errors import SettingsError, SlideError, SystemRefusedError
+from jecur.runs import dask_engine
 from jecur.runs.progress import SilentProgress
 from jecur.runs.workers import Failure, run_all, working_with
 from jecur.settings import ComputeSettings
@@ -95,6 +96,43 @@ def test_what_takes_too_long_fails_once_and_the_rest_goes_on(cluster):
     assert found[1].error.code == "timeout"
     assert time.monotonic() - begun < 60
     assert _all(_work, [1, 2]) == {1: 1, 2: 4}  # a worker has come in its place
+
+
+def _dies_twice(item: tuple[int, str]) -> int:
+    number, marks = item
+    if number == 1 and len(list(Path(marks).iterdir())) < 2:  # twice
+        (Path(marks) / str(time.time_ns())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.slow
+def test_workers_that_are_all_gone_are_started_anew_and_nothing_waits_for_ever(
+    tmp_path, monkeypatch
+):
+    from distributed import Nanny  # noqa: PLC0415
+
+    monkeypatch.setattr(dask_engine, "_LONELY_S", 8.0)
+    said, marks = [], tmp_path / "marks"
+    marks.mkdir()
+
+    async def gives_up(self, *args, **kwargs):
+        """As a nanny does whose worker does not start in time."""
+
+    with at_work(ComputeSettings(engine="dask"), tmp_path, workers=1, say=said.append):
+        with monkeypatch.context() as broken:
+            broken.setattr(Nanny, "_on_worker_exit", gives_up)
+            found = _all(_dies_twice, [(0, str(marks)), (1, str(marks)), (2, str(marks))])
+        assert sorted(found.values()) == [0, 1, 2]
+        assert said.count("no worker process is left; starting them anew") == 2
+        with monkeypatch.context() as broken:
+            broken.setattr(dask_engine, "_MOST_RENEWALS", 2)
+            broken.setattr(Nanny, "_on_worker_exit", gives_up)
+            for mark in marks.iterdir():
+                mark.unlink()
+            with pytest.raises(SystemRefusedError) as caught:
+                _all(_dies_twice, [(1, str(marks))])
+    assert caught.value.code == "no-workers"
 
 
 def _disk_full(item: int) -> int:

@@ -35,6 +35,8 @@ TRIES = 4
 _TICK_S = 1.0
 _LONELY_S = 60.0
 """After so long without any worker, it is said."""
+_MOST_RENEWALS = 3
+"""A nanny that cannot start its worker in time, on a busy machine, gives up and says nothing."""
 _LATE = "jecur-late"
 _NOT_YET = {"pending", "lost"}
 _GRACE_S = 3.0
@@ -73,10 +75,21 @@ class DaskEngine:
         Workers there may be at most; 0 if not known.
     say
         Shows a line to the user.
+    renew
+        Starts the workers anew: called where none has been left for a minute. None waits for those that come
+        in their own time, as jobs of a queue do.
     """
 
-    def __init__(self, client: "Client", *, most: int = 0, say: Callable[[str], None]) -> None:
-        self._client, self._most, self._say = client, most, say
+    def __init__(
+        self,
+        client: "Client",
+        *,
+        most: int = 0,
+        say: Callable[[str], None],
+        renew: Callable[[], None] | None = None,
+    ) -> None:
+        self._client, self._most, self._say, self._renew = client, most, say, renew
+        self._n_renewed = 0
         self._heard: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._n_workers, self._counted = 0, -_LONELY_S
         self._lonely_since = time.monotonic()
@@ -155,10 +168,28 @@ class DaskEngine:
             self._n_workers = len(self._client.nthreads())
             if self._n_workers:
                 self._lonely_since = now
-            elif now - self._lonely_since > _LONELY_S and not self._told:
+            elif now - self._lonely_since > _LONELY_S:
+                self._without_workers(now)
+        return 2 * max(self._n_workers, self._most, 1)
+
+    def _without_workers(self, now: float) -> None:
+        """Wait for jobs that may still stand in a queue; start processes of this machine anew."""
+        if self._renew is None:
+            if not self._told:
                 self._told = True
                 self._say(f"no worker has come yet to {self._client.scheduler.address}; waiting")
-        return 2 * max(self._n_workers, self._most, 1)
+            return
+        if self._n_renewed == _MOST_RENEWALS:
+            raise SystemRefusedError(
+                "expected worker processes that stay, found none left, although they were started anew "
+                f'{_MOST_RENEWALS} times; close other programs, or take engine = "local"; the same '
+                "command goes on",
+                code="no-workers",
+            )
+        self._n_renewed += 1
+        self._lonely_since = now
+        self._say("no worker process is left; starting them anew")
+        self._renew()
 
     def _next(self, running: dict[str, tuple[int, "Future", float]]) -> Finished | None:
         """Wait a moment for a piece of work to end, or to be late."""

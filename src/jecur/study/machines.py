@@ -1,6 +1,7 @@
 """The machines that a study's settings name, at work for the length of a block."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ def at_work(
         "distributed.worker.http.routes": ["distributed.http.health"],
     }
     with ExitStack() as open_now, dask.config.set(quiet):
-        where, most = _cluster(compute, out, workers, open_now)
+        where, most, renew = _cluster(compute, out, workers, open_now)
         try:
             client = open_now.enter_context(Client(where, timeout=_WAIT_S, set_as_default=False))
         except (OSError, TimeoutError) as error:
@@ -93,21 +94,31 @@ def at_work(
                 code="no-scheduler",
             ) from error
         say(f"work is given out at {client.scheduler.address}")
-        open_now.enter_context(working_with(DaskEngine(client, most=most, say=say)))
+        open_now.enter_context(working_with(DaskEngine(client, most=most, say=say, renew=renew)))
         yield
 
 
 def _cluster(
     compute: ComputeSettings, out: Path, workers: int, open_now: ExitStack
-) -> tuple[Any, int]:
-    """Return what a client connects to, and how many workers there may be at most (0: not known)."""
+) -> tuple[Any, int, Callable[[], None] | None]:
+    """Return what a client connects to, the most workers there may be (0: not known), what renews them."""
     if compute.scheduler:
-        return compute.scheduler, 0
+        return compute.scheduler, 0, None
     if compute.slurm is not None:
-        return open_now.enter_context(_slurm(compute.slurm, out)), (
-            compute.slurm.jobs * compute.slurm.cores
-        )
-    return open_now.enter_context(_local(workers)), workers
+        most = compute.slurm.jobs * compute.slurm.cores
+        return open_now.enter_context(_slurm(compute.slurm, out)), most, None
+    cluster = open_now.enter_context(_local(workers))
+
+    def renew() -> None:
+        cluster.scale(0)
+        end = time.monotonic() + _WAIT_S
+        while (
+            cluster.workers and time.monotonic() < end
+        ):  # a nanny without its worker counts as one
+            time.sleep(0.1)
+        cluster.scale(workers)
+
+    return cluster, workers, renew
 
 
 def _local(workers: int) -> Any:  # noqa: ANN401 - distributed's own
