@@ -135,6 +135,34 @@ def test_workers_that_are_all_gone_are_started_anew_and_nothing_waits_for_ever(
     assert caught.value.code == "no-workers"
 
 
+def test_an_answer_that_is_not_fetched_in_time_is_looked_for_again(cluster, monkeypatch):
+    """A worker may die between the end of its work and the fetching; that would wait for another one."""
+    from distributed import Future  # noqa: PLC0415
+
+    fetch, late = Future.result, set()
+
+    def late_once(self, timeout):
+        if self.key not in late:
+            late.add(self.key)
+            raise TimeoutError
+        return fetch(self, timeout)
+
+    monkeypatch.setattr(Future, "result", late_once)
+    assert _all(_work, [1, 2, 4]) == {1: 1, 2: 4, 4: 16}
+    assert len(late) == 3
+
+
+def test_work_that_is_done_anew_and_in_vain_has_failed(cluster, monkeypatch):
+    from distributed import Future  # noqa: PLC0415
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415
+
+    def gone(self, timeout):
+        raise KilledWorker("x", None, 3)
+
+    monkeypatch.setattr(Future, "result", gone)
+    assert _all(_work, [1])[1].error.code == "crashed"
+
+
 def _disk_full(item: int) -> int:
     if item == 2:
         raise OSError(28, os.strerror(28), "bag.npy")

@@ -37,6 +37,8 @@ _LONELY_S = 60.0
 """After so long without any worker, it is said."""
 _MOST_RENEWALS = 3
 """A nanny that cannot start its worker in time, on a busy machine, gives up and says nothing."""
+_FETCH_S = 5.0
+"""An answer, of a few hundred bytes, is fetched in so long, or looked for again."""
 _LATE = "jecur-late"
 _NOT_YET = {"pending", "lost"}
 _GRACE_S = 3.0
@@ -210,18 +212,28 @@ class DaskEngine:
         if what == "late":
             self._client.cancel([future])
             return Finished(index, Lost("timeout"), time.monotonic() - began)
-        return self._ended(index, future, time.monotonic() - began)
+        try:
+            return self._ended(index, future, time.monotonic() - began)
+        except TimeoutError:
+            # The same, between the look and the fetching; that waits for a worker, and none may be left.
+            running[key] = index, future, began
+            self._heard.put((what, key))
+            self._window()
+            return None
 
     def _ended(self, index: int, future: "Future", seconds: float) -> Finished:
         from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
         if future.status == "finished":
-            answer: _Answer = future.result()
+            try:
+                answer: _Answer = future.result(timeout=_FETCH_S)
+            except KilledWorker:  # made anew meanwhile, in vain
+                return Finished(index, Lost("died", times=TRIES), seconds)
             if answer.refused is not None:
                 raise answer.refused
             return Finished(index, answer.value, answer.seconds)
         if future.status == "error":
-            error = future.exception()
+            error = future.exception(timeout=_FETCH_S)
             if isinstance(error, KilledWorker):
                 return Finished(index, Lost("died", times=TRIES), seconds)
             raise SystemRefusedError(
