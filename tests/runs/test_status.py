@@ -6,7 +6,8 @@ from jecur.cli import OK, USER_ERROR, run
 from jecur.errors import RunFolderError
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LoggedProgress, SilentProgress
-from jecur.runs.status import read_status
+from jecur.runs.shared_results import SlideResult
+from jecur.runs.status import _slides, read_status
 
 
 def _begin(folder):
@@ -65,3 +66,14 @@ def test_a_finished_study_is_said_to_have_ended(tiny_run, capsys):
     assert "Preparing slides: 6 of 6" in shown
     assert "Scoring slides: 10 of 10" in shown
     assert "failed: V-0016" in shown
+
+
+@pytest.mark.parametrize(
+    ("logged", "status"),
+    [("10:00:00", "ok"), ("10:00:01", "ok"), ("09:59:59", "failed")],
+    ids=["same second", "later", "earlier"],
+)
+def test_a_slide_tried_again_within_the_second_has_ended_as_the_log_says(logged, status):
+    events = ({"event": "slide", "slide": "a", "at": f"2026-01-01T{logged}+00:00", "status": "ok"},)
+    result = SlideResult("a", "m", "failed", 1.0, "h", 1, {}, at="2026-01-01T10:00:00.512+00:00")
+    assert _slides(events, {"a": result}) == {"a": status}

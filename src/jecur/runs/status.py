@@ -56,6 +56,9 @@ class RunStatus:
     """Slides that nobody has ended or has; None where no workers were."""
 
 
+_SECONDS = len("2026-01-01T00:00:00")
+
+
 def read_status(root: Path) -> RunStatus:
     """Read how far a run is.
 
@@ -95,13 +98,16 @@ def read_status(root: Path) -> RunStatus:
 def _slides(
     events: tuple[dict[str, Any], ...], results: Mapping[str, SlideResult]
 ) -> dict[str, str]:
-    """Slide -> how it ended last, by the log or by a worker that has not been written there yet."""
+    """Slide -> how it ended last, by the log or by a worker that has not been written there yet.
+
+    The log counts seconds: of one second it is the later, as a result is written there after it was made.
+    """
     ended: dict[str, tuple[str, str]] = {}
     for event in events:
         if event.get("event") == "slide":
             ended[str(event["slide"])] = str(event.get("at", "")), str(event.get("status"))
     for name, result in results.items():
-        if result.at > ended.get(name, ("", ""))[0]:
+        if result.at[:_SECONDS] > ended.get(name, ("", ""))[0][:_SECONDS]:
             ended[name] = result.at, result.status
     return {name: status for name, (_, status) in ended.items()}
 
