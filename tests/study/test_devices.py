@@ -21,6 +21,17 @@ from jecur.study.devices import devices_line, tell_other_device
 from jecur.study.prepare import prepare_slide
 
 
+@pytest.fixture
+def on_card(tiny_study):
+    """Study file beside the shared one, which asks for a graphics card."""
+    text = tiny_study.read_text()
+    assert 'device = "auto"' in text
+    named = tiny_study.parent / "on-card.toml"
+    named.write_text(text.replace('device = "auto"', 'device = "cuda"'))
+    yield named
+    named.unlink()
+
+
 @pytest.mark.parametrize("command", ["prepare", "train", "run", "crossval"])
 def test_a_card_that_is_not_there_is_refused_before_anything_is_written(
     command, tiny_study, tmp_path, capsys
@@ -47,24 +58,17 @@ def test_a_worker_and_scoring_without_their_card_are_refused_too(
 
 
 def test_the_study_file_names_it_as_well_and_the_command_line_goes_before(
-    tiny_study, tmp_path, capsys
+    tiny_study, on_card, tmp_path, capsys
 ):
-    text = tiny_study.read_text()
-    assert 'device = "auto"' in text
-    named = tiny_study.parent / "on-card.toml"
-    named.write_text(text.replace('device = "auto"', 'device = "cuda"'))
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text(text.replace('device = "auto"', 'device = "gpu"'))
+    wrong.write_text(tiny_study.read_text().replace('device = "auto"', 'device = "gpu"'))
     out = tmp_path / "run"
-    try:
-        assert run(["prepare", str(named), "--out", str(out)]) == USER_ERROR
-        assert "[no-card]" in capsys.readouterr().err
-        assert run(["prepare", str(wrong), "--out", str(out)]) == USER_ERROR
-        assert "device: expected one of 'auto', 'cpu', 'cuda'" in capsys.readouterr().err
-        assert run(["prepare", str(named), "--out", str(out), "--device", "gpu"]) == USER_ERROR
-        assert not out.exists()
-    finally:
-        named.unlink()
+    assert run(["prepare", str(on_card), "--out", str(out)]) == USER_ERROR
+    assert "[no-card]" in capsys.readouterr().err
+    assert run(["prepare", str(wrong), "--out", str(out)]) == USER_ERROR
+    assert "device: expected one of 'auto', 'cpu', 'cuda'" in capsys.readouterr().err
+    assert run(["prepare", str(on_card), "--out", str(out), "--device", "gpu"]) == USER_ERROR
+    assert not out.exists()
 
 
 def test_log_record_and_model_card_say_on_which_device_a_run_was_made(tiny_run, tiny_model):
@@ -134,28 +138,20 @@ def test_scoring_on_another_device_than_that_of_the_training_is_said(tiny_model)
     assert "trained on slides seen by the processor, these are seen by a graphics card" in line
 
 
-def test_doctor_says_where_networks_would_run_and_why_not_on_a_card(tiny_study, tmp_path, capsys):
+def test_doctor_says_where_networks_would_run_and_why_not_on_a_card(
+    tiny_study, on_card, tmp_path, capsys
+):
     run(["doctor", str(tiny_study), "--out", str(tmp_path / "run")])
     said = " ".join(capsys.readouterr().out.split())
     assert "no-card" not in said
     assert "Device: slides on the processor (ONNX Runtime with " in said
     assert "; training on the processor (torch " in said
-    named = tiny_study.parent / "on-card.toml"
-    named.write_text(tiny_study.read_text().replace('device = "auto"', 'device = "cuda"'))
-    try:
-        assert run(["doctor", str(named), "--out", str(tmp_path / "run")]) == SOME_FAILED
-    finally:
-        named.unlink()
+    assert run(["doctor", str(on_card), "--out", str(tmp_path / "run")]) == SOME_FAILED
     assert "[no-card]" in capsys.readouterr().out
 
 
-def test_doctor_says_that_a_folder_was_begun_on_another_device(tiny_run, tiny_study, capsys):
-    named = tiny_study.parent / "on-card.toml"
-    named.write_text(tiny_study.read_text().replace('device = "auto"', 'device = "cuda"'))
-    try:
-        assert run(["doctor", str(named), "--out", str(tiny_run)]) == SOME_FAILED
-    finally:
-        named.unlink()
+def test_doctor_says_that_a_folder_was_begun_on_another_device(tiny_run, on_card, capsys):
+    assert run(["doctor", str(on_card), "--out", str(tiny_run)]) == SOME_FAILED
     assert "[other-device]" in capsys.readouterr().out
 
 

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SIGNS = frozenset("=+-@")
 _LEADERS = frozenset("'\"`\u00b4\u2018\u2019\u201c\u201d\uff07\uff02")
 _RUNS_AT_ONCE = frozenset("\t\r")
-_NO_WIDTH = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+_NO_WIDTH = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _PARTS = re.compile(r"([;\n])")
 _SUSPECT = re.compile(r"[=+\-@\t\r]|[^\x20-\x7e]")
 
@@ -61,14 +61,9 @@ def one_spelling(cell: str) -> str:
     if cell.isascii():
         return cell
     cell = unicodedata.normalize("NFC", cell)
-    while cell and (_unseen(cell[0]) or _unseen(cell[-1])):
-        cell = cell[_unseen(cell[0]) :]
-        cell = cell[: len(cell) - (_unseen(cell[-1]) if cell else 0)]
+    while (bare := cell.strip(_NO_WIDTH).strip()) != cell:
+        cell = bare
     return cell
-
-
-def _unseen(letter: str) -> bool:
-    return letter.isspace() or letter in _NO_WIDTH
 
 
 def _risky(part: str) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 from jecur.errors import TableError
@@ -21,6 +21,7 @@ __all__ = [
     "names_without_suffix",
     "slide_ids",
     "stem_of",
+    "told_apart",
 ]
 
 _SUFFIXES = frozenset({
@@ -104,9 +105,9 @@ def slide_ids(slides: Sequence[PurePath]) -> tuple[str, ...]:
     forms: tuple[Callable[[PurePath], str], ...] = (_short, _whole, _hashed)
     ids = [forms[0](slide) for slide in slides]
     for form in forms[1:]:
-        counts = Counter(_told_apart(name) for name in ids)
+        counts = Counter(told_apart(name) for name in ids)
         ids = [
-            form(slide) if counts[_told_apart(name)] > 1 else name
+            form(slide) if counts[told_apart(name)] > 1 else name
             for slide, name in zip(slides, ids, strict=True)
         ]
     return tuple(ids)
@@ -130,8 +131,8 @@ def file_ids(files: Sequence[Path]) -> tuple[str, ...]:
     depths = [1] * len(whole)
     while True:
         names = [PurePath(*file.parts[-n:]) for file, n in zip(whole, depths, strict=True)]
-        counts = Counter(_told_apart(name.as_posix()) for name in names)
-        same = [counts[_told_apart(name.as_posix())] > 1 for name in names]
+        counts = Counter(told_apart(name.as_posix()) for name in names)
+        same = [counts[told_apart(name.as_posix())] > 1 for name in names]
         deeper = [
             n + (again and n < len(file.parts) - 1)
             for file, n, again in zip(whole, depths, same, strict=True)
@@ -163,6 +164,6 @@ def _hashed(slide: PurePath) -> str:
     return f"{_whole(slide)}-{digest[:8]}"
 
 
-def _told_apart(name: str) -> Hashable:
+def told_apart(name: str) -> str:
     """Name as a file system without case, or with one form of accents, sees it."""
     return unicodedata.normalize("NFKC", name).casefold()

@@ -203,27 +203,32 @@ class DaskEngine:
         if key not in running:
             return None
         index, future, began = running.pop(key)
-        if what == "ended" and future.status in _NOT_YET and self._client.status == "running":
-            # The worker that held the answer died before it was fetched: the scheduler has it made anew.
+        seconds = time.monotonic() - began
+        if what == "late":
+            self._client.cancel([future])
+            return Finished(index, Lost("timeout"), seconds)
+        try:
+            return self._ended(index, future, seconds)
+        except TimeoutError:
             time.sleep(_TICK_S / 5)
             running[key] = index, future, began
             future.add_done_callback(self._tell)
-            return None
-        if what == "late":
-            self._client.cancel([future])
-            return Finished(index, Lost("timeout"), time.monotonic() - began)
-        try:
-            return self._ended(index, future, time.monotonic() - began)
-        except TimeoutError:
-            # The same, between the look and the fetching; that waits for a worker, and none may be left.
-            running[key] = index, future, began
-            self._heard.put((what, key))
             self._window()
             return None
 
     def _ended(self, index: int, future: "Future", seconds: float) -> Finished:
+        """Fetch the answer.
+
+        Raises
+        ------
+        TimeoutError
+            If the worker that held it died before, or meanwhile: the scheduler has it made anew, if a worker
+            is left.
+        """
         from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
+        if future.status in _NOT_YET and self._client.status == "running":
+            raise TimeoutError
         if future.status == "finished":
             try:
                 answer: _Answer = future.result(timeout=_FETCH_S)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from jecur.cohort.csv_text import plain_text
-from jecur.cohort.slide_names import slide_ids
+from jecur.cohort.slide_names import slide_ids, told_apart
 from jecur.errors import RunFolderError
 from jecur.explain.heatmap import ScoreScale
 from jecur.runs.folder import MANIFEST, SEEN, RunFolder, fingerprint, sha256_file
@@ -127,7 +126,7 @@ def settle(given: Given, earlier: Earlier) -> tuple[list[GivenSlide], list[str]]
     """
     files = {name: earlier.file_of(row) for name, row in earlier.slides.items()}
     known = {(f, earlier.slides[n].get("core", "")): n for n, f in files.items() if f is not None}
-    taken = {_told_apart(name): name for name in earlier.slides}
+    taken = {told_apart(name): name for name in earlier.slides}
     settled, notes = [], []
     for one in given.slides:
         entry = one.entry
@@ -135,7 +134,7 @@ def settle(given: Given, earlier: Earlier) -> tuple[list[GivenSlide], list[str]]
         name = known.get((path, entry.core.core if entry.core else ""))
         if name is None:
             name = _free(entry.id, path, taken, files)
-            taken[_told_apart(name)] = name
+            taken[told_apart(name)] = name
             files[name] = path
         before = earlier.slides.get(name, {}).get("patient_id", "")
         patient = one.patient or before or name
@@ -150,7 +149,7 @@ def settle(given: Given, earlier: Earlier) -> tuple[list[GivenSlide], list[str]]
 def _free(name: str, path: Path, taken: Mapping[str, str], files: Mapping[str, Path | None]) -> str:
     """Return the id, unless a slide that is another has it: then with more of its folders."""
     for candidate in _candidates(name, path):
-        owner = taken.get(_told_apart(candidate))
+        owner = taken.get(told_apart(candidate))
         if owner is None:
             return candidate
         other = files.get(owner)
@@ -165,8 +164,3 @@ def _candidates(name: str, path: Path) -> Iterator[str]:
     for n in range(2, len(parts)):
         yield slide_ids([PurePath(*parts[-n:])])[0]
     yield f"{name}-{fingerprint(str(path))[:12]}"
-
-
-def _told_apart(name: str) -> str:
-    """Name as a file system without case, or with one form of accents, sees it."""
-    return unicodedata.normalize("NFKC", name).casefold()

@@ -92,11 +92,15 @@ def settle_torch(run: RunFolder) -> Device:
     TrainingError
         If torch is not installed.
     """
-    with needing_torch("training"):
-        from jecur.training.device import training_device  # noqa: PLC0415 - torch only where needed
-    device: Device = "cpu" if training_device().type == "cpu" else "cuda"
+    device = _torch_device()
     _record(run, "torch", device)
     return device
+
+
+def _torch_device() -> Device:
+    with needing_torch("training"):
+        from jecur.training.device import training_device  # noqa: PLC0415 - torch only where needed
+    return "cpu" if training_device().type == "cpu" else "cuda"
 
 
 def devices_line(compute: ComputeSettings, out: Path | None) -> str:
@@ -107,23 +111,24 @@ def devices_line(compute: ComputeSettings, out: Path | None) -> str:
     SystemRefusedError, RunFolderError
         As `on_devices`.
     """
-    asked = compute.device == "auto"
     with on_devices(compute, out, parts=("slides", "torch")) as devices:
         slides = f"slides on {NAMES[devices.slides]}"
-        if asked and devices.slides == "cpu" and (found := why_no_card()):
+        if compute.device == "auto" and devices.slides == "cpu" and (found := why_no_card()):
             slides += f" ({found})"
-        return f"Device: {slides}; training on {_place_of_training(devices, asked=asked)}."
+        return f"Device: {slides}; training on {_place_of_training(devices)}."
 
 
-def _place_of_training(devices: Devices, *, asked: bool) -> str:
+def _place_of_training(devices: Devices) -> str:
     try:
-        with needing_torch("training"):
-            from jecur.training.device import training_device, why_no_torch_card  # noqa: PLC0415
+        here = NAMES[_torch_device()]
     except TrainingError:
         return "no device: torch is not installed"
-    here: Device = "cpu" if training_device().type == "cpu" else "cuda"
-    found = why_no_torch_card() if asked and devices.torch == "auto" else ""
-    return NAMES[here] + (f" ({found})" if found else "")
+    if devices.torch != "auto":
+        return here
+    from jecur.training.device import why_no_torch_card  # noqa: PLC0415 - torch is there
+
+    found = why_no_torch_card()
+    return f"{here} ({found})" if found else here
 
 
 def tell_other_device(card: ModelCard, progress: Progress) -> None:

@@ -110,11 +110,9 @@ def _cluster(
     cluster = open_now.enter_context(_local(workers))
 
     def renew() -> None:
-        cluster.scale(0)
+        cluster.scale(0)  # a nanny without its worker counts as one until it is gone
         end = time.monotonic() + _WAIT_S
-        while (
-            cluster.workers and time.monotonic() < end
-        ):  # a nanny without its worker counts as one
+        while cluster.workers and time.monotonic() < end:
             time.sleep(0.1)
         cluster.scale(workers)
 
