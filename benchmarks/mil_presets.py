@@ -43,9 +43,16 @@ READINGS: dict[str, dict[str, object]] = {
     "short": {"epochs": 8, "halve_every": 4},
     "five-blocks": {"frozen_blocks": 5},
     "short-sum": SHORT,
-    "short-decoupled": {**SHORT, "l2_form": "decoupled"},
 }
 """Of the paper's recipe; flat settings, see `jecur.settings.training`."""
+
+READINGS |= {
+    f"short-{name}": SHORT | change
+    for name, change in READINGS.items()
+    if change and not change.keys() & SHORT.keys()
+}
+# Leading blocks of random weights would stay random.
+READINGS["short-random-start"] = READINGS["short"] | READINGS["random-start"]
 
 
 def settings_of(recipe: str, seed: int) -> TrainingSettings:
