@@ -31,7 +31,9 @@ from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.settings import SimulationSettings, TrainingSettings
 from jecur.simulate.cohort import draw_patients, simulate_cohort
-from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
+from jecur.study.prepare import prepare_slide
+from jecur.study.recipe import recipe_of_study
+from jecur.study.slide_task import SlideTask
 from jecur.survival.auc import time_dependent_auc
 from jecur.survival.concordance_index import concordance
 from jecur.survival.cox import fit_cox

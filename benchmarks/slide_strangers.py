@@ -25,7 +25,9 @@ from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import VirtualStain, slide_stain
 from jecur.simulate.tissue import render_tissue
-from jecur.study.prepare import SlideTask, prepare_slide, recipe_of_study
+from jecur.study.prepare import prepare_slide
+from jecur.study.recipe import recipe_of_study
+from jecur.study.slide_task import SlideTask
 
 SEEDS = (41, 42, 43)
 N_TRAINING, N_NEW, N_FAMILY, SIDE_PX, UM = 60, 40, 16, 1536, 0.5

@@ -20,7 +20,7 @@ from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
-from jecur.study.prepare import recipe_of_study
+from jecur.study.recipe import recipe_of_study
 from jecur.study.training_card import study_card
 
 pytest.importorskip("h5py", reason="needs the extra: features")

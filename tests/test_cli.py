@@ -21,7 +21,7 @@ from jecur.mil.pooling import pool_scores, risk_from_score
 from jecur.model.file import read_bundle
 from jecur.preview.slide import preview_slide
 from jecur.settings import read_study, write_study
-from jecur.study.prepare import recipe_of_bundle
+from jecur.study.recipe import recipe_of_bundle
 
 WITHOUT_TORCH = """
 import sys

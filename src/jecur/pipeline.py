@@ -21,7 +21,7 @@ from jecur.mil.passport import admit_model
 from jecur.model.file import Bundle, read_bundle
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LoggedProgress, Progress
-from jecur.settings import ScoringSettings, StudySettings
+from jecur.settings import Recipe, ScoringSettings, StudySettings
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import (
     PreparedCohort,
@@ -36,13 +36,9 @@ from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write
 from jecur.study.model_name import model_path, refuse_other_report
 from jecur.study.pass_by import score_in_passing
 from jecur.study.preflight import require_ready_slides
-from jecur.study.prepare import (
-    PreparedSlide,
-    Recipe,
-    SlideTask,
-    recipe_of_bundle,
-)
+from jecur.study.recipe import recipe_of_bundle
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
+from jecur.study.slide_task import PreparedSlide, SlideTask
 from jecur.study.train import TrainingPatients, train_model
 
 if TYPE_CHECKING:

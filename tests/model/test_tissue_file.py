@@ -21,7 +21,7 @@ from jecur.model.tissue_file import (
     write_tissue_file,
 )
 from jecur.settings import TrainingSettings
-from jecur.study.prepare import recipe_without_nuclei
+from jecur.study.recipe import recipe_without_nuclei
 
 CLASSES, D = ("Stroma", "Tumor"), 5
 

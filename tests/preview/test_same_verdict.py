@@ -17,7 +17,7 @@ from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
 from jecur.study.cohort_slides import prepare_slides
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 UM = 0.5
 SHARED = [

@@ -18,12 +18,12 @@ from PIL import Image
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.preview.slide import default_recipe, preview_slide
+from jecur.settings import Recipe
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
 from jecur.slide.reader import open_slide
-from jecur.study.prepare import Recipe
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "every_slide.csv"
 CMU = "svs_cmu1_small_region/CMU-1-Small-Region.svs"

@@ -19,7 +19,8 @@ from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
 from jecur.study.cohort_slides import prepare_slides
-from jecur.study.prepare import SlideTask, recipe_of_study
+from jecur.study.recipe import recipe_of_study
+from jecur.study.slide_task import SlideTask
 
 STUDY = """
 name = "Other than the defaults"

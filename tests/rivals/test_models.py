@@ -19,7 +19,7 @@ from jecur.rivals.registry import RIVALS, rivals_named
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.settings import Covariate, TrainingSettings, preset_training
-from jecur.study.prepare import PreparedSlide
+from jecur.study.slide_task import PreparedSlide
 from jecur.survival.concordance_index import concordance
 from jecur.training.mobilenet import build_encoder
 from jecur.training.sequence import SequenceRecipe, score_sequences, train_sequences

@@ -13,7 +13,7 @@ from jecur.runs.device import Devices, computing_on, devices_in_use, open_sessio
 from jecur.runs.folder import MANIFEST, RunFolder
 from jecur.settings import ComputeSettings
 from jecur.study.devices import on_devices, record_slides, settle_torch
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 AUTO, ON_CPU, ON_CUDA = (ComputeSettings(device=name) for name in ("auto", "cpu", "cuda"))

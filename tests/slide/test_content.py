@@ -9,7 +9,7 @@ import pytest
 from jecur.preview.slide import default_recipe
 from jecur.runs.folder import RunFolder
 from jecur.slide.content import content_digest
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 
 def disguised(path, data):

@@ -15,8 +15,8 @@ from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.runs.workers import working_with
 from jecur.study.explain import HEATMAP_FILES, write_heatmaps
-from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
+from jecur.study.slide_task import PreparedSlide
 
 SLIDES = ("a", "b", "c")
 

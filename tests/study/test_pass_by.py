@@ -37,7 +37,7 @@ from jecur.simulate.slide import render_rgb, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
 from jecur.study.explain import top_tiles
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 SAME = ("scores.csv", "slides.csv", "tile_scores.parquet")
 OF_A_SLIDE = (

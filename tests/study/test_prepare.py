@@ -18,7 +18,7 @@ from jecur.simulate.tissue import render_tissue
 from jecur.slide.reader import open_slide
 from jecur.stain import SlideStain, StainReference, restore_normalizer
 from jecur.study.cohort_slides import prepare_slides
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 CREAM = np.array([0.97, 0.94, 0.86])
 """Light that old glass, or a warm lamp, lets through, R, G, B."""

@@ -22,7 +22,7 @@ from jecur.runs.folder import RunFolder
 from jecur.settings import AnnotationSettings
 from jecur.simulate.slide import write_slide
 from jecur.study.cohort_slides import prepare_slides
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 
 class Quiet:

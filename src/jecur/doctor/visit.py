@@ -10,7 +10,7 @@ from jecur.settings import StudySettings
 from jecur.study.devices import devices_line
 from jecur.study.findings import Finding
 from jecur.study.preflight import Plan, Purpose, look_over
-from jecur.study.prepare import recipe_of_study
+from jecur.study.recipe import recipe_of_study
 
 __all__ = ["Visit", "examine"]
 

@@ -19,8 +19,8 @@ from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.preview.view import SlideView, default_recipe
 from jecur.settings import Recipe
 from jecur.slide.reader import open_slide
-from jecur.study.prepare import features_reader
 from jecur.study.slide_facts import SlideFacts, unopened
+from jecur.study.slide_task import features_reader
 from jecur.study.survey import Survey, survey_slide
 
 __all__ = ["SlidePreview", "default_recipe", "draw_preview", "preview_slide", "preview_view"]

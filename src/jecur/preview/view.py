@@ -23,7 +23,7 @@ from jecur.settings import (
 )
 from jecur.slide.reader import open_slide
 from jecur.stain.reference import builtin_reference
-from jecur.study.prepare import recipe_of_study
+from jecur.study.recipe import recipe_of_study
 from jecur.study.survey import Survey, lay_tiles, survey_slide
 
 __all__ = ["SlideView", "default_recipe", "view_slides"]

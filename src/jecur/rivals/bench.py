@@ -17,7 +17,7 @@ from jecur.errors import TrainingError
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings
-from jecur.study.prepare import PreparedSlide
+from jecur.study.slide_task import PreparedSlide
 
 __all__ = [
     "Bench",

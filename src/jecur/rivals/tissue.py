@@ -18,7 +18,7 @@ from jecur.rivals.networks import require_torch
 from jecur.rivals.stroma_score import at_least_median, fit_stroma_score
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
 from jecur.settings import StudySettings
-from jecur.study.prepare import recipe_of_study
+from jecur.study.recipe import recipe_of_study
 from jecur.study.tissue_fractions import (
     FRACTION,
     TRAINED_ON,

@@ -14,8 +14,8 @@ from jecur.model.file import Bundle
 from jecur.runs.folder import atomic_path, write_text
 from jecur.scored.earlier import SCORES, SLIDES, TILES, Earlier, Row
 from jecur.study.memory import memory_beside
-from jecur.study.prepare import PreparedSlide
 from jecur.study.score import TILE_COLUMNS, ScoredPatient
+from jecur.study.slide_task import PreparedSlide
 from jecur.study.training_card import was_trained_on
 
 __all__ = ["PATIENT_COLUMNS", "SLIDE_COLUMNS", "Addition", "Merged", "merge", "write_tables"]

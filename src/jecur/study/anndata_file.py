@@ -15,7 +15,7 @@ import pandas as pd
 from jecur.errors import RunFolderError, SlideError
 from jecur.mil.feature_output import require_h5py
 from jecur.runs.folder import atomic_path
-from jecur.study.prepare import PreparedSlide
+from jecur.study.slide_task import PreparedSlide
 
 __all__ = ["require_anndata", "write_h5ad"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jecur.runs.files import free_bytes
 from jecur.settings import BagSettings, Recipe
 from jecur.study.expected import expect, form_for, keeps_tiles, pending, size_of, try_two_slides
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 
 __all__ = ["in_bags"]
 

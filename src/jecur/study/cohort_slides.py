@@ -16,20 +16,15 @@ from jecur.errors import TableError
 from jecur.runs.folder import RunFolder, write_text
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
-from jecur.settings import ComputeSettings, SplitSettings, StudySettings, write_study
+from jecur.settings import ComputeSettings, Recipe, SplitSettings, StudySettings, write_study
 from jecur.study.bag_form import in_bags
 from jecur.study.devices import record_slides
 from jecur.study.frozen import frozen_encoder
 from jecur.study.pass_by import describe_in_passing, prepare_or_pass_by
-from jecur.study.prepare import (
-    PreparedSlide,
-    Recipe,
-    SlideTask,
-    finished_slide,
-    recipe_of_study,
-    write_slides_table,
-)
+from jecur.study.prepare import finished_slide
+from jecur.study.recipe import recipe_of_study
 from jecur.study.score import ScoredPatient
+from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
 from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
 
 __all__ = [

@@ -12,8 +12,8 @@ from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.runs.folder import fingerprint
 from jecur.slide.reader import open_slide
 from jecur.stain.normalizer import Normalizer
-from jecur.study.prepare import PreparedSlide, SlideTask
 from jecur.study.slide_facts import unopened
+from jecur.study.slide_task import PreparedSlide, SlideTask
 from jecur.study.survey import Survey, judge_tiles, lay_tiles
 
 __all__ = ["Colors", "Cut", "CutTask", "cut_slide"]

@@ -23,7 +23,8 @@ from jecur.runs.workers import Outcome, run_all
 from jecur.settings import StudySettings
 from jecur.slide.reader import open_slide
 from jecur.study.cohort_slides import slide_tasks
-from jecur.study.prepare import SlideTask, nuclei_network, recipe_of_study
+from jecur.study.recipe import nuclei_network, recipe_of_study
+from jecur.study.slide_task import SlideTask
 from jecur.study.survey import lay_tiles
 
 __all__ = ["prepared_tasks", "segment_slide", "segment_slides"]

@@ -32,12 +32,8 @@ from jecur.settings import StudySettings, TilingSettings
 from jecur.study.cohort_slides import limit_of, slide_tasks, study_cohort
 from jecur.study.cut import Colors, Cut, CutTask, cut_slide
 from jecur.study.devices import settle_torch
-from jecur.study.prepare import (
-    PreparedSlide,
-    SlideTask,
-    recipe_without_nuclei,
-    write_slides_table,
-)
+from jecur.study.recipe import recipe_without_nuclei
+from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
 from jecur.study.torch_wing import needing_torch
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from jecur.runs.files import fingerprint, free_bytes
 from jecur.settings import BagForm, BagSettings, CrossvalSettings, Recipe, TrainingSettings
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import TileGrid
-from jecur.study.prepare import SlideTask
 from jecur.study.slide_cache import is_in_cache
+from jecur.study.slide_task import SlideTask
 from jecur.study.survey import clean_tiles, lay_tiles
 
 __all__ = [

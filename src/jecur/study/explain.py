@@ -25,8 +25,8 @@ from jecur.runs.pictures import jpeg_bytes, png_bytes
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
 from jecur.settings import ReviewSettings, ScoringSettings
-from jecur.study.prepare import PreparedSlide, SlideTask
 from jecur.study.score import ScoredPatient
+from jecur.study.slide_task import PreparedSlide, SlideTask
 from jecur.study.stream import OUTPUTS_FILE
 from jecur.study.tile_pictures import tiles_again
 

@@ -24,15 +24,9 @@ from jecur.runs.device import Device
 from jecur.runs.folder import sha256_file
 from jecur.runs.leftovers import sweep
 from jecur.slide.reader import Slide
-from jecur.study.prepare import (
-    PICTURE_FILES,
-    PreparedSlide,
-    SlideTask,
-    finished_slide,
-    nuclei_network,
-    prepare_slide,
-    write_slide,
-)
+from jecur.study.prepare import PICTURE_FILES, finished_slide, prepare_slide, write_slide
+from jecur.study.recipe import nuclei_network
+from jecur.study.slide_task import PreparedSlide, SlideTask
 from jecur.study.stream import (
     OUTPUTS_FILE,
     See,

@@ -10,8 +10,8 @@ from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.report.content import FlowStep, Reason
 from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.settings import StudySettings, TrainingSettings
-from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
+from jecur.study.slide_task import PreparedSlide
 from jecur.study.train import TrainingPatients
 
 __all__ = ["exclusions", "patient_flow", "statements", "trained_counts"]

@@ -29,7 +29,8 @@ from jecur.study.needs import (
     too_little_disk,
     writable,
 )
-from jecur.study.prepare import SlideTask, recipe_of_study
+from jecur.study.recipe import recipe_of_study
+from jecur.study.slide_task import SlideTask
 from jecur.study.train import outcomes_of
 
 __all__ = ["Plan", "Preflight", "Purpose", "look_over", "require_ready", "require_ready_slides"]

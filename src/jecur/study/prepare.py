@@ -1,64 +1,35 @@
-"""One slide from file to bag: tissue, tiles, normal colors, nuclei channel, and what was seen.
+"""One slide from file to bag: tissue, tiles, normal colors, nuclei channel, and what was seen."""
 
-A `Recipe` is everything that decides the pixels the networks see. It is written into the model
-file, so that a slide is prepared for scoring exactly as those the model was trained on.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-import jecur
-from jecur.cohort.csv_text import csv_text
 from jecur.errors import SlideError
-from jecur.geometry import CorePlace
 from jecur.mil.bag import BAG_OF_FORM, drop_bags, open_part, writing_bag
 from jecur.mil.feature_file import FEATURE_SUFFIXES, write_feature_bag
 from jecur.mil.looks import LOOKS_FILE, write_looks
 from jecur.mil.tile_digest import DIGESTS_FILE, TileDigest, measure_digests, write_digests
-from jecur.model.file import Bundle, read_bundle
-from jecur.nuclei.segmentation import NucleiModel
-from jecur.runs.device import Device, device_mark, devices_in_use
 from jecur.runs.finished import damage
 from jecur.runs.folder import (
-    RunFolder,
     atomic_path,
-    fingerprint,
-    sha256_file,
     write_json,
     write_text,
 )
 from jecur.runs.leftovers import sweep
 from jecur.runs.pictures import png_bytes
-from jecur.settings import NucleiSettings, Recipe, StudySettings
-from jecur.slide.content import content_digest
 from jecur.slide.reader import Slide, open_slide
-from jecur.stain.reference import builtin_reference
+from jecur.study.recipe import nuclei_network
 from jecur.study.slide_cache import keep_in_cache, take_from_cache
-from jecur.study.slide_facts import SlideFacts, Status, unopened
+from jecur.study.slide_facts import SlideFacts, unopened
+from jecur.study.slide_task import PreparedSlide, SlideTask, features_reader
 from jecur.study.stream import KeepTiles
 from jecur.study.survey import Survey, judge_tiles, lay_tiles
 
-__all__ = [
-    "PICTURE_FILES",
-    "PreparedSlide",
-    "Recipe",
-    "SlideTask",
-    "features_reader",
-    "finished_slide",
-    "nuclei_network",
-    "prepare_slide",
-    "recipe_of_bundle",
-    "recipe_of_study",
-    "write_slide",
-    "write_slides_table",
-]
+__all__ = ["PICTURE_FILES", "finished_slide", "prepare_slide", "write_slide"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
@@ -69,167 +40,6 @@ FEATURE_FILES = ("bag.npy", "quality.json", "tiles.parquet")
 
 PICTURE_FILES = ("quality.json", "tiles.parquet", "stain.json", "thumbnail.png", "tissue.geojson")
 """What is made of a slide beside its tiles."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlideTask:
-    """One slide to prepare; crosses process borders."""
-
-    slide: str
-    patient: str
-    path: Path
-    mpp: float | None
-    recipe: Recipe
-    run: RunFolder
-    bundle: Path | None = None
-    """Model file whose nuclei network to use; None uses the recipe's."""
-    model_sha256: str = ""
-    """Of that model, if it is to score the tiles as they pass by; "" keeps the tiles."""
-    encoder: Path | None = None
-    """Graph of an encoder that is not trained."""
-    encoder_sha256: str = ""
-    """Of that encoder, if it is to describe the tiles as they pass by."""
-    packed: bool = False
-    """Keep the tiles packed; they are the same."""
-    threads: int = 1
-    """Threads that share the slide."""
-    core: CorePlace | None = None
-    """The core of a tissue array to take for a slide."""
-    annotation: Path | None = None
-    """File of drawn regions."""
-    cache: Path | None = None
-    """Folder in which prepared slides are shared between studies."""
-    named: str = ""
-    """Path relative to the slide folder, as ``slides.csv`` has it."""
-    device: Device = field(default_factory=lambda: devices_in_use().slides)
-    """Where networks see it, whichever process prepares it."""
-
-    @property
-    def cache_key(self) -> str:
-        """Fingerprint of the work whoever's slide it is: content, scale, recipe; no name."""
-        drawn = self.annotation
-        return fingerprint(
-            content_digest(self.path),
-            self.path.suffix.lower(),
-            self.mpp,
-            self.recipe,
-            self.core,
-            sha256_file(drawn) if drawn is not None and drawn.is_file() else "absent",
-            jecur.__version__,
-            *device_mark(self.device),
-        )
-
-    @property
-    def mark(self) -> str:
-        """Fingerprint of the work: the slide's content and name, scale, recipe and device."""
-        parts: list[object] = [self.path.name, content_digest(self.path), self.mpp, self.recipe]
-        if self.core is not None:
-            parts.append(self.core)
-        if self.annotation is not None:
-            drawn = self.annotation
-            parts.append(sha256_file(drawn) if drawn.is_file() else "absent")
-        if self.model_sha256:
-            parts.append(("scored", self.model_sha256))
-        elif self.encoder_sha256:
-            parts.append(("described", self.encoder_sha256))
-        return fingerprint(*parts, *device_mark(self.device))
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedSlide:
-    """What became of a slide: one row of ``slides.csv``."""
-
-    slide: str
-    patient_id: str
-    status: Status
-    code: str = ""
-    reason: str = ""
-    flags: tuple[str, ...] = ()
-    n_tiles: int = 0
-    n_tiles_left_out: int = 0
-    mpp: float | None = None
-    mpp_source: str = ""
-    reader: str = ""
-    vendor: str = ""
-    width: int = 0
-    height: int = 0
-    tissue_mm2: float | None = None
-    thumbnail_um_per_px: float | None = None
-    core: str = ""
-    """Core of a tissue array, "" for a whole slide."""
-    origin: tuple[float, float] = (0.0, 0.0)
-    """Where the thumbnail begins, level-0 pixels of the file (x, y)."""
-    training_distance: float | None = None
-    """How far it lies from the model's training slides; None before a model looks at it."""
-    path: str = ""
-    """The file, relative to the slide folder that the manifest names under ``slides``."""
-
-    @property
-    def usable(self) -> bool:
-        """Whether there is a bag to train on or to score."""
-        return self.status != "failed" and self.n_tiles > 0
-
-    def row(self) -> dict[str, Any]:
-        """Values of the row, flags joined."""
-        x, y = self.origin
-        return asdict(self) | {"flags": ";".join(self.flags), "origin": f"{x:g} {y:g}"}
-
-    @classmethod
-    def failed(cls, order: SlideTask, error: SlideError | Exception, code: str) -> "PreparedSlide":
-        """Return the row of a slide that could not be prepared."""
-        return cls(order.slide, order.patient, "failed", code, str(error))
-
-    @classmethod
-    def of_facts(
-        cls, order: SlideTask, facts: SlideFacts, *, thumbnail_um_per_px: float | None = None
-    ) -> "PreparedSlide":
-        """Return the row of a slide that was looked at, scored or not."""
-        same = {name: getattr(facts, name) for name in _SAME_FACTS}
-        return cls(
-            slide=order.slide,
-            patient_id=order.patient,
-            core=order.core.core if order.core else "",
-            thumbnail_um_per_px=thumbnail_um_per_px,
-            **same,
-        )
-
-
-_SAME_FACTS = (
-    "status", "code", "reason", "flags", "n_tiles", "n_tiles_left_out", "mpp", "mpp_source", "reader",
-    "vendor", "width", "height", "tissue_mm2", "origin",
-)  # fmt: skip
-
-
-def recipe_of_study(study: StudySettings) -> Recipe:
-    """Recipe of a study that trains its own model, with the built-in stain reference.
-
-    Raises
-    ------
-    NucleiModelError
-        If the study's nuclei network cannot be used, or sees tissue at another scale.
-    """
-    network = NucleiModel.load(study.nuclei, threads=1)
-    network.require_working_scale()
-    return msgspec.structs.replace(recipe_without_nuclei(study), nuclei_sha256=network.sha256)
-
-
-def recipe_without_nuclei(study: StudySettings) -> Recipe:
-    """Recipe of a study for what needs no nuclei network: colors, tissue, tiles and a verdict."""
-    return Recipe(
-        tissue=study.tissue,
-        tiling=study.tiling,
-        quality=study.quality,
-        stain=study.stain,
-        stain_reference=builtin_reference().to_dict(),
-        nuclei=study.nuclei,
-        nuclei_sha256="",
-        annotations=study.annotations,
-    )
-
-
-def recipe_of_bundle(bundle: Bundle) -> Recipe:
-    """Recipe that a model file demands."""
-    return bundle.card.recipe
 
 
 def finished_slide(order: SlideTask) -> tuple[PreparedSlide | None, tuple[str, ...]]:
@@ -375,13 +185,6 @@ def _refuse_replaced(order: SlideTask, mark: str) -> None:
         )
 
 
-def write_slides_table(slides: Sequence[PreparedSlide], run: RunFolder) -> Path:
-    """Write ``slides.csv``: one row a slide, whatever happened to it."""
-    return write_text(
-        run.root / "slides.csv", csv_text(pd.DataFrame([slide.row() for slide in slides]))
-    )
-
-
 def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
     """Take the features of a slide as they are: no pixels, no pictures, no judgment of quality."""
     folder = order.run.slide_folder(order.slide)
@@ -409,11 +212,6 @@ def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
     order.run.mark_complete(order.slide, mark, (*FEATURE_FILES, DIGESTS_FILE, LOOKS_FILE))
     return prepared
-
-
-def features_reader(width: int) -> str:
-    """Name the reader of a slide that comes as features."""
-    return f"features, {width} a tile"
 
 
 def _write_pictures(survey: Survey, folder: Path) -> float:
@@ -452,33 +250,3 @@ def _write_tables(folder: Path, survey: Survey, prepared: PreparedSlide) -> None
     flags = list(normalizer.flags) if normalizer else []
     write_json(folder / "stain.json", {"slide": fitted, "flags": flags})
     write_text(folder / "quality.json", msgspec.json.encode(prepared).decode())
-
-
-def nuclei_network(order: SlideTask) -> NucleiModel:
-    """Nuclei network that a slide is prepared with, opened once a process.
-
-    Raises
-    ------
-    SlideError
-        If it is not the one that the recipe names by its digest.
-    """
-    recipe = order.recipe
-    network = _cached_network(recipe.nuclei, order.bundle, recipe.nuclei_sha256, order.device)
-    if network.sha256 != recipe.nuclei_sha256:
-        raise SlideError(
-            "expected the nuclei network that the model was trained with, found another; "
-            "restore it or train again",
-            code="other-nuclei-network",
-        )
-    return network
-
-
-@cache
-def _cached_network(
-    settings: NucleiSettings, bundle: Path | None, tried: str, device: Device
-) -> NucleiModel:
-    # One thread a process: the processes share the cores.
-    held = None if bundle is None else read_bundle(bundle).nuclei_onnx
-    if held is None:
-        return NucleiModel.load(settings, threads=1, tried=tried, device=device)
-    return NucleiModel.from_bytes(held, threads=1, device=device)

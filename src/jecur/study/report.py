@@ -32,8 +32,8 @@ from jecur.statistics.evaluate import evaluate
 from jecur.statistics.results import StudyStatistics
 from jecur.study.explain import TopTilePicture
 from jecur.study.patient_flow import exclusions, patient_flow, statements, trained_counts
-from jecur.study.prepare import PreparedSlide
 from jecur.study.score import ScoredPatient
+from jecur.study.slide_task import PreparedSlide
 from jecur.study.train import TrainingPatients
 
 __all__ = ["PlantedCohort", "StudyReport", "StudyResults", "write_study_report"]

@@ -24,7 +24,7 @@ from jecur.runs.folder import RunFolder, atomic_path, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import ScoringSettings
 from jecur.study.memory import memory_beside
-from jecur.study.prepare import PreparedSlide, write_slides_table
+from jecur.study.slide_task import PreparedSlide, write_slides_table
 from jecur.study.stream import OUTPUTS_FILE
 from jecur.study.training_card import was_trained_on
 

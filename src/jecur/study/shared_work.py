@@ -27,7 +27,8 @@ from jecur.settings import StudySettings
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import as_ordered, limit_of, study_slides
 from jecur.study.devices import record_slides
-from jecur.study.prepare import PreparedSlide, SlideTask, prepare_slide, write_slides_table
+from jecur.study.prepare import prepare_slide
+from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
 
 __all__ = ["Share", "work_along"]
 

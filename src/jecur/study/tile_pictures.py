@@ -8,7 +8,7 @@ from jecur.arrays import RGB
 from jecur.slide.reader import Slide, open_slide
 from jecur.stain.appearance import SlideStain, StainReference
 from jecur.stain.normalizer import Normalizer, restore_normalizer
-from jecur.study.prepare import SlideTask
+from jecur.study.slide_task import SlideTask
 from jecur.study.survey import lay_tiles
 
 __all__ = ["TilePlace", "tiles_again"]

@@ -18,7 +18,7 @@ from jecur.runs.folder import RunFolder, atomic_path, sha256_file, write_text
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import StudySettings
 from jecur.study.cohort_slides import study_cohort
-from jecur.study.prepare import recipe_of_study
+from jecur.study.recipe import recipe_of_study
 from jecur.study.tissue_fractions import (
     FRACTION,
     PatientFractions,

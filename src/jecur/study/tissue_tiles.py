@@ -17,7 +17,9 @@ from jecur.settings import Recipe, StudySettings, preset_training
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import prepare_slides, slide_tasks
 from jecur.study.described import describe_tiles, starting_encoder
-from jecur.study.prepare import PreparedSlide, finished_slide, recipe_of_study
+from jecur.study.prepare import finished_slide
+from jecur.study.recipe import recipe_of_study
+from jecur.study.slide_task import PreparedSlide
 from jecur.study.torch_wing import needing_torch
 from jecur.study.training_card import input_of, shown_recipe
 

@@ -29,11 +29,11 @@ from jecur.nuclei.segmentation import NucleiModel
 from jecur.runs.device import Wanted, devices_in_use
 from jecur.runs.folder import RunFolder, fingerprint, write_text
 from jecur.runs.progress import Progress
-from jecur.settings import StudySettings, TrainingSettings
+from jecur.settings import Recipe, StudySettings, TrainingSettings
 from jecur.study.devices import settle_torch
 from jecur.study.memory import remember_patients
 from jecur.study.model_name import beside_first, model_path
-from jecur.study.prepare import PreparedSlide, Recipe
+from jecur.study.slide_task import PreparedSlide
 from jecur.study.torch_wing import needing_torch
 from jecur.study.training_card import (
     input_of,
