@@ -269,6 +269,9 @@ def _gray(
 
     a = -size[:, :, None] * size[:, None, :] / np.maximum(total, 1e-300)[:, None, None]
     a[:, np.arange(g), np.arange(g)] += size
+    # where one group is left nothing is compared, and what rounding leaves here must not grow: the
+    # incidence that is divided by below may have come to 1
+    a[(size > 0).sum(axis=1) < 2] = 0.0
     rate = d / np.maximum(total * (1.0 - pooled_before), 1e-300)
     c = np.cumsum(a * rate[:, None, None], axis=0)
     alive = km > 0
@@ -295,7 +298,9 @@ def _gray(
     second -= np.einsum("tik,tk->ik", moved, ratio * weight)
     covariance += np.einsum("tik,tjk,tk->ij", moved, moved, weight)
     end = c[-1]
-    covariance += (end * third) @ end.T + end @ second.T + second @ end.T
+    # beyond float64 where groups are left after the incidence has come to 1; that is refused later
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance += (end * third) @ end.T + end @ second.T + second @ end.T
     return score, covariance
 
 
