@@ -8,6 +8,10 @@ import pandas as pd
 import pytest
 
 from jecur.cli import OK, USER_ERROR, run
+from jecur.cohort.table import read_table
+from jecur.errors import TableError
+from jecur.evaluation.score_table import read_scores
+from jecur.settings import ScoreSettings
 from jecur.survival.concordance_index import harrell_concordance
 from jecur.survival.cox import fit_cox
 
@@ -148,6 +152,34 @@ def test_everybody_is_analyzed_or_listed_with_a_reason(study, capsys):
     assert reasons["007"] == "score missing"
     assert reasons["900"] == "not in the clinical table"
     assert printed["n"] + printed["n_excluded"] == printed["n_in_table"] == N
+
+
+@pytest.mark.parametrize(
+    ("spelled", "left_out"),
+    [
+        ("True", 1),
+        ("TRUE", 1),
+        ("true", 1),
+        ("1", 1),
+        ("False", 0),
+        ("FALSE", 0),
+        ("0", 0),
+        ("", 0),
+    ],
+)
+def test_who_was_trained_on_is_left_out_as_a_spreadsheet_saves_it(tmp_path, spelled, left_out):
+    path = tmp_path / "scores.csv"
+    path.write_text(f"patient_id,risk,seen_in_training\nA,0.2,False\nB,0.7,{spelled}\n")
+    found = read_scores(read_table(path), ScoreSettings())
+    assert [bool(why) for why in found.unusable] == [False, bool(left_out)]
+
+
+@pytest.mark.parametrize("spelled", ["WAHR", "VRAI", "yes", "2", "?"])
+def test_a_truth_that_cannot_be_read_is_refused(tmp_path, spelled):
+    path = tmp_path / "scores.csv"
+    path.write_text(f"patient_id,risk,seen_in_training\nA,0.2,False\nB,0.7,{spelled}\n")
+    with pytest.raises(TableError, match="expected True or False in column 'seen_in_training'"):
+        read_scores(read_table(path), ScoreSettings())
 
 
 def test_without_a_cutoff_the_median_is_called_no_locked_cutoff(study):

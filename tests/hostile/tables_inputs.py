@@ -38,10 +38,15 @@ def repacked(changes, *, drop=(), data=None, compression=zipfile.ZIP_DEFLATED):
     return stream.getvalue()
 
 
-def sheet(inner, before=""):
+def sheet(inner, before="", after=""):
     """Excel file whose sheet holds this XML."""
-    text = f"{before}<worksheet {_XMLNS}><sheetData>{inner}</sheetData></worksheet>"
+    text = f"{before}<worksheet {_XMLNS}><sheetData>{inner}</sheetData>{after}</worksheet>"
     return repacked({SHEET: text})
+
+
+def _merged(*areas):
+    listed = "".join(f'<mergeCell ref="{area}"/>' for area in areas)
+    return sheet(_cells(1, "A") + _cells(2, "A"), after=f"<mergeCells>{listed}</mergeCells>")
 
 
 def _cells(row, *columns):
@@ -134,6 +139,10 @@ EXCEL = {
         + '<numFmt numFmtId="201" formatCode="0"/>' * 500_000 + "</numFmts>"),
     "elements nested 200,000 deep": lambda: sheet("<row>" * 200_000),
     "an integer of 5,000 digits": sheet(f'<row r="1"><c r="A1"><v>{"9" * 5000}</v></c></row>'),
+    "a merged area as large as a sheet": _merged("A1:XFD1048576"),
+    "100 merged columns": _merged(*(f"A1:A{2**20 - k}" for k in range(100))),
+    "a merged area in letters that are entities": _merged("&#65;1:&#66;9"),
+    "a merged area that is none": _merged("all"),
     "a size that is a lie": lambda: _lying_size(sheet(" " * 80 * 2**20)),
     "a password": _encrypted(workbook()),
     "a part twice": _twice,

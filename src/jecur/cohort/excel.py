@@ -20,6 +20,8 @@ from jecur.errors import TableError
 __all__ = ["ExcelRows", "read_excel_rows", "sheet_names"]
 
 _ZEROS = re.compile(r"0{2,}")
+_PERCENT = re.compile(r'^(?:[^"%\\]|"[^"]*"|\\.)*%')
+"""A number format whose percent sign is no quoted letter: those do not multiply by 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class ExcelRows:
     rows
         Each with its row number.
     kinds
-        (row number, column number from 0) -> "number", "date", or the zeros of a number format
-        such as ``000``, which shows 7 as 007. Cells of text are left out.
+        (row number, column number from 0) -> "number", "percent" (0.85 that is shown as 85 %), "date",
+        the zeros of a number format such as ``000``, which shows 7 as 007, or "merged": a cell without
+        a value of its own that shows another's. Cells of text are left out.
     source
         One line for the record.
     """
@@ -61,7 +64,10 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
-            return _read(path, sheet, formulas=measured.formulas)
+            found = _read(path, sheet, formulas=measured.formulas)
+            if measured.merged:
+                found.kinds.update(_merged_cells(path, sheet))
+            return found
     except (TableError, KeyboardInterrupt):
         raise
     except Exception as error:  # openpyxl lets every kind through for a file that is none
@@ -158,6 +164,24 @@ def _refuse_uncalculated(path: Path, sheet: Any, values: dict[int, list[str]]) -
                 )
 
 
+def _kind_of_number(number_format: str) -> str:
+    if _ZEROS.fullmatch(number_format):
+        return number_format
+    return "percent" if _PERCENT.search(number_format) else "number"
+
+
+def _merged_cells(path: Path, sheet: str) -> dict[tuple[int, int], str]:
+    """Cells that show the value of the first one they are merged with."""
+    import openpyxl  # noqa: PLC0415 - only Excel needs it
+
+    book = openpyxl.load_workbook(path, keep_links=False)  # a stream does not tell
+    covered: dict[tuple[int, int], str] = {}
+    for area in book[sheet or book.worksheets[0].title].merged_cells.ranges:
+        covered |= {(row, column - 1): "merged" for row, column in area.cells}
+        del covered[area.min_row, area.min_col - 1]
+    return covered
+
+
 def _text(value: object, number_format: str) -> tuple[str, str]:
     if value is None:
         return "", ""
@@ -165,7 +189,7 @@ def _text(value: object, number_format: str) -> tuple[str, str]:
         return str(value).upper(), ""
     if isinstance(value, int | float):
         plain = repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(value)
-        return plain, number_format if _ZEROS.fullmatch(number_format) else "number"
+        return plain, _kind_of_number(number_format)
     if isinstance(value, datetime):
         at_midnight = value.time() == time(0)
         return (value.date().isoformat() if at_midnight else value.isoformat(" ")), "date"

@@ -28,6 +28,10 @@ _PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _XML = (".xml", ".rels")
 _DEFINES = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 _CELL = re.compile(rb'<(?:\w+:)?c\s(?:[^>]*?\s)?r="([A-Za-z]{1,3})([0-9]{1,7})"')
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell[\s/>]")
+_AREA = re.compile(
+    rb"<(?:\w+:)?mergeCell\s(?:[^>]*?\s)?ref=[\"']([A-Za-z]{1,3})([0-9]{1,7}):([A-Za-z]{1,3})([0-9]{1,7})[\"']"
+)
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 
 
@@ -37,6 +41,8 @@ class Workbook:
 
     formulas: bool
     """Some cell holds one."""
+    merged: bool
+    """Some cells are merged."""
 
 
 def check_workbook(path: Path) -> Workbook:
@@ -90,7 +96,7 @@ def _checked_parts(path: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.Z
 
 
 def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Workbook:
-    n_cells, left, formulas = 0, _MOST_UNFOLDED, False
+    n_cells, left, formulas, merged = 0, _MOST_UNFOLDED, False, 0
     for part in parts:
         data = _unfold(path, archive, part, left)
         left -= len(data)
@@ -103,9 +109,10 @@ def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
         if sheet:
             n_cells += _checked_cells(path, data)
             formulas = formulas or bool(_FORMULA.search(data))
-        if n_cells > MOST_CELLS:
-            raise _too_large(path, f"{n_cells} cells")
-    return Workbook(formulas)
+            merged += _checked_merges(path, data)
+        if max(n_cells, merged) > MOST_CELLS:
+            raise _too_large(path, f"{n_cells} cells, {merged} merged ones")
+    return Workbook(formulas, merged > 0)
 
 
 def _unfold(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo, most: int) -> bytes:
@@ -133,9 +140,7 @@ def _checked_cells(path: Path, sheet: bytes) -> int:
     """Count cells; each place once, in reading order."""
     before, n = (0, 0), 0
     for letters, digits in _CELL.findall(sheet):
-        column = 0
-        for letter in letters.upper():
-            column = 26 * column + letter - 64
+        column = _column(letters)
         place = (int(digits), column)
         if place <= before or place[0] > MOST_ROW or column > 16_384:
             found = f"{letters.decode()}{digits.decode()} after row {before[0]}, column {before[1]}"
@@ -147,6 +152,28 @@ def _checked_cells(path: Path, sheet: bytes) -> int:
         if n > MOST_CELLS:
             raise _too_large(path, f"more than {MOST_CELLS} cells")
     return n
+
+
+def _checked_merges(path: Path, sheet: bytes) -> int:
+    """Count the cells of merged areas: whoever opens the sheet makes an object of each."""
+    areas = _AREA.findall(sheet)
+    if len(areas) != len(_MERGED.findall(sheet)):
+        raise TableError(
+            f"{path.name}: expected merged cells as A1:B2, found others; unmerge them and save the "
+            "table again"
+        )
+    return sum(
+        (abs(_column(right) - _column(left)) + 1) * (abs(int(bottom) - int(top)) + 1)
+        for left, top, right, bottom in areas
+    )
+
+
+def _column(letters: bytes) -> int:
+    """Return the number of a column, A being 1."""
+    number = 0
+    for letter in letters.upper():
+        number = 26 * number + letter - 64
+    return number
 
 
 def _too_large(path: Path, found: str) -> TableError:

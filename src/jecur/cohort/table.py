@@ -27,6 +27,7 @@ _EXCEL = {".xlsx", ".xlsm"}
 _OLD_EXCEL = {".xls", ".xlsb", ".ods"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
+_COMMA_DECIMALS = re.compile(r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)")
 _LIMIT = re.compile(r"^\s*[<>\u2264\u2265]=?\s*(?=[0-9.,])")
 _LONGEST_CELL = 20_000
 """Of a column that is used: the names of many slides."""
@@ -46,7 +47,8 @@ class Table:
     decimal
         Mark between units and tenths; "" finds it for each column and refuses what is ambiguous.
     kinds
-        Excel: column -> row -> what the cell was, "number", "date" or a format of zeros.
+        Excel: column -> row -> what the cell was, "number", "percent", "date", a format of zeros, or
+        "merged" into another.
     source
         One line: how the file was read.
     """
@@ -64,7 +66,8 @@ class Table:
         ------
         TableError
             If it is not there; names the columns that are. If a cell holds what cannot be seen and
-            acts: control characters, marks of direction, line ends.
+            acts: control characters, marks of direction, line ends. If cells are merged: the value that
+            a spreadsheet shows in all of them is stored in the first alone.
         """
         if name not in self.frame.columns:
             found = ", ".join(str(c)[:60] for c in self.frame.columns[:20])
@@ -85,6 +88,13 @@ class Table:
                 f"{self.name}: expected letters that can be seen in column '{name}', found "
                 f"{odd.iloc[0][:40]!a} in {name_rows(odd.index)}; type these cells again"
             )
+        merged = [row for row, kind in self.kinds.get(name, {}).items() if kind == "merged"]
+        if merged:
+            raise TableError(
+                f"{self.name}: expected a cell for each patient in column '{name}', found merged cells, "
+                f"of which only the first holds the value, in {name_rows(merged)}; unmerge them and "
+                "fill in each"
+            )
         return cells
 
     def identifiers(self, name: str, purpose: str) -> pd.Series:
@@ -99,7 +109,7 @@ class Table:
         spoilt = []
         for row, kind in self.kinds.get(name, {}).items():
             digits = text[row].lstrip("-")
-            if kind == "date" or not digits.isdigit() or len(digits) > _EXACT_DIGITS:
+            if kind in {"date", "percent"} or not digits.isdigit() or len(digits) > _EXACT_DIGITS:
                 spoilt.append(row)
             elif kind != "number":
                 text[row] = text[row].zfill(len(kind))
@@ -133,6 +143,7 @@ class Table:
         if limits:
             given = given.map(lambda cell: _LIMIT.sub("", cell, count=1))
         typed = [self.kinds.get(name, {}).get(int(row)) for row in given.index]
+        self._refuse_some_percent(name, given, typed)
         # A cell that is no number with either mark must not decide which mark is in use.
         marks = self.decimal or ",."
         readable = [
@@ -149,6 +160,20 @@ class Table:
         mark = self.decimal or self._mark(name, given)
         values = [_number(c, "." if k else mark) for c, k in zip(given, typed, strict=True)]
         return pd.Series(values, index=given.index, dtype="float64").reindex(text.index)
+
+    def _refuse_some_percent(self, name: str, given: pd.Series, typed: list[str | None]) -> None:
+        """Refuse a column in which some cells show 0.85 as 85 % and others are 85."""
+        percent = given.index[[kind == "percent" for kind in typed]]
+        plain = given.index[
+            [k != "percent" and cell != "0" for k, cell in zip(typed, given, strict=True)]
+        ]
+        if len(percent) and len(plain):
+            raise TableError(
+                f"{self.name}: expected one unit in column '{name}', found "
+                f"{given[percent[0]]!r} shown as percent in {name_rows(percent)} and "
+                f"{given[plain[0]]!r} in {name_rows(plain)}; give all cells one number format and "
+                "correct the numbers"
+            )
 
     def beyond_limit(self, name: str, missing: tuple[str, ...]) -> pd.Index:
         """Rows of a column whose cell is a limit: ``<2``, ``> 1000``."""
@@ -249,9 +274,15 @@ def read_raw_table(path: Path, form: TableFormat) -> RawTable:
     else:
         text = read_text_rows(path, form)
         rows, source = text.rows, text.source
-        decimal = decimal or ("" if text.delimiter == ";" else ".")
+        commas = text.delimiter == ";" or (text.delimiter != "," and _has_comma_decimals(rows))
+        decimal = decimal or ("" if commas else ".")
     rows = [(i, [plain_text(one_spelling(c)) for c in row]) for i, row in rows]
     return RawTable([(i, row) for i, row in rows if any(row)], kinds, source, decimal)
+
+
+def _has_comma_decimals(rows: list[tuple[int, list[str]]]) -> bool:
+    """Whether some number of a table has a decimal comma: then a point may part thousands elsewhere."""
+    return any(_COMMA_DECIMALS.fullmatch(cell.strip()) for _, row in rows for cell in row)
 
 
 def _below_the_heading(

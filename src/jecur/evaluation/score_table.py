@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.arrays import BoolVector, Vector
-from jecur.cohort.table import Table, name_rows
+from jecur.cohort.table import Table, list_cells, name_rows
 from jecur.errors import TableError
 from jecur.settings import ScoreSettings
 from jecur.statistics.results import RiskMeaning
@@ -23,6 +23,7 @@ __all__ = [
 
 OWN_COLUMN = "risk"
 """Our own score column: a number between 0 and 1, higher is worse."""
+_TRUE, _FALSE = ("true", "1"), ("false", "0", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,9 @@ def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
         (f"not scored: {code}" if code else "score missing")
         if gone
         else "the model was trained on this patient"
-        if known == "True"
+        if known
         else ""
-        for gone, known, code in zip(found.absent, seen, why, strict=True)
+        for gone, known, code in zip(found.absent, _truths(table, seen), why, strict=True)
     ]
     return GivenScores(
         tuple(ids),
@@ -244,7 +245,19 @@ def _own_text(table: Table, settings: ScoreSettings, column: str) -> pd.Series:
     """Column that `jecur score` wrote beside the risks; empty where the scores are somebody else's."""
     if settings.column == OWN_COLUMN and column in table.frame:
         return table.frame[column]
-    return pd.Series("", index=table.frame.index)
+    return pd.Series("", index=table.frame.index, name=column)
+
+
+def _truths(table: Table, cells: pd.Series) -> BoolVector:
+    """Read True and False as we write them and as a spreadsheet saves them; empty is False."""
+    texts = cells.str.casefold()
+    odd = cells[~texts.isin((*_TRUE, *_FALSE))]
+    if len(odd):
+        raise TableError(
+            f"{table.name}: expected True or False in column '{cells.name}', found "
+            f"{list_cells(odd)}; write them so: patients that the model was trained on are left out"
+        )
+    return np.asarray(texts.isin(_TRUE), dtype=np.bool_)
 
 
 def _own_cutoff(table: Table, settings: ScoreSettings) -> float | None:

@@ -31,7 +31,8 @@ class TableFormat(Stage, frozen=True):
     delimiter: Literal["", ",", ";", "\t", "|"] = ""
     """Between cells; empty: what cuts the heading into most cells."""
     decimal: Literal["", ".", ","] = ""
-    """Decimal mark; empty: a point, or in ``;`` files what each column clearly uses."""
+    """Decimal mark; empty: a point, or what each column clearly uses in ``;`` files and in others that hold
+    decimal commas."""
     sheet: str = ""
     """Excel: name of the sheet; the first if empty."""
     heading_row: CountOrZero = 0

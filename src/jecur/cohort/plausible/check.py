@@ -3,7 +3,8 @@
 Nothing is changed here. What no patient can have (an age of 999, a last contact in the future, follow-up
 of 160 years) is refused, all of it at once, unless the study says that it is true; what is only odd
 (a unit that gives unusual times, a value that looks like a code) is told. A text that may mean
-"unknown" among the levels of a factor that declares none is asked about.
+"unknown" among the levels of a factor that declares none is asked about. Levels that differ in their
+spelling alone are refused, patients and sites that do are told.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import pandas as pd
 
 from jecur.arrays import Vector
 from jecur.cohort.dates import dates_by_column
-from jecur.cohort.plausible.doubts import Doubt, oddity, refuse_impossible
+from jecur.cohort.plausible.doubts import Doubt, doubt, oddity, refuse_impossible
 from jecur.cohort.plausible.numbers import age_unit, codes_for_unknown, number_doubts, years_of
 from jecur.cohort.plausible.times import (
     age_doubts,
@@ -22,7 +23,7 @@ from jecur.cohort.plausible.times import (
     since_surgery_doubts,
     time_doubts,
 )
-from jecur.cohort.plausible.words import unknown_among
+from jecur.cohort.plausible.words import alike, one_id, one_level, unknown_among
 from jecur.cohort.table import Table, name_rows
 from jecur.settings import CohortSettings, Covariate
 
@@ -58,6 +59,8 @@ def judge_table(
         "implausible-table", naming columns and rows.
     """
     doubts = [*_follow_up_doubts(table, settings, months, factors, today or date.today())]
+    for column, purpose in ((settings.columns.patient, "patient"), (settings.columns.site, "site")):
+        doubts += _names_alike(table, column, purpose) if column else ()
     for covariate in settings.covariates:
         doubts += _factor_doubts(table, covariate, factors[covariate.column])
     return refuse_impossible(table.name, doubts, allowed=settings.implausible == "warn")
@@ -94,11 +97,32 @@ def _factor_doubts(
     found = pd.Series(values, index=table.frame.index, dtype=object)
     if covariate.kind == "numeric":
         yield from number_doubts(covariate, found.astype(np.float64), table.frame[column])
-    elif not covariate.levels:
-        levels = found.dropna().astype(str)
+        return
+    levels = found.dropna().astype(str)
+    yield from _levels_alike(column, levels)
+    if not covariate.levels:
         yield from _unknown_levels(covariate, levels)
         yield from _code_levels(covariate, levels)
         yield from _dated_levels(column, levels, table.kinds.get(column, {}))
+
+
+def _names_alike(table: Table, column: str, purpose: str) -> Iterator[Doubt]:
+    """Patients or sites that are two by case, a blank, a dash or zeros in front."""
+    names = table.identifiers(column, purpose) if purpose == "patient" else table.frame[column]
+    for group in alike(names[names != ""], one_id):
+        yield oddity(
+            "names-alike", column, f"each {purpose} in one spelling", ", ".join(map(repr, group[:4])),
+            names.index[names.isin(group)], f"if they are one {purpose}, spell them alike",
+        )  # fmt: skip
+
+
+def _levels_alike(column: str, levels: pd.Series) -> Iterator[Doubt]:
+    """Levels that are two by case, a blank, a dash, or as 1 and 1.0 are; declared or not."""
+    for group in alike(levels, one_level):
+        yield doubt(
+            "levels-alike", column, "each level in one spelling", ", ".join(map(repr, group[:4])),
+            levels.index[levels.isin(group[1:])], f"write {group[0]!r} everywhere",
+        )  # fmt: skip
 
 
 def _unknown_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:

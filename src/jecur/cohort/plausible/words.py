@@ -6,9 +6,9 @@ too where "+" stands in the same column.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-__all__ = ["means_unknown", "unknown_among"]
+__all__ = ["alike", "means_unknown", "one_id", "one_level", "unknown_among"]
 
 _PHRASES = """
 unknown, unk, unkn, unkown, unknwon, uknown, unknow, not known, nk, na, nan, nd, null, missing,
@@ -50,6 +50,9 @@ _ERROR_CELLS = frozenset(
 )
 _ERROR_CELLS |= {"#nv", "#wert!", "#bezug!", "#zahl!", "#valor!", "#valeur!", "#nombre?"}
 _PARTS = re.compile(r"[/,;:()\[\]|]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+_BETWEEN = re.compile(r"[\s_./\\-]+")
+_ZEROS_IN_FRONT = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 def _folded(text: str) -> str:
@@ -104,3 +107,34 @@ def unknown_among(levels: Iterable[str]) -> tuple[str, ...]:
     signed = any(unicodedata.normalize("NFKC", t).strip("() ")[:1] in {"+", "±"} for t in texts)
     finding = {"-", "\u2212", "\u2013", "(-)", "--"} if signed else set()
     return tuple(t for t in texts if t.strip() not in finding and means_unknown(t))
+
+
+def one_level(text: str) -> str:
+    """Fold what makes no other level: case, blanks, width of letters, kinds of dashes, 1.0 for 1."""
+    if _NUMBER.fullmatch(text):
+        return repr(float(text))
+    return "".join(_plain(text).split())
+
+
+def one_id(text: str) -> str:
+    """Fold what hardly makes another patient or site: case, separators, zeros in front, 1.0 for 1."""
+    if _NUMBER.fullmatch(text):
+        text = re.sub(r"\.0*$", "", text)
+    return _ZEROS_IN_FRONT.sub("", " ".join(_BETWEEN.sub(" ", _plain(text)).split()))
+
+
+def _plain(text: str) -> str:
+    dashes = (
+        "-" if unicodedata.category(c) == "Pd" or c == "\u2212" else c
+        for c in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(c) != "Cf"
+    )
+    return "".join(dashes).casefold()
+
+
+def alike(texts: Iterable[str], fold: Callable[[str], str]) -> tuple[tuple[str, ...], ...]:
+    """Different texts that are one when folded, group by group, in order."""
+    groups: dict[str, list[str]] = {}
+    for text in dict.fromkeys(texts):
+        groups.setdefault(fold(text), []).append(text)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
