@@ -93,6 +93,11 @@ class Plan(NamedTuple):
         )
 
     @property
+    def levels(self) -> int:
+        """Levels that are written."""
+        return 1 if self.pyramid == "none" else LEVELS
+
+    @property
     def causes(self) -> list[str]:
         """Patterns of what may be said against the file; each names something that is in it."""
         found = {
@@ -361,9 +366,15 @@ def judge(plan: Plan, path: Path, shown: list[np.ndarray | None]) -> Verdict:
         with open_slide(path) as slide:
             if not abs(slide.mpp / 0.25 - 1.0) < 1e-3:
                 return Verdict("SILENTLY DIFFERENT", f"scale {slide.mpp}", others)
+            left_out = plan.levels - len(slide.levels)
+            if (left_out > 0) != ("levels-disagree" in dict(slide.notes)):
+                return Verdict("SILENTLY DIFFERENT", f"{left_out} levels left out", others)
+            if left_out > 0 and plan.missing == "none":
+                return Verdict("SOUND LEVELS LEFT OUT", str(slide.notes), others)
             for number, size in enumerate(slide.levels):
                 ours = slide._source.read(number, 0, 0, size.width, size.height)
-                expected = _expected(plan, path, number, shown)
+                stored = round(np.log2(slide.downsamples[number]))
+                expected = _expected(plan, path, stored, shown)
                 if expected is None or ours.shape != expected.shape:
                     return Verdict("SILENTLY DIFFERENT", f"level {number}: no such picture", others)
                 worst = int(np.abs(ours.astype(int) - expected).max())

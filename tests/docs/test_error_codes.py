@@ -14,7 +14,12 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "error_codes.md"
 KEBAB = re.compile(r"[a-z]+(-[a-z0-9]+)*")
 POSITION = {"doubt": 0, "oddity": 0, "say": 0, "Doubt": 0, "Caution": 0, "Finding": 1}
 """Calls that take a code by position."""
-FINDINGS = ("slide/quality.py", "slide/tiff/reader_tifffile.py", "slide/resolution.py")
+FINDINGS = (
+    "slide/quality.py",
+    "slide/levels.py",
+    "slide/tiff/reader_tifffile.py",
+    "slide/resolution.py",
+)
 """Modules whose pairs (code, sentence) become flags."""
 FLAGS = ("slide/annotation/regions.py", "stain/normalizer.py", "cli/score.py")
 """Modules whose tuples and sets of texts are flags."""

@@ -41,7 +41,7 @@ OPENED = [
     ("ome_tiff_ki67_ihc_nonHE/OS-2-vsi.ome.tif", "tifffile", "ome-tiff", 1445, 1445, 1, 0.3461,
      "file", "OS-2-vsi.ome"),
     ("bad_and_tiny_files/small.svs", "openslide", "aperio", 16, 16, 1, 0.499, "file", "small"),
-    ("bad_and_tiny_files/no_dzi.tif", "openslide", "generic-tiff", 3072, 3456, 4, 0.9724,
+    ("bad_and_tiny_files/no_dzi.tif", "openslide", "generic-tiff", 3072, 3456, 1, 0.9724,
      "resolution-tag", "no_dzi"),
 ]  # fmt: skip
 
@@ -77,7 +77,7 @@ NO_TISSUE = [
     ("ome_tiff_ki67_ihc_nonHE/OS-2-ndpi.ome.tif", None, "not-he"),
     ("ome_tiff_ki67_ihc_nonHE/OS-2-vsi.ome.tif", None, "not-he"),
     ("dicom_google_nonHE/jpeg/jpeg.dcm", 0.5, "not-he"),
-    ("bad_and_tiny_files/no_dzi.tif", None, "not-he"),
+    ("bad_and_tiny_files/no_dzi.tif", None, "no-tissue"),
     ("bad_and_tiny_files/small.svs", None, "too-small"),
     ("bad_and_tiny_files/unreadable.svs", None, "too-small"),
     ("bad_and_tiny_files/invalid_resolutions_tiff.tif", 0.5, "no-tissue"),

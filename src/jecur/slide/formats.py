@@ -5,6 +5,7 @@ from pathlib import Path
 from jecur.errors import SlideError
 from jecur.slide.dicom_checks import refuse_dicom
 from jecur.slide.files import refuse_truncated_tiff
+from jecur.slide.levels import with_agreeing_levels
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
@@ -23,13 +24,22 @@ _SELF_CHECKED_VENDORS = frozenset({"hamamatsu", "dicom", "mirax"})
 
 
 def open_source(path: Path) -> Source:
-    """Open a file with the first reader that knows it.
+    """Open a file with the first reader that knows it; levels that differ from the first are left out.
 
     Raises
     ------
     SlideError
         "not-a-slide", "missing-file", "truncated", "unreadable", "several-scans" or "too-large".
     """
+    source = _first_reader(path)
+    try:
+        return with_agreeing_levels(source)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _first_reader(path: Path) -> Source:
     tiff = is_tiff(path)
     vendor = OpenSlideSource.detects(path)
     if tiff and vendor in {None, "generic-tiff"}:

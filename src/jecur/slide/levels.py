@@ -1,0 +1,141 @@
+"""Levels of a pyramid that are no smaller copies of its first one are not read.
+
+A file's directories say which image is a level, and nobody checks it: a label kept as a tiled reduced
+image, a level padded to whole tiles, the coarse level of another scan. OpenSlide takes each for a
+level, and what is read from it lies elsewhere or is something else. Here every level is held against
+the finer ones, by its shape and by its pixels; one that differs is left out, and read from a finer one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from jecur.arrays import RGB
+from jecur.errors import SlideError
+from jecur.geometry import Size
+from jecur.slide.source import Note, Source
+
+__all__ = ["AgreeingLevels", "with_agreeing_levels"]
+
+_ROUNDING_PX = 1.5
+"""Pixels of a level: sides are rounded up or down, and the downsample is the mean of two ratios."""
+_SHAPED_VENDORS = frozenset({"aperio", "generic-tiff", "ome-tiff", "tiff"})
+"""Whose downsamples are told by the levels' sizes alone; others pad levels and say so."""
+_SPOTS = ((0.15, 0.15), (0.85, 0.15), (0.5, 0.5), (0.15, 0.85), (0.85, 0.85))
+"""Where pixels are compared, of the width and of the height: what is shifted differs most far out."""
+_PATCH_PX, _CELLS = 64, 8
+"""Side of a compared patch on the coarse level, and of the means that it is reduced to."""
+_LARGEST_FINE_PX = 1024
+_LARGEST_DIFFERENCE = 16.0
+"""Mean difference of a patch's means, of 255. Filters, sharpening and JPEG change single pixels, hardly
+means; fixed before any slide was looked at."""
+
+
+class AgreeingLevels:
+    """A source without some of its levels.
+
+    Parameters
+    ----------
+    source
+        Open source; closed with this one.
+    kept
+        Numbers of the levels that are read, the first included.
+    notes
+        What is told of the others.
+    """
+
+    def __init__(self, source: Source, kept: Sequence[int], notes: tuple[Note, ...]) -> None:
+        self._source = source
+        self._kept = tuple(kept)
+        self.reader = source.reader
+        self.vendor = source.vendor
+        self.icc_profile = source.icc_profile
+        self.levels: tuple[Size, ...] = tuple(source.levels[k] for k in kept)
+        self.downsamples: tuple[float, ...] = tuple(source.downsamples[k] for k in kept)
+        self.scale = source.scale
+        self.canvas_offset = source.canvas_offset
+        self.notes: tuple[Note, ...] = source.notes + notes
+
+    def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
+        """Read a rectangle of a level that is kept, (height, width, 3) uint8."""
+        return self._source.read(self._kept[level], left, top, width, height)
+
+    def reopen(self) -> None:
+        """Open the file again."""
+        self._source.reopen()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+
+def with_agreeing_levels(source: Source) -> Source:
+    """Leave out the levels that differ from finer ones in shape or in what they show."""
+    kept, left_out = [0], list[int]()
+    order = sorted(range(1, len(source.levels)), key=lambda level: source.downsamples[level])
+    for level in order:
+        agrees = _has_shape(source, level) and _shows_the_same(source, kept[-1], level)
+        (kept if agrees else left_out).append(level)
+    if not left_out:
+        return source
+    sizes = ", ".join(
+        f"{source.levels[k].width} x {source.levels[k].height}" for k in sorted(left_out)
+    )
+    told = f"{len(left_out)} of {len(source.levels)} not read, unlike the first: {sizes} px"
+    return AgreeingLevels(source, sorted(kept), (("levels-disagree", told),))
+
+
+def _has_shape(source: Source, level: int) -> bool:
+    """Whether width and height are reduced alike, where nothing but them tells the reduction."""
+    if source.vendor not in _SHAPED_VENDORS:
+        return True
+    full, size, downsample = source.levels[0], source.levels[level], source.downsamples[level]
+    off = abs(full.width / downsample - size.width), abs(full.height / downsample - size.height)
+    return max(off) <= _ROUNDING_PX
+
+
+def _shows_the_same(source: Source, fine: int, coarse: int) -> bool:
+    """Whether patches of two levels have the same means; damage is passed over."""
+    size = source.levels[coarse]
+    ratio = source.downsamples[coarse] / source.downsamples[fine]
+    side = min(_PATCH_PX, size.width, size.height, int(_LARGEST_FINE_PX / ratio))
+    if side < _CELLS:
+        return True
+    for across, down in _SPOTS:
+        left, top = round(across * (size.width - side)), round(down * (size.height - side))
+        try:
+            here = _means(source, coarse, (left, top), side)
+            finer = _means(source, fine, (left * ratio, top * ratio), side * ratio)
+        except SlideError:
+            source.reopen()
+            continue
+        if float(np.abs(here - finer).mean()) > _LARGEST_DIFFERENCE:
+            return False
+    return True
+
+
+def _means(
+    source: Source, level: int, corner: tuple[float, float], side: float
+) -> NDArray[np.float32]:
+    """Means of a square of a level, (8, 8, 3); what lies beyond its edge is cut off."""
+    size = source.levels[level]
+    low = [min(int(start), limit - 1) for start, limit in zip(corner, _pair(size), strict=True)]
+    high = [
+        min(max(int(np.ceil(start + side)), first + 1), limit)
+        for start, first, limit in zip(corner, low, _pair(size), strict=True)
+    ]
+    pixels = source.read(level, low[0], low[1], high[0] - low[0], high[1] - low[1])
+    box = (
+        max(corner[0] - low[0], 0.0),
+        max(corner[1] - low[1], 0.0),
+        min(corner[0] - low[0] + side, float(high[0] - low[0])),
+        min(corner[1] - low[1] + side, float(high[1] - low[1])),
+    )
+    image = Image.fromarray(pixels).resize((_CELLS, _CELLS), Image.Resampling.BOX, box=box)
+    return np.asarray(image, dtype=np.float32)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return size.width, size.height
