@@ -19,6 +19,8 @@ __all__ = ["OpenSlideSource"]
 
 _CACHE_BYTES = 96 * 2**20
 """Decoded tiles kept by OpenSlide: one row of neighbors shares its file tiles."""
+_TAG_UNITS = {"inch": 25_400.0, "centimeter": 10_000.0}
+"""Micrometers in one TIFF resolution unit, as OpenSlide names it."""
 
 
 class OpenSlideSource:
@@ -132,12 +134,15 @@ def _bounds(properties: Mapping[str, str], canvas: Size) -> tuple[tuple[int, int
 
 
 def _scale(properties: Mapping[str, str], vendor: str) -> Scale:
-    """Scale as declared; generic TIFF has nothing but its resolution tags."""
+    """Scale as declared; generic TIFF has nothing but its resolution tags, Aperio may have them beside."""
+    per_unit = _number(properties, "tiff.XResolution") if vendor == "aperio" else None
+    unit = _TAG_UNITS.get(properties.get("tiff.ResolutionUnit", "inch"))
     return Scale(
         mpp_x=_number(properties, openslide.PROPERTY_NAME_MPP_X),
         mpp_y=_number(properties, openslide.PROPERTY_NAME_MPP_Y),
         source="resolution-tag" if vendor == "generic-tiff" else "file",
         objective=_number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER),
+        tag_mpp=unit / per_unit if unit and per_unit else None,
     )
 
 

@@ -4,6 +4,8 @@ A tile is 128 um whatever the scanner, so a wrong scale silently changes everyth
 follows. Nothing is guessed without a name: the source of the number travels with the slide.
 """
 
+import math
+
 from jecur.errors import SlideError
 from jecur.slide.source import MppSource, Note, Scale
 
@@ -132,7 +134,7 @@ def _require_range(mpp: float, name: str) -> None:
 
 
 def _require_objective(mpp: float, objective: float | None, name: str) -> None:
-    if objective is None or objective <= 0.0:
+    if objective is None or not 0.0 < objective < math.inf:
         return
     expected = _MPP_TIMES_OBJECTIVE / objective
     if not 1.0 / _LARGEST_CONTRADICTION <= mpp / expected <= _LARGEST_CONTRADICTION:

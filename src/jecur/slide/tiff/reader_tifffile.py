@@ -42,7 +42,7 @@ from jecur.slide.tiff.ome import (
 )
 from jecur.slide.tiff.orientation import read_turned, turned
 from jecur.slide.tiff.pages import Pyramid, find_pyramid, orientation_of, page_size, rival_pages
-from jecur.slide.tiff.scale import scale_of
+from jecur.slide.tiff.scale import is_aperio, scale_of
 
 __all__ = ["DECODE_ERRORS", "TiffSource", "missing_bytes", "refuse_layout"]
 
@@ -111,7 +111,8 @@ class TiffSource:
         self.downsamples: tuple[float, ...] = tuple(
             (full.width / level.width + full.height / level.height) / 2.0 for level in self.levels
         )
-        self.vendor = "ome-tiff" if self._file.is_ome or image else "tiff"
+        plain = "aperio" if is_aperio(self._file.pages[0]) else "tiff"
+        self.vendor = "ome-tiff" if self._file.is_ome or image else plain
         self.icc_profile = 34675 in first.tags
         self.scale: Scale = scale_of(first, image, ome=self.vendor == "ome-tiff")
         self.notes: tuple[Note, ...] = ()

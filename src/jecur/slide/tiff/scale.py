@@ -1,12 +1,12 @@
 """What a TIFF says of its scale: OME-XML, the Aperio description, the resolution tags."""
 
-import re
+import math
 
 from jecur.slide.source import Scale
 from jecur.slide.tiff.layout import Page
 from jecur.slide.tiff.ome import OmeImage
 
-__all__ = ["scale_of", "tag_micrometers"]
+__all__ = ["is_aperio", "scale_of", "tag_micrometers"]
 
 _TAG_UNITS = {2: 25_400.0, 3: 10_000.0}
 """Micrometers in one TIFF resolution unit: inch, centimeter."""
@@ -29,16 +29,29 @@ def scale_of(page: Page, image: OmeImage | None, *, ome: bool) -> Scale:
         Whether the file has OME-XML.
     """
     tags = tag_micrometers(page, "XResolution"), tag_micrometers(page, "YResolution")
+    if not ome and is_aperio(page):
+        return _aperio_scale(str(page.description), tags)
     objective = image.objective if image else None
     if image is not None and image.mpp_x is not None and image.mpp_y is not None:
         return Scale(image.mpp_x, image.mpp_y, "file", objective, tags[0])
     if ome and image is None:
         return Scale()
-    aperio = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", str(page.description or ""))
-    if aperio:
-        value = _float(aperio[1])
-        return Scale(value, value, "file", objective, tags[0])
     return Scale(*tags, "resolution-tag", objective)
+
+
+def is_aperio(page: Page) -> bool:
+    """Whether a page's description is one of Aperio's, as OpenSlide tells it."""
+    return str(page.description or "").startswith("Aperio")
+
+
+def _aperio_scale(description: str, tags: tuple[float | None, float | None]) -> Scale:
+    """Fields ``| name = value`` as OpenSlide reads them: the last of a name counts, a comma is a point."""
+    pairs = (part.partition("=") for part in description.split("|")[1:])
+    fields = {name.strip(): _float(value.strip().replace(",", ".")) for name, _, value in pairs}
+    mpp, objective = fields.get("MPP"), fields.get("AppMag")
+    if mpp is None:
+        return Scale(*tags, "resolution-tag", objective)
+    return Scale(mpp, mpp, "file", objective, tags[0])
 
 
 def tag_micrometers(page: Page, name: str) -> float | None:
@@ -53,6 +66,7 @@ def tag_micrometers(page: Page, name: str) -> float | None:
 
 def _float(text: str) -> float | None:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
