@@ -146,8 +146,26 @@ def test_patients_may_be_the_index_and_a_cutoff_of_any_float():
     pd.testing.assert_frame_equal(indexed.table("cox"), plain.table("cox"))
 
 
-def test_complex_scores_are_no_scores():
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("higher", ["worse", "better"])
+def test_a_score_at_the_cutoff_is_not_beyond_it_whatever_the_kind_of_number(kind, higher):
     scores, clinical = _tables()
-    odd = scores.assign(score=scores["score"].astype(complex))
+    scores["score"] = scores["score"].round(2)
+    sign = 1 if higher == "worse" else -1
+    # one that float32 rounds to the other side
+    near = [c for c in scores["score"].sort_values() if sign * (float(np.float32(c)) - c) < 0]
+    cutoff = near[len(near) // 2]
+    beyond = scores["score"] > cutoff if higher == "worse" else scores["score"] < cutoff
+    assert (scores["score"] == cutoff).any()
+    typed = scores.assign(score=scores["score"].astype(kind))
+    found = _evaluate(typed, clinical, higher=higher, cutoff=np.dtype(kind).type(cutoff))
+    sizes = {group.name: group.n for group in found.statistics.groups}
+    assert sizes["high"] == beyond.sum()
+
+
+@pytest.mark.parametrize("kind", [complex, object])
+def test_complex_scores_are_no_scores(kind):
+    scores, clinical = _tables()
+    odd = scores.assign(score=scores["score"].astype(complex).astype(kind))
     with pytest.raises(JecurError, match="expected real numbers, found complex ones in column sco"):
         _evaluate(odd, clinical, higher="worse")

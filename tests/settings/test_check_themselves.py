@@ -131,6 +131,13 @@ def test_every_problem_of_a_file_is_told_at_once():
         assert place in message
 
 
+OF_LEVELS: dict[str, Any] = {"column": "grade", "kind": "categorical"}
+
+
+def _with_covariate(column: str) -> dict[str, Any]:
+    return {"endpoint": NEEDED["EndpointSettings"], "covariates": [{"column": column}]}
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "said"),
     [
@@ -138,6 +145,15 @@ def test_every_problem_of_a_file_is_told_at_once():
         (rooms.TissueSettings, {"min_magenta": 0.2}, "min_magenta"),
         (rooms.StainSettings, {"min_optical_density": 4.0}, "min_optical_density"),
         (rooms.StatisticsSettings, {"horizons_months": (24.0, 12.0)}, "horizons_months"),
+        (rooms.StatisticsSettings, {"level": 0.9999999999999999}, "level"),
+        (rooms.Covariate, {"column": "grade", "levels": ("1", "2")}, 'kind = "categorical"'),
+        (rooms.Covariate, {**OF_LEVELS, "split_at": 2.0}, "split_at"),
+        (rooms.Covariate, {**OF_LEVELS, "beyond_limit": "limit"}, "beyond_limit"),
+        (rooms.Covariate, {**OF_LEVELS, "levels": ("1", "2", "1")}, "'1' again"),
+        (rooms.Covariate, {**OF_LEVELS, "levels": ("1", "NA")}, "levels or in missing_values"),
+        (rooms.CohortSettings, _with_covariate("time"), "the time column"),
+        (rooms.CohortSettings, _with_covariate("event"), "the event column"),
+        (rooms.CohortSettings, _with_covariate("patient_id"), "the patient column"),
         (rooms.LossSettings, {"poor_months": 60.0}, "poor_months"),
         (rooms.LossSettings, {"name": "cox", "patients_per_step": 1}, "patients_per_step"),
         (rooms.CrossvalSettings, {"inner_folds": 1}, "inner_folds"),

@@ -92,6 +92,30 @@ def test_no_logarithm_is_proposed_where_there_is_none():
     assert not [c for c in found.cautions if c.code == "unit-too-small"]
 
 
+@pytest.mark.parametrize("unit", [1e-5, 1e-7, 1e-9, 1e-12])
+def test_a_ratio_beyond_reading_names_the_setting_that_makes_it_readable(unit):
+    values = np.random.default_rng(3).uniform(1, 60, N) * unit
+    found = _statistics(60, [_afp(values)])
+    (caution,) = [c for c in found.cautions if c.code == "unit-too-large"]
+    per = float(caution.text.split("per = ")[1].split(" ")[0])
+    better = _statistics(60, [_afp(values, per=per)])
+    assert not [c for c in better.cautions if c.code.startswith("unit-")]
+    row, again = found.univariable[1], better.univariable[1]
+    assert row.hazard_ratio.p == pytest.approx(again.hazard_ratio.p)
+    assert row.term.p == pytest.approx(again.term.p)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-200])
+def test_a_unit_that_no_number_holds_costs_itself_alone(unit):
+    values = np.random.default_rng(3).uniform(1, 60, N) * unit
+    found = _statistics(60, [_afp(values), _factor("sex", ["f", "m"])])
+    alone = _statistics(60, [_factor("sex", ["f", "m"])])
+    row = found.univariable[1]
+    assert row.hazard_ratio.estimate is None
+    assert "unit is too large or too small" in row.hazard_ratio.reason
+    assert found.univariable[2].hazard_ratio == alone.univariable[1].hazard_ratio
+
+
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
@@ -100,6 +124,8 @@ def test_no_logarithm_is_proposed_where_there_is_none():
         ((1.0, 0.984, 1.004), False),
         ((1.014, 1.001, 1.026), False),
         ((None, None, None), False),
+        ((float("inf"), 0.0, float("inf")), False),
+        ((1.0, 0.0, float("inf")), False),
     ],
 )
 def test_reads_one(limits, told):

@@ -69,6 +69,27 @@ def test_the_unit_of_a_skewed_covariate_changes_only_its_own_coefficient(factor,
     np.testing.assert_allclose(other.coefficients * [factor, 1], plain.coefficients, rtol=1e-7)
 
 
+@pytest.mark.parametrize("exponent", range(-320, 301, 20))
+@pytest.mark.parametrize("competing", [False, True])
+def test_in_every_unit_the_test_is_the_same_or_there_is_none(exponent, competing):
+    rng = np.random.default_rng(6)
+    x, time, cause = rng.normal(size=60), rng.exponential(size=60), rng.integers(0, 3, 60)
+
+    def p_value(values):
+        if competing:
+            model = fit_fine_gray(values[:, None], time, cause == 1, cause == 2, names=("x",))
+        else:
+            model = fit_cox(values[:, None], time, cause == 1, names=("x",))
+        return model.hazard_ratios()[0].p
+
+    try:
+        found = p_value(x * 10.0**exponent)
+    except NotEstimableError:
+        assert abs(exponent) > 140
+        return
+    assert found == pytest.approx(p_value(x), rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_shift_and_an_offset_inside_strata_change_nothing(seed):
     x, time, event, stratum = cohort(seed, log_sd=1.5)

@@ -161,7 +161,8 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         patient=patient,
         column=score,
         higher=higher,
-        cutoff=float(cutoff) if isinstance(cutoff, np.floating | np.integer) else cutoff,
+        # as text, as the scores are written: a float32 of 0.3 is 0.3 there, not 0.30000001192092896
+        cutoff=float(str(cutoff)) if isinstance(cutoff, np.floating | np.integer) else cutoff,
         probability=probability,
     )
     columns = ColumnSettings(patient=patient, time=time, event=event, role="", slide="")
@@ -197,7 +198,11 @@ def _write(table: pd.DataFrame, path: Path) -> Path:
         raise TableError(f"expected {path.stem} as a DataFrame, found {type(table).__name__}")
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table
-    odd = [str(n) for n, kind in zip(table.columns, table.dtypes, strict=True) if kind.kind == "c"]
+    odd = [
+        str(name)
+        for name, cells in table.items()
+        if cells.dtype.kind == "c" or (cells.dtype == object and any(map(np.iscomplexobj, cells)))
+    ]
     if odd:
         raise TableError(
             f"{path.name}: expected real numbers, found complex ones in column {', '.join(odd)}"

@@ -169,11 +169,28 @@ class Covariate(Stage, frozen=True):
     itself, or unknown. How many there were is told."""
 
     def contradictions(self) -> Iterator[str]:
-        """Yield a scale or unit of a factor that has none."""
-        for name in ("scale", "per"):
+        """Yield what a factor of this kind has not, and texts with two meanings."""
+        for name, none in (
+            ("scale", "linear"),
+            ("per", None),
+            ("split_at", None),
+            ("beyond_limit", "refuse"),
+        ):
             value = getattr(self, name)
-            if self.kind == "categorical" and value not in ("linear", None):
+            if self.kind == "categorical" and value != none:
                 yield f"expected no {name} for {self.column!r}, which is categorical, found {value!r}"
+        if self.kind == "numeric" and self.levels:
+            yield (
+                f"expected no levels for {self.column!r}, which is numeric, found {self.levels!r}; write "
+                'kind = "categorical" if they are levels'
+            )
+        for text in dict.fromkeys(self.levels):
+            if self.levels.count(text) > 1:
+                yield f"expected each level of {self.column!r} once, found {text!r} again"
+            if text in self.missing_values:
+                yield (
+                    f"expected {text!r} of {self.column!r} in levels or in missing_values, found it in both"
+                )
         if self.scale != "linear" and self.per is not None:
             step = {"log2": "doubling", "log10": "tenfold increase"}[self.scale]
             yield (
@@ -262,10 +279,19 @@ class CohortSettings(Stage, frozen=True):
     or, where they are true after all, told and kept."""
 
     def contradictions(self) -> Iterator[str]:
-        """Yield factors named twice."""
+        """Yield factors named twice, or that are the follow-up itself."""
         columns = [covariate.column for covariate in self.covariates]
         for name in sorted({name for name in columns if columns.count(name) > 1}):
             yield f"expected each column once among the covariates, found {name!r} again"
+        taken = {self.columns.patient: "patient"}
+        if self.endpoint.dates is None:
+            taken |= {self.columns.time: "time", self.columns.event: "event"}
+        for name in columns:
+            if name in taken:
+                yield (
+                    f"expected no covariate that is the {taken[name]} column, found {name!r}; take it out "
+                    "of the covariates"
+                )
         if self.split is None:
             return
         if self.columns.role:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jecur.settings.base import CountOrZero, Positive, Probability, Stage
+from jecur.settings.base import CountOrZero, Positive, Probability, Seed, Stage
 
 __all__ = ["ScoreSettings", "StatisticsSettings"]
 
@@ -44,11 +44,13 @@ class StatisticsSettings(Stage, frozen=True):
     n_optimism: CountOrZero = 0
     """Bootstrap replicates that correct the clinical models with and without the score for having been
     fitted to the patients they are compared in; 0 leaves the correction out, and the report says so."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of both bootstraps."""
 
     def contradictions(self) -> Iterator[str]:
-        """Yield horizons out of order."""
+        """Yield horizons out of order, and a level that rounding makes 1."""
+        if 0.5 + self.level / 2 >= 1:
+            yield f"expected level below 1 by more than rounding, found {self.level!r}"
         if list(self.horizons_months) != sorted(set(self.horizons_months)):
             yield f"expected horizons_months to rise, found {list(self.horizons_months)}"
 

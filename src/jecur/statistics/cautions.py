@@ -1,4 +1,4 @@
-"""What a reader must know before believing a number: few events, a unit too small for its ratio.
+"""What a reader must know before believing a number: few events, a unit too small or too large for its ratio.
 
 Rules of thumb, not laws: below 10 events a parameter coefficients of a Cox model are biased away from
 0 and their intervals do not hold what they say [1]_, [2]_. Nothing is left out for it.
@@ -36,6 +36,9 @@ EVENTS_IN_ALL = 20
 EVENTS_PER_PARAMETER = 10
 """A model with fewer events for each of its coefficients carries one."""
 
+MOST_READABLE = 1e6
+"""A ratio or limit beyond it, or below its inverse, says that the unit is too large."""
+
 MOST_NAMED = 6
 
 
@@ -51,7 +54,7 @@ def find_cautions(
         *_few_events(int(patients.event.sum())),
         *_few_in_subgroups(stratified),
         *_few_univariable(univariable),
-        *_unit_too_small(patients.covariates, [*univariable, *multivariable.rows]),
+        *_unreadable_units(patients.covariates, [*univariable, *multivariable.rows]),
         *_few_multivariable(multivariable),
         *_few_added(added),
     )
@@ -61,7 +64,13 @@ def find_cautions(
 def reads_one(ratio: Reported) -> bool:
     """Whether a ratio and both limits, with two decimals, are 0.99 to 1.01, and so say nothing."""
     values = ratio.estimate, ratio.lower, ratio.upper
-    return all(v is not None and abs(round(100 * v) - 100) <= 1 for v in values)
+    return all(v is not None and np.isfinite(v) and abs(round(100 * v) - 100) <= 1 for v in values)
+
+
+def _is_astronomic(ratio: Reported) -> bool:
+    """Whether a ratio or a limit lies beyond what can be read, or beyond float64."""
+    values = [v for v in (ratio.estimate, ratio.lower, ratio.upper) if v is not None]
+    return any(not 1 / MOST_READABLE <= v <= MOST_READABLE for v in values)
 
 
 def _few_events(events: int) -> Iterator[Caution]:
@@ -118,30 +127,41 @@ def _few_added(added: AddedValue | None) -> Iterator[Caution]:
         yield Caution("few-events-per-parameter", "added_value", _too_few(what))
 
 
-def _unit_too_small(
+def _unreadable_units(
     covariates: Sequence[CovariateColumn], rows: Sequence[UnivariableRow | ModelRow]
 ) -> Iterator[Caution]:
     by_name = {c.name: c for c in covariates if c.kind == "numeric"}
     told = set()
     for row in rows:
         covariate, ratio = by_name.get(row.covariate), row.hazard_ratio
-        if covariate is None or covariate.name in told or not reads_one(ratio):
+        if covariate is None or covariate.name in told or ratio.estimate is None:
+            continue
+        small, large = reads_one(ratio), _is_astronomic(ratio)
+        if not (small or large):
             continue
         told.add(covariate.name)
-        low, high = ratio.lower, ratio.upper
+        shown = f"reads {ratio.estimate:.2f} ({ratio.lower:.2f}–{ratio.upper:.2f}), too close to 1"
+        if large:
+            shown = (
+                f"reads {ratio.estimate:.2g} ({ratio.lower:.2g}–{ratio.upper:.2g}), too far from 1"
+            )
         yield Caution(
-            "unit-too-small",
+            "unit-too-large" if large else "unit-too-small",
             "univariable",
-            f"The hazard ratio of {row.label} {row.contrast} reads {ratio.estimate:.2f} ({low:.2f}–"
-            f"{high:.2f}), too close to 1 to be read. {_remedy(covariate)} under "
-            f'[[cohort.covariates]], column = "{covariate.name}".',
+            f"The hazard ratio of {row.label} {row.contrast} {shown} to be read. "
+            f"{_remedy(covariate, smaller=large)} under [[cohort.covariates]], column = "
+            f'"{covariate.name}".',
         )
 
 
-def _remedy(covariate: CovariateColumn) -> str:
+def _remedy(covariate: CovariateColumn, *, smaller: bool) -> str:
     """Which setting gives a ratio that can be read."""
     known = numeric_values(covariate)[~missing(covariate)]
     spread = float(np.subtract(*np.quantile(known, [0.75, 0.25]))) or float(known.std())
+    if smaller and covariate.scale != "linear":
+        return f'It hardly varies on the scale {covariate.scale}: set scale = "linear", or leave it out'
+    if smaller:
+        return f"Set per = {10.0 ** np.floor(np.log10(spread)):g}"
     per = 10.0 ** np.ceil(np.log10(max(spread, 10.0 * (covariate.per or 1.0))))
     step = f"per = {per:g}"
     if covariate.scale == "linear" and known.min() > 0:

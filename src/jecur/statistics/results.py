@@ -316,7 +316,7 @@ class Caution:
     """What a reader must know before believing a number."""
 
     code: str
-    """"few-events", "few-events-per-parameter" or "unit-too-small"."""
+    """"few-events", "few-events-per-parameter", "unit-too-small" or "unit-too-large"."""
     place: Literal["headline", "stratified", "univariable", "multivariable", "added_value"]
     """What it is about."""
     text: str

@@ -29,7 +29,7 @@ from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.inputs import column_names, numbers, same_patients
-from jecur.survival.newton import inverse, maximize_likelihood
+from jecur.survival.newton import inverse, maximize_likelihood, require_units
 from jecur.survival.partial_likelihood import CoxLikelihood, score_residuals
 from jecur.survival.risk_sets import Ties, risk_sets
 
@@ -213,7 +213,8 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
     centered, scale = standardize(x[sets.order], named, sets.counted, sets.stratum)
     found = maximize_likelihood(CoxLikelihood(centered, sets), named)
     at, null = found.at, found.null
-    covariance = inverse(at.information) / np.outer(scale, scale)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # refused below
+        covariance = inverse(at.information) / np.outer(scale, scale)
     robust = covariance
     if robust_cluster is not None:
         _, cluster = label_codes(robust_cluster, months.size)
@@ -221,9 +222,10 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         sums = np.zeros((int(cluster.max()) + 1, len(named)))
         np.add.at(sums, cluster[sets.order], residuals)
         robust = sums.T @ sums
+    coefficients = require_units(found.beta, scale, covariance, named)
     return CoxModel(
         named,
-        found.beta / scale,
+        coefficients,
         robust,
         covariance,
         at.log_likelihood,

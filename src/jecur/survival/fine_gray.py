@@ -28,7 +28,7 @@ from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import HazardRatio, wald_ratio
 from jecur.survival.follow_up import check_follow_up, check_level
 from jecur.survival.inputs import column_names, same_patients
-from jecur.survival.newton import inverse, maximize_likelihood
+from jecur.survival.newton import inverse, maximize_likelihood, require_units
 from jecur.survival.partial_likelihood import CoxLikelihood, Evaluation, score_residuals
 from jecur.survival.risk_sets import Lingering, RiskSets, Ties, risk_sets
 
@@ -112,10 +112,12 @@ def fit_fine_gray(
     inverted = inverse(at.information)
     known = score_residuals(z, sets, at)
     with_g = known + _through_g(z, sets, at, months, seen | other)
-    out = 1.0 / np.outer(scale, scale)
+    with np.errstate(over="ignore", divide="ignore"):
+        out = 1.0 / np.outer(scale, scale)
+        coefficients = require_units(found.beta, scale, inverted * out, named)
     return FineGray(
         named,
-        found.beta / scale,
+        coefficients,
         inverted @ (with_g.T @ with_g) @ inverted * out,
         inverted @ (known.T @ known) @ inverted * out,
         at.log_likelihood,

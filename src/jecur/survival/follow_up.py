@@ -125,7 +125,7 @@ def check_level(level: float) -> float:
     SettingsError
         If it does not.
     """
-    if not isinstance(level, int | float | np.floating) or not 0 < level < 1:
+    if not isinstance(level, int | float | np.floating) or not (level > 0 and 0.5 + level / 2 < 1):
         raise SettingsError(f"expected a level between 0 and 1, found {level!r}; 0.95 is usual")
     return level
 

@@ -18,7 +18,7 @@ from jecur.arrays import Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.separation import RiskSetLeaders, separating_direction
 
-__all__ = ["Curve", "Likelihood", "Maximum", "inverse", "maximize_likelihood"]
+__all__ = ["Curve", "Likelihood", "Maximum", "inverse", "maximize_likelihood", "require_units"]
 
 TOLERANCE = 1e-9
 """Largest relative change of a linear predictor in the last step, and of the likelihood."""
@@ -138,6 +138,30 @@ def inverse(information: Matrix) -> Matrix:
         "expected an information matrix that can be inverted, found a singular one: the data do "
         "not tell everything apart; leave a covariate or a group out"
     )
+
+
+def require_units(
+    beta: Vector, scale: Vector, covariance: Matrix, names: tuple[str, ...]
+) -> Vector:
+    """Return coefficients in the covariates' own units, if a number can hold them and their variances.
+
+    Raises
+    ------
+    NotEstimableError
+        If a covariate is so small or large that the variance of its coefficient is 0 or infinite: its
+        test would have p = 1, or none.
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        coefficients = np.asarray(beta / scale)
+    variance = np.diag(covariance)
+    wrong = ~(np.isfinite(coefficients) & np.isfinite(variance) & (variance > 0))
+    if wrong.any():
+        raise NotEstimableError(
+            "expected covariates whose coefficients a number can hold, found none for "
+            f"{', '.join(names[k] for k in np.flatnonzero(wrong))}: the unit is too large or too small; "
+            "take another one"
+        )
+    return coefficients
 
 
 def _line_search(
