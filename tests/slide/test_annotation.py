@@ -209,3 +209,94 @@ def test_regions_of_another_slide_or_class_are_not_taken_for_the_whole(slide, tm
         with pytest.raises(AnnotationError, match="classes there") as caught:
             restrict_to_regions(slide, tissue, path, AnnotationSettings(include=(name,)))
         assert caught.value.code == "no-region"
+
+
+def _geojson(path, *names):
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [BOX]},
+            "properties": {"classification": {"name": name}},
+        }
+        for name in names
+    ]
+    path.write_text(json.dumps(features), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def stained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("drawn") / "a.tif"
+    image = np.full((800, 800, 3), (244, 242, 243), np.uint8)
+    image[80:720, 80:720] = (205, 130, 180)
+    write_slide(path, image, um_per_px=0.5)
+    with open_slide(path) as slide:
+        yield slide, find_tissue(slide, TissueSettings())
+
+
+@pytest.mark.parametrize("drawn", ["Nécrose", " Nécrose ", "Ne\u0301crose", "Ne\u0301crose\n"])
+@pytest.mark.parametrize("named", ["Nécrose", "Ne\u0301crose", "Nécrose "])
+def test_a_class_is_one_in_either_form_of_its_letters(tmp_path, stained, drawn, named):
+    slide, tissue = stained
+    path = _geojson(tmp_path / "a.geojson", drawn)
+    left, flags = restrict_to_regions(slide, tissue, path, AnnotationSettings(exclude=(named,)))
+    assert left.mask.sum() < tissue.mask.sum()
+    assert flags == ()
+
+
+@pytest.mark.parametrize("which", ["include", "exclude"])
+def test_a_class_in_other_letters_is_not_passed_over(tmp_path, stained, which):
+    path = _geojson(tmp_path / "a.geojson", "Tumor", "necrosis", "tumor")
+    settings = AnnotationSettings(**{which: ("Tumor",)})
+    with pytest.raises(AnnotationError, match=r"'Tumor' as .* spells it, found 'tumor'"):
+        restrict_to_regions(*stained, path, settings)
+    both = AnnotationSettings(**{which: ("Tumor", "tumor")})
+    assert restrict_to_regions(*stained, path, both)[1] == ()
+
+
+def _asap(path, groups, kind="Polygon"):
+    corners = "".join(
+        f'<Coordinate Order="{k}" X="{x}" Y="{y}"/>' for k, (x, y) in enumerate(BOX[:-1])
+    )
+    above = "".join(f'<Group Name="{name}" PartOfGroup="{up}"/>' for name, up in groups.items())
+    path.write_text(
+        f'<ASAP_Annotations><Annotations><Annotation Type="{kind}" PartOfGroup="{next(iter(groups))}">'
+        f"<Coordinates>{corners}</Coordinates></Annotation></Annotations>"
+        f"<AnnotationGroups>{above}</AnnotationGroups></ASAP_Annotations>",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"Tumor": "None"},
+        {"left": "Tumor", "Tumor": "None"},
+        {"edge": "left", "left": "Tumor", "Tumor": "None"},
+        {"left": "Tumor", "Tumor": "left"},
+    ],
+)
+def test_a_region_is_of_the_groups_above_its_own(tmp_path, stained, groups):
+    slide, tissue = stained
+    path = _asap(tmp_path / "a.xml", groups)
+    left, _ = restrict_to_regions(slide, tissue, path, AnnotationSettings(exclude=("Tumor",)))
+    assert left.mask.sum() < tissue.mask.sum()
+
+
+def test_an_annotation_of_no_known_type_is_not_passed_over(tmp_path):
+    with pytest.raises(AnnotationError, match="type 'polygon'"):
+        read_regions(_asap(tmp_path / "a.xml", {"Tumor": "None"}, "polygon"))
+
+
+@pytest.mark.parametrize("value", ["", "Tumor"])
+def test_a_layer_that_nobody_named_in_imagescope_has_no_class(tmp_path, value):
+    corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in BOX[:-1])
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f'<Annotations><Annotation Name=""><Attributes><Attribute Name="Description" Value="{value}"/>'
+        f'</Attributes><Regions><Region Type="0"><Vertices>{corners}</Vertices></Region></Regions>'
+        "</Annotation></Annotations>",
+        encoding="utf-8",
+    )
+    assert [region.name for region in read_regions(path)] == [value]

@@ -4,7 +4,8 @@ Points, lines and rulers have no area and are left out. XML with a document type
 refused, and so is any file above 64 MiB: nothing in it is expanded or fetched.
 """
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from jecur.errors import AnnotationError
 
-__all__ = ["Region", "read_regions"]
+__all__ = ["Region", "class_name", "read_regions"]
 
 _MOST_BYTES = 64 * 2**20
 _DEEPEST = 32
@@ -25,6 +26,7 @@ _MOST_OF = {b"[": 2_500_000, b"{": 500_000, b'"': 6_000_000, b",": 12_000_000, b
 """Marks of JSON and XML: each may become an object in memory, a hundred times its size."""
 _NO_AREA = {"Point", "MultiPoint", "LineString", "MultiLineString"}
 _ASAP_AREAS = {"Polygon", "Spline", "Rectangle"}
+_ASAP_NO_AREA = {"Dot", "PointSet", "Measurement", "None"}
 _APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE = "0", "1", "2"
 
 Ring = NDArray[np.float64]
@@ -52,10 +54,17 @@ class Region:
     rings: tuple[Ring, ...]
     negative: bool = False
     on_canvas: bool = False
+    within: tuple[str, ...] = ()
+    """Groups that its class lies in (ASAP): the region is of these too."""
 
     def __post_init__(self) -> None:
         if not self.rings:
             raise ValueError("a region without a ring")
+
+
+def class_name(text: str) -> str:
+    """Spell a class in one way: no blanks at its ends, letters with marks in one character (NFC)."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def read_regions(path: Path) -> tuple[Region, ...]:
@@ -141,10 +150,10 @@ def _from_geojson(found: Any) -> Iterator[Region]:  # noqa: ANN401
         properties = feature.get("properties") or {}
         geometry = feature.get("geometry")
         if geometry is not None:
-            yield from _from_geometry(geometry, _class_name(properties))
+            yield from _from_geometry(geometry, class_name(_classification(properties)))
 
 
-def _class_name(properties: dict[str, Any]) -> str:
+def _classification(properties: dict[str, Any]) -> str:
     given = properties.get("classification")
     if isinstance(given, str):
         return given
@@ -213,22 +222,43 @@ def _parsed(data: bytes) -> Element:
 
 
 def _from_asap(root: Element) -> Iterator[Region]:
+    groups = {class_name(group.get("Name", "")): _asap_group(group) for group in root.iter("Group")}
     for annotation in root.iter("Annotation"):
-        if annotation.get("Type") not in _ASAP_AREAS:
+        kind = annotation.get("Type")
+        if kind in _ASAP_NO_AREA:
             continue
-        group = annotation.get("PartOfGroup", "")
+        if kind not in _ASAP_AREAS:
+            raise ValueError(f"an annotation of type {kind!r}")
         corners = sorted(annotation.iter("Coordinate"), key=lambda c: int(c.attrib["Order"]))
         if not corners:
             continue
         ring = _ring([(float(c.attrib["X"]), float(c.attrib["Y"])) for c in corners])
-        yield Region("" if group == "None" else group, (ring,), on_canvas=True)
+        name = _asap_group(annotation)
+        yield Region(name, (ring,), on_canvas=True, within=_groups_above(name, groups))
+
+
+def _asap_group(element: Element) -> str:
+    """Group that an annotation, or a group, is part of; "" if none."""
+    group = class_name(element.get("PartOfGroup", ""))
+    return "" if group == "None" else group
+
+
+def _groups_above(name: str, groups: Mapping[str, str]) -> tuple[str, ...]:
+    found: list[str] = []
+    while (name := groups.get(name, "")) and name not in found:
+        found.append(name)
+    return tuple(found)
 
 
 def _from_aperio(root: Element) -> Iterator[Region]:
     for layer in root.iter("Annotation"):
         label = layer.find("Attributes/Attribute")
         inner = "" if label is None else label.get("Name", "")
-        name = layer.get("Name", "") or inner
+        if (
+            label is not None and inner == "Description"
+        ):  # a layer that nobody named has this attribute
+            inner = label.get("Value", "")
+        name = class_name(layer.get("Name", "")) or class_name(inner)
         for region in layer.iter("Region"):
             kind = region.get("Type", _APERIO_FREEHAND)
             if kind not in {_APERIO_FREEHAND, _APERIO_RECTANGLE, _APERIO_ELLIPSE}:

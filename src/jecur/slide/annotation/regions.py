@@ -10,7 +10,7 @@ import numpy as np
 from jecur.arrays import Mask
 from jecur.errors import AnnotationError
 from jecur.settings import AnnotationSettings
-from jecur.slide.annotation.reading import Region, Ring, read_regions
+from jecur.slide.annotation.reading import Region, Ring, class_name, read_regions
 from jecur.slide.reader import Slide
 from jecur.slide.tissue import TissueMask
 
@@ -49,7 +49,8 @@ def restrict_to_regions(
     ------
     AnnotationError
         As `read_regions`; "missing-annotation" if a file is required, "no-region" if no tissue is
-        left: no region of an included class, or all of them elsewhere.
+        left: no region of an included class, or all of them elsewhere; "bad-annotation" if a class
+        differs from one of ``settings`` in capital letters alone.
     """
     if not (settings.include or settings.exclude):
         return tissue, ()
@@ -62,6 +63,7 @@ def restrict_to_regions(
             )
         return tissue, ("no-annotation",)
     regions = read_placed_regions(path, slide.canvas_offset)
+    _refuse_other_spellings(regions, (*settings.include, *settings.exclude), path.name)
     scale = tissue.mpp / tissue.um_per_px
     shape = tissue.mask.shape
     mask = tissue.mask
@@ -107,7 +109,21 @@ def _in_bounds(region: Region, offset: tuple[float, float]) -> Region:
 
 
 def _of(regions: Iterable[Region], names: tuple[str, ...]) -> list[Region]:
-    return [r for r in regions if _EVERY in names or r.name in names]
+    wanted = {class_name(name) for name in names}
+    return [r for r in regions if _EVERY in wanted or wanted & {r.name, *r.within}]
+
+
+def _refuse_other_spellings(regions: Iterable[Region], names: tuple[str, ...], file: str) -> None:
+    """Refuse a class that is named in other letters: it would neither keep nor erase anything."""
+    wanted = {class_name(name) for name in names}
+    folded = {name.casefold(): name for name in wanted}
+    for drawn in {name: None for region in regions for name in (region.name, *region.within)}:
+        meant = folded.get(drawn.casefold())
+        if meant is not None and drawn not in wanted:
+            raise AnnotationError(
+                f"{file}: expected class {meant!r} as [annotations] spells it, found {drawn!r}; spell it "
+                "the same in both, or name both"
+            )
 
 
 def region_mask(
