@@ -9,7 +9,13 @@ from jecur.slide.levels import with_agreeing_levels
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
-from jecur.slide.tiff.choice import has_missing_tiles, openslide_reads, refuse_scanner
+from jecur.slide.tiff.choice import (
+    has_missing_tiles,
+    openslide_reads,
+    refuse_bad_grids,
+    refuse_crowds,
+    refuse_scanner,
+)
 from jecur.slide.tiff.layout import is_tiff
 from jecur.slide.tiff.reader_tifffile import TiffSource
 from jecur.slide.tiff.reader_tiles import with_file_tiles
@@ -42,10 +48,12 @@ def open_source(path: Path) -> Source:
 def _first_reader(path: Path) -> Source:
     tiff = is_tiff(path)
     vendor = OpenSlideSource.detects(path)
-    if tiff and vendor in {None, "generic-tiff"}:
+    if tiff and vendor not in _SELF_CHECKED_VENDORS:
+        refuse_crowds(path)
         refuse_truncated_tiff(path)
-        if vendor is None or not openslide_reads(path):
-            return TiffSource(path)
+        refuse_bad_grids(path)
+    if tiff and (vendor is None or (vendor == "generic-tiff" and not openslide_reads(path))):
+        return TiffSource(path)
     if vendor is not None:
         return _open_with_openslide(path, vendor, tiff=tiff)
     if path.suffix.lower() == ".mrxs":
@@ -60,8 +68,6 @@ def _first_reader(path: Path) -> Source:
 
 
 def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
-    if tiff and vendor not in _SELF_CHECKED_VENDORS:
-        refuse_truncated_tiff(path)
     if vendor == "dicom":
         refuse_dicom(path)
     refuse_scanner(path, vendor)

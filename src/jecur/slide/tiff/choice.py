@@ -12,13 +12,24 @@ from jecur.errors import SlideError
 from jecur.slide.source import damaged, several_scans
 from jecur.slide.tiff.colors import JPEG, color_model, stream_model, why_unread
 from jecur.slide.tiff.jpeg_streams import joined
-from jecur.slide.tiff.layout import Page
+from jecur.slide.tiff.layout import Page, directories_loop
 from jecur.slide.tiff.ome import holds_ome
 from jecur.slide.tiff.orientation import UPRIGHT
 from jecur.slide.tiff.pages import orientation_of, page_size, rival_pages
-from jecur.slide.tiff.reader_tifffile import DECODE_ERRORS
+from jecur.slide.tiff.reader_tifffile import (
+    DECODE_ERRORS,
+    LARGEST_SEGMENT_BYTES,
+    segment_bytes,
+    too_large_segments,
+)
 
-__all__ = ["has_missing_tiles", "openslide_reads", "refuse_scanner"]
+__all__ = [
+    "has_missing_tiles",
+    "openslide_reads",
+    "refuse_bad_grids",
+    "refuse_crowds",
+    "refuse_scanner",
+]
 
 PLAIN_TIFF_SCANNERS = frozenset({"aperio", "huron", "leica", "philips", "trestle", "ventana"})
 """Scanners whose files are tiled TIFF that OpenSlide leaves to libtiff and its own JPEG decoder."""
@@ -27,6 +38,60 @@ _REDUCED = 1
 _GRAY = 1
 _LARGEST_STEP = 0.67
 """A level has at most this part of the area of the level before it; scanners take 1/4 to 1/16."""
+_MOST_BELOW = 256
+"""Directories below one page: levels, of which no pyramid has so many. Each is parsed into memory."""
+
+
+def refuse_crowds(path: Path) -> None:
+    """Refuse a TIFF whose directories have no end, or are too many below a page, before they are parsed.
+
+    Raises
+    ------
+    SlideError
+        With code "unreadable".
+    """
+    if directories_loop(path):
+        raise damaged(path, ValueError("directories that lead back to one another"))
+    try:
+        with tifffile.TiffFile(path) as file:
+            most = max(len(page.aspage().subifds or ()) for page in file.pages)
+    except DECODE_ERRORS:
+        return  # for the decoder to tell
+    if most > _MOST_BELOW:
+        raise damaged(path, ValueError(f"{most} directories below one page"))
+
+
+def refuse_bad_grids(path: Path) -> None:
+    """Refuse a TIFF whose tiles are not all listed, or claim more memory than any scanner's.
+
+    OpenSlide shows tiles that are not listed as empty, and ends the process over huge ones.
+
+    Raises
+    ------
+    SlideError
+        With code "unreadable" or "too-large".
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            chain: list[Page] = [page.aspage() for page in file.pages]
+            pages = [page for page in chain if page.is_tiled]
+            pages += [below for page in chain for below in page.pages or () if below.is_tiled]
+            listed = [(page.index, _n_tiles(page), len(page.dataoffsets)) for page in pages]
+            largest = max((segment_bytes(page) for page in pages), default=0)
+    except DECODE_ERRORS:
+        return
+    if largest > LARGEST_SEGMENT_BYTES:
+        raise too_large_segments(path.name)
+    for number, n, found in listed:
+        if found < n:
+            told = f"page {number + 1} lists {found} of its {n} tiles"
+            raise damaged(path, ValueError(told))
+
+
+def _n_tiles(page: Page) -> int:
+    across = -(-int(page.imagewidth) // int(page.tilewidth))
+    down = -(-int(page.imagelength) // int(page.tilelength))
+    return across * down * (int(page.samplesperpixel) if int(page.planarconfig) == 2 else 1)
 
 
 def openslide_reads(path: Path) -> bool:

@@ -2,9 +2,9 @@
 
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
-__all__ = ["Page", "directories_leave_file", "is_tiff"]
+__all__ = ["Page", "directories_leave_file", "directories_loop", "is_tiff"]
 
 Page: TypeAlias = Any
 """A page of a TIFF as tifffile gives it: a TiffPage, or a TiffFrame that looks the same."""
@@ -31,6 +31,15 @@ def directories_leave_file(path: Path) -> bool:
     path
         A TIFF or BigTIFF file.
     """
+    return _chain(path) == "leaves"
+
+
+def directories_loop(path: Path) -> bool:
+    """Whether the main chain of directories comes back to one it has passed: readers may not end."""
+    return _chain(path) == "loops"
+
+
+def _chain(path: Path) -> Literal["whole", "leaves", "loops"]:
     length = path.stat().st_size
     with path.open("rb") as file:
         order = "<" if file.read(2) == b"II" else ">"
@@ -40,17 +49,19 @@ def directories_leave_file(path: Path) -> bool:
         try:
             while True:
                 (offset,) = _unpack(file, f"{order}{'Q' if big else 'I'}")
-                if offset == 0 or offset in seen:
-                    return False
+                if offset == 0:
+                    return "whole"
+                if offset in seen:
+                    return "loops"
                 seen.add(offset)
                 file.seek(offset)
                 end = _values_end(file, order, big=big)
                 if end is None:
-                    return False
+                    return "whole"
                 if end > length:
-                    return True
-        except struct.error:
-            return True
+                    return "leaves"
+        except (struct.error, OverflowError, OSError):
+            return "leaves"
 
 
 def _values_end(file: BinaryIO, order: str, *, big: bool) -> int | None:

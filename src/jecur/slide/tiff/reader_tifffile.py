@@ -44,14 +44,22 @@ from jecur.slide.tiff.orientation import read_turned, turned
 from jecur.slide.tiff.pages import Pyramid, find_pyramid, orientation_of, page_size, rival_pages
 from jecur.slide.tiff.scale import is_aperio, scale_of
 
-__all__ = ["DECODE_ERRORS", "TiffSource", "missing_bytes", "refuse_layout"]
+__all__ = [
+    "DECODE_ERRORS",
+    "LARGEST_SEGMENT_BYTES",
+    "TiffSource",
+    "missing_bytes",
+    "refuse_layout",
+    "segment_bytes",
+    "too_large_segments",
+]
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _END = b"\xff\xd9"
 _STRIP_PADDING_PX = 15
 """Rows that a JPEG strip may have beyond its own: it ends on a whole block."""
-_LARGEST_SEGMENT_BYTES = 512 * 2**20
+LARGEST_SEGMENT_BYTES = 512 * 2**20
 """A file tile or strip that decodes to more than this is refused."""
 DECODE_ERRORS = (
     tifffile.TiffFileError,
@@ -62,6 +70,8 @@ DECODE_ERRORS = (
     LookupError,
     struct.error,
     AttributeError,
+    ArithmeticError,
+    MemoryError,
 )
 
 
@@ -250,6 +260,8 @@ def refuse_layout(found: Pyramid | None, name: str) -> Pyramid:
     for page in pages:
         if page is None:
             cause = cause or "a plane that the file lacks"
+        elif not page.imagewidth * page.imagelength:
+            cause = cause or "a page without pixels"
         elif not cause:
             cause = why_unread(page, planes=len(found.levels[0]) if found else 1)
     turns = {orientation_of(page) for page in pages if page is not None}
@@ -264,14 +276,18 @@ def refuse_layout(found: Pyramid | None, name: str) -> Pyramid:
     unsupported = next(filter(None, (why_undecoded(page) for page in pages)), "")
     if unsupported:
         raise damaged(Path(name), NotImplementedError(unsupported))
-    if max(_segment_bytes(page) for page in pages) > _LARGEST_SEGMENT_BYTES:
-        raise SlideError(
-            f"{name}: expected tiles or strips below "
-            f"{_LARGEST_SEGMENT_BYTES // 2**20} MiB, found larger ones; "
-            "convert the file to a tiled pyramid",
-            code="too-large",
-        )
+    if max(segment_bytes(page) for page in pages) > LARGEST_SEGMENT_BYTES:
+        raise too_large_segments(name)
     return found
+
+
+def too_large_segments(name: str) -> SlideError:
+    """Error for tiles or strips that would not fit in memory."""
+    return SlideError(
+        f"{name}: expected tiles or strips below {LARGEST_SEGMENT_BYTES // 2**20} MiB, found larger "
+        "ones; convert the file to a tiled pyramid",
+        code="too-large",
+    )
 
 
 def _level(pages: tuple[Page, ...]) -> _Level:
@@ -290,7 +306,8 @@ def _segment_size(page: Page) -> Size:
     return Size(int(page.imagewidth), int(rows))
 
 
-def _segment_bytes(page: Page) -> int:
+def segment_bytes(page: Page) -> int:
+    """Bytes that one of a page's tiles or strips decodes to."""
     step = _segment_size(page)
     return step.width * step.height * int(page.samplesperpixel)
 
