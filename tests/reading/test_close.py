@@ -5,6 +5,7 @@ import json
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.reading.reviews import answer_all, golden_rows, readings_of_r, write_run_of_r
 
@@ -166,6 +167,55 @@ def test_a_filled_paper_sheet_is_one_more_reviewer(tmp_path):
     (key_folder(tmp_path) / "closed.json").unlink()
     with pytest.raises(RunFolderError, match="each reviewer once"):
         close_review(run)
+
+
+def _sheet_of(tmp_path, reviewer):
+    """Rows of a filled sheet."""
+    said, cells = readings_of_r(reviewer), {1.0: 1, 0.0: 0, -1.0: "?"}
+    key = read_key(key_folder(tmp_path) / "key.csv")
+    return pd.DataFrame(
+        [[k.name, *(cells[said[k.slide][f]] for f in PAPER_FEATURES), ""] for k in key],
+        columns=["tile", *PAPER_FEATURES, "comment"],
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["review-CD.xlsx", "review-CD.tsv", "review-CD.CSV", "Review-cd.csv", "review.xlsx"]
+)
+def test_a_sheet_is_not_passed_over_for_its_kind_of_file(tmp_path, name):
+    run = write_run_of_r(tmp_path)
+    answer_all(run, "AB", readings_of_r("AB"))
+    frame, sheet = _sheet_of(tmp_path, "CD"), tmp_path / "review" / name
+    if sheet.suffix == ".xlsx":
+        frame.to_excel(sheet, index=False)
+    else:
+        frame.to_csv(sheet, index=False, sep="\t" if sheet.suffix == ".tsv" else ";")
+    (sheet.parent / f"~${name}").write_bytes(b"of a spreadsheet that is open")
+    expected = gold("majority")
+    between = [row for row in close_review(run).review.agreement if row.kind == "between"]
+    assert {row.first for row in between} == {"AB"}
+    assert [row.kappa for row in between] == [
+        pytest.approx(expected[row.feature]["kappa"], rel=1e-12) for row in between
+    ]
+    assert between
+
+
+@pytest.mark.parametrize(
+    "name", ["review (1).csv", "review - Copy.csv", "Copy of review.csv", "AB.csv", "review-Dr. A.csv",
+             "review_AB.xlsx"],
+)  # fmt: skip
+def test_a_sheet_under_another_name_is_refused_and_no_reviewer_of_its_own(tmp_path, name):
+    run = write_run_of_r(tmp_path)
+    frame = _sheet_of(tmp_path, "AB")
+    frame.to_csv(tmp_path / "review" / "review.csv", index=False)
+    strange = tmp_path / "review" / name
+    frame.to_excel(strange, index=False) if name.endswith("x") else frame.to_csv(
+        strange, index=False
+    )
+    with pytest.raises(SettingsError, match="review or review-AB") as said:
+        close_review(run)
+    assert said.value.code == "bad-initials"
+    assert strange.name in said.value.message
 
 
 def test_nothing_is_closed_of_nothing(tmp_path):

@@ -211,8 +211,19 @@ def read_closed(run: Path) -> "ClosedReview | None":
 
 
 def begun_sheets(run: Path) -> list[Path]:
-    """Paper sheets in which somebody has ticked anything: ``review.csv``, ``review-AB.csv``."""
-    return [path for path in sorted((run / SHEET_FOLDER).glob("review*.csv")) if is_begun(path)]
+    """Paper sheets in which somebody has ticked anything: ``review.csv``, ``review-AB.csv``, ``.xlsx``.
+
+    Every table in the folder is one, whatever it is called: nothing else belongs there, and answers under
+    a name that is not looked for would be lost.
+    """
+    return [
+        path
+        for path in sorted((run / SHEET_FOLDER).glob("*"))
+        if path.suffix.lower() in _SHEETS
+        and path.name != KEY
+        and not path.name.startswith((".", "~"))  # of a spreadsheet that has the file open
+        and is_begun(path)
+    ]
 
 
 def _has_begun(run: Path) -> bool:
@@ -234,6 +245,7 @@ def _known_order(tiles: Sequence[ReviewTile], run: Path, mark: str) -> list[int]
     return [index[place] for place in places]
 
 
+_SHEETS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
 Place = tuple[str, str, int, int, str, str]
 
 

@@ -1,7 +1,5 @@
 """Read a review sheet that was filled in on paper or in a spreadsheet."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,16 +28,15 @@ _PLACES = ("tile", "comment")
 
 
 def is_begun(sheet: Path) -> bool:
-    """Whether somebody has ticked anything."""
+    """Whether somebody has ticked anything; a sheet that cannot be read counts, and is refused when it is."""
     if not sheet.is_file():
         return False
-    text = sheet.read_text(encoding="utf-8-sig", errors="replace")
-    heading = text.partition("\n")[0]
-    delimiter = ";" if heading.count(";") > heading.count(",") else ","
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
-    return any(
-        plain_text(str(v)).strip() for row in rows for k, v in row.items() if k not in _PLACES
-    )
+    try:
+        frame = read_table(sheet).frame
+    except TableError:
+        return True
+    ticks = frame.drop(columns=[name for name in _PLACES if name in frame.columns])
+    return any(plain_text(str(cell)).strip() for column in ticks for cell in ticks[column])
 
 
 def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dict[str, Vector]:

@@ -1,6 +1,7 @@
 """Close a blinded review: open the key, join it with what everybody answered, write what was found."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def _answered(root: Path, key: Sequence[KeyTile], features: Sequence[str]) -> _A
         if not said.finished:
             unfinished.append(order.reviewer)
     for sheet in begun_sheets(root):
-        name = sheet.stem.removeprefix("review").lstrip("-") or "sheet"
+        name = _initials_of(sheet)
         if name.upper() in {known.upper() for known in digests}:
             raise RunFolderError(
                 f"expected each reviewer once, found {name!r} on the screen and in {sheet.name}; give "
@@ -180,6 +181,18 @@ def _answered(root: Path, key: Sequence[KeyTile], features: Sequence[str]) -> _A
             code="no-review",
         )
     return _Answered(tuple(readings), tuple(unfinished), digests)
+
+
+def _initials_of(sheet: Path) -> str:
+    """Take initials from a sheet's name; a copy under another name would be one more reviewer who agrees."""
+    found = re.fullmatch(r"review(?:-([a-z][a-z0-9]{0,7}))?", sheet.stem, re.ASCII | re.IGNORECASE)
+    if found is None:
+        raise SettingsError(
+            f"expected sheets called review or review-AB, AB being initials of one to eight letters and "
+            f"digits, found {sheet.name!r} in {sheet.parent}; rename it, or take it away",
+            code="bad-initials",
+        )
+    return found[1] or "sheet"
 
 
 def _of_sheet(sheet: Path, name: str, tiles: Sequence[str], features: Sequence[str]) -> Reading:
