@@ -107,6 +107,24 @@ def test_cut_offs_of_the_rows_and_a_declared_one_make_the_groups(tables, by_rows
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n_empty", [1, N // 2, N - 1])
+def test_a_score_without_its_cut_off_is_refused_and_not_cut_at_a_median(tables, n_empty, capsys):
+    folder, _, scores = tables
+    rows = scores.assign(cutoff=(20.0 * scores["fold"]).mask(scores.index >= N - n_empty))
+    assert _evaluate(folder, rows) == USER_ERROR
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expected a cut-off beside every score in column 'cutoff'" in said
+    assert f"row{'s' if n_empty > 1 else ''} {N - n_empty + 2}" in said
+
+
+def test_a_cut_off_may_lack_where_the_score_does(tables):
+    folder, _, scores = tables
+    rows = scores.assign(cutoff=20.0 * scores["fold"]).astype({"theirs": object, "cutoff": object})
+    rows.loc[5, ["theirs", "cutoff"]] = ""
+    assert _evaluate(folder, rows) == OK
+    assert "column 'cutoff'" in _said(folder)["score"]["rule"]
+
+
 def test_the_other_direction_gives_the_same(tables, by_rows):
     folder, _, scores = tables
     turned = scores.assign(theirs=-scores["theirs"], cutoff=-20.0 * scores["fold"])

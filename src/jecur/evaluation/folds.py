@@ -13,7 +13,7 @@ from jecur.arrays import IntVector, Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.cohort.table import Table, name_rows
 from jecur.errors import TableError
-from jecur.evaluation.score_table import RiskGroups, read_risk
+from jecur.evaluation.score_table import RiskColumn, RiskGroups, read_risk
 from jecur.settings import ScoreSettings
 from jecur.survival.risk_groups import is_high_risk
 
@@ -92,20 +92,32 @@ def read_folds(table: Table, settings: ScoreSettings) -> FoldScores:
         risk=found.risk.reindex(ids.index).to_numpy(np.float64),
         repeat=repeat.to_numpy(np.int64),
         fold=fold.to_numpy(np.int64),
-        cutoff=_cutoffs(table, ids, found.sign_flipped),
+        cutoff=_cutoffs(table, found),
         sign_flipped=found.sign_flipped,
         label=settings.label or settings.column,
     )
 
 
-def _cutoffs(table: Table, ids: pd.Series, sign_flipped: bool) -> Vector | None:
-    """Cut-off of each row's model, turned as the risks are; None unless every row has one."""
+def _cutoffs(table: Table, found: RiskColumn) -> Vector | None:
+    """Cut-off of each row's model, turned as the risks are; None where there are none.
+
+    Raises
+    ------
+    TableError
+        If some scores have one and others do not.
+    """
     if "cutoff" not in table.frame:
         return None
-    values = table.numbers("cutoff", "cut-off", ("",)).reindex(ids.index).to_numpy(np.float64)
-    if not np.isfinite(values).all():
+    values = table.numbers("cutoff", "cut-off", ("",))
+    if values.isna().all():
         return None
-    return np.asarray(-values if sign_flipped else values, dtype=np.float64)
+    lacking = values[values.isna() & ~found.absent]
+    if len(lacking):
+        raise TableError(
+            f"{table.name}: expected a cut-off beside every score in column 'cutoff', found none in "
+            f"{name_rows(lacking.index)}; fill them in, or empty the column to divide each fold at its median"
+        )
+    return np.asarray(-values if found.sign_flipped else values, dtype=np.float64)
 
 
 def _whole(table: Table, name: str) -> pd.Series:
