@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
-from jecur.errors import NotEstimableError, require_choice
+from jecur.errors import NotEstimableError, SettingsError, require_choice
 from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_part
 from jecur.survival.concordance_index import (
     PairedDifference,
@@ -142,6 +142,8 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     months = data.months
     values = check_marker(marker, months.size)
     at = np.array([check_horizon(t) for t in np.ravel(horizons).tolist()])
+    if not at.size:
+        raise SettingsError("horizons: expected months above 0, found none")
     code = np.unique(values, return_inverse=True)[1]  # sorted once for all horizons
     rows = [_at_horizon(code, data, float(t)) for t in at]
     estimate = np.array([r[0] for r in rows])

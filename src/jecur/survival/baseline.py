@@ -15,7 +15,7 @@ from jecur.arrays import Matrix, Vector
 from jecur.survival.covariates import check_covariates
 from jecur.survival.cox import CoxModel
 from jecur.survival.follow_up import check_follow_up
-from jecur.survival.inputs import check_times, same_patients
+from jecur.survival.inputs import check_times, in_model_order, same_patients
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import risk_sets
 
@@ -41,7 +41,7 @@ class BaselineHazard:
         row = np.searchsorted(self.time, check_times(times), side="right")
         hazard = np.concatenate([[0.0], self.cumulative_at_center])[row]
         with np.errstate(over="ignore", invalid="ignore"):
-            risk = np.exp(self.model.risk(np.asarray(covariates, dtype=np.float64) - self.center))
+            risk = np.exp(self.model.risk(self.model.own_covariates(covariates) - self.center))
             product = np.outer(risk, hazard)
         return np.asarray(np.exp(-np.where(hazard == 0.0, 0.0, product)))
 
@@ -54,9 +54,15 @@ def baseline_hazard(
 
     Ties as in the model: Efron's hazard [1]_ for "efron" (R's ``basehaz(centered = FALSE)``),
     Breslow's for "breslow".
+
+    Raises
+    ------
+    NotEstimableError
+        If the model has strata or case weights, or was fitted on other patients.
     """
     months, seen = check_follow_up(time, event)
-    x = check_covariates(covariates, months.size, model.names)
+    model.require_fitted_on(months.size, int(seen.sum()), stratified=False)
+    x = check_covariates(in_model_order(covariates, model.names), months.size, model.names)
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), model.ties)
     center = x.mean(axis=0)
     at = evaluate_likelihood(model.coefficients, (x - center)[sets.order], sets)

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from jecur.arrays import Matrix, Vector
-from jecur.errors import NotEstimableError, require_choice
+from jecur.errors import NotEstimableError, SettingsError, require_choice
 from jecur.survival.brier import check_probabilities
 from jecur.survival.competing import cumulative_incidence
 from jecur.survival.cox import fit_cox
@@ -138,6 +138,8 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts,
     """
     require_choice("interval", interval, IntervalKind)
     check_horizon(horizon)
+    if isinstance(n_groups, bool) or not isinstance(n_groups, int | np.integer) or n_groups < 1:
+        raise SettingsError(f"n_groups: expected a whole number above 0, found {n_groups!r}")
     months, seen, other = check_outcome(time, event, competing)
     p = check_probabilities(predicted, months.size)
     edges = np.unique(np.quantile(p, np.linspace(0, 1, n_groups + 1)[1:-1]))

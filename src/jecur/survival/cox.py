@@ -16,6 +16,7 @@ References
    Am. Stat. Assoc. 84(408), 1074-1078, 1989.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from jecur.errors import NotEstimableError, TableError, require_choice
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
-from jecur.survival.inputs import column_names, numbers, same_patients
+from jecur.survival.inputs import column_names, in_model_order, numbers, same_patients
 from jecur.survival.newton import inverse, maximize_likelihood, require_units
 from jecur.survival.partial_likelihood import CoxLikelihood, score_residuals
 from jecur.survival.risk_sets import Ties, risk_sets
@@ -76,10 +77,52 @@ class CoxModel:
     iterations: int
     ties: Ties
     method: str
+    stratified: bool = False
+    weighted: bool = False
+    """Whether patients had case weights."""
+
+    def require_fitted_on(self, n: int, events: int, *, stratified: bool) -> None:
+        """Refuse other patients than those of the fit, weights, and strata that are not its own.
+
+        Raises
+        ------
+        NotEstimableError
+            What follows from a fit needs the same data.
+        """
+        if (n, events) != (self.n_patients, self.n_events):
+            raise NotEstimableError(
+                f"expected the {self.n_patients} patients ({self.n_events} events) that the model was "
+                f"fitted on, found {n} ({events}); give the same rows"
+            )
+        if self.weighted:
+            raise NotEstimableError(
+                "expected a model without case weights, found one with; fit it without them"
+            )
+        if stratified != self.stratified:
+            raise NotEstimableError(
+                f"expected {'the strata' if self.stratified else 'no strata, as there were none'} of the "
+                f"fit, found {'some' if stratified else 'none'}; fit a model of the same strata"
+            )
 
     def risk(self, covariates: ArrayLike) -> Vector:
-        """Linear predictor of (m, p) covariates, (m,); higher means earlier event."""
-        return np.asarray(numbers(covariates, "covariates") @ self.coefficients)
+        """Linear predictor of (m, p) covariates, (m,); higher means earlier event.
+
+        Raises
+        ------
+        TableError
+            If they are not those of the model: a DataFrame is taken by name, an array in its order.
+        """
+        return np.asarray(self.own_covariates(covariates) @ self.coefficients)
+
+    def own_covariates(self, covariates: ArrayLike) -> Matrix:
+        """Return (m, p) covariates in the model's order; errors as `risk`."""
+        x = numbers(in_model_order(covariates, self.names), "covariates")
+        if x.shape[-1:] != self.coefficients.shape:
+            raise TableError(
+                f"expected {len(self.names)} covariates a patient ({', '.join(self.names)}), found "
+                f"shape {x.shape}; give one row a patient"
+            )
+        return x
 
     def hazard_ratios(self, *, level: float = 0.95) -> tuple[HazardRatio, ...]:
         """Hazard ratios with Wald intervals, in the order of ``names``."""
@@ -238,6 +281,8 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         f"{'stratified ' if strata is not None else ''}Cox, {ties} ties, Wald"
         + (", case weights" if weights is not None else "")
         + (", cluster-robust variance" if robust_cluster is not None else ""),
+        stratified=strata is not None,
+        weighted=weights is not None,
     )
 
 
@@ -252,11 +297,13 @@ def likelihood_ratio_test(larger: CoxModel, smaller: CoxModel) -> ChiSquared:
     extra = len(larger.names) - len(smaller.names)
     nested = set(smaller.names) < set(larger.names)
     same = (larger.n_patients, larger.n_events) == (smaller.n_patients, smaller.n_events)
+    # at 0 two models of the same patients, strata and weights have one likelihood
+    same &= math.isclose(larger.null_log_likelihood, smaller.null_log_likelihood, rel_tol=1e-9)
     if not (nested and same and larger.ties == smaller.ties):
         raise NotEstimableError(
             f"expected nested models of the same patients, found {smaller.names} "
             f"(n = {smaller.n_patients}) within {larger.names} (n = {larger.n_patients}); "
-            "fit both on the complete rows of the larger"
+            "fit both on the complete rows of the larger, with the same strata and weights"
         )
     chi2 = max(0.0, 2 * (larger.log_likelihood - smaller.log_likelihood))
     p = float(chi2_distribution.sf(chi2, extra))

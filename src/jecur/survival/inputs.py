@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import JecurError, SettingsError, TableError
 
-__all__ = ["check_horizon", "check_times", "column_names", "numbers", "same_patients", "truths"]
+__all__ = [
+    "check_horizon",
+    "check_times",
+    "column_names",
+    "in_model_order",
+    "numbers",
+    "same_patients",
+    "truths",
+]
 
 _OF_TIMES = {"horizons", "thresholds"}
 """Arguments that have no row a patient."""
@@ -73,6 +81,27 @@ def column_names(table: object, names: tuple[str, ...] | None) -> tuple[str, ...
     raise TableError(
         "expected a name for each covariate, found none; give a DataFrame, or names=(...)"
     )
+
+
+def in_model_order(table: ArrayLike, names: tuple[str, ...]) -> ArrayLike:
+    """Return covariates of a model in its order: a DataFrame's by name, all else as it stands.
+
+    Raises
+    ------
+    TableError
+        If a DataFrame lacks one.
+    """
+    columns = getattr(table, "columns", None)
+    if columns is None or not hasattr(table, "iloc"):
+        return table
+    found = [str(name) for name in columns]
+    lacking = [name for name in names if found.count(name) != 1]
+    if lacking:
+        raise TableError(
+            f"expected the columns {', '.join(names)} of the model, each once, found "
+            f"{', '.join(found)}; name them so, or give `.to_numpy()` in the model's order"
+        )
+    return table.iloc[:, [found.index(name) for name in names]]  # type: ignore[no-any-return]
 
 
 def numbers(

@@ -29,7 +29,7 @@ from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import CoxModel
 from jecur.survival.estimate import ChiSquared
 from jecur.survival.follow_up import Labels, check_follow_up, label_codes, life_table
-from jecur.survival.inputs import same_patients
+from jecur.survival.inputs import in_model_order, same_patients
 from jecur.survival.newton import inverse
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import RiskSets, risk_sets
@@ -83,11 +83,13 @@ def proportional_hazards_test(  # noqa: PLR0913 -- a model and the data it was f
     Raises
     ------
     NotEstimableError
-        If the enlarged model has no information, as with a single event time.
+        If the enlarged model has no information, as with a single event time; if the model has case
+        weights, other strata, or was fitted on other patients.
     """
     require_choice("transform", transform, TimeTransform)
     months, seen = check_follow_up(time, event)
-    x = check_covariates(covariates, months.size, model.names)
+    model.require_fitted_on(months.size, int(seen.sum()), stratified=strata is not None)
+    x = check_covariates(in_model_order(covariates, model.names), months.size, model.names)
     _, stratum = label_codes(strata, months.size)
     sets = risk_sets(months, seen, stratum, model.ties)
     z, scale = standardize(x[sets.order], model.names, sets.counted, sets.stratum)

@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from jecur.arrays import IntVector, Vector
-from jecur.errors import require_choice
+from jecur.errors import SettingsError, require_choice
 from jecur.survival.estimate import Estimate, NotEstimable, Reported
 from jecur.survival.follow_up import check_follow_up, check_level, life_table
-from jecur.survival.inputs import check_times, same_patients
+from jecur.survival.inputs import check_horizon, check_times, same_patients
 
 __all__ = [
     "IntervalKind",
@@ -83,7 +83,17 @@ class KaplanMeier:
         """Time by which a fraction ``probability`` has had the event, months; R's ``quantile``.
 
         `NotEstimable` where the curve does not come down far enough; a limit may exist all the same.
+
+        Raises
+        ------
+        SettingsError
+            If it is no fraction.
         """
+        number = isinstance(probability, int | float | np.number) and not isinstance(
+            probability, bool
+        )
+        if not number or not 0 <= probability <= 1:
+            raise SettingsError(f"expected a probability from 0 to 1, found {probability!r}")
         q = 1.0 - probability
         time, lower, upper = (
             _crossing(self.time, curve, q) for curve in (self.survival, self.lower, self.upper)
@@ -100,7 +110,14 @@ class KaplanMeier:
         return self.quantile(0.5)
 
     def restricted_mean(self, horizon: float) -> tuple[float, float]:
-        """Area under the curve to ``horizon``, months, and its standard error."""
+        """Area under the curve to ``horizon``, months, and its standard error.
+
+        Raises
+        ------
+        SettingsError
+            If that is no number of months above 0.
+        """
+        horizon = check_horizon(horizon)
         inside = self.time < horizon
         knots = np.concatenate([[0.0], self.time[inside], [horizon]])
         heights = np.concatenate([[1.0], self.survival[inside]])
