@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jecur.arrays import RGB
@@ -72,6 +73,8 @@ def _load(path: Path) -> tuple[RGB, str, bool]:
                 raise _not_rgb(path, f"mode {image.mode}")
             if kind == "png" and _png_depth(path) == 16:  # Pillow would drop the lower byte
                 raise _not_rgb(path, "16-bit samples")
+            if kind != "png":
+                _refuse_damaged_jpeg(path)
             profile = "icc_profile" in image.info
             upright = ImageOps.exif_transpose(image)
             transparent = upright.mode != "RGB" or "transparency" in upright.info
@@ -90,8 +93,24 @@ def _load(path: Path) -> tuple[RGB, str, bool]:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         fault = damaged(path, error)
-        fault.code = "truncated" if "truncated" in str(error) else fault.code
+        ends_early = "truncated" in str(error) or "Premature end of JPEG" in str(error)
+        fault.code = "truncated" if ends_early else fault.code
         raise fault from error
+
+
+def _refuse_damaged_jpeg(path: Path) -> None:
+    """Refuse a JPEG that the decoder complains of: Pillow shows something in place of what is lost.
+
+    An eighth of the size is decoded, which reads the whole stream.
+
+    Raises
+    ------
+    ValueError
+        With the decoder's complaint.
+    """
+    simplejpeg.decode_jpeg(
+        path.read_bytes(), colorspace="RGB", min_height=1, min_width=1, strict=True
+    )
 
 
 def _not_rgb(path: Path, found: str) -> SlideError:
