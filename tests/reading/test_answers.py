@@ -89,3 +89,11 @@ def test_what_is_no_answer_is_refused(judged, comment, seconds):
 
 def test_an_answer_is_taken():
     assert checked_answer(GOOD, "x", 0, FEATURES) == Answer(GOOD, "x", 0.0)
+
+
+@pytest.mark.parametrize(
+    "seconds", [10**400, -(10**400), float("nan"), float("inf"), -1, True, "1"]
+)
+def test_seconds_that_no_look_takes_are_refused(seconds):
+    with pytest.raises(SettingsError, match="seconds of a look"):
+        checked_answer({"a": "present"}, "", seconds, ["a"])

@@ -162,7 +162,7 @@ def checked_answer(
     if not isinstance(comment, str) or len(comment) > _LONGEST_COMMENT:
         raise SettingsError(f"expected a comment of up to {_LONGEST_COMMENT} letters")
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not number or not 0 <= float(seconds) <= _LONGEST_LOOK_S:  # type: ignore[arg-type]
+    if not number or not 0 <= seconds <= _LONGEST_LOOK_S:  # type: ignore[operator]
         raise SettingsError("expected the seconds of a look, found none")
     return Answer({feature: judged[feature] for feature in features}, comment, float(seconds))  # type: ignore[arg-type]
 
