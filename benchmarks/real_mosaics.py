@@ -14,10 +14,9 @@ A slide: 4 x 4 squares of 128 um at 0.5 um/px on glass, somewhere, so that most 
 tiles). A straight front at a random angle parts the two organs; the share is planted to the nearest
 sixteenth. All squares of an organ on one slide are random crops, turned, of one field. Both fields are first
 brought to the stain of a third, drawn among all fields of that side, as one laboratory would have stained one
-slide: color tells the organs apart no more than normalization leaves. What is left is measured: `color`
-is an elastic-net Cox model on mean and spread of red, green and blue of each patient's tiles as the network
-sees them, `nuclear measurements` one on the product's nuclear measurements, both fitted on the training
-patients.
+slide: color tells the organs apart no more than normalization leaves. What is left is measured: `color` is an
+elastic-net Cox model on mean and spread of red, green and blue of each patient's tiles as the network sees
+them, fitted on the training patients.
 
 `jecur.pipeline.run_study` does the rest from the slides on disk, with a preset as it is. Intervals are over
 validation patients, pairs and risk sets within a seed; they know nothing of the luck of training, nor of that
@@ -42,7 +41,6 @@ from jecur.arrays import RGB
 from jecur.demo import study_of_virtual_cohort
 from jecur.errors import StainError
 from jecur.mil.bag import open_bag
-from jecur.nuclei.features import nuclear_feature_table
 from jecur.pipeline import run_study
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
@@ -225,38 +223,22 @@ def run_product(folder: Path, preset: str, channels: str, seed: int, *, null: bo
     )  # fmt: skip
 
 
-def described(folder: Path, seed: int) -> tuple[list[np.ndarray], list[np.ndarray], pd.DataFrame]:
-    """Colors (3,) and nuclear measurements of each tile of each patient, and the table."""
+def color_model(folder: Path, seed: int, *, null: bool) -> tuple[np.ndarray, float]:
+    """Risks of the validation patients, and cut-off, of what needs no network: the tiles' colors."""
     run = folder / "runs" / f"jecur-{CHANNELS[0]}"
-    colors, nuclei, kept = [], [], []
-    table = draw_patients(cohort_settings(seed, null=False)).table
+    colors, kept = [], []
+    table = draw_patients(cohort_settings(seed, null=null)).table
     for name in table.patient_id:
         path = run / "slides" / name / "bag.npy"
-        if not path.is_file():
-            continue
-        bag = open_bag([path])
-        tiles = bag.take(range(len(bag)))
-        rgb = tiles[..., :3].reshape(len(tiles), -1, 3)
-        colors.append(np.concatenate([rgb.mean(1), rgb.std(1)], axis=1))
-        nuclei.append(nuclear_feature_table(tiles))
-        kept.append(name)
-    return colors, nuclei, table.set_index("patient_id").loc[kept]
-
-
-def simple_models(folder: Path, seed: int, *, null: bool) -> dict[str, tuple[np.ndarray, float]]:
-    """Risks and cut-offs of what needs no network."""
-    colors, nuclei, rows = described(folder, seed)
-    table = draw_patients(cohort_settings(seed, null=null)).table.set_index("patient_id")
-    table = table.loc[rows.index]
-    follow = Follow(
-        table.months.to_numpy(),
-        table.recurrence.to_numpy() == 1,
-        (table.role == "training").to_numpy(),
-    )
-    return {
-        "color": nuclear_risk(colors, follow, seed),
-        "nuclear measurements": nuclear_risk(nuclei, follow, seed),
-    }
+        if path.is_file():
+            bag = open_bag([path])
+            rgb = bag.take(range(len(bag)))[..., :3].reshape(len(bag), -1, 3)
+            colors.append(np.concatenate([rgb.mean(1), rgb.std(1)], axis=1))
+            kept.append(name)
+    table = table.set_index("patient_id").loc[kept]
+    training = (table.role == "training").to_numpy()
+    follow = Follow(table.months.to_numpy(), table.recurrence.to_numpy() == 1, training)
+    return nuclear_risk(colors, follow, seed)
 
 
 def row_of(name: str, runs: Sequence[Run]) -> dict:
@@ -312,7 +294,7 @@ def main() -> None:
                 continue
             share, hazard = one.truth
             others = {
-                **simple_models(folder, seed, null=null),
+                "color": color_model(folder, seed, null=null),
                 "planted share": (share, 0.5),
                 "true log hazard": (hazard, float(np.median(hazard))),
             }
