@@ -36,6 +36,7 @@ import torch
 from benchmarks.common import Arguments, table_head, table_row
 from benchmarks.mil_cohorts import Follow, nuclear_risk, summarize
 from PIL import Image
+from scipy.stats import spearmanr
 
 from jecur.arrays import RGB
 from jecur.demo import study_of_virtual_cohort
@@ -249,6 +250,7 @@ def row_of(name: str, runs: Sequence[Run]) -> dict:
     print(table_row(
         name, f"{events} of {sum(len(r.risk) for r in runs)}", f"{c[0]:.3f} ({c[1]:.3f}-{c[2]:.3f})",
         f"{low:.3f}-{high:.3f}" if len(runs) > 1 else "", found["hr"],
+        f"{np.mean([spearmanr(r.risk, r.truth[0]).statistic for r in runs]):+.2f}",
         f"{np.mean([r.minutes for r in runs]):.1f}", sum(r.n_out for r in runs),
     ), flush=True)  # fmt: skip
     return found
@@ -278,7 +280,8 @@ def main() -> None:
     runs: dict[tuple[str, bool], list[Run]] = {}
     print(table_head(
         "run", "events", "concordance (95 % CI)", "lowest and highest seed",
-        "hazard ratio by the locked cut-off (95 % CI)", "minutes", "patients not scored",
+        "hazard ratio by the locked cut-off (95 % CI)", "rank correlation with the planted share",
+        "minutes", "patients not scored",
     ))  # fmt: skip
     for seed in given.seeds:
         folder = given.out / given.pair / f"seed{seed}"
