@@ -319,6 +319,17 @@ def test_the_event_goes_with_the_time_that_is_asked_for(folder):
         assert found.study["cohort"]["columns"]["event"] == f"{short}_STATUS"
 
 
+@pytest.mark.parametrize("time", ["RFS months", "Time to recurrence (months)", "DFS"])
+def test_a_time_is_not_proposed_as_its_own_event_however_few_patients_there_are(folder, time):
+    rows = [f"L{k + 1},{12 + k % 6},{k % 2}" for k in range(N)]
+    found = proposed(
+        folder, "\n".join([f"Patient ID,{time},Recurrence", *rows]), time=time, unit="months"
+    )
+    assert found.study["cohort"]["columns"]["time"] == time
+    assert found.study["cohort"]["columns"]["event"] == "Recurrence"
+    assert "event" not in {question.key for question in found.open}
+
+
 def test_the_page_of_settings_is_that_of_the_code():
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page(), (
         "run: python docs/write_settings.py"

@@ -259,7 +259,7 @@ def _ask_event(
     columns: Mapping[str, Column], kind: str, interview: Interview, time: str = ""
 ) -> tuple[str, dict[str, Any], list[str]]:
     """Ask for the event column and its coding: column, settings, texts that mean unknown."""
-    few = [name for name, column in columns.items() if 1 < len(column.levels) <= 8]
+    few = [name for name, column in columns.items() if name != time and 1 < len(column.levels) <= 8]
     word = "death" if "overall" in kind else "recurrence"
     likely = [name for name in few if says(name, word, "event") and not columns[name].is_date]
     exact = [name for name in likely if says(name, word)] or likely
