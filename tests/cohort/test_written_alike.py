@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from jecur.cohort.cohort import read_clinical
+from jecur.cohort.excel import read_excel_rows
 from jecur.cohort.plausible.words import alike, one_id, one_level
 from jecur.cohort.table import read_table
 from jecur.errors import TableError
@@ -208,3 +209,22 @@ def test_a_title_over_merged_cells_takes_nothing(tmp_path):
     form = CohortSettings(endpoint=ENDPOINT).format
     table = read_table(path, type(form)(heading_row=2))
     assert table.numbers("x", "covariate", ("",)).tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("hidden", [(), (3,), (2, 4)])
+def test_rows_that_a_sheet_hides_are_read_and_told(tmp_path, hidden):
+    path = tmp_path / "t.xlsx"
+    rows = [("patient", "months"), ("A", 3), ("B", 4), ("C", 5)]
+    _workbook(path, rows)
+    book = openpyxl.load_workbook(path)
+    for row in hidden:
+        book.active.row_dimensions[row].hidden = True
+    book.save(path)
+    found = read_excel_rows(path, "")
+    assert [cells[0] for _, cells in found.rows] == ["patient", "A", "B", "C"]
+    told = (
+        f"{len(hidden)} hidden rows read like the others, row {min(hidden)} the first"
+        if hidden
+        else ""
+    )
+    assert found.source.endswith(told or "sheet 'Sheet'")

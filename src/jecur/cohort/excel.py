@@ -65,9 +65,7 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
             found = _read(path, sheet, formulas=measured.formulas)
-            if measured.merged:
-                found.kinds.update(_merged_cells(path, sheet))
-            return found
+            return _as_shown(path, sheet, found) if measured.merged or measured.hidden else found
     except (TableError, KeyboardInterrupt):
         raise
     except Exception as error:  # openpyxl lets every kind through for a file that is none
@@ -170,16 +168,23 @@ def _kind_of_number(number_format: str) -> str:
     return "percent" if _PERCENT.search(number_format) else "number"
 
 
-def _merged_cells(path: Path, sheet: str) -> dict[tuple[int, int], str]:
-    """Cells that show the value of the first one they are merged with."""
+def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:
+    """Add what a spreadsheet shows otherwise than it stores: merged cells, rows that it hides."""
     import openpyxl  # noqa: PLC0415 - only Excel needs it
 
     book = openpyxl.load_workbook(path, keep_links=False)  # a stream does not tell
+    shown = book[sheet or book.worksheets[0].title]
     covered: dict[tuple[int, int], str] = {}
-    for area in book[sheet or book.worksheets[0].title].merged_cells.ranges:
+    for area in shown.merged_cells.ranges:
         covered |= {(row, column - 1): "merged" for row, column in area.cells}
         del covered[area.min_row, area.min_col - 1]
-    return covered
+    hidden = [row for row, _ in found.rows if shown.row_dimensions[row].hidden]
+    told = (
+        f"; {len(hidden)} hidden rows read like the others, row {hidden[0]} the first"
+        if hidden
+        else ""
+    )
+    return ExcelRows(found.rows, {**found.kinds, **covered}, found.source + told)
 
 
 def _text(value: object, number_format: str) -> tuple[str, str]:

@@ -32,6 +32,7 @@ _MERGED = re.compile(rb"<(?:\w+:)?mergeCell[\s/>]")
 _AREA = re.compile(
     rb"<(?:\w+:)?mergeCell\s(?:[^>]*?\s)?ref=[\"']([A-Za-z]{1,3})([0-9]{1,7}):([A-Za-z]{1,3})([0-9]{1,7})[\"']"
 )
+_HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\s(?:[^>]*?\s)?hidden=[\"'](?:1|true)[\"']")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 
 
@@ -43,6 +44,8 @@ class Workbook:
     """Some cell holds one."""
     merged: bool
     """Some cells are merged."""
+    hidden: bool
+    """Some rows are not shown: taken away by a filter, or folded."""
 
 
 def check_workbook(path: Path) -> Workbook:
@@ -96,7 +99,7 @@ def _checked_parts(path: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.Z
 
 
 def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Workbook:
-    n_cells, left, formulas, merged = 0, _MOST_UNFOLDED, False, 0
+    n_cells, left, formulas, merged, hidden = 0, _MOST_UNFOLDED, False, 0, False
     for part in parts:
         data = _unfold(path, archive, part, left)
         left -= len(data)
@@ -109,10 +112,11 @@ def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
         if sheet:
             n_cells += _checked_cells(path, data)
             formulas = formulas or bool(_FORMULA.search(data))
+            hidden = hidden or bool(_HIDDEN_ROW.search(data))
             merged += _checked_merges(path, data)
         if max(n_cells, merged) > MOST_CELLS:
             raise _too_large(path, f"{n_cells} cells, {merged} merged ones")
-    return Workbook(formulas, merged > 0)
+    return Workbook(formulas, merged > 0, hidden)
 
 
 def _unfold(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo, most: int) -> bytes:
