@@ -16,7 +16,8 @@ from jecur.fetch.patience import TryAgainError
 __all__ = ["md5_told", "name_told", "page_error", "range_told", "refuse_page", "refuse_status"]
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 def refuse_status(response: urllib3.BaseHTTPResponse) -> None:
@@ -69,13 +70,11 @@ def page_error() -> FetchError:
 
 def _asked_s(header: str) -> float:
     """Seconds that Retry-After asks for, as a number or a date; 0 if it says nothing."""
-    try:
-        return max(0.0, float(int(header)))
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(header.strip()):
+        return float(header)
     try:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 

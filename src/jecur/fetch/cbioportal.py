@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from jecur.errors import FetchError
-from jecur.fetch.remote import address
+from jecur.fetch.remote import address, whole_told
 from jecur.fetch.web import Web
 
 __all__ = ["CBIOPORTAL", "STUDY", "TABLE", "patient_table", "study_facts"]
@@ -76,7 +76,8 @@ def patient_table(web: Web, base: str) -> str:
 
 def _total(headers: Mapping[str, str], before: int) -> int:
     found = {name.lower(): value for name, value in headers.items()}.get("total-count", "")
-    return int(found) if found.isascii() and found.isdecimal() else before
+    told = whole_told(found)
+    return before if told < 0 else told
 
 
 def _put(values: dict[tuple[str, str], str], row: _Value) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from jecur.errors import FetchError
 from jecur.fetch.lists import DicomSeries
-from jecur.fetch.remote import RemoteFile, address
+from jecur.fetch.remote import RemoteFile, address, whole_told
 from jecur.fetch.web import Web
 
 __all__ = ["IDC", "series_files"]
@@ -78,7 +78,7 @@ def _file(base: str, series: DicomSeries, item: ET.Element) -> RemoteFile:
     size = item.findtext("{*}Size") or ""
     etag = (item.findtext("{*}ETag") or "").strip('"').lower()
     name = key.removeprefix(f"{series.id}/")
-    size_bytes = int(size) if size.isascii() and size.isdecimal() else -1
+    size_bytes = whole_told(size)
     md5 = etag if _MD5.fullmatch(etag) else ""
     faults = RemoteFile.faults(series.id, name, size_bytes, md5)
     if faults or not key.startswith(f"{series.id}/"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jecur.errors import FetchError
-from jecur.fetch.remote import RemoteFile, address, patient_of
+from jecur.fetch.remote import RemoteFile, address, patient_of, whole_told
 
 __all__ = [
     "DicomSeries",
@@ -106,6 +106,12 @@ def read_manifest_files(path: Path, base: str) -> tuple[RemoteFile, ...]:
             f"{', '.join(missing)}; give a manifest as the GDC writes it",
             code="bad-manifest",
         )
+    if twice := sorted({name for name in columns if heading.count(name) > 1}):
+        raise FetchError(
+            f"{path.name}: expected each column once, found {', '.join(twice)} twice; give a manifest as "
+            "the GDC writes it",
+            code="bad-manifest",
+        )
     faults, files = [], []
     ids: dict[str, int] = {}
     for n, cells in lines[1:]:
@@ -113,7 +119,7 @@ def read_manifest_files(path: Path, base: str) -> tuple[RemoteFile, ...]:
             faults.append(f"row {n}: expected {len(heading)} cells, found {len(cells)}")
             continue
         row = dict(zip(heading, (cell.strip() for cell in cells), strict=True))
-        size = int(row["size"]) if row["size"].isascii() and row["size"].isdecimal() else -1
+        size = whole_told(row["size"])
         wrong = RemoteFile.faults(row["id"], row["filename"], size, row["md5"].lower())
         if not row["md5"]:
             wrong.append("expected an MD5, found none")

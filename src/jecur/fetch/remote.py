@@ -8,17 +8,29 @@ from urllib.parse import quote
 from jecur.errors import FetchError
 from jecur.printable import is_printable
 
-__all__ = ["PARTIAL", "UUID", "RemoteFile", "address", "is_plain_name", "patient_of"]
+__all__ = [
+    "PARTIAL",
+    "UUID",
+    "RemoteFile",
+    "address",
+    "is_plain_name",
+    "patient_of",
+    "whole_told",
+]
 
 PARTIAL = ".partial"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _BARCODE = re.compile(r"TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}(?=-|$)", re.ASCII)
 _FORBIDDEN = frozenset('/\\:*?"<>|')
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.ASCII)
+_DEVICES = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])(\..*)?",
+    re.IGNORECASE | re.ASCII,
+)
 _LONGEST_NAME = 240
 """Bytes; ``.partial`` must fit behind it into the 255 of usual file systems."""
 _LARGEST = 1 << 44
+_WHOLE = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 def is_plain_name(name: str) -> bool:
@@ -36,6 +48,11 @@ def is_plain_name(name: str) -> bool:
         and not name.endswith(PARTIAL)
         and _DEVICES.fullmatch(name) is None
     )
+
+
+def whole_told(text: str) -> int:
+    """Whole number of up to 15 digits that a server or a list tells; -1 if it tells none."""
+    return int(text) if _WHOLE.fullmatch(text) else -1
 
 
 def patient_of(name: str) -> str:

@@ -39,7 +39,13 @@ def require_base(url: str) -> str:
     FetchError
         If it is no https address, or holds a user, a query or a fragment.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise FetchError(
+            f"expected an address such as https://host/path, found {url!r} ({error})"
+        ) from error
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
         raise FetchError(f"expected an address such as https://host/path, found {url!r}")
@@ -101,8 +107,8 @@ class Web:
             )
             if response.status not in {301, 302, 303, 307, 308}:
                 return response
-            target = urljoin(url, response.headers.get("Location", ""))
             response.close()
+            target = _target(url, response.headers.get("Location", ""))
             if urlsplit(target)[:2] != urlsplit(url)[:2]:
                 raise FetchError(
                     f"expected the file from {urlsplit(url).netloc}, found that it sends to "
@@ -190,7 +196,7 @@ class Web:
                     raise FetchError(
                         f"expected an answer of some MB from {url}, found no end of it"
                     )
-            return bytes(body).decode("utf-8"), dict(response.headers)
+            return _decoded(bytes(body), url), dict(response.headers)
 
     def json(self, url: str, kind: type[T], expected: str) -> tuple[T, Mapping[str, str]]:
         """Return what a server says in JSON, of the kind that is expected, and the headers.
@@ -209,6 +215,37 @@ class Web:
                 f"{text[:60]!r}; look at what --base-url names",
                 code="wrong-answer",
             ) from error
+
+
+def _target(url: str, location: str) -> str:
+    """Where a redirection leads.
+
+    Raises
+    ------
+    FetchError
+        If it is no address.
+    """
+    try:
+        target = urljoin(url, location)
+        urlsplit(target)
+    except ValueError as error:
+        raise FetchError(
+            f"expected the file from {urlsplit(url).netloc}, found that it sends to {location[:120]!r}, "
+            "which is no address; ask who runs the server",
+            code="redirected",
+        ) from error
+    return target
+
+
+def _decoded(body: bytes, url: str) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FetchError(
+            f"expected text in UTF-8 from {urlsplit(url).netloc}, found other bytes; look at what "
+            "--base-url names",
+            code="wrong-answer",
+        ) from error
 
 
 @contextmanager
