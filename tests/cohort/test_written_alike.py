@@ -228,3 +228,13 @@ def test_rows_that_a_sheet_hides_are_read_and_told(tmp_path, hidden):
         else ""
     )
     assert found.source.endswith(told or "sheet 'Sheet'")
+
+
+@pytest.mark.parametrize("name", ["Total", "SUMME:", "mean", "n = 6", "Std. Dev.", "Gesamt"])
+def test_a_row_that_sums_up_the_patients_is_none(tmp_path, name):
+    frame = _frame(["I", "II"])
+    frame.loc[4, "patient_id"] = name
+    with pytest.raises(TableError, match=r"expected a patient in each row.* in row 6"):
+        _read(tmp_path, frame)
+    frame.loc[4, "patient_id"] = "SD"
+    assert len(_read(tmp_path, frame).patients) == N

@@ -23,7 +23,7 @@ from jecur.cohort.plausible.times import (
     since_surgery_doubts,
     time_doubts,
 )
-from jecur.cohort.plausible.words import alike, one_id, one_level, unknown_among
+from jecur.cohort.plausible.words import alike, one_id, one_level, sums_up, unknown_among
 from jecur.cohort.table import Table, name_rows
 from jecur.settings import CohortSettings, Covariate
 
@@ -59,6 +59,7 @@ def judge_table(
         "implausible-table", naming columns and rows.
     """
     doubts = [*_follow_up_doubts(table, settings, months, factors, today or date.today())]
+    doubts += _summaries(table, settings.columns.patient)
     for column, purpose in ((settings.columns.patient, "patient"), (settings.columns.site, "site")):
         doubts += _names_alike(table, column, purpose) if column else ()
     for covariate in settings.covariates:
@@ -104,6 +105,17 @@ def _factor_doubts(
         yield from _unknown_levels(covariate, levels)
         yield from _code_levels(covariate, levels)
         yield from _dated_levels(column, levels, table.kinds.get(column, {}))
+
+
+def _summaries(table: Table, column: str) -> Iterator[Doubt]:
+    """Rows below the patients that sum them up."""
+    names = table.identifiers(column, "patient")
+    found = names[[sums_up(name) for name in names]]
+    if len(found):
+        yield doubt(
+            "summary-row", column, "a patient in each row", ", ".join(map(repr, found.unique()[:4])),
+            found.index, "take rows that sum up the others out of the table",
+        )  # fmt: skip
 
 
 def _names_alike(table: Table, column: str, purpose: str) -> Iterator[Doubt]:

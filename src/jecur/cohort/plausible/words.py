@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
-__all__ = ["alike", "means_unknown", "one_id", "one_level", "unknown_among"]
+__all__ = ["alike", "means_unknown", "one_id", "one_level", "sums_up", "unknown_among"]
 
 _PHRASES = """
 unknown, unk, unkn, unkown, unknwon, uknown, unknow, not known, nk, na, nan, nd, null, missing,
@@ -49,6 +49,12 @@ _ERROR_CELLS = frozenset(
     {"#n/a", "#na", "#value!", "#ref!", "#div/0!", "#null!", "#name?", "#num!"}
 )
 _ERROR_CELLS |= {"#nv", "#wert!", "#bezug!", "#zahl!", "#valor!", "#valeur!", "#nombre?"}
+_SUMMARIES = re.compile(
+    r"(grand |sub)?totals?|sums?|summen?|gesamt(summe|zahl)?|insgesamt|totaux|somme|"
+    r"means?|averages?|medians?|mittelwert|durchschnitt|moyenne|mediana|mediane|"
+    r"std( ?dev)?|st ?dev|standard deviation|n ?= ?[0-9]+"
+)
+"""No initials: SD and N may be a patient."""
 _PARTS = re.compile(r"[/,;:()\[\]|]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 _BETWEEN = re.compile(r"[\s_./\\-]+")
@@ -107,6 +113,12 @@ def unknown_among(levels: Iterable[str]) -> tuple[str, ...]:
     signed = any(unicodedata.normalize("NFKC", t).strip("() ")[:1] in {"+", "±"} for t in texts)
     finding = {"-", "\u2212", "\u2013", "(-)", "--"} if signed else set()
     return tuple(t for t in texts if t.strip() not in finding and means_unknown(t))
+
+
+def sums_up(text: str) -> bool:
+    """Whether a name in place of a patient's says that its row sums up the others: Total, Mean, n = 60."""
+    words = " ".join(_plain(text).replace(".", " ").replace(":", " ").split())
+    return _SUMMARIES.fullmatch(words) is not None
 
 
 def one_level(text: str) -> str:
