@@ -79,6 +79,9 @@ def _refuse_bombs(array: Any, name: str) -> None:  # noqa: ANN401
 def tile_positions(coords: Any, n: int) -> tuple[Positions, int]:  # noqa: ANN401
     """Upper left corners of n tiles, (n, 2) level-0 pixels, and their side, 0 where not said.
 
+    Where the file says at which corner of the canvas its slide begins (``bounds_x``, ``bounds_y``, as
+    `jecur.mil.feature_output` writes them), they count from there, as ours do.
+
     Parameters
     ----------
     coords
@@ -97,19 +100,28 @@ def tile_positions(coords: Any, n: int) -> tuple[Positions, int]:  # noqa: ANN40
     if wrong.size:
         x, y = found[wrong[0]]
         raise _bad("whole level-0 pixels in coords", f"({x}, {y}) for tile {wrong[0]}")
-    return found.astype(np.int64), _side(coords.attrs)
+    begin = [_told(coords.attrs, name, -_FURTHEST_PX) for name in ("bounds_x", "bounds_y")]
+    return found.astype(np.int64) - np.array(begin, dtype=np.int64), _side(coords.attrs)
 
 
 def _side(attributes: Any) -> int:  # noqa: ANN401
-    if "patch_size_level0" not in attributes:
-        return 0
-    side = np.asarray(attributes["patch_size_level0"])
-    if side.size != 1 or side.dtype.kind not in "fiu":
-        raise _bad("one number as patch_size_level0", f"{side.dtype} of shape {side.shape}")
-    value = float(side.reshape(()))
-    if not 0 <= value <= _FURTHEST_PX:
-        raise _bad("a side of tiles in pixels as patch_size_level0", f"{value:g}")
-    return int(value)
+    side = _told(attributes, "patch_size_level0", 0)
+    if 0 < side < 1:
+        raise _bad("a side of tiles in pixels as patch_size_level0", f"{side:g}")
+    return round(side)
+
+
+def _told(attributes: Any, name: str, least: float) -> float:  # noqa: ANN401
+    """Return the number of pixels that an attribute tells; 0 where there is none."""
+    if name not in attributes:
+        return 0.0
+    told = np.asarray(attributes[name])
+    if told.size != 1 or told.dtype.kind not in "fiu":
+        raise _bad(f"one number as {name}", f"{told.dtype} of shape {told.shape}")
+    value = float(told.reshape(()))
+    if not least <= value <= _FURTHEST_PX:
+        raise _bad(f"pixels as {name}", f"{value:g}")
+    return value
 
 
 def _bad(expected: str, found: str) -> SlideError:

@@ -2,7 +2,9 @@
 
 TRIDENT: ``features`` (n, d) float32 and ``coords`` (n, 2) int64, upper left corners in level-0 pixels;
 attributes of ``coords`` are ``patch_size``, ``patch_size_level0``, ``level0_magnification``,
-``target_magnification`` and ``overlap``. The corners alone lie beside it, in ``patches``. STAMP: ``feats``
+``target_magnification`` and ``overlap``. Corners count from the corner of the scanner's canvas, as those of
+OpenSlide, TRIDENT and STAMP do; ours count from the bounds of what was scanned (MIRAX, SCN), which lie at
+``bounds_x``, ``bounds_y``. The corners alone lie beside it, in ``patches``. STAMP: ``feats``
 and ``coords``, both float32, the latter in micrometers; ``tile_size`` and ``unit`` are its attributes.
 h5py is asked for only here.
 """
@@ -41,6 +43,8 @@ class TilePlaces:
         Of the slide, level-0 pixels.
     overlap_px
         Overlap of neighbors, pixels of the tiles.
+    bounds
+        Where the slide begins on the scanner's canvas, level-0 pixels (x, y): `Slide.canvas_offset`.
     """
 
     name: str
@@ -52,6 +56,12 @@ class TilePlaces:
     width: int
     height: int
     overlap_px: int = 0
+    bounds: tuple[int, int] = (0, 0)
+
+    @property
+    def on_canvas(self) -> Positions:
+        """Corners from the corner of the canvas, (n, 2) int64."""
+        return self.positions.astype(np.int64) + np.array(self.bounds, dtype=np.int64)
 
     @property
     def attributes(self) -> dict[str, str | int | float]:
@@ -65,6 +75,8 @@ class TilePlaces:
             "overlap": self.overlap_px,
             "level0_width": self.width,
             "level0_height": self.height,
+            "bounds_x": self.bounds[0],
+            "bounds_y": self.bounds[1],
             "mpp_level0": self.mpp_level0,
             "mpp": self.mpp,
         }
@@ -149,7 +161,7 @@ def write_for_stamp(path: Path, source: Path, places: TilePlaces, made_by: dict[
             copy = stored.create_dataset("feats", features.shape, np.float32)
             for rows in _blocks(len(features)):
                 copy[rows] = features[rows]
-            stored["coords"] = (places.positions * places.mpp_level0).astype(np.float32)
+            stored["coords"] = (places.on_canvas * places.mpp_level0).astype(np.float32)
             said = {
                 "unit": "um",
                 "tile_size": places.side_px * places.mpp,
@@ -164,7 +176,7 @@ def write_for_stamp(path: Path, source: Path, places: TilePlaces, made_by: dict[
 
 
 def _write_corners(stored: Any, places: TilePlaces) -> None:  # noqa: ANN401
-    coords = stored.create_dataset("coords", data=places.positions.astype(np.int64))
+    coords = stored.create_dataset("coords", data=places.on_canvas)
     for key, value in places.attributes.items():
         coords.attrs[key] = value
 

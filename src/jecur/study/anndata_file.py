@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.errors import RunFolderError, SlideError
+from jecur.mil.feature_checks import tile_positions
 from jecur.mil.feature_output import require_h5py
 from jecur.runs.folder import atomic_path
 from jecur.study.slide_task import PreparedSlide
@@ -66,7 +67,7 @@ def write_h5ad(
     SlideError
         "no-anndata".
     RunFolderError
-        If the run has no scores of these tiles.
+        If no slide has tiles, or the run has no scores of these tiles or several.
     """
     anndata, h5py = require_anndata(), require_h5py()
     tables, features = [], []
@@ -75,10 +76,15 @@ def write_h5ad(
             continue
         with h5py.File(folder / f"{slide.slide}.h5", "r") as stored:
             features.append(np.asarray(stored["features"], dtype=np.float32))
-            corners, mpp = np.asarray(stored["coords"]), float(stored["coords"].attrs["mpp_level0"])
+            corners, _ = tile_positions(stored["coords"], len(features[-1]))
+            mpp = float(stored["coords"].attrs["mpp_level0"])
         table = pd.DataFrame(corners, columns=["x", "y"])
         names = {"slide": slide.slide, "patient_id": slide.patient_id, "um_per_px": mpp}
         tables.append(table.assign(**names))
+    if not tables:
+        raise RunFolderError(
+            f"expected tiles of at least one slide in {folder}, found none; see slides.csv for the reasons"
+        )
     obs = pd.concat(tables, ignore_index=True)
     if scores is not None:
         obs = _with_scores(obs, scores)
@@ -100,6 +106,10 @@ def _with_scores(obs: pd.DataFrame, run: Path) -> pd.DataFrame:
             f"expected tile_scores.parquet in {run}, found none; name the folder of a finished run"
         )
     scored = pd.read_parquet(source)[["slide", "x", "y", *_SCORES]]
+    if scored.duplicated(["slide", "x", "y"]).any():
+        raise RunFolderError(
+            f"expected one score a tile in {run}, found several; name a run that scored each tile once"
+        )
     joined = obs.merge(scored, on=["slide", "x", "y"], how="left", validate="one_to_one")
     if not joined["score"].notna().any():
         raise RunFolderError(

@@ -42,6 +42,8 @@ class Cut:
     prepared: PreparedSlide
     positions: Positions
     side_level0: int = 0
+    bounds: tuple[int, int] = (0, 0)
+    """Where the slide begins on the scanner's canvas, level-0 pixels (x, y)."""
 
 
 def cut_slide(task: CutTask) -> Cut:
@@ -63,7 +65,8 @@ def cut_slide(task: CutTask) -> Cut:
         prepared = PreparedSlide.of_facts(order, survey.facts)
         if not prepared.usable or survey.grid is None:
             return Cut(prepared, nowhere)
-        return Cut(prepared, survey.corners, int(survey.grid.side_px))
+        left, top = map(round, whole.canvas_offset)
+        return Cut(prepared, survey.corners, int(survey.grid.side_px), (left, top))
 
 
 def _write_tiles(laid: Survey, task: CutTask) -> Survey:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Colors", "EncodeOrder", "EncodedCohort", "encode_study"]
 
 _SCRATCH = ".tiles"
+_LAYOUT = 2
+"""Of the files: raised when what stands in them means something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class _Encoding:
 
     def mark(self, task: SlideTask) -> str:
         """Fingerprint of the work on one slide."""
-        return fingerprint(task.mark, self.made_by, self.order.stamp, jecur.__version__)
+        return fingerprint(task.mark, self.made_by, self.order.stamp, jecur.__version__, _LAYOUT)
 
     def finished(self, task: SlideTask) -> PreparedSlide | None:
         """Take up what was made before, if every byte is as it was written."""
@@ -226,6 +228,7 @@ class _Encoding:
             prepared.width,
             prepared.height,
             round(self.tiling.overlap_um / (self.tiling.side_um / px)),
+            cut.bounds,
         )
         paths = self.files(slide)
         self.width = write_for_trident(
