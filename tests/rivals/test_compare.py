@@ -187,3 +187,17 @@ def test_a_draw_counts_as_if_its_patients_were_there_so_often(seed):
         rows = np.repeat(np.arange(n), column.astype(int))
         whole = concordance(risk[rows], months[rows], event[rows], strata=division[rows])
         assert value == pytest.approx(whole.estimate, abs=1e-12)
+
+
+def test_slides_that_change_hands_change_the_scores_of_a_folder_used_before(tmp_path):
+    study = write_feature_study(tmp_path / "study", n_training=16, n_unseen=8)
+    assert run(_command(study, tmp_path / "used", "chowder")) == OK
+    before = (tmp_path / "used" / "scores.csv").read_text()
+    table = study.parent / "clinical.csv"
+    rows = pd.read_csv(table)
+    rows.loc[[16, 17], "slide"] = rows.loc[[17, 16], "slide"].to_numpy()
+    rows.to_csv(table, index=False)
+    for out in ("used", "fresh"):
+        assert run(_command(study, tmp_path / out, "chowder")) == OK
+    now = (tmp_path / "used" / "scores.csv").read_text()
+    assert now == (tmp_path / "fresh" / "scores.csv").read_text() != before

@@ -15,6 +15,7 @@ from jecur.rivals.described import described_bench
 from jecur.runs.folder import RunFolder
 from jecur.settings import Preset, StudySettings, TrainingSettings, preset_training
 from jecur.study.cohort_slides import require_unseen_patients, usable_slides
+from jecur.study.frozen import starting_weights
 from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.torch_wing import no_torch
 from jecur.study.train import TrainingPatients, outcomes_of, train_model
@@ -63,8 +64,9 @@ class Network:
             refuse_labels_alike(outcome, f"{self.name}, {division.name}")
 
     def inputs(self, bench: Bench) -> tuple[object, ...]:
-        """Its recipe and how it scores."""
-        return (self.training(bench.study), bench.study.scoring.batch_size)
+        """Its recipe, the weights it starts from and how it scores."""
+        training = self.training(bench.study)
+        return (training, starting_weights(training), bench.study.scoring.batch_size)
 
     def train(self, bench: Bench, division: Division, part: RunFolder) -> RivalScores:
         """Train, then score those held out and, for the scale of the score, those trained on."""

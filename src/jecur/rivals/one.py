@@ -54,12 +54,14 @@ def _mark(rival: Rival, bench: Bench, division: Division) -> str:
     trained_on = (*division.training, *division.tuning)
     everybody: Sequence[Patient] = (*trained_on, *division.held_out)
     followed = [[p.id, p.months, p.event, p.competing] for p in trained_on]
-    digests = {
-        entry.id: bench.run.bag_sha256(entry.id)
+    slides = [
+        [
+            (entry.id, bench.run.bag_sha256(entry.id))
+            for entry in p.slides
+            if entry.id in bench.prepared and bench.prepared[entry.id].usable
+        ]
         for p in everybody
-        for entry in p.slides
-        if entry.id in bench.prepared and bench.prepared[entry.id].usable
-    }
+    ]
     return fingerprint(
         rival.name,
         rival.inputs(bench),
@@ -67,7 +69,7 @@ def _mark(rival: Rival, bench: Bench, division: Division) -> str:
         followed,
         [p.id for p in division.held_out],
         [dict(p.covariates) for p in everybody],
-        digests,
+        slides,
         jecur.__version__,
     )
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import jecur
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file
-from jecur.settings import StudySettings
+from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.torch_wing import needing_torch
 
-__all__ = ["frozen_encoder"]
+__all__ = ["frozen_encoder", "starting_weights"]
 
 FOLDER = "encoder"
 
@@ -21,8 +21,7 @@ def frozen_encoder(study: StudySettings, run: RunFolder) -> Path:
         If torch is not installed, or the encoder or its weights are not to be had.
     """
     training, px = study.training, study.tiling.output_px
-    start = Path(training.encoder.start)
-    weights = sha256_file(start) if start.is_file() else ""
+    weights = starting_weights(training)
     mark = fingerprint(training.encoder, training.seed, weights, px, jecur.__version__)
     path = run.root / FOLDER / f"{mark[:16]}.onnx"
     if path.is_file():
@@ -32,3 +31,9 @@ def frozen_encoder(study: StudySettings, run: RunFolder) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_bytes(frozen_encoder_onnx(training, tile_px=px))
     return path
+
+
+def starting_weights(training: TrainingSettings) -> str:
+    """SHA-256 of the file of weights that an encoder starts from; "" where it starts from no file."""
+    start = Path(training.encoder.start)
+    return sha256_file(start) if start.is_file() else ""

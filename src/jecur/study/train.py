@@ -12,6 +12,7 @@ from msgspec import convert
 
 import jecur
 from jecur.cohort.cohort import Patient
+from jecur.cohort.endpoint import endpoint_definition
 from jecur.cohort.selection import (
     DistinctOutcome,
     select_distinct_outcome,
@@ -31,6 +32,7 @@ from jecur.runs.folder import RunFolder, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings, TrainingSettings
 from jecur.study.devices import settle_torch
+from jecur.study.frozen import starting_weights
 from jecur.study.memory import remember_patients
 from jecur.study.model_name import beside_first, model_path
 from jecur.study.slide_task import PreparedSlide
@@ -113,11 +115,20 @@ def train_model(
         If torch is not installed, or the training patients are all of one outcome.
     """
     digests = _bag_digests(training_patients, prepared, run)
-    work = (study.training, recipe, digests, _labels(training_patients), jecur.__version__)
+    work = (
+        study.training,
+        starting_weights(study.training),
+        recipe,
+        _trained_on(training_patients, digests, cox=study.training.loss.name == "cox"),
+        jecur.__version__,
+    )
+    told = _told(study, training_patients, prepared)
     path = model_path(study, recipe, run)
     apart = beside_first(path, study)
     stage = f"training{apart}"
-    if run.is_finished(stage, _mark(work, devices_in_use().torch)) and _is_whole(path):
+    if run.is_finished(stage, _finished_mark(_mark(work, devices_in_use().torch), told)) and (
+        _is_whole(path)
+    ):
         return path
     device = settle_torch(run)
     mark = _mark(work, device)
@@ -163,13 +174,36 @@ def train_model(
     used = {example.patient for example in (*task.training, *task.tuning)}
     remember_patients(used, path, run)
     run.log_private()
-    run.mark_stage(stage, mark, [path])
+    run.mark_stage(stage, _finished_mark(mark, told), [path])
     return path
 
 
 def _mark(work: tuple[object, ...], device: Wanted) -> str:
     """Fingerprint of a training; that of a graphics card names it."""
     return fingerprint(*work, *(() if device != "cuda" else (device,)))
+
+
+def _finished_mark(mark: str, told: Sequence[object]) -> str:
+    """Fingerprint of a model file: of the training, and of what its card tells beside it."""
+    return fingerprint(mark, *told)
+
+
+def _told(
+    study: StudySettings,
+    training_patients: TrainingPatients,
+    prepared: Mapping[str, PreparedSlide],
+) -> tuple[object, ...]:
+    """List what decides no weight and stands in the model file: its change writes the card anew, no more."""
+    watched = training_patients.tuning
+    slides = [entry.id for patient in training_patients.patients for entry in patient.slides]
+    return (
+        study.name,
+        study.virtual,
+        endpoint_definition(study.cohort.endpoint),
+        study.cohort.endpoint.kind,
+        [[p.id, p.months, p.event] for p in (*watched.good, *watched.poor)],
+        [[s, prepared[s].vendor, prepared[s].mpp] for s in slides if s in prepared],
+    )
 
 
 def _needs_nuclei(study: StudySettings, trained: "Trained") -> bool:
@@ -301,10 +335,20 @@ def refuse_shared_tiles(
                 )
 
 
-def _labels(training_patients: TrainingPatients) -> Sequence[tuple[str, str]]:
+def _trained_on(
+    training_patients: TrainingPatients, digests: Mapping[str, str], *, cox: bool
+) -> Sequence[tuple[str, Sequence[object]]]:
+    """Say who is trained on: role and outcome, name, months if the loss takes them, and their slides."""
     sides = {"training": training_patients.training, "tuning": training_patients.tuning}
     return [
-        (f"{role}-{name}", patient.id)
+        (
+            f"{role}-{name}",
+            [
+                patient.id,
+                patient.months if cox else None,
+                [[e.id, digests[e.id]] for e in patient.slides if e.id in digests],
+            ],
+        )
         for role, side in sides.items()
         for name in ("good", "poor")
         for patient in getattr(side, name)
