@@ -127,6 +127,7 @@ def _fit(kind: str, study: Path, run: Path, out: Path, workers: int, *, as_json:
     settings, folder, chosen = read_study(study), study.resolve().parent, nuclear_kind(kind)
     patients = read_cohort(settings.cohort, folder).patients
     opened = RunFolder.open(out)
+    opened.refuse_other_command(f"baseline {kind}", "evaluate")
     with RichProgress() as progress:
         found = measure_patients(
             chosen,

@@ -86,12 +86,14 @@ def evaluate(
         probability=probability,
         label=label,
     )
+    run = RunFolder.open(out)
+    run.refuse_other_command("evaluate")
     found = evaluate_scores(
         ScoreFiles(scores, clinical, tiles, tile_key),
         read_study(study),
         study.resolve().parent,
         score,
-        RunFolder.open(out),
+        run,
     )
     tell_evaluation(found, as_json=as_json)
     return OK

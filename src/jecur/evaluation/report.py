@@ -128,8 +128,12 @@ def report_risks(
     study, endpoint = who.study, who.study.cohort.endpoint
     definition = endpoint_definition(endpoint)
     held_out = isinstance(statistics, HeldOutStatistics)
+    names = ("statistics.json", "crossval.json")
+    (run.root / names[not held_out]).unlink(
+        missing_ok=True
+    )  # of an earlier report, of another kind
     write_json(
-        run.root / ("crossval.json" if held_out else "statistics.json"),
+        run.root / names[held_out],
         {
             "study": study.name,
             "intended_use": RESEARCH_USE_ONLY,

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 import jecur
 from jecur.printable import counted, printable_line
+from jecur.report.document import drop_earlier
 from jecur.report.figures.comparison import ComparisonRow, comparison_figure
 from jecur.report.page import render, resource
 from jecur.report.tables.survival import estimate_columns, reason_column
@@ -59,12 +60,13 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> Path:
         ``report.html``.
     """
     shown, files = _tables(content)
-    figures = []
+    figures, written = [], []
     if content.comparison is not None:
         svg = comparison_figure(_rows(content.comparison), level=content.comparison.level)
         figures.append(FigureView("comparison", svg, "Concordance of each model with its interval"))
-        write_text(folder / "figures" / "comparison.svg", svg)
-    write_tables(files, folder / "tables")
+        written.append(write_text(folder / "figures" / "comparison.svg", svg))
+    written += write_tables(files, folder / "tables")
+    drop_earlier(folder, written)
     write_text(folder / "compare.md", _markdown(content, shown))
     html = render(
         "comparison.html.j2",

@@ -30,7 +30,7 @@ from jecur.runs.folder import write_text
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.risk_groups import is_high_risk
 
-__all__ = ["Report", "make_report", "write_report", "write_report_folder"]
+__all__ = ["Report", "drop_earlier", "make_report", "write_report", "write_report_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,20 @@ def write_report_folder(content: ReportContent, folder: Path) -> Path:
         As `make_report`.
     """
     report = make_report(content)
-    write_tables(report.tables, folder / "tables")
-    write_text(folder / "tables" / "tables.html", report.tables_html)
+    written = write_tables(report.tables, folder / "tables")
+    written.append(write_text(folder / "tables" / "tables.html", report.tables_html))
     for name, svg in report.figures.items():
-        write_text(folder / "figures" / f"{name}.svg", svg)
-    return write_text(folder / "report.html", report.html)
+        written.append(write_text(folder / "figures" / f"{name}.svg", svg))
+    page = write_text(folder / "report.html", report.html)
+    drop_earlier(folder, written)
+    return page
+
+
+def drop_earlier(folder: Path, written: Sequence[Path]) -> None:
+    """Take away tables and figures of an earlier report that this one lacks."""
+    for path in (*(folder / "tables").glob("*.csv"), *(folder / "figures").rglob("*.svg")):
+        if path not in written:
+            path.unlink()
 
 
 def make_report(content: ReportContent) -> Report:

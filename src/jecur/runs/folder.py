@@ -260,6 +260,22 @@ class RunFolder:
         self.log("finished", manifest_sha256=sha256_file(path))
         return path
 
+    def refuse_other_command(self, command: str, *also: str) -> None:
+        """Refuse to write over the results of another command than this, or than those it consists of.
+
+        Raises
+        ------
+        RunFolderError
+            With code ``other-recipe``.
+        """
+        facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        if facts.get("command") not in (None, command, *also):
+            raise RunFolderError(
+                f"expected an empty folder or an earlier jecur {command} at {self.root}, found the "
+                f"results of jecur {facts['command']}; name another --out",
+                code="other-recipe",
+            )
+
     def renew_manifest(self) -> bool:
         """Take up files that a later command has added to a finished run; False if none was finished."""
         facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))

@@ -96,6 +96,8 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
     cohort = study_cohort(study, folder, everybody=everybody)
     if study.cohort.split is not None:
         _write_roles(cohort, study.cohort.split, run)
+    else:
+        (run.root / "roles.csv").unlink(missing_ok=True)
     run.log("table", source=cohort.source, notes=list(cohort.remarks))
     for note in cohort.remarks:
         progress.say(note)
