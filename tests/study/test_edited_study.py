@@ -80,3 +80,19 @@ def test_a_model_is_that_of_the_study_as_it_is_now(trained, tmp_path, edit, trai
     assert read_bundle(folder / "run" / "models" / "refused.jecur").sha256 != before
     marks = {line["mark"] for line in read_events(folder / "run" / "log.jsonl", "begun")}
     assert (len(marks) == 2) == trains
+
+
+def test_what_was_measured_on_other_tiles_is_not_left_beside_the_new_ones(trained, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(trained, folder)
+    slides = folder / "study" / "slides"
+    for slide in ("P0", "P1"):
+        for name in ("nuclei.parquet", "each_nucleus.parquet"):
+            (folder / "run" / "slides" / slide / name).write_bytes(b"of the tiles before")
+    shutil.copyfile(slides / "P12.h5", slides / "P0.h5")  # of the validation role
+    command = ["prepare", str(folder / "study" / "study.toml"), "--out", str(folder / "run")]
+    table = pd.read_csv(folder / "study" / "clinical.csv")
+    table[table["patient_id"] != "P12"].to_csv(folder / "study" / "clinical.csv", index=False)
+    assert run([*command, "-j", "1"]) == OK
+    found = {path.parent.name for path in (folder / "run" / "slides").glob("*/*nucle*.parquet")}
+    assert found == {"P1"}

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import jecur
 from jecur.cohort.cohort import Patient
 from jecur.errors import RunFolderError, SlideError
 from jecur.mil.feature_file import FEATURE_SUFFIXES
@@ -17,19 +16,18 @@ from jecur.nuclei.whole_slide import (
     write_each_nucleus,
 )
 from jecur.runs.finished import damage, read_marker, write_marker
-from jecur.runs.folder import RunFolder, fingerprint
+from jecur.runs.folder import RunFolder
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Outcome, run_all
 from jecur.settings import StudySettings
 from jecur.slide.reader import open_slide
 from jecur.study.cohort_slides import slide_tasks
+from jecur.study.measured import NUCLEI_MARKER, nuclei_mark
 from jecur.study.recipe import nuclei_network, recipe_of_study
 from jecur.study.slide_task import SlideTask
 from jecur.study.survey import lay_tiles
 
 __all__ = ["prepared_tasks", "segment_slide", "segment_slides"]
-
-_MARKER = "each_nucleus.complete"
 
 
 def segment_slides(
@@ -85,8 +83,8 @@ def segment_slide(task: SlideTask) -> SegmentedSlide | None:
         If the slide comes as features, or cannot be read any more.
     """
     folder = task.run.slide_folder(task.slide)
-    mark = fingerprint(task.mark, EACH_NUCLEUS, jecur.__version__)
-    made = read_marker(folder / _MARKER)
+    mark = nuclei_mark(task)
+    made = read_marker(folder / NUCLEI_MARKER)
     if made is not None and made.mark == mark and not damage(folder, made):
         return None
     if task.path.suffix.lower() in FEATURE_SUFFIXES:
@@ -106,7 +104,7 @@ def segment_slide(task: SlideTask) -> SegmentedSlide | None:
             laid.normalizer,
             nuclei_network(task),
         )
-    write_marker(folder / _MARKER, folder, mark, (EACH_NUCLEUS,))
+    write_marker(folder / NUCLEI_MARKER, folder, mark, (EACH_NUCLEUS,))
     return found
 
 

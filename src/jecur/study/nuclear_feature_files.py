@@ -9,6 +9,7 @@ from jecur.errors import RunFolderError
 from jecur.mil.bag import bag_file, open_bag
 from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
 from jecur.runs.folder import BAG_FILES, RunFolder, atomic_path
+from jecur.study.measured import NUCLEI_OF_TILES
 
 __all__ = ["slides_with_bags", "write_nuclear_features"]
 
@@ -42,7 +43,7 @@ def write_nuclear_features(folder: Path) -> Path:
     rows = [nuclear_feature_table(tiles) for tiles in bag.batches(_BLOCK)]
     measured = pd.DataFrame(np.concatenate(rows), columns=list(NuclearFeatures.names()))
     places = pd.read_parquet(folder / "tiles.parquet", columns=["x", "y", "side_px"])
-    path = folder / "nuclei.parquet"
+    path = folder / NUCLEI_OF_TILES
     with atomic_path(path) as temporary:
         pd.concat([places.reset_index(drop=True), measured], axis=1).to_parquet(
             temporary, index=False

@@ -20,6 +20,7 @@ from jecur.nuclei.whole_slide import EACH_NUCLEUS
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import Progress
 from jecur.runs.workers import Failure, run_all
+from jecur.study.measured import NUCLEI_OF_TILES
 
 __all__ = [
     "NUCLEAR_KINDS",
@@ -29,8 +30,6 @@ __all__ = [
     "nuclear_kind",
     "nuclear_tables",
 ]
-
-TILE_FEATURES = "nuclei.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ NUCLEAR_KINDS = (
     NuclearKind(
         "nuclear-features",
         "Nuclear features, elastic-net Cox",
-        TILE_FEATURES,
+        NUCLEI_OF_TILES,
         "jecur nuclei features RUN",
         None,
     ),

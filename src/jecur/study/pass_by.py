@@ -24,6 +24,7 @@ from jecur.runs.device import Device
 from jecur.runs.folder import sha256_file
 from jecur.runs.leftovers import sweep
 from jecur.slide.reader import Slide
+from jecur.study.measured import drop_measured
 from jecur.study.prepare import PICTURE_FILES, finished_slide, prepare_slide, write_slide
 from jecur.study.recipe import nuclei_network
 from jecur.study.slide_task import PreparedSlide, SlideTask
@@ -88,6 +89,7 @@ def prepare_or_pass_by(order: SlideTask) -> PreparedSlide:
     if finished is not None:
         return finished
     sweep(order.run.slide_folder(order.slide))
+    drop_measured(order)
     return write_slide(order, mark, _see_tiles)
 
 

@@ -22,6 +22,7 @@ from jecur.runs.folder import (
 from jecur.runs.leftovers import sweep
 from jecur.runs.pictures import png_bytes
 from jecur.slide.reader import Slide, open_slide
+from jecur.study.measured import drop_measured
 from jecur.study.recipe import nuclei_network
 from jecur.study.slide_cache import keep_in_cache, take_from_cache
 from jecur.study.slide_facts import SlideFacts, unopened
@@ -77,6 +78,7 @@ def prepare_slide(order: SlideTask) -> PreparedSlide:
     if finished is not None:
         return finished
     sweep(order.run.slide_folder(order.slide))  # of a process that died over this slide
+    drop_measured(order)
     if order.cache is None:
         return _prepare(order, mark)
     taken = _take(order, order.cache, mark)
