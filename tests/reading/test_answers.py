@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jecur.errors import RunFolderError, SettingsError
 from jecur.reading.answers import Answer, AnswerFile, checked_answer
@@ -89,6 +91,14 @@ def test_what_is_no_answer_is_refused(judged, comment, seconds):
 
 def test_an_answer_is_taken():
     assert checked_answer(GOOD, "x", 0, FEATURES) == Answer(GOOD, "x", 0.0)
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_every_comment_can_be_written_and_whole_ones_stay(comment):
+    kept = checked_answer(GOOD, comment, 0, FEATURES).comment
+    kept.encode("utf-8")
+    if not any("\ud800" <= letter <= "\udfff" for letter in comment):
+        assert kept == comment
 
 
 @pytest.mark.parametrize(

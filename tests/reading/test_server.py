@@ -197,6 +197,23 @@ def test_what_is_no_answer_is_refused_in_a_sentence(desk, body):
     assert desk.seat.said.next_look == 0
 
 
+def test_an_answer_nested_without_end_is_refused_in_a_sentence(desk):
+    look = desk.seat.said.order.looks[0].id
+    for text in ("[" * 16_000, '{"a":' * 3_000):
+        found = desk.client.post(f"/api/look/{look}/answer", content=text)
+        assert found.status_code == 400
+        assert "expected an answer of this page" in found.json()["error"]
+
+
+def test_a_comment_cut_within_an_emoji_is_taken_and_can_be_taken_back(desk):
+    look = desk.seat.said.order.looks[0].id
+    body = json.dumps({"answers": ALL_ABSENT, "comment": "fat \ud83d", "seconds": 1.0})
+    assert desk.client.post(f"/api/look/{look}/answer", content=body).status_code == 200
+    found = desk.client.post("/api/undo", json={})
+    assert found.status_code == 200
+    assert found.json()["before"]["comment"] == "fat \ufffd"
+
+
 def test_1000_random_paths_are_refused(desk):
     rng = np.random.default_rng(0)
     letters = list("abcdefghij0123456789./_-%AZ")

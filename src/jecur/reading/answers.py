@@ -164,7 +164,13 @@ def checked_answer(
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not number or not 0 <= seconds <= _LONGEST_LOOK_S:  # type: ignore[operator]
         raise SettingsError("expected the seconds of a look, found none")
-    return Answer({feature: judged[feature] for feature in features}, comment, float(seconds))  # type: ignore[arg-type]
+    said = {feature: judged[feature] for feature in features}
+    return Answer(said, _whole_signs(comment), float(seconds))  # type: ignore[arg-type]
+
+
+def _whole_signs(text: str) -> str:
+    """Replace half signs: a page may cut an emoji at the longest comment, and no UTF-8 can hold a half."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def reading_of(said: AnswerFile, tiles: Sequence[str]) -> Reading:

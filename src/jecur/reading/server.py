@@ -162,7 +162,7 @@ def review_app(
     async def answer(request: Request) -> Response:
         try:
             given = await request.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(400, "expected an answer of this page, found other text") from error
         if not isinstance(given, dict):
             raise Refused(400, "expected an answer of this page, found other text")
