@@ -69,6 +69,22 @@ def _drop(*path: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def _concordance(estimate: float, lower: float, upper: float) -> Callable[[dict[str, Any]], None]:
+    interval = {"estimate": estimate, "lower": lower, "upper": upper}
+    return _set("metrics", value={"note": "n", "concordance": interval})
+
+
+def _looks(covariance: list[list[float]]) -> Callable[[dict[str, Any]], None]:
+    looks = {
+        "n_slides": 8,
+        "n_patients": 8,
+        "vendors": {"a": 8},
+        "names": ["u", "v"],
+        "mean": [0.0, 0.0],
+    }
+    return _set("looks", value=looks | {"covariance": covariance, "limit": 3.0, "distances": [1.0]})
+
+
 def _cards() -> Iterator[tuple[str, bytes]]:
     deep: Any = 0
     for _ in range(40):
@@ -101,6 +117,17 @@ def _cards() -> Iterator[tuple[str, bytes]]:
         "input_kind": _set("input", "kind", value="sound"),
         "input_features": _set("input", value={"kind": "features", "width": 10**9}),
         "input_other_px": _set("recipe", "tiling", "output_px", value=96),
+        "tile_side": _set("tile", "side_um", value=256.0),
+        "tile_px": _set("tile", "px", value=112),
+        "tile_of_other_recipe": _set("recipe", "tiling", "side_um", value=256.0),
+        "cutoff_not_of_cross_entropy": _set("training", "loss", "name", value="cross-entropy"),
+        "pooling_exponent_not_trained": _set("pooling", "exponent", value=1.0),
+        "pooling_sum_not_trained": _set("pooling", "reduction", value="sum"),
+        "metrics_beyond": _concordance(1.5, 0.4, 0.8),
+        "metrics_turned": _concordance(0.6, 0.8, 0.4),
+        "metrics_events": _set("metrics", value={"note": "n", "n": 3, "n_events": 4}),
+        "looks_lopsided": _looks([[1.0, 0.5], [0.0, 1.0]]),
+        "looks_beyond_one": _looks([[1.0, 2.0], [2.0, 1.0]]),
         "pooling_unknown": _set("pooling", value={"kind": "median"}),
         "pooling_exponent_0": _set("pooling", "exponent", value=0),
         "pooling_exponent_huge": _set("pooling", "exponent", value=1e9),

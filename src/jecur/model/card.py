@@ -122,6 +122,21 @@ class TuningMetrics(Stage, frozen=True):
     concordance: Interval | None = None
     why: Prose | None = None
 
+    def contradictions(self) -> Iterator[str]:
+        """Yield what no concordance of so many patients is."""
+        if self.n is not None and self.n_events is not None and self.n_events > self.n:
+            yield f"expected at most {self.n} events, found {self.n_events}"
+        found = self.concordance
+        if found is None:
+            return
+        lower = 0.0 if found.lower is None else found.lower
+        upper = 1.0 if found.upper is None else found.upper
+        if not (0 <= found.estimate <= 1 and 0 <= lower <= upper <= 1):
+            yield (
+                f"expected a concordance and its interval from 0 to 1, found {found.estimate:g} "
+                f"({lower:g} to {upper:g})"
+            )
+
 
 class TrainingEpoch(Stage, frozen=True):
     """Mean loss of one pass."""
@@ -210,10 +225,28 @@ class ModelCard(Stage, frozen=True):
         px = self.recipe.tiling.output_px
         if self.input.shape and self.input.shape[:2] != (px, px):
             yield f"expected tiles of the recipe's {px} px, found {self.input.shape[:2]}"
+        laid = self.recipe.tiling.side_um
+        if self.tile.px != px or not math.isclose(self.tile.side_um, laid):
+            yield (
+                f"expected tiles of the recipe's {laid:g} um and {px} px, found {self.tile.side_um:g} um and "
+                f"{self.tile.px} px"
+            )
         if self.pooling.kind != self.training.pooling.method:
             yield f"expected the pooling {self.training.pooling.method} that the model was trained with"
+        else:
+            yield from self._other_pooling()
         if self.loss == "cutoff" and not math.isclose(self.cutoff, self.training.loss.cutoff):
             yield f"expected the cut-off of the training, {self.training.loss.cutoff:g}"
+        if self.loss == "cross-entropy" and self.cutoff != 0.5:
+            yield f"expected the cut-off of cross-entropy, 0.5, found {self.cutoff:g}"
+
+    def _other_pooling(self) -> Iterator[str]:
+        """Yield the pooling's numbers that are not those of the training."""
+        numbers = {k: v for k, v in self.pooling.numbers().items() if k != "kind"}
+        for name, value in numbers.items():
+            trained = getattr(self.training.pooling, name)
+            if value != trained:
+                yield f"expected the pooling's {name} of the training, {trained}, found {value}"
 
 
 def read_card(text: bytes) -> ModelCard:

@@ -1,5 +1,6 @@
 """What a model's training slides looked like: a section of the card, checked like the rest of it."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -46,8 +47,19 @@ class TrainingLooks(Stage, frozen=True):
             yield "expected every measure once"
         elif any(v <= 0 for v in self._variances()):
             yield "expected variances above 0"
+        elif len(self.covariance) > 1 and not self._is_covariance():
+            yield "expected covariances that are the same both ways, none beyond its variances"
         if (self.limit is None) != (p == 0):
             yield "expected a limit of distance where something is measured, and there alone"
+
+    def _is_covariance(self) -> bool:
+        table = self.covariance
+        return all(
+            math.isclose(table[j][k], table[k][j], rel_tol=1e-6, abs_tol=1e-12)
+            and abs(table[j][k]) <= math.sqrt(table[j][j]) * math.sqrt(table[k][k]) * (1 + 1e-9)
+            for j in range(len(table))
+            for k in range(j)
+        )
 
     def _variances(self) -> list[float]:
         if len(self.covariance) == 1:
