@@ -5,6 +5,7 @@ left corners in level-0 pixels. The side of a tile is the attribute ``patch_size
 ``coords``, where it is there. h5py is asked for only here: ``pip install "jecur[features]"``.
 """
 
+import hashlib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jecur.arrays import Positions
+from jecur.arrays import FeatureArray, Positions
 from jecur.errors import SlideError
 from jecur.mil.bag import writing_features
 from jecur.mil.feature_checks import checked_array, tile_positions
@@ -75,6 +76,28 @@ def write_feature_bag(source: Path, target: Path) -> FeatureFacts:
         ) from error
 
 
+class _Twice:
+    """Finds tiles that stand twice: an export that was run again may append what is there."""
+
+    def __init__(self, positions: Positions) -> None:
+        _, group, n = np.unique(positions, axis=0, return_inverse=True, return_counts=True)
+        self._group = group.ravel()
+        self._shared = n[self._group] > 1
+        self._seen: dict[tuple[int, bytes], int] = {}
+
+    def refuse(self, block: FeatureArray, start: int) -> None:
+        """Refuse a tile of the same place and the same features as one before it."""
+        for k in np.flatnonzero(self._shared[start : start + len(block)]).tolist():
+            digest = hashlib.sha256(block[k].tobytes()).digest()
+            first = self._seen.setdefault((int(self._group[start + k]), digest), start + k)
+            if first != start + k:
+                raise SlideError(
+                    f"expected each tile once, found tile {first} again as tile {start + k}: the same place "
+                    "and features; export the slide again into a new file",
+                    code="bad-features",
+                )
+
+
 def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has no types
     features = checked_array(stored, "features")
     coords = checked_array(stored, "coords") if "coords" in stored else None
@@ -86,7 +109,14 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
             f"expected features (n, d) and coords (n, 2), n >= 1, found {found}; export it again",
             code="bad-features",
         )
+    if features.dtype.kind in "iu" and features.dtype.itemsize == 2:
+        raise SlideError(
+            f"expected numbers as features, found {features.dtype}, which may be the bits of bfloat16 or "
+            "float16; export them as float32",
+            code="bad-features",
+        )
     positions, side = tile_positions(coords, int(n))
+    twice = _Twice(positions)
     rows = max(1, _BLOCK_BYTES // (int(width) * features.dtype.itemsize))
     with writing_features(target, int(n), int(width)) as append, np.errstate(over="ignore"):
         for start in range(0, n, rows):
@@ -98,5 +128,6 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
                     f"{start + len(block) - 1}; compute them again",
                     code="bad-features",
                 )
+            twice.refuse(block, start)
             append(block)
     return FeatureFacts(positions, int(width), side)
