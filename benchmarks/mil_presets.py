@@ -51,6 +51,7 @@ READINGS |= {
     for name, change in READINGS.items()
     if change and not change.keys() & SHORT.keys()
 }
+READINGS |= {f"short-seed-{seed}": SHORT | {"seed": seed} for seed in (1001, 1002)}
 # Leading blocks of random weights would stay random.
 READINGS["short-random-start"] = READINGS["short"] | READINGS["random-start"]
 
@@ -59,7 +60,7 @@ def settings_of(recipe: str, seed: int) -> TrainingSettings:
     """Settings of a preset or a reading."""
     if recipe in PRESETS:
         return TrainingSettings.from_flat(**PRESETS[recipe], preset=recipe, seed=seed)
-    return TrainingSettings.from_flat(**READINGS[recipe], seed=seed)
+    return TrainingSettings.from_flat(**{"seed": seed} | READINGS[recipe])
 
 
 def result_of(out: Path, seed: int, recipe: str, *, null: bool) -> Path:
