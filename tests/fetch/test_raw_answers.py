@@ -74,8 +74,8 @@ def said() -> Iterator[Callable[[bytes], str]]:
     server.close()
 
 
-def fetched(base: str, out: Path) -> Path:
-    file = RemoteFile(ID, "a.svs", len(BODY), MD5, f"{base}/a", "slides")
+def fetched(base: str, out: Path, md5: str = MD5) -> Path:
+    file = RemoteFile(ID, "a.svs", len(BODY), md5, f"{base}/a", "slides")
     fetch_file(Web(QUICK), file, out, lambda _: None)
     return file.place(out)
 
@@ -105,6 +105,19 @@ def test_three_hundred_garbled_answers_are_whole_or_refused(said, tmp_path):
             assert fetched(said(bytes(raw)), out).read_bytes() == BODY
         except FetchError:
             assert not (out / "slides" / "a.svs").exists()
+
+
+def chunks(*parts: bytes) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return answer(b"Transfer-Encoding: chunked", body=body + b"0\r\n\r\n")
+
+
+def test_a_longer_file_without_md5_and_length_is_no_whole_one(said, tmp_path):
+    assert fetched(said(chunks(BODY)), tmp_path / "a", md5="").read_bytes() == BODY
+    with pytest.raises(FetchError) as caught:
+        fetched(said(chunks(BODY, b"more")), tmp_path / "b", md5="")
+    assert caught.value.code == "wrong-length"
+    assert not (tmp_path / "b" / "slides" / "a.svs").exists()
 
 
 def test_a_text_in_other_bytes_is_told(said):

@@ -240,6 +240,9 @@ class _Transfer:
             self.draft.append(piece)
             self.tell(self.draft.length)
             pace.gained(len(piece))
+        if not self.file.md5 and "Content-Length" not in response.headers and response.read1(1):
+            self.draft.discard()  # its size alone is the proof
+            raise TryAgainError(f"expected {self.file.size} bytes, found more", code="wrong-length")
 
     def _prove(self) -> None:
         found = self.draft.digest.hexdigest()
