@@ -93,9 +93,9 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
     stored = pooling_weights(pooling)
     assert (stored is None) == (not list(pooling.parameters()))
     assert stored is None or set(load(stored)) == set(pooling.trained_parameters())
-    training = TrainingSettings.from_flat(pooling=pooling.settings.pooling.method)
     facts = PoolingFacts(**pooling.plain().to_card())
-    bundle = toy_bundle(card=toy_card(pooling=facts, training=training), pooling=stored)
+    card = toy_card(pooling=facts, training=pooling.settings)
+    bundle = toy_bundle(card=card, pooling=stored)
     outputs = _outputs(name, 12, 8)
     with torch.no_grad():
         expected = float(pooling(torch.from_numpy(outputs)))
