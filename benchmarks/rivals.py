@@ -99,6 +99,12 @@ def _reached(estimate) -> str:
     return f"{estimate.estimate:.3f} ({estimate.lower:.3f}-{estimate.upper:.3f})"
 
 
+def _difference(estimate) -> str:
+    if estimate.estimate is None:
+        return "not estimable"
+    return f"{estimate.estimate:+.3f} ({estimate.lower:+.3f} to {estimate.upper:+.3f})"
+
+
 def _rows(kind: str, seed: int, found):
     for model in found.comparison.models:
         cost = found.costs[model.name]
@@ -158,7 +164,7 @@ def _together(given, kind: str, found: dict):
             if m.name == model.name and m.statistics.concordance.estimate is not None
         ]
         spread = f"{min(alone):.3f}-{max(alone):.3f}" if alone else "-"
-        difference = _reached(less[model.name]) if model.name in less else "(it is held against)"
+        difference = _difference(less[model.name]) if model.name in less else ""
         yield (
             kind, model.title, _reached(model.statistics.concordance), f"{spread} of {len(alone)}",
             difference, compared.n, compared.events,
