@@ -128,12 +128,12 @@ def report_risks(
     study, endpoint = who.study, who.study.cohort.endpoint
     definition = endpoint_definition(endpoint)
     held_out = isinstance(statistics, HeldOutStatistics)
-    names = ("statistics.json", "crossval.json")
-    (run.root / names[not held_out]).unlink(
-        missing_ok=True
-    )  # of an earlier report, of another kind
+    name, other = "statistics.json", "crossval.json"
+    if held_out:
+        name, other = other, name
+    (run.root / other).unlink(missing_ok=True)  # of an earlier report
     write_json(
-        run.root / names[held_out],
+        run.root / name,
         {
             "study": study.name,
             "intended_use": RESEARCH_USE_ONLY,

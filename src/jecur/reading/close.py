@@ -24,7 +24,7 @@ from jecur.explain.review import (
 )
 from jecur.explain.review_sheet import read_sheet
 from jecur.reading.answers import ANSWERS, AnswerFile, reading_of
-from jecur.reading.order import begun_orders, reviewer_folder
+from jecur.reading.order import INITIALS, begun_orders, reviewer_folder
 from jecur.report.review import add_review, review_entries
 from jecur.runs.files import fingerprint, sha256_file, write_private
 from jecur.runs.folder import LOG, MANIFEST, RunFolder, write_json
@@ -185,7 +185,7 @@ def _answered(root: Path, key: Sequence[KeyTile], features: Sequence[str]) -> _A
 
 def _initials_of(sheet: Path) -> str:
     """Take initials from a sheet's name; a copy under another name would be one more reviewer who agrees."""
-    found = re.fullmatch(r"review(?:-([a-z][a-z0-9]{0,7}))?", sheet.stem, re.ASCII | re.IGNORECASE)
+    found = re.fullmatch(f"(?i:review)(?:-({INITIALS.pattern}))?", sheet.stem, re.ASCII)
     if found is None:
         raise SettingsError(
             f"expected sheets called review or review-AB, AB being initials of one to eight letters and "

@@ -17,10 +17,19 @@ from jecur.errors import RunFolderError, SettingsError
 from jecur.explain.review import REVIEWERS, KeyTile, key_folder
 from jecur.runs.files import write_private
 
-__all__ = ["Look", "ReviewOrder", "begun_orders", "draw_order", "open_order", "reviewer_folder"]
+__all__ = [
+    "INITIALS",
+    "Look",
+    "ReviewOrder",
+    "begun_orders",
+    "draw_order",
+    "open_order",
+    "reviewer_folder",
+]
 
 ORDER = "order.json"
-_INITIALS = re.compile(r"[A-Za-z][A-Za-z0-9]{0,7}")
+INITIALS = re.compile(r"[A-Za-z][A-Za-z0-9]{0,7}")
+"""Of a reviewer, on the screen or on a sheet."""
 _TWICE = 10
 """One tile in so many comes twice."""
 
@@ -53,7 +62,7 @@ def reviewer_folder(run: Path, reviewer: str) -> Path:
     SettingsError
         With code ``bad-initials`` unless it is one to eight letters and digits.
     """
-    if not _INITIALS.fullmatch(reviewer):
+    if not INITIALS.fullmatch(reviewer):
         raise SettingsError(
             f"expected --reviewer to be initials of one to eight letters and digits, found {reviewer!r}; "
             "the report names reviewers by them",

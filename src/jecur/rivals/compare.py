@@ -3,7 +3,6 @@
 Every model is a part of the run, every division a part of that: what was finished is not done again.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from jecur.arrays import BoolVector, Vector
 from jecur.cohort.cohort import Exclusion, Patient
 from jecur.cohort.csv_text import csv_text
-from jecur.errors import NotEstimableError, RunFolderError, TrainingError
+from jecur.errors import NotEstimableError, TrainingError
 from jecur.evaluation.patients import write_exclusions
 from jecur.evaluation.report import evaluation_input
 from jecur.rivals.bench import Bench, Division, Rival, RivalScores
@@ -24,7 +23,7 @@ from jecur.rivals.divisions import divide_patients, usable_patients
 from jecur.rivals.one import STAGE, scores_of
 from jecur.rivals.probability import probabilities
 from jecur.rivals.registry import rivals_named
-from jecur.runs.folder import LOG, MANIFEST, RunFolder, write_text
+from jecur.runs.folder import LOG, RunFolder, write_text
 from jecur.runs.log import read_events
 from jecur.runs.progress import LoggedProgress, Progress
 from jecur.settings import CompareSettings, StudySettings
@@ -86,7 +85,9 @@ def compare_models(
         that is missing.
     """
     rivals = rivals_named(settings.models, settings.tissue_model)
-    _refuse_other_command(run)
+    run.refuse_other_command(
+        "compare", remedy="name another --out ([run] cache shares the prepared slides)"
+    )
     everybody = settings.folds > 0
     early = study_cohort(study, folder, everybody=everybody).patients
     divisions, _ = divide_patients(early, settings)
@@ -110,16 +111,6 @@ def compare_models(
         ),
         ready, run, study, settings,
     )  # fmt: skip
-
-
-def _refuse_other_command(run: RunFolder) -> None:
-    facts = json.loads((run.root / MANIFEST).read_text(encoding="utf-8"))
-    if facts.get("command") not in (None, "compare"):
-        raise RunFolderError(
-            f"expected an empty folder or an earlier comparison at {run.root}, found the results of "
-            f"jecur {facts['command']}; name another --out ([run] cache shares the prepared slides)",
-            code="other-recipe",
-        )
 
 
 def _train_all(

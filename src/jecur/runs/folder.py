@@ -260,7 +260,9 @@ class RunFolder:
         self.log("finished", manifest_sha256=sha256_file(path))
         return path
 
-    def refuse_other_command(self, command: str, *also: str) -> None:
+    def refuse_other_command(
+        self, command: str, *also: str, remedy: str = "name another --out"
+    ) -> None:
         """Refuse to write over the results of another command than this, or than those it consists of.
 
         Raises
@@ -272,7 +274,7 @@ class RunFolder:
         if facts.get("command") not in (None, command, *also):
             raise RunFolderError(
                 f"expected an empty folder or an earlier jecur {command} at {self.root}, found the "
-                f"results of jecur {facts['command']}; name another --out",
+                f"results of jecur {facts['command']}; {remedy}",
                 code="other-recipe",
             )
 
