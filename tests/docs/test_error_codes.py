@@ -17,6 +17,7 @@ POSITION = {"doubt": 0, "oddity": 0, "say": 0, "Doubt": 0, "Caution": 0, "Findin
 FINDINGS = (
     "slide/quality.py",
     "slide/levels.py",
+    "slide/tiff/pages.py",
     "slide/tiff/reader_tifffile.py",
     "slide/resolution.py",
 )

@@ -300,3 +300,76 @@ def test_a_layer_that_nobody_named_in_imagescope_has_no_class(tmp_path, value):
         encoding="utf-8",
     )
     assert [region.name for region in read_regions(path)] == [value]
+
+
+def box(x, y, width, height):
+    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
+
+
+@pytest.mark.parametrize(
+    ("holes", "area"),
+    [
+        ([box(20, 20, 20, 20)], 1200),
+        ([box(20, 20, 20, 20), box(30, 20, 10, 20)], 1200),
+        ([box(20, 20, 20, 20), box(25, 20, 20, 20)], 1100),
+        ([box(40, 10, 60, 40)], 1200),
+        ([box(70, 70, 20, 20)], 1600),
+        ([box(0, 0, 100, 100)], 0),
+    ],
+)
+def test_holes_that_overlap_or_reach_out_take_away_and_add_nothing(holes, area):
+    rings = tuple(np.array(ring, dtype=float) for ring in [box(10, 10, 40, 40), *holes])
+    assert region_mask([Region("a", rings)], (100, 100), 1.0).sum() == area
+    moved = region_mask([Region("a", rings)], (100, 100), 1.0, (25.0, 25.0))
+    assert moved.sum() == region_mask([Region("a", rings)], (100, 100), 1.0)[25:, 25:].sum()
+
+
+@pytest.mark.parametrize("key", ["name", "label", "class"])
+def test_a_class_that_is_told_as_a_name_is_not_passed_over(tmp_path, stained, key):
+    path = drawn(tmp_path, ("Tumor", [BOX]))
+    text = path.read_text().replace('"classification": {"name": "Tumor"}', f'"{key}": "tumor "')
+    path.write_text(text)
+    for which in ("include", "exclude"):
+        with pytest.raises(AnnotationError, match="as a region's classification"):
+            restrict_to_regions(*stained, path, AnnotationSettings(**{which: ("Tumor",)}))
+    settings = AnnotationSettings(exclude=("Fold",))
+    assert restrict_to_regions(*stained, path, settings)[0].mask.sum() == stained[1].mask.sum()
+
+
+def test_a_class_that_qupath_derives_from_another_is_of_both(tmp_path, stained):
+    path = _geojson(tmp_path / "a.geojson", "Tumor: Immune: Dense")
+    for name in ("Tumor", "Tumor: Immune", "Tumor: Immune: Dense"):
+        cut, _ = restrict_to_regions(*stained, path, AnnotationSettings(exclude=(name,)))
+        assert cut.mask.sum() < stained[1].mask.sum()
+    cut, _ = restrict_to_regions(*stained, path, AnnotationSettings(exclude=("Immune",)))
+    assert cut.mask.sum() == stained[1].mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("rings", "told"),
+    [
+        (box(100, 100, 300, 300), False),
+        (box(-10, -10, 300, 300), False),
+        (box(2000, 100, 300, 300), True),
+        (box(100, 500, 300, 1200), True),
+        (box(-300, -300, 500, 500), True),
+    ],
+)
+def test_a_region_beyond_the_slide_is_told_beside_one_that_is_right(tmp_path, stained, rings, told):
+    path = drawn(tmp_path, ("Tumor", [box(200, 200, 200, 200)]), ("Tumor", [rings]))
+    flags = restrict_to_regions(*stained, path, AnnotationSettings(include=("Tumor",)))[1]
+    assert flags == (("drawing-off-tissue",) if told else ())
+
+
+@pytest.mark.parametrize(
+    ("mpp", "told"), [("0.5", False), ("0.51", False), ("0.252", True), ("0", False), ("", False)]
+)
+def test_a_drawing_at_another_scale_is_told(tmp_path, stained, mpp, told):
+    corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in BOX[:-1])
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f'<Annotations MicronsPerPixel="{mpp}"><Annotation Name="Tumor"><Regions><Region Type="0">'
+        f"<Vertices>{corners}</Vertices></Region></Regions></Annotation></Annotations>"
+    )
+    flags = restrict_to_regions(*stained, path, AnnotationSettings(include=("Tumor",)))[1]
+    assert flags == (("drawing-other-scale",) if told else ())

@@ -344,3 +344,36 @@ def test_a_square_takes_numbers_of_numpy(coordinate_slide):
         plain = slide.read_region(10, 20, 100, 10)
         given = slide.read_region(np.int64(10), np.float32(20), np.float64(100), np.int32(10))
     np.testing.assert_array_equal(given, plain)
+
+
+def write_pages(path, *pages):
+    with tifffile.TiffWriter(path) as writer:
+        for image, mpp, reduced in pages:
+            writer.write(
+                image,
+                tile=(128, 128),
+                photometric="rgb",
+                metadata=None,
+                subfiletype=int(reduced),
+                resolution=(1e4 / mpp, 1e4 / mpp),
+                resolutionunit="centimeter",
+            )
+    return path
+
+
+@pytest.mark.parametrize("steps", [(4, 1), (4, 2, 1), (2, 1, 4)])
+def test_a_smaller_copy_before_the_slide_is_not_the_slide(tmp_path, steps):
+    image = coordinate_image(640, 512)
+    pages = [(image[::step, ::step], 0.5 * step, step > 1) for step in steps]
+    with open_slide(write_pages(tmp_path / "a.tif", *pages)) as slide:
+        assert (slide.mpp, slide.size.width, len(slide.levels)) == (0.5, 640, len(steps))
+        np.testing.assert_array_equal(slide._source.read(0, 0, 0, 640, 512), image)
+
+
+@pytest.mark.parametrize("tag", [(500, 300), (320, 256), (90, 60)])
+def test_another_piece_of_tissue_in_the_file_is_told(tmp_path, tag):
+    image, other = coordinate_image(640, 512), coordinate_image(*tag)
+    path = write_pages(tmp_path / "a.tif", (image, 0.5, False), (other, 0.5, False))
+    with open_slide(path) as slide:
+        told = [flag for flag, _ in slide.notes]
+        assert told == (["images-not-read"] if tag == (500, 300) else [])

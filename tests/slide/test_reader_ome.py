@@ -114,3 +114,50 @@ def test_an_unknown_compression_is_not_called_damage(tmp_path):
     with pytest.raises(SlideError, match=r"50999.*not supported") as caught:
         open_slide(path)
     assert "damage" not in caught.value.message
+
+
+RED, GREEN, BLUE = -16_776_961, 16_711_935, 65_535
+
+
+@pytest.mark.parametrize(
+    ("colors", "read"),
+    [((RED, GREEN, BLUE), True), ((-1, -1, -1), True), ((BLUE, GREEN, RED), False),
+     ((16_777_215, -16_711_681, -65_281), False)],
+)  # fmt: skip
+def test_colors_of_channels_without_names_are_believed(tmp_path, colors, read):
+    image = picture()
+    told = {"Channel": {"Color": list(colors)}}
+    path = write(tmp_path / "a.ome.tif", np.moveaxis(image, -1, 0), "CYX", told)
+    if not read:
+        with pytest.raises(SlideError, match=r"not red, green and blue.*#"):
+            open_slide(path)
+        return
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(whole(slide), image)
+
+
+@pytest.mark.parametrize(
+    ("told", "mpp"),
+    [
+        ({"PhysicalSizeX": 0.25}, 0.25),
+        ({"PhysicalSizeY": 250, "PhysicalSizeYUnit": "nm"}, 0.25),
+        ({"PhysicalSizeX": 0.25 / 25.4, "PhysicalSizeXUnit": "thou"}, 0.25),
+        ({"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "um/px"}, None),
+        ({"PhysicalSizeX": 1, "PhysicalSizeXUnit": "pixel"}, 0.5),
+        ({}, 0.5),
+    ],
+)
+def test_tags_do_not_speak_where_ome_tells_half_or_in_a_strange_unit(tmp_path, told, mpp):
+    path = tmp_path / "a.ome.tif"
+    tags = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(
+        path, picture(), ome=True, metadata={"axes": "YXS"} | told, photometric="rgb", **tags
+    )
+    code = "no-mpp" if mpp is None else "scale-contradiction"
+    if mpp == 0.5:
+        with open_slide(path) as slide:
+            assert slide.mpp == pytest.approx(0.5)
+        return
+    with pytest.raises(SlideError) as caught:
+        open_slide(path)
+    assert caught.value.code == code

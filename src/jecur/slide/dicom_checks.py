@@ -9,7 +9,8 @@ import mmap
 import re
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from jecur.errors import SlideError
@@ -56,8 +57,11 @@ def refuse_dicom(path: Path) -> None:
                 code="not-a-slide",
             )
     _refuse_partial(members)
+    for size in {each.size for _, each in members}:
+        # by its number: a second copy of a part is no further part
+        _refuse_stacks(list({m[1].part: m for m in members if m[1].size == size}.values()))
     for file, each in members:
-        _refuse_pixels(file, each)
+        _refuse_contradiction(file, each)
 
 
 def _levels_of(path: Path, header: DicomHeader) -> list[_Member]:
@@ -118,28 +122,47 @@ def _refuse_partial(members: Sequence[_Member]) -> None:
             )
 
 
-def _refuse_pixels(path: Path, header: DicomHeader) -> None:
-    """Refuse streams that contradict the header, and more than one frame for a place."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = _PIXELS.search(data)
-            if found is None:
-                return
-            places = _frames_per_place(data[: found.start()]) if header.sparse else Counter()
-            starts = _frame_starts(data, found.end()) if _is_encapsulated(header) else []
-            streams = [data[start : start + _STREAM_START] for start in starts]
-    except (OSError, struct.error, ValueError):
-        return  # for the decoder to tell
-    tiles = _n_places(header)
-    if max(places.values(), default=1) > 1 or (0 < tiles < header.n_frames):
+def _refuse_stacks(parts: Sequence[_Member]) -> None:
+    """Refuse more than one frame for a place, whichever parts of a level they lie in."""
+    places: Counter[tuple[bytes, ...]] = Counter()
+    for path, header in parts:
+        try:
+            with _mapped(path) as data:
+                found = _PIXELS.search(data, header.tail)
+                if found is not None:
+                    places.update(_frames_per_place(data[header.tail : found.start()]))
+        except (OSError, ValueError):
+            continue  # for the decoder to tell
+    tiles = _n_places(parts[0][1])
+    n_frames = sum(header.n_frames for _, header in parts)
+    if max(places.values(), default=1) > 1 or (0 < tiles < n_frames):
         raise SlideError(
-            f"{path.name}: expected one frame for each place, found several (focal planes or "
+            f"{parts[0][0].name}: expected one frame for each place, found several (focal planes or "
             "optical paths that the header does not tell); export one plane and optical path",
             code="not-a-slide",
         )
+
+
+def _refuse_contradiction(path: Path, header: DicomHeader) -> None:
+    """Refuse streams that contradict the header."""
+    if not _is_encapsulated(header):
+        return
+    try:
+        with _mapped(path) as data:
+            found = _PIXELS.search(data, header.tail)
+            starts = _frame_starts(data, found.end()) if found is not None else []
+            streams = [data[start : start + _STREAM_START] for start in starts]
+    except (OSError, struct.error, ValueError):
+        return  # for the decoder to tell
     contradiction = next(filter(None, (_contradiction(header, data) for data in streams)), "")
     if contradiction:
         raise damaged(path, NotImplementedError(contradiction))
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
 
 
 def _n_places(header: DicomHeader) -> int:

@@ -21,10 +21,8 @@ _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0
 _TRANSFER_SYNTAX = (0x0002, 0x0010)
 _IMAGE_TYPE, _SERIES, _PATIENT = (0x0008, 0x0008), (0x0020, 0x000E), (0x0010, 0x0020)
 _CONTAINER, _PHOTOMETRIC = (0x0040, 0x0512), (0x0028, 0x0004)
-_ORGANIZATION, _FRAMES = (0x0020, 0x9311), (0x0028, 0x0008)
-_TEXTS = frozenset(
-    {_IMAGE_TYPE, _SERIES, _PATIENT, _CONTAINER, _PHOTOMETRIC, _ORGANIZATION, _FRAMES}
-)
+_FRAMES = (0x0028, 0x0008)
+_TEXTS = frozenset({_IMAGE_TYPE, _SERIES, _PATIENT, _CONTAINER, _PHOTOMETRIC, _FRAMES})
 _PART, _PARTS = (0x0020, 0x9162), (0x0020, 0x9163)
 _SAMPLES, _PLANAR, _BITS = (0x0028, 0x0002), (0x0028, 0x0006), (0x0028, 0x0100)
 _TILE_HEIGHT, _TILE_WIDTH = (0x0028, 0x0010), (0x0028, 0x0011)
@@ -35,6 +33,8 @@ _NUMBERS = frozenset(
     | {_PLANES}
 )
 _LAST = (0x0048, 0xFFFF)
+_GROUPS = (0x5200, 0x0000)
+"""Functional groups, of all frames and of each; behind them come the pixels."""
 _LONGEST_VALUE = 65_536
 _DEEPEST = 32
 
@@ -55,13 +55,14 @@ class DicomHeader:
         Total Pixel Matrix and frame, pixels; (0, 0) where the file is silent.
     samples, bits, planar
         Samples per Pixel, Bits Allocated, Planar Configuration.
-    sparse
-        Whether every frame tells its own place (TILED_SPARSE).
     n_frames, n_paths, n_planes
         Frames in the file, optical paths and focal planes of the slide; 1 where it is silent.
     part, parts
         Number in the concatenation that it belongs to, from 1, and how many parts that has;
         (1, 1) if it is whole, 0 parts where the file does not tell how many.
+    tail
+        Where the functional groups, or the pixels, begin at the latest, bytes: pictures of the header
+        (an icon) lie before.
     """
 
     series: str
@@ -75,12 +76,12 @@ class DicomHeader:
     samples: int
     bits: int
     planar: int
-    sparse: bool
     n_frames: int
     n_paths: int
     n_planes: int
     part: int
     parts: int
+    tail: int
 
     @property
     def is_volume(self) -> bool:
@@ -101,13 +102,14 @@ def read_dicom_header(path: Path) -> DicomHeader | None:
             file.seek(_PREAMBLE)
             if file.read(4) != _MAGIC:
                 return None
-            found = _elements(file)
+            found, explicit = _elements(file)
+            tail = _tail(file, explicit=explicit)
     except (OSError, struct.error, RecursionError, ValueError):
         return None
-    return _header(found)
+    return _header(found, tail)
 
 
-def _header(found: dict[tuple[int, int], bytes]) -> DicomHeader:
+def _header(found: dict[tuple[int, int], bytes], tail: int) -> DicomHeader:
     text = {tag: found[tag].decode("latin-1").strip(" \0") for tag in _TEXTS & found.keys()}
     number = {tag: int.from_bytes(found[tag][:4], "little") for tag in _NUMBERS & found.keys()}
     frames = text.get(_FRAMES, "1")
@@ -123,17 +125,17 @@ def _header(found: dict[tuple[int, int], bytes]) -> DicomHeader:
         samples=number.get(_SAMPLES, 3),
         bits=number.get(_BITS, 8),
         planar=number.get(_PLANAR, 0),
-        sparse=text.get(_ORGANIZATION, "") == "TILED_SPARSE",
         n_frames=int(frames) if frames.isdecimal() else 1,
         n_paths=number.get(_PATHS, 1),
         n_planes=number.get(_PLANES, 1),
         part=number.get(_PART, 1),
         parts=number.get(_PARTS, 0 if _PART in found else 1),
+        tail=tail,
     )
 
 
-def _elements(file: BinaryIO) -> dict[tuple[int, int], bytes]:
-    """Values of the elements wanted; stops behind the last of them or where pixels begin."""
+def _elements(file: BinaryIO) -> tuple[dict[tuple[int, int], bytes], bool]:
+    """Values of the elements wanted, and whether they name their kind; stops behind the last of them."""
     wanted = {_TRANSFER_SYNTAX} | _TEXTS | _NUMBERS
     found: dict[tuple[int, int], bytes] = {}
     explicit = in_meta = True
@@ -141,10 +143,11 @@ def _elements(file: BinaryIO) -> dict[tuple[int, int], bytes]:
         start = file.tell()
         head = file.read(4)
         if len(head) < 4:
-            return found
+            return found, explicit
         tag: tuple[int, int] = struct.unpack("<HH", head)
         if tag > _LAST:
-            return found
+            file.seek(start)
+            return found, explicit
         if in_meta and tag[0] > 2:
             syntax = found.get(_TRANSFER_SYNTAX, b"").decode("latin-1").strip(" \0")
             if syntax in {_BIG_ENDIAN, _DEFLATED}:
@@ -159,6 +162,22 @@ def _elements(file: BinaryIO) -> dict[tuple[int, int], bytes]:
             found[tag] = file.read(length)
         else:
             file.seek(length, 1)
+
+
+def _tail(file: BinaryIO, *, explicit: bool) -> int:
+    """Pass over what lies before the functional groups; what cannot be parsed ends it."""
+    while True:
+        start = file.tell()
+        try:
+            if struct.unpack("<HH", file.read(4)) >= _GROUPS:
+                return start
+            length = _length(file, explicit=explicit)
+            if length == _UNDEFINED:
+                _skip_sequence(file, explicit=explicit, depth=0)
+            else:
+                file.seek(length, 1)
+        except (struct.error, ValueError):
+            return start
 
 
 def _length(file: BinaryIO, *, explicit: bool) -> int:

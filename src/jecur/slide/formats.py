@@ -11,6 +11,7 @@ from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
 from jecur.slide.tiff.choice import (
     has_missing_tiles,
+    notes_of_pages,
     openslide_reads,
     refuse_bad_grids,
     refuse_crowds,
@@ -77,6 +78,8 @@ def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
         if vendor == "aperio" and not has_missing_tiles(path):
             return TiffSource(path)  # a codec that OpenSlide lacks, or damage, told there
         raise
+    if vendor == "generic-tiff":
+        source.notes += notes_of_pages(path)
     return with_file_tiles(source, path) if tiff else source
 
 

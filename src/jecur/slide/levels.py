@@ -21,7 +21,7 @@ __all__ = ["AgreeingLevels", "with_agreeing_levels"]
 
 _ROUNDING_PX = 1.5
 """Pixels of a level: sides are rounded up or down, and the downsample is the mean of two ratios."""
-_SHAPED_VENDORS = frozenset({"aperio", "generic-tiff", "ome-tiff", "tiff"})
+_SHAPED_VENDORS = frozenset({"aperio", "dicom", "generic-tiff", "ome-tiff", "tiff"})
 """Whose downsamples are told by the levels' sizes alone; others pad levels and say so."""
 _SPOTS = ((0.15, 0.15), (0.85, 0.15), (0.5, 0.5), (0.15, 0.85), (0.85, 0.85))
 """Where pixels are compared, of the width and of the height: what is shifted differs most far out."""

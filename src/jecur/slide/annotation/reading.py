@@ -42,7 +42,7 @@ class Region:
     name
         Class; "" if it has none.
     rings
-        Outer ring and holes; a point is inside if it lies inside an odd number of them.
+        Outer ring and holes; a point is inside if it lies in the first and in none of the others.
     negative
         Taken out of the regions of the same class (Aperio's negative region).
     on_canvas
@@ -55,7 +55,11 @@ class Region:
     negative: bool = False
     on_canvas: bool = False
     within: tuple[str, ...] = ()
-    """Groups that its class lies in (ASAP): the region is of these too."""
+    """Groups that its class lies in (ASAP), classes it is derived from (QuPath): it is of these too."""
+    titles: tuple[str, ...] = ()
+    """What a region without a class is called in other fields of the file."""
+    mpp: float | None = None
+    """Micrometers per pixel of the slide that it was drawn on, where the file tells."""
 
     def __post_init__(self) -> None:
         if not self.rings:
@@ -149,8 +153,12 @@ def _from_geojson(found: Any) -> Iterator[Region]:  # noqa: ANN401
             raise ValueError("JSON that is not made of GeoJSON features")
         properties = feature.get("properties") or {}
         geometry = feature.get("geometry")
-        if geometry is not None:
-            yield from _from_geometry(geometry, class_name(_classification(properties)))
+        if geometry is None:
+            continue
+        name = class_name(_classification(properties))
+        titles = () if name else _titles(properties)
+        for rings in _rings(geometry):
+            yield Region(name, rings, within=_derived_from(name), titles=titles)
 
 
 def _classification(properties: dict[str, Any]) -> str:
@@ -162,20 +170,31 @@ def _classification(properties: dict[str, Any]) -> str:
     return ""
 
 
-def _from_geometry(geometry: dict[str, Any], name: str) -> Iterator[Region]:
+def _titles(properties: dict[str, Any]) -> tuple[str, ...]:
+    """Texts beside the class: a name given by hand, or the class as another program writes it."""
+    return tuple(class_name(value) for value in properties.values() if isinstance(value, str))
+
+
+def _derived_from(name: str) -> tuple[str, ...]:
+    """Classes that QuPath derives a class from: "Tumor: Immune" is a "Tumor"."""
+    parts = name.split(": ")
+    return tuple(": ".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+
+
+def _rings(geometry: dict[str, Any]) -> Iterator[tuple[Ring, ...]]:
     kind = geometry["type"]
     if kind in _NO_AREA:
         return
     if kind == "GeometryCollection":
         for part in geometry["geometries"] or ():
             if part is not None:
-                yield from _from_geometry(part, name)
+                yield from _rings(part)
     elif kind in {"Polygon", "MultiPolygon"}:
         coordinates = geometry["coordinates"]
         for rings in [coordinates] if kind == "Polygon" else coordinates or ():
             # Empty coordinates are no error (RFC 7946, 3.1): there is nothing there.
             if rings and rings[0]:
-                yield Region(name, tuple(_ring(ring) for ring in rings if ring))
+                yield tuple(_ring(ring) for ring in rings if ring)
     else:
         raise ValueError(f"a geometry of type {kind!r}")
 
@@ -234,7 +253,9 @@ def _from_asap(root: Element) -> Iterator[Region]:
             continue
         ring = _ring([(float(c.attrib["X"]), float(c.attrib["Y"])) for c in corners])
         name = _asap_group(annotation)
-        yield Region(name, (ring,), on_canvas=True, within=_groups_above(name, groups))
+        titles = () if name else (class_name(annotation.get("Name", "")),)
+        above = _groups_above(name, groups)
+        yield Region(name, (ring,), on_canvas=True, within=above, titles=titles)
 
 
 def _asap_group(element: Element) -> str:
@@ -251,6 +272,7 @@ def _groups_above(name: str, groups: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _from_aperio(root: Element) -> Iterator[Region]:
+    mpp = _positive(root.get("MicronsPerPixel", ""))
     for layer in root.iter("Annotation"):
         label = layer.find("Attributes/Attribute")
         inner = "" if label is None else label.get("Name", "")
@@ -268,7 +290,18 @@ def _from_aperio(root: Element) -> Iterator[Region]:
                 continue
             if kind == _APERIO_ELLIPSE or len(points) == 2:
                 points = _in_box(points, ellipse=kind == _APERIO_ELLIPSE)
-            yield Region(name, (_ring(points),), region.get("NegativeROA", "0") == "1")
+            negative = region.get("NegativeROA", "0") == "1"
+            titles = () if name else (class_name(region.get("Text", "")),)
+            yield Region(name, (_ring(points),), negative, titles=titles, mpp=mpp)
+
+
+def _positive(text: str) -> float | None:
+    """Read a number above 0; None for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.0 < value < np.inf else None
 
 
 def _in_box(points: list[tuple[float, float]], *, ellipse: bool) -> list[tuple[float, float]]:

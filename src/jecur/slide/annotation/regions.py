@@ -20,6 +20,8 @@ _EVERY = "*"
 _MOST_WORK = 2_000_000_000
 """Steps (pixels of boxes, crossings of rows): some seconds. 10,000 regions that a person drew take a
 twentieth of it."""
+_LARGEST_DISAGREEMENT = 1.05
+"""Of the scale that a file of drawn regions tells and the slide's own."""
 _STEPS_A_CROSSING = 20
 _CROSSINGS_AT_ONCE = 2_000_000
 """Bounds memory."""
@@ -43,14 +45,15 @@ def restrict_to_regions(
     -------
     tuple
         The tissue left, and flags: "no-annotation" where a slide has no file,
-        "drawing-off-tissue" where no region of a named class touches tissue.
+        "drawing-off-tissue" where no region of a named class touches tissue, or one lies for the most
+        part beyond the slide, "drawing-other-scale" where it was drawn at another scale.
 
     Raises
     ------
     AnnotationError
         As `read_regions`; "missing-annotation" if a file is required, "no-region" if no tissue is
         left: no region of an included class, or all of them elsewhere; "bad-annotation" if a class
-        differs from one of ``settings`` in capital letters alone.
+        differs from one of ``settings`` in capital letters alone, or is told in another field.
     """
     if not (settings.include or settings.exclude):
         return tissue, ()
@@ -64,6 +67,7 @@ def restrict_to_regions(
         return tissue, ("no-annotation",)
     regions = read_placed_regions(path, slide.canvas_offset)
     _refuse_other_spellings(regions, (*settings.include, *settings.exclude), path.name)
+    _refuse_other_fields(regions, (*settings.include, *settings.exclude), path.name)
     scale = tissue.mpp / tissue.um_per_px
     shape = tissue.mask.shape
     mask = tissue.mask
@@ -76,7 +80,10 @@ def restrict_to_regions(
     masks = (region_mask(group, shape, scale, slide.origin) for group in named if group)
     # Judged on the whole slide: a core's drawings are those of its array.
     whole = slide.origin == (0.0, 0.0)
-    astray = whole and any(not (tissue.mask & own).any() for own in masks)
+    astray = whole and (
+        any(not (tissue.mask & own).any() for own in masks)
+        or any(_is_beyond(region, slide) for group in named for region in group)
+    )
     if not mask.any():
         classes = ", ".join(sorted({repr(region.name) for region in regions})) or "none"
         raise AnnotationError(
@@ -85,7 +92,25 @@ def restrict_to_regions(
             "file belongs to this slide",
             code="no-region",
         )
-    return replace(tissue, mask=mask), ("drawing-off-tissue",) if astray else ()
+    flags = ("drawing-off-tissue",) if astray else ()
+    if any(_is_of_other_scale(region, slide) for group in named for region in group):
+        flags += ("drawing-other-scale",)
+    return replace(tissue, mask=mask), flags
+
+
+def _is_beyond(region: Region, slide: Slide) -> bool:
+    """Whether most of the box of a region lies outside of a whole slide."""
+    low, high = region.rings[0].min(axis=0), region.rings[0].max(axis=0)
+    size = np.array([slide.size.width, slide.size.height], dtype=np.float64)
+    inside = np.clip(np.minimum(high, size) - np.maximum(low, 0.0), 0.0, None)
+    return bool(2.0 * inside.prod() < (high - low).prod())
+
+
+def _is_of_other_scale(region: Region, slide: Slide) -> bool:
+    """Whether the file tells another scale than the slide: drawn on another scan, most likely."""
+    if region.mpp is None or slide.mpp_source == "override":
+        return False
+    return max(region.mpp / slide.mpp, slide.mpp / region.mpp) > _LARGEST_DISAGREEMENT
 
 
 def read_placed_regions(path: Path, canvas_offset: tuple[float, float]) -> list[Region]:
@@ -126,6 +151,17 @@ def _refuse_other_spellings(regions: Iterable[Region], names: tuple[str, ...], f
             )
 
 
+def _refuse_other_fields(regions: Iterable[Region], names: tuple[str, ...], file: str) -> None:
+    """Refuse a class that is told where QuPath or ASAP keep a name: it would neither keep nor erase."""
+    wanted = {class_name(name).casefold() for name in names}
+    for title in (title for region in regions for title in region.titles):
+        if title and title.casefold() in wanted:
+            raise AnnotationError(
+                f"{file}: expected the class {title!r} as a region's classification, found a region "
+                "without one that is called so; set its class, and export the regions again"
+            )
+
+
 def region_mask(
     regions: Iterable[Region],
     shape: tuple[int, ...],
@@ -155,7 +191,7 @@ def region_mask(
         own = np.zeros_like(mask)
         for region in sorted(named, key=lambda region: region.negative):
             rings = [(ring - origin) * scale for ring in region.rings]
-            _fill(own, rings, value=not region.negative)
+            _fill_region(own, rings, value=not region.negative)
         mask |= own
     return mask
 
@@ -192,6 +228,27 @@ def fill_rings(rings: Iterable[Ring], shape: tuple[int, int]) -> Mask:
     mask = np.zeros(shape, dtype=np.bool_)
     _fill(mask, list(rings), value=True)
     return mask
+
+
+def _fill_region(mask: Mask, rings: list[Ring], *, value: bool) -> None:
+    """Set what lies in the first ring and in none of the others, in place.
+
+    Holes that overlap or reach beyond their polygon (no program should write them) take away and add
+    nothing.
+    """
+    if len(rings) == 1:
+        _fill(mask, rings, value=value)
+        return
+    low = np.maximum(np.floor(rings[0].min(axis=0)), 0).astype(np.int64)
+    high = np.minimum(np.ceil(rings[0].max(axis=0)), mask.shape[::-1]).astype(np.int64)
+    if (high <= low).any():
+        return
+    box = mask[low[1] : high[1], low[0] : high[0]]
+    own = np.zeros_like(box)
+    _fill(own, [rings[0] - low], value=True)
+    for hole in rings[1:]:
+        _fill(own, [hole - low], value=False)
+    box[own] = value
 
 
 def _fill(mask: Mask, rings: list[Ring], *, value: bool) -> None:

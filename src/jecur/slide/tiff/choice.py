@@ -9,13 +9,13 @@ from pathlib import Path
 import tifffile
 
 from jecur.errors import SlideError
-from jecur.slide.source import damaged, several_scans
+from jecur.slide.source import Note, damaged, several_scans
 from jecur.slide.tiff.colors import JPEG, color_model, stream_model, why_unread
 from jecur.slide.tiff.jpeg_streams import joined
 from jecur.slide.tiff.layout import Page, directories_loop
 from jecur.slide.tiff.ome import holds_ome
 from jecur.slide.tiff.orientation import UPRIGHT
-from jecur.slide.tiff.pages import orientation_of, page_size, rival_pages
+from jecur.slide.tiff.pages import orientation_of, other_images, page_size, rival_pages
 from jecur.slide.tiff.reader_tifffile import (
     DECODE_ERRORS,
     LARGEST_SEGMENT_BYTES,
@@ -25,6 +25,7 @@ from jecur.slide.tiff.reader_tifffile import (
 
 __all__ = [
     "has_missing_tiles",
+    "notes_of_pages",
     "openslide_reads",
     "refuse_bad_grids",
     "refuse_crowds",
@@ -101,9 +102,11 @@ def openslide_reads(path: Path) -> bool:
     """
     try:
         with tifffile.TiffFile(path) as file:
-            pages: list[Page] = list(file.pages)
+            pages: list[Page] = [page.aspage() for page in file.pages]
             if holds_ome(str(pages[0].description or "")) or rival_pages(file, page_size(pages[0])):
                 return False
+            if _area(pages[0]) < max(map(_area, pages)):
+                return False  # the first page is OpenSlide's level 0, be it a preview
             used = [pages[0]] + [
                 page for page in pages[1:] if page.is_tiled and int(page.subfiletype) & _REDUCED
             ]
@@ -130,7 +133,7 @@ def refuse_scanner(path: Path, vendor: str) -> None:
             chain: list[Page] = list(file.pages)
             pages = [page for page in chain if page.is_tiled]
             cause = next(filter(None, (_why_scanner(page) for page in pages)), "")
-            areas = [int(page.imagewidth) * int(page.imagelength) for page in pages]
+            areas = [_area(page) for page in pages]
             # OpenSlide takes every tiled page of Aperio for a level, and can end the process over
             # equal ones; the others say in their description which page is what
             rivals = [
@@ -154,6 +157,15 @@ def refuse_scanner(path: Path, vendor: str) -> None:
         raise several_scans(path.name, [f"page {number + 1}" for number in (0, *rivals)])
 
 
+def notes_of_pages(path: Path) -> tuple[Note, ...]:
+    """Tell of images in a plain TIFF beside the one that OpenSlide reads."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return other_images(file, page_size(file.pages[0]))
+    except DECODE_ERRORS:
+        return ()
+
+
 def has_missing_tiles(path: Path) -> bool:
     """Whether any tile of a TIFF is listed and not stored."""
     try:
@@ -161,6 +173,10 @@ def has_missing_tiles(path: Path) -> bool:
             return not all(all(page.databytecounts) for page in file.pages)
     except DECODE_ERRORS:
         return True
+
+
+def _area(page: Page) -> int:
+    return int(page.imagewidth) * int(page.imagelength)
 
 
 def _is_plain(file: tifffile.TiffFile, page: Page) -> bool:

@@ -21,9 +21,14 @@ _MICROMETERS = (
     dict.fromkeys(("", "µm", "μm", "um", "micron", "microns"), 1.0)
     | dict.fromkeys(("micrometer", "micrometers", "micrometre", "micrometres"), 1.0)
     | {"pm": 1e-6, "å": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3}
-    | {"mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "m": 1e6, "in": 25_400.0}
+    | {"mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "dm": 1e5, "m": 1e6}
+    | {"thou": 25.4, "li": 25_400.0 / 12, "in": 25_400.0, "ft": 304_800.0, "yd": 914_400.0}
+    | {"pt": 25_400.0 / 72}
 )
 """Micrometers in a unit, lower case; a unit that is no length ("pixel") is not here."""
+_NO_LENGTHS = frozenset({"pixel", "reference frame"})
+"""Units of the schema that say nothing of a scale."""
+_PRIMARIES = (0xFF0000, 0x00FF00, 0x0000FF)
 _BESIDE_THE_SCAN = re.compile(r"label|macro|overview|thumb|barcode|preview|mask", re.IGNORECASE)
 _SAME_SCALE = 1.5
 _SAME_EXTENT = 0.1
@@ -43,7 +48,9 @@ class OmeImage:
     size
         Pixels in x and y.
     mpp_x, mpp_y
-        Micrometers per pixel; None where the file is silent or the unit is no length.
+        Micrometers per pixel; None where the file is silent or the unit is not known to be a length.
+    unit
+        A unit that is not known, of either; "" if there is none.
     objective
         Nominal magnification, or None.
     first_ifd
@@ -52,6 +59,8 @@ class OmeImage:
         ``SizeC`` and ``SizeZ`` x ``SizeT``.
     channel_names
         Of its ``Channel`` elements, in order; "" for one without.
+    channel_colors
+        Of the same, red, green and blue in 24 bits; -1 for one without.
     fluorescent
         Whether a channel names a dye or a wavelength.
     """
@@ -60,18 +69,34 @@ class OmeImage:
     size: Size
     mpp_x: float | None
     mpp_y: float | None
+    unit: str
     objective: float | None
     first_ifd: int | None
     n_channels: int
     n_planes: int
     channel_names: tuple[str, ...]
+    channel_colors: tuple[int, ...]
     fluorescent: bool
 
     @property
     def channels_are_rgb(self) -> bool:
         """Whether three separate channels can be red, green and blue, by what is said of them."""
         names = tuple(name.strip().lower() for name in self.channel_names) or ("", "", "")
-        return self.n_channels == 3 and not self.fluorescent and names in _COLORS
+        return (
+            self.n_channels == 3
+            and not self.fluorescent
+            and names in _COLORS
+            # one color for all is a viewer's default and says nothing
+            and (len(set(self.channel_colors)) <= 1 or self.channel_colors == _PRIMARIES)
+        )
+
+    @property
+    def channels_told(self) -> str:
+        """Names and colors of the channels, for messages."""
+        return ", ".join(
+            (name or "unnamed") + (f" #{color:06X}" if color >= 0 else "")
+            for name, color in zip(self.channel_names, self.channel_colors, strict=True)
+        )
 
     @property
     def has_color(self) -> bool:
@@ -237,11 +262,13 @@ def _finished(draft: _Draft, objectives: dict[str, float | None]) -> OmeImage:
         size=Size(int(pixels["SizeX"]), int(pixels["SizeY"])) if "SizeX" in pixels else Size(0, 0),
         mpp_x=_micrometers(pixels, "X"),
         mpp_y=_micrometers(pixels, "Y"),
+        unit=next(filter(None, (_unknown_unit(pixels, axis) for axis in "XY")), ""),
         objective=objectives.get(draft.objective, only),
         first_ifd=min(draft.ifds, default=None),
         n_channels=int(pixels.get("SizeC", "1")),
         n_planes=int(pixels.get("SizeZ", "1")) * int(pixels.get("SizeT", "1")),
         channel_names=tuple(channel.get("Name", "") for channel in draft.channels),
+        channel_colors=tuple(_color(channel) for channel in draft.channels),
         fluorescent=any(dyes & channel.keys() for channel in draft.channels),
     )
 
@@ -253,8 +280,23 @@ def _number(attributes: dict[str, str], name: str) -> float | None:
         return None
 
 
+def _color(channel: dict[str, str]) -> int:
+    """Red, green and blue of a channel, which the schema keeps in a signed number before the opacity."""
+    value = _number(channel, "Color")
+    whole = value is not None and value.is_integer() and abs(value) < 2**32
+    return (int(value) & 0xFFFFFFFF) >> 8 if value is not None and whole else -1
+
+
+def _unit(pixels: dict[str, str], axis: str) -> str:
+    return pixels.get(f"PhysicalSize{axis}Unit", "").strip().lower()
+
+
+def _unknown_unit(pixels: dict[str, str], axis: str) -> str:
+    stated, unit = f"PhysicalSize{axis}" in pixels, _unit(pixels, axis)
+    return unit if stated and unit not in _NO_LENGTHS | _MICROMETERS.keys() else ""
+
+
 def _micrometers(pixels: dict[str, str], axis: str) -> float | None:
     value = _number(pixels, f"PhysicalSize{axis}")
-    unit = pixels.get(f"PhysicalSize{axis}Unit", "").strip().lower()
-    factor = _MICROMETERS.get(unit)
+    factor = _MICROMETERS.get(_unit(pixels, axis))
     return None if value is None or factor is None else value * factor

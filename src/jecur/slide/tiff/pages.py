@@ -7,13 +7,23 @@ import numpy as np
 import tifffile
 
 from jecur.geometry import Size
+from jecur.slide.source import Note
 from jecur.slide.tiff.layout import Page
 from jecur.slide.tiff.ome import OmeImage
 
-__all__ = ["Pyramid", "find_pyramid", "orientation_of", "page_size", "rival_pages"]
+__all__ = [
+    "Pyramid",
+    "find_pyramid",
+    "orientation_of",
+    "other_images",
+    "page_size",
+    "rival_pages",
+]
 
 _LARGEST_REDUCTION = 2
 """A page of at least half the slide's area that is not marked as reduced is a scan of its own."""
+_SMALL_BESIDE = 16
+"""A page of less than this part of the slide's area is a label or a macro image."""
 _REDUCED = 1
 _SAME_SHAPE = 0.02
 
@@ -99,6 +109,36 @@ def rival_pages(file: tifffile.TiffFile, read: Size) -> list[int]:
     return full if len(full) > 1 else []
 
 
+def other_images(file: tifffile.TiffFile, read: Size) -> tuple[Note, ...]:
+    """Tell of color images that are neither read nor copies of what is read: tissue may lie in them.
+
+    Parameters
+    ----------
+    file
+        Open TIFF that no scanner wrote and that is no OME-TIFF.
+    read
+        Stored size of the image that is read.
+    """
+    area = read.width * read.height
+    others = [
+        page_size(page)
+        for page in (page.aspage() for page in file.pages)
+        if not int(page.subfiletype) & _REDUCED
+        and int(page.samplesperpixel) >= 3
+        and area <= _SMALL_BESIDE * page.imagewidth * page.imagelength
+        and not _is_shaped(page_size(page), read)
+    ]
+    if not others:
+        return ()
+    sizes = ", ".join(f"{size.width} x {size.height}" for size in others)
+    return (("images-not-read", f"of another shape than the largest: {sizes} px"),)
+
+
+def _is_shaped(size: Size, like: Size) -> bool:
+    ratio = size.width / like.width / (size.height / like.height)
+    return abs(ratio - 1.0) < _SAME_SHAPE
+
+
 def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
     """Pages of the main chain that are marked as smaller copies of the first, in falling size."""
     chain: list[Page] = [page.aspage() for page in file.pages]
@@ -109,8 +149,7 @@ def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
         and page.is_tiled
         and page.imagewidth < first.imagewidth
         and (page.samplesperpixel, page.photometric) == (first.samplesperpixel, first.photometric)
-        and abs(page.imagewidth / first.imagewidth / (page.imagelength / first.imagelength) - 1.0)
-        < _SAME_SHAPE
+        and _is_shaped(page_size(page), page_size(first))
     ]
     return sorted(pages, key=lambda page: -int(page.imagewidth))
 
@@ -126,8 +165,8 @@ def _layout(axes: str, shape: tuple[int, ...], image: OmeImage | None) -> tuple[
         return 1, ""
     if inner == "CYX" and shape[axes.index("C")] in {3, 4}:
         if image is not None and not image.channels_are_rgb:
-            names = ", ".join(name or "unnamed" for name in image.channel_names)
-            return 1, f"separate channels that are not red, green and blue ({names})"
+            told = image.channels_told
+            return 1, f"separate channels that are not red, green and blue ({told})"
         return 3, ""
     extra = "T" if "T" in inner else ""
     return 1, "a time series" if extra else f"images along the axes {axes}"

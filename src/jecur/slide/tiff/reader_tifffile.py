@@ -41,7 +41,14 @@ from jecur.slide.tiff.ome import (
     parse_ome,
 )
 from jecur.slide.tiff.orientation import read_turned, turned
-from jecur.slide.tiff.pages import Pyramid, find_pyramid, orientation_of, page_size, rival_pages
+from jecur.slide.tiff.pages import (
+    Pyramid,
+    find_pyramid,
+    orientation_of,
+    other_images,
+    page_size,
+    rival_pages,
+)
 from jecur.slide.tiff.scale import is_aperio, scale_of
 
 __all__ = [
@@ -129,6 +136,8 @@ class TiffSource:
         if found.focal_planes > 1:
             told = f"plane {found.focal_planes // 2 + 1} of {found.focal_planes} is read"
             self.notes = (("focal-planes", told),)
+        if self.vendor == "tiff":
+            self.notes += other_images(self._file, found.size)
         try:
             self._try_fourth_sample()
         except SlideError:

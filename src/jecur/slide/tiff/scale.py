@@ -17,7 +17,8 @@ def scale_of(page: Page, image: OmeImage | None, *, ome: bool) -> Scale:
 
     From its OME-XML, the Aperio description or the resolution tags, in that order. Tags beside
     OME-XML or a description are kept to be compared. Where OME-XML is there but cannot tell
-    of this image, the tags are not believed in its place.
+    of this image, or tells it in a unit that is not known, the tags are not believed in its place. Of one
+    side alone it tells of both.
 
     Parameters
     ----------
@@ -31,11 +32,15 @@ def scale_of(page: Page, image: OmeImage | None, *, ome: bool) -> Scale:
     tags = tag_micrometers(page, "XResolution"), tag_micrometers(page, "YResolution")
     if not ome and is_aperio(page):
         return _aperio_scale(str(page.description), tags)
-    objective = image.objective if image else None
-    if image is not None and image.mpp_x is not None and image.mpp_y is not None:
-        return Scale(image.mpp_x, image.mpp_y, "file", objective, tags[0])
-    if ome and image is None:
-        return Scale()
+    if image is None:
+        return Scale() if ome else Scale(*tags, "resolution-tag")
+    objective = image.objective
+    mpp_x = image.mpp_y if image.mpp_x is None else image.mpp_x
+    mpp_y = image.mpp_x if image.mpp_y is None else image.mpp_y
+    if image.unit:
+        return Scale(objective=objective)
+    if mpp_x is not None:
+        return Scale(mpp_x, mpp_y, "file", objective, tags[0])
     return Scale(*tags, "resolution-tag", objective)
 
 
