@@ -377,3 +377,14 @@ def test_another_piece_of_tissue_in_the_file_is_told(tmp_path, tag):
     with open_slide(path) as slide:
         told = [flag for flag, _ in slide.notes]
         assert told == (["images-not-read"] if tag == (500, 300) else [])
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "told"),
+    [(0.5, 0.5, False), (0.5, 0.52, False), (0.5, 0.25, True), (None, 0.25, False), (40.0, 0.25, False)],
+)  # fmt: skip
+def test_a_scale_of_the_user_that_the_file_denies_is_told(tmp_path, own, given, told):
+    path = write_pyramid(tmp_path / "a.tiff", coordinate_image(), mpp=own, levels=1)
+    with open_slide(path, mpp=given) as slide:
+        assert (slide.mpp, slide.mpp_source) == (given, "override")
+        assert [flag for flag, _ in slide.notes] == (["mpp-override"] if told else [])

@@ -135,7 +135,11 @@ def _told(entry: SlideEntry, recipe: Recipe | None) -> tuple[list[Finding], floa
     if recipe is None and entry.path.suffix.lower() not in FEATURE_SUFFIXES:
         try:
             with open_slide(entry.path, mpp=entry.mpp) as slide:
-                notes = [Finding("warning", code, entry.id, told) for code, told in slide.notes]
+                notes = [
+                    Finding("warning", code, entry.id, told)
+                    for code, told in slide.notes
+                    if code != "mpp-override"  # told by `_override` with what to do
+                ]
                 return notes + _override(entry), slide.mpp
         except SlideError as error:
             return [Finding("error", error.code, entry.id, error.message)], None
@@ -151,6 +155,7 @@ def _told(entry: SlideEntry, recipe: Recipe | None) -> tuple[list[Finding], floa
     flags = [
         Finding("warning", flag, entry.id, f"scored, and flagged {flag}: see docs/slides.md")
         for flag in found.flags
+        if flag != "mpp-override"
     ]
     return flags + _override(entry), found.mpp
 

@@ -4,7 +4,7 @@ Pixels are read again from the slide, at the scale of the scan. Where the slide 
 own picture (normalized colors, the pixels that were scored) is shown in their place, and said so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -14,10 +14,12 @@ import pandas as pd
 from jecur.cohort.csv_text import plain_text
 from jecur.errors import SlideError
 from jecur.explain.review import SHEET_FOLDER, KeyTile
+from jecur.geometry import Size
 from jecur.runs.pictures import jpeg_bytes
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.kept_bytes import KeptBytes
 from jecur.viewer.run_slides import file_inside, slide_folder
+from jecur.viewer.same_slide import SeenSlide, require_same_slide
 from jecur.viewer.slide_pool import SlidePool
 
 __all__ = ["Picture", "TilePixels", "View"]
@@ -44,6 +46,8 @@ class Picture:
 class _SlideFile:
     path: Path
     mpp: float | None
+    """Given by the user; None if it is the file's."""
+    seen: SeenSlide
 
 
 class TilePixels:
@@ -61,6 +65,8 @@ class TilePixels:
         self._run = run
         self._files = _slide_files(run, slides)
         self._slides = SlidePool(self._open, most=_OPEN)
+        self._same: set[str] = set()
+        """Slides that were found to be the run's."""
         self._kept: KeptBytes[Picture] = KeptBytes(_KEPT_BYTES, lambda picture: len(picture.jpeg))
 
     def has_slide(self, tile: KeyTile) -> bool:
@@ -103,7 +109,15 @@ class TilePixels:
 
     def _open(self, name: str) -> Slide:
         file = self._files[name]
-        return open_slide(file.path, mpp=file.mpp)
+        slide = open_slide(file.path, mpp=file.mpp)
+        if name not in self._same:
+            try:
+                require_same_slide(slide, file.seen)
+            except BaseException:
+                slide.close()
+                raise
+            self._same.add(name)
+        return slide
 
     def _of_run(self, tile: KeyTile) -> bytes:
         try:
@@ -122,6 +136,21 @@ def _slide_files(run: Path, slides: Path | None) -> Mapping[str, _SlideFile]:
     for row in frame.to_dict("records"):
         path = file_inside(folder, row.get("path", ""))
         if row.get("path") and path is not None:
+            name, mpp = str(row["slide"]), row.get("mpp", "")
             given = row.get("mpp_source") == "override"
-            found[str(row["slide"])] = _SlideFile(path, float(row["mpp"]) if given else None)
+            found[name] = _SlideFile(
+                path, float(mpp) if given else None, _seen(run / "slides" / name, row)
+            )
     return found
+
+
+def _seen(folder: Path, row: Mapping[Hashable, str]) -> SeenSlide:
+    """Read what a row of ``slides.csv`` says of its slide."""
+    width, height = (int(float(row.get(side, "") or 0)) for side in ("width", "height"))
+    x, _, y = row.get("origin", "").partition(" ")
+    return SeenSlide(
+        Size(width, height),
+        float(row["mpp"]) if row.get("mpp") else None,
+        folder / "thumbnail.png",
+        (float(x), float(y)) if row.get("core") else None,
+    )

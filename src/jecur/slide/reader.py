@@ -18,7 +18,7 @@ from jecur.geometry import Size
 from jecur.slide.files import require_slide_file, slide_name
 from jecur.slide.formats import open_source, refuse_bomb
 from jecur.slide.resample import best_level, level_box, resize_box
-from jecur.slide.resolution import contradiction, resolve_mpp
+from jecur.slide.resolution import contradiction, overridden, resolve_mpp
 from jecur.slide.source import MppSource, Note, Source
 
 __all__ = ["Slide", "open_slide"]
@@ -347,6 +347,7 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
         refuse_bomb(source, named.name)
         value, origin = resolve_mpp(source.scale, source.vendor, override=mpp, name=named.name)
         notes = source.notes + contradiction(source.scale, override=mpp, name=named.name)
+        notes += overridden(source.scale, source.vendor, override=mpp, name=named.name)
     except SlideError:
         source.close()
         raise

@@ -9,7 +9,7 @@ import math
 from jecur.errors import SlideError
 from jecur.slide.source import MppSource, Note, Scale
 
-__all__ = ["LARGEST_MPP", "SMALLEST_MPP", "contradiction", "resolve_mpp"]
+__all__ = ["LARGEST_MPP", "SMALLEST_MPP", "contradiction", "overridden", "resolve_mpp"]
 
 SMALLEST_MPP = 0.1
 """Below this, um/px, no bright-field slide scanner works (100x oil is about 0.1)."""
@@ -113,6 +113,30 @@ def contradiction(scale: Scale, *, override: float | None, name: str) -> tuple[N
             f"{name}: expected one scale, found {both}; {_REMEDY}", code="scale-contradiction"
         )
     return (("scale-contradiction", both),)
+
+
+def overridden(scale: Scale, vendor: str, *, override: float | None, name: str) -> tuple[Note, ...]:
+    """Tell a user's value that differs from the file's own, where the file's own can be true.
+
+    Parameters
+    ----------
+    scale, vendor, override, name
+        As `resolve_mpp` takes them.
+
+    Returns
+    -------
+    tuple of tuple of str
+        The flag "mpp-override" with a phrase, or nothing.
+    """
+    if override is None:
+        return ()
+    try:
+        own, source = resolve_mpp(scale, vendor, override=None, name=name)
+    except SlideError:  # silent or wrong: that is what the user's value is for
+        return ()
+    if source == "objective" or max(override / own, own / override) <= _LARGEST_DISAGREEMENT:
+        return ()
+    return (("mpp-override", f"{override:.4g} um/px given and taken, {own:.4g} in the file"),)
 
 
 def _agreed(mpp_x: float, mpp_y: float, name: str) -> float:

@@ -7,6 +7,7 @@ from jecur.geometry import Size
 from jecur.runs.folder import SEEN
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.run_tables import RunTables, SlideRow
+from jecur.viewer.same_slide import SeenSlide, require_same_slide
 
 __all__ = ["RunSlides", "file_inside", "slide_folder"]
 
@@ -50,6 +51,8 @@ class RunSlides:
     def __init__(self, run: RunTables, folder: Path | None) -> None:
         self.run = run
         self.folder = folder
+        self._known: dict[int, tuple[int, int]] = {}
+        """Slides that were found to be the run's, by number: date and length of the file then."""
 
     def path(self, row: SlideRow) -> Path:
         """File of a slide.
@@ -86,10 +89,21 @@ class RunSlides:
         Raises
         ------
         SlideError
-            Of `path` and `jecur.slide.reader.open_slide`.
+            Of `path` and `jecur.slide.reader.open_slide`; "other-slide" if it is not the slide that
+            the run read.
         """
         row = self.run.slides[number]
-        slide = open_slide(self.path(row), mpp=row.mpp if row.mpp_is_given else None)
-        if not row.core:
-            return slide
-        return slide.window(*row.origin, Size(*row.size))
+        path = self.path(row)
+        status = path.stat()
+        slide = open_slide(path, mpp=row.mpp if row.mpp_is_given else None)
+        state = (status.st_mtime_ns, status.st_size)
+        size, window = Size(*row.size), row.origin if row.core else None
+        if self._known.get(number) != state:
+            thumbnail = self.run.folder(row) / "thumbnail.png"
+            try:
+                require_same_slide(slide, SeenSlide(size, row.mpp, thumbnail, window))
+            except BaseException:
+                slide.close()
+                raise
+            self._known[number] = state
+        return slide.window(*row.origin, size) if row.core else slide

@@ -92,7 +92,7 @@ def restrict_to_regions(
             "file belongs to this slide",
             code="no-region",
         )
-    flags = ("drawing-off-tissue",) if astray else ()
+    flags: tuple[str, ...] = ("drawing-off-tissue",) if astray else ()
     if any(_is_of_other_scale(region, slide) for group in named for region in group):
         flags += ("drawing-other-scale",)
     return replace(tissue, mask=mask), flags
