@@ -1,7 +1,9 @@
 """A scanner's file whose tags contradict its pixels is refused by name, whichever scanner it is of."""
 
 import shutil
+import struct
 
+import numpy as np
 import pytest
 import tifffile
 
@@ -67,3 +69,64 @@ def test_colors_of_another_kind_are_refused(slide, value):
     assert _changed(slide, "PhotometricInterpretation", value)
     with pytest.raises(SlideError):
         open_source(slide)
+
+
+def test_a_fourth_sample_that_nobody_explains_is_refused(tmp_path):
+    """OpenSlide takes it for opacity: tissue fades."""
+    samples = np.full((300, 260, 4), 128, np.uint8)
+    told = "Aperio Image Library v11 \n260x300 (128x128) x|AppMag = 40|MPP = 0.25"
+    for kind in ("unassalpha", "unspecified"):
+        tifffile.imwrite(tmp_path / "a.svs", samples, description=told, tile=(128, 128), metadata=None,
+                         photometric="rgb", extrasamples=[kind], compression="deflate")  # fmt: skip
+        if kind == "unassalpha":
+            open_source(tmp_path / "a.svs").close()
+    with pytest.raises(SlideError, match="fourth sample"):
+        open_source(tmp_path / "a.svs")
+
+
+def _with_planes(source, target, *offsets):
+    """Append planes of an NDPI that lie ``offsets`` nanometers beside the one in focus."""
+    data = bytearray(source.read_bytes())
+    with tifffile.TiffFile(source) as file:
+        first, last = file.pages[0].offset, file.pages[-1].offset
+    (n,), (n_last,) = struct.unpack_from("<H", data, first), struct.unpack_from("<H", data, last)
+    # entries, the next directory in 8 bytes, the upper half of every value
+    whole, link = bytes(data[first : first + 10 + 16 * n]), last + 2 + 12 * n_last
+    for offset in offsets:
+        plane = bytearray(whole)
+        for at in range(2, 2 + 12 * n, 12):
+            if struct.unpack_from("<H", plane, at)[0] == 65_424:
+                struct.pack_into("<i", plane, at + 8, offset)
+        struct.pack_into("<Q", plane, 2 + 12 * n, 0)
+        data += bytes(len(data) % 2)
+        struct.pack_into("<Q", data, link, len(data))
+        link = len(data) + 2 + 12 * n
+        data += plane
+    target.write_bytes(data)
+
+
+@pytest.mark.parametrize(("offsets", "flags"), [((), []), ((-2000, 2000), ["focal-planes"])])
+def test_focal_planes_of_ndpi_are_told(test_data, tmp_path, offsets, flags):
+    _with_planes(
+        test_data / "slides/constructed/constructed_HE.ndpi", tmp_path / "a.ndpi", *offsets
+    )
+    source = open_source(tmp_path / "a.ndpi")
+    source.close()
+    assert [flag for flag, _ in source.notes] == flags
+
+
+def test_focal_planes_of_scn_are_told(test_data, tmp_path):
+    path = shutil.copy(test_data / "slides/constructed/constructed.scn", tmp_path / "a.scn")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        text = file.pages[0].description
+        assert "<dimension " in text
+        spare = text.index("<dimension ")
+        plane = text[spare : text.index("/>", spare) + 2].replace(
+            "<dimension ", '<dimension z="1" '
+        )
+        file.pages[0].tags["ImageDescription"].overwrite(
+            text[:spare] + plane + text[spare:].replace("<dimension ", '<dimension z="0" ')
+        )
+    source = open_source(path)
+    source.close()
+    assert [flag for flag, _ in source.notes] == ["focal-planes"]

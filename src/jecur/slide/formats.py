@@ -78,8 +78,8 @@ def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
         if vendor == "aperio" and not has_missing_tiles(path):
             return TiffSource(path)  # a codec that OpenSlide lacks, or damage, told there
         raise
-    if vendor == "generic-tiff":
-        source.notes += notes_of_pages(path)
+    if tiff:
+        source.notes += notes_of_pages(path, vendor)
     return with_file_tiles(source, path) if tiff else source
 
 

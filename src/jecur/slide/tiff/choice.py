@@ -4,6 +4,7 @@ OpenSlide's generic reader leaves tiles to libtiff, which turns each tile for it
 unknown fourth sample for transparency, and believes a tag against the JPEG stream below it.
 """
 
+import re
 from pathlib import Path
 
 import tifffile
@@ -35,6 +36,7 @@ __all__ = [
 PLAIN_TIFF_SCANNERS = frozenset({"aperio", "huron", "leica", "philips", "trestle", "ventana"})
 """Scanners whose files are tiled TIFF that OpenSlide leaves to libtiff and its own JPEG decoder."""
 _OPENSLIDE_CODECS = frozenset({1, 5, JPEG, 8, 32773, 32946})
+_NDPI_FOCUS = 65_424
 _REDUCED = 1
 _GRAY = 1
 _LARGEST_STEP = 0.67
@@ -157,13 +159,36 @@ def refuse_scanner(path: Path, vendor: str) -> None:
         raise several_scans(path.name, [f"page {number + 1}" for number in (0, *rivals)])
 
 
-def notes_of_pages(path: Path) -> tuple[Note, ...]:
-    """Tell of images in a plain TIFF beside the one that OpenSlide reads."""
+def notes_of_pages(path: Path, vendor: str) -> tuple[Note, ...]:
+    """Tell of images beside the one that OpenSlide reads: others in plain TIFF, planes in NDPI and SCN."""
+    if vendor not in {"generic-tiff", *_FOCAL_PLANES}:
+        return ()
     try:
         with tifffile.TiffFile(path) as file:
-            return other_images(file, page_size(file.pages[0]))
+            if vendor == "generic-tiff":
+                return other_images(file, page_size(file.pages[0]))
+            planes = _FOCAL_PLANES[vendor](file)
     except DECODE_ERRORS:
         return ()
+    told = f"plane 0 of {', '.join(map(str, sorted(planes)))} is read"
+    return (("focal-planes", told),) if len(planes) > 1 else ()
+
+
+def _planes_of_ndpi(file: tifffile.TiffFile) -> set[int]:
+    """Offsets from the plane in focus that the largest image is there in, nanometers."""
+    pages: list[Page] = [page.aspage() for page in file.pages]
+    size = page_size(pages[0])
+    tags = [page.tags.get(_NDPI_FOCUS) for page in pages if page_size(page) == size]
+    return {int(tag.value) for tag in tags if tag is not None}
+
+
+def _planes_of_scn(file: tifffile.TiffFile) -> set[int]:
+    """Numbers of the planes of its description."""
+    text = str(file.pages[0].aspage().description or "")
+    return {int(z) for z in re.findall(r"""<dimension\s[^>]*\bz=["'](\d{1,4})["']""", text)}
+
+
+_FOCAL_PLANES = {"hamamatsu": _planes_of_ndpi, "leica": _planes_of_scn}
 
 
 def has_missing_tiles(path: Path) -> bool:
@@ -200,7 +225,10 @@ def _why_scanner(page: Page) -> str:
         return f"Orientation {turn} in a scanner's file"
     if int(page.planarconfig) != 1:  # OpenSlide divides by zero over them
         return "separate color planes in a scanner's file"
-    return why_unread(page)
+    cause = why_unread(page)
+    if not cause and color_model(page) == "rgb-and-unknown":  # OpenSlide takes it for opacity
+        return "a fourth sample whose meaning the file does not say (ExtraSamples 0)"
+    return cause
 
 
 def _jpeg_contradiction(file: tifffile.TiffFile, page: Page) -> Exception | None:
