@@ -175,3 +175,25 @@ def test_a_level_padded_on_one_side_is_not_read(dicom, tmp_path):
         put(dicom, tmp_path / f"{number}.dcm", level, planes(dicom, level, 0)[0], number=number + 1)
     with open_slide(tmp_path) as slide:
         assert (len(slide.levels), [flag for flag, _ in slide.notes]) == (1, ["levels-disagree"])
+
+
+@pytest.mark.parametrize(("mpp", "told"), [(0.25, False), (0.26, False), (0.5, True)])
+def test_an_imaged_volume_that_denies_the_spacing_is_told(dicom, tmp_path, mpp, told):
+    image = dicom.picture()
+    volume = (((0x48, 1), ("FL", mpp * image.shape[1] / 1e3)),)
+    put(dicom, tmp_path / "a.dcm", image, planes(dicom, image, 0)[0], more=volume)
+    with open_slide(tmp_path) as slide:
+        assert slide.mpp == pytest.approx(0.25)
+        assert [flag for flag, _ in slide.notes] == (["scale-contradiction"] if told else [])
+
+
+def test_files_without_a_suffix_are_a_slide_and_two_slides_are_not_one(dicom, tmp_path):
+    image = dicom.picture()
+    frames = planes(dicom, image, 0)[0]
+    put(dicom, tmp_path / "IM0", image, frames)
+    (tmp_path / "notes.txt").write_text("none")
+    with open_slide(tmp_path) as slide:
+        assert slide.size.width == image.shape[1]
+    put(dicom, tmp_path / "b.dcm", image, frames, series="2")
+    with pytest.raises(SlideError, match="found 2"):
+        open_slide(tmp_path)

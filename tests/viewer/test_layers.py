@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,10 +19,16 @@ from starlette.testclient import TestClient
 
 from jecur.errors import BundleError
 from jecur.mil.passport import admit_model
+from jecur.preview.view import default_recipe
+from jecur.settings import AnnotationSettings
 from jecur.slide.reader import open_slide
 from jecur.study.survey import survey_slide
 from jecur.viewer.curves import risk_curves
-from jecur.viewer.run_tables import ViewedPatient
+from jecur.viewer.guard import Guard, GuardSettings
+from jecur.viewer.layers import drawing_of
+from jecur.viewer.run_model import RunModel
+from jecur.viewer.run_slides import RunSlides
+from jecur.viewer.run_tables import ViewedPatient, read_run_tables
 from jecur.viewer.server import viewer_app
 
 
@@ -148,3 +155,36 @@ def test_tiles_left_out_are_those_that_a_run_leaves_out_with_its_reasons(
     assert set(shown["reason"]) == {"out of focus"}
     with pytest.raises(BundleError, match="--model"):
         client_of(run, slides=tmp_path).get("/api/slides/0/left-out")
+
+
+def test_tiles_left_out_are_not_told_without_the_drawing_that_the_run_had(
+    slide, tmp_path, monkeypatch
+):
+    drawn = AnnotationSettings(exclude=("Fold",))
+    recipe = msgspec.structs.replace(default_recipe(), annotations=drawn)
+    monkeypatch.setattr(RunModel, "recipe", recipe)
+    said = {}
+    for flags in ("", "no-annotation"):
+        run = write_run(tmp_path / f"run-{flags}", {"a": "a.tiff"}, rows={"a": {"flags": flags}})
+        app = Guard(viewer_app(run, slides=tmp_path), GuardSettings("t"))
+        client = TestClient(app, base_url="http://127.0.0.1", headers={"X-Jecur-Token": "t"})
+        said[flags] = client.get("/api/slides/0/left-out").json().get("error", "")
+    assert "drawn regions that the run used" in said[""]
+    assert "drawn" not in said["no-annotation"]
+
+
+def test_a_drawing_that_the_table_names_is_not_looked_for_by_name(slide, tmp_path):
+    study = tmp_path / "study"
+    (study / "slides").mkdir(parents=True)
+    (study / "drawn").mkdir()
+    slide.rename(study / "slides" / "a.tiff")
+    (study / "drawn" / "a.geojson").write_text("[]")
+    for column, found in (("", True), ("regions", False)):
+        run = write_run(tmp_path / f"run-{column}", {"a": "a.tiff"})
+        cohort = {"annotation_folder": "drawn", "columns": {"annotation": column}}
+        (run / "manifest.json").write_text(
+            json.dumps({"slides": "slides", "study": {"cohort": cohort}})
+        )
+        tables = read_run_tables(run)
+        drawing = drawing_of(RunSlides(tables, study / "slides"), tables.slides[0])
+        assert (drawing is not None) == found

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from jecur.errors import SlideError
 from jecur.slide.dicom_series import DicomHeader, read_dicom_header
-from jecur.slide.source import damaged, several_scans
+from jecur.slide.source import Note, damaged, several_scans
 from jecur.slide.tiff.jpeg_streams import jpeg_header
 
-__all__ = ["refuse_dicom"]
+__all__ = ["refuse_dicom", "scale_notes"]
 
 _JPEG = "1.2.840.10008.1.2.4.50"
 _JPEG_2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
@@ -29,6 +29,7 @@ _PLACE = re.compile(
 """Column and row of a frame in the whole image (0048,021E and 0048,021F)."""
 _CODING_STYLE, _TRANSFORM_AT = b"\xff\x52", 8
 _STREAM_START = 65_536
+_LARGEST_DISAGREEMENT = 1.05
 
 _Member = tuple[Path, DicomHeader]
 
@@ -62,6 +63,31 @@ def refuse_dicom(path: Path) -> None:
         _refuse_stacks(list({m[1].part: m for m in members if m[1].size == size}.values()))
     for file, each in members:
         _refuse_contradiction(file, each)
+
+
+def scale_notes(path: Path, mpp: float | None) -> tuple[Note, ...]:
+    """Tell an imaged volume that contradicts the pixel spacing of the largest level.
+
+    Not refused, as nothing else is read from the imaged volume and some writers may fill in anything.
+
+    Parameters
+    ----------
+    path
+        A file of the series.
+    mpp
+        Micrometers by the pixel spacing; None if the file is silent.
+    """
+    header = read_dicom_header(path)
+    if header is None or mpp is None or not mpp > 0.0:
+        return ()
+    largest = max(
+        (each for _, each in _levels_of(path, header)), key=lambda h: h.size, default=header
+    )
+    volume = 1e3 * largest.volume_mm / max(largest.size[0], 1)
+    if not volume > 0.0 or max(volume / mpp, mpp / volume) <= _LARGEST_DISAGREEMENT:
+        return ()
+    told = f"{mpp:.4g} um/px by the pixel spacing, {volume:.4g} by the imaged volume"
+    return (("scale-contradiction", told),)
 
 
 def _levels_of(path: Path, header: DicomHeader) -> list[_Member]:

@@ -27,6 +27,7 @@ _PART, _PARTS = (0x0020, 0x9162), (0x0020, 0x9163)
 _SAMPLES, _PLANAR, _BITS = (0x0028, 0x0002), (0x0028, 0x0006), (0x0028, 0x0100)
 _TILE_HEIGHT, _TILE_WIDTH = (0x0028, 0x0010), (0x0028, 0x0011)
 _WIDTH, _HEIGHT = (0x0048, 0x0006), (0x0048, 0x0007)
+_VOLUME = (0x0048, 0x0001)
 _PATHS, _PLANES = (0x0048, 0x0302), (0x0048, 0x0303)
 _NUMBERS = frozenset(
     {_PART, _PARTS, _SAMPLES, _PLANAR, _BITS, _TILE_HEIGHT, _TILE_WIDTH, _WIDTH, _HEIGHT, _PATHS}
@@ -53,6 +54,8 @@ class DicomHeader:
         Transfer Syntax UID and Photometric Interpretation.
     size, tile
         Total Pixel Matrix and frame, pixels; (0, 0) where the file is silent.
+    volume_mm
+        Imaged Volume Width, millimeters that all columns take; 0 where the file is silent.
     samples, bits, planar
         Samples per Pixel, Bits Allocated, Planar Configuration.
     n_frames, n_paths, n_planes
@@ -73,6 +76,7 @@ class DicomHeader:
     photometric: str
     size: tuple[int, int]
     tile: tuple[int, int]
+    volume_mm: float
     samples: int
     bits: int
     planar: int
@@ -122,6 +126,7 @@ def _header(found: dict[tuple[int, int], bytes], tail: int) -> DicomHeader:
         photometric=text.get(_PHOTOMETRIC, ""),
         size=(number.get(_WIDTH, 0), number.get(_HEIGHT, 0)),
         tile=(number.get(_TILE_WIDTH, 0), number.get(_TILE_HEIGHT, 0)),
+        volume_mm=struct.unpack("<f", found.get(_VOLUME, b"")[:4].ljust(4, b"\0"))[0],
         samples=number.get(_SAMPLES, 3),
         bits=number.get(_BITS, 8),
         planar=number.get(_PLANAR, 0),
@@ -136,7 +141,7 @@ def _header(found: dict[tuple[int, int], bytes], tail: int) -> DicomHeader:
 
 def _elements(file: BinaryIO) -> tuple[dict[tuple[int, int], bytes], bool]:
     """Values of the elements wanted, and whether they name their kind; stops behind the last of them."""
-    wanted = {_TRANSFER_SYNTAX} | _TEXTS | _NUMBERS
+    wanted = {_TRANSFER_SYNTAX, _VOLUME} | _TEXTS | _NUMBERS
     found: dict[tuple[int, int], bytes] = {}
     explicit = in_meta = True
     while True:

@@ -78,7 +78,7 @@ def dicom_scans(folder: Path) -> dict[str, list[Path]]:
     """Files of each series in a folder that holds a level of a slide, by the series' identifier."""
     scans: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() == ".dcm" and file.is_file():
+        if file.is_file():  # whatever its suffix: archives leave it out
             header = read_dicom_header(file)
             if header is not None and header.is_volume and header.series:
                 scans.setdefault(header.series, []).append(file)
@@ -103,13 +103,13 @@ def slide_name(path: Path) -> str:
 def _largest_dicom(folder: Path) -> Path:
     """Largest file of the one slide in a DICOM folder."""
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".dcm" and file.is_file()]
-    if not files:
+    scans = dicom_scans(folder)
+    if not files and not scans:
         raise SlideError(
             f"{folder.name}: expected a slide file or a folder of .dcm files, found a folder "
             "without any; name the file itself",
             code="not-a-slide",
         )
-    scans = dicom_scans(folder)
     if len(scans) > 1:
         raise several_scans(folder.name, [f"series of {group[0].name}" for group in scans.values()])
     ours = [file for group in scans.values() for file in group] or files

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jecur.errors import SlideError
-from jecur.slide.dicom_checks import refuse_dicom
+from jecur.slide.dicom_checks import refuse_dicom, scale_notes
 from jecur.slide.files import refuse_truncated_tiff
 from jecur.slide.levels import with_agreeing_levels
 from jecur.slide.reader_image import ImageSource, is_plain_image
@@ -78,6 +78,8 @@ def _open_with_openslide(path: Path, vendor: str, *, tiff: bool) -> Source:
         if vendor == "aperio" and not has_missing_tiles(path):
             return TiffSource(path)  # a codec that OpenSlide lacks, or damage, told there
         raise
+    if vendor == "dicom":
+        source.notes += scale_notes(path, source.scale.mpp_x)
     if tiff:
         source.notes += notes_of_pages(path, vendor)
     return with_file_tiles(source, path) if tiff else source

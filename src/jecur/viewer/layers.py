@@ -85,9 +85,12 @@ def drawn_regions(slides: RunSlides, row: SlideRow, slide: Slide) -> list[dict[s
 
 
 def drawing_of(slides: RunSlides, row: SlideRow) -> Path | None:
-    """File of drawn regions of a slide, in the study's folder of drawings."""
+    """File of drawn regions of a slide, in the study's folder of drawings; None if it is not known."""
     facts = slides.run.facts
-    folder = facts.get("study", {}).get("cohort", {}).get("annotation_folder", "")
+    cohort = facts.get("study", {}).get("cohort", {})
+    folder = cohort.get("annotation_folder", "")
+    if cohort.get("columns", {}).get("annotation", ""):
+        return None  # the table names it, whatever bears the slide's name
     named = PurePosixPath(str(facts.get("slides", "")))
     if not folder or slides.folder is None or not row.path:
         return None

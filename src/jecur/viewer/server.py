@@ -34,6 +34,8 @@ __all__ = ["viewer_app"]
 _STATIC = Path(__file__).parent / "static"
 _FARTHEST = 10_000_000
 """No slide is that wide, pixels."""
+_UNDRAWN = "no-annotation"
+"""Flag of a slide that the run had no drawing of."""
 _HIDDEN = frozenset({"path", "mpp_is_given"})
 
 
@@ -164,13 +166,18 @@ class _View:
                 f"{row.slide}: expected a whole slide, found a core of a tissue array: of cores the "
                 "tiles left out are not known"
             )
+        drawing = drawing_of(self._files, row)
+        drawn = self._model.recipe.annotations
+        if (drawn.include or drawn.exclude) and drawing is None and _UNDRAWN not in row.flags:
+            raise SlideError(
+                f"{row.slide}: expected the drawn regions that the run used, found none by the slide's "
+                "name: without them the tiles left out are not known"
+            )
         if row.number not in self._left_out:
             scored = scored_tiles(self._run, row)
             kept = set(zip(map(int, scored["x"]), map(int, scored["y"]), strict=True))
             with self._pictures.pool.borrow(row.number) as slide:
-                found = left_out_tiles(
-                    slide, self._model.recipe, drawing_of(self._files, row), kept
-                )
+                found = left_out_tiles(slide, self._model.recipe, drawing, kept)
             self._left_out[row.number] = found
         return _json(self._left_out[row.number])
 

@@ -164,7 +164,7 @@ export function slideView({ run, slides, onMoved }) {
     tissue: async (path) => { overlay.tissue ||= await json(`${path}/tissue`); },
     regions: async (path) => {
       overlay.regions ||= await json(`${path}/regions`);
-      if (!overlay.regions.length) say("Nothing was drawn on this slide.");
+      if (!overlay.regions.length) say("No drawing of this slide is known here.");
     },
     "left-out": async (path) => {
       if (overlay.leftOut) return;
