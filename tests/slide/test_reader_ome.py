@@ -161,3 +161,29 @@ def test_tags_do_not_speak_where_ome_tells_half_or_in_a_strange_unit(tmp_path, t
     with pytest.raises(SlideError) as caught:
         open_slide(path)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("scan", "label image"), 1),
+        (("scan", "Macro_1"), 1),
+        (("scan", "scan overview"), 1),
+        (("scan", "macrophages"), 2),
+        (("scan", "unlabeled 2"), 2),
+        (("macro", "scan"), 2),
+        (("macro", "label"), 1),
+    ],
+)
+def test_a_scan_is_no_label_because_its_name_holds_the_word(tmp_path, names, found):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for name, size in zip(names, ((300, 260), (280, 250)), strict=True):
+            told = {"axes": "YXS", "Name": name} | SCALE
+            writer.write(picture(*size), metadata=told, photometric="rgb", tile=(128, 128))
+    if found == 1:
+        with open_slide(path) as slide:
+            np.testing.assert_array_equal(whole(slide), picture())
+        return
+    with pytest.raises(SlideError, match=f"found 2.*{names[1]}"):
+        open_slide(path)

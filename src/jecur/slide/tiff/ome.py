@@ -29,7 +29,11 @@ _MICROMETERS = (
 _NO_LENGTHS = frozenset({"pixel", "reference frame"})
 """Units of the schema that say nothing of a scale."""
 _PRIMARIES = (0xFF0000, 0x00FF00, 0x0000FF)
-_BESIDE_THE_SCAN = re.compile(r"label|macro|overview|thumb|barcode|preview|mask", re.IGNORECASE)
+_BESIDE_THE_SCAN = re.compile(
+    r"(?<![^\W\d_])(label|macro|overview|thumb(nail)?|barcode|preview|mask)s?(?![^\W\d_])",
+    re.IGNORECASE,
+)
+"""As words: a scene "macrophages" or "unlabeled" is a scan."""
 _SAME_SCALE = 1.5
 _SAME_EXTENT = 0.1
 _DEEPEST = 64
@@ -217,8 +221,11 @@ def other_scans(images: tuple[OmeImage, ...], read: OmeImage) -> list[OmeImage]:
     """Images that show other tissue than the one that is read.
 
     Left out: what is named as a label, macro or overview, gray images, images too coarse to be a
-    scan, and the same field at another scale.
+    scan, and the same field at another scale. Beside a label or macro image that is the largest, all
+    color images that are not named so are others.
     """
+    if _BESIDE_THE_SCAN.search(read.name):
+        return [i for i in images if i.has_color and not _BESIDE_THE_SCAN.search(i.name)]
     return [
         image
         for image in images
