@@ -4,6 +4,7 @@ Control characters (C0, C1), marks of direction, zero-width and format character
 line separators become their escapes (``\x1b``, ``\u202e``). Everything that prints stays as it is.
 """
 
+import math
 import re
 import unicodedata
 
@@ -11,6 +12,7 @@ __all__ = [
     "counted",
     "duration",
     "is_printable",
+    "plain_number",
     "printable",
     "printable_json",
     "printable_line",
@@ -39,6 +41,21 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plain_number(value: float, figures: int = 15) -> str:
+    """Write a number with so many figures, and never fewer than stand before its point.
+
+    What ``%g`` makes of 2015 with three figures, 2.02e+03, and of 1234567, 1.23457e+06, are other numbers.
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{abs(value):g}"
+    size = math.floor(math.log10(abs(value)))
+    if not -5 <= size < 15:
+        return f"{value:.{figures}g}"
+    figures = max(figures, size + 1)
+    text = f"{value:.{figures}g}"
+    return f"{float(text):.{figures - 1 - size}f}" if "e" in text else text
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """The public face reads as its page says, and gives what the command line gives."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tests.model_files import write_toy
 
 import jecur as jc
 from jecur import survival as sv
+from jecur.cli import OK, run
 from jecur.errors import JecurError, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,3 +171,54 @@ def test_complex_scores_are_no_scores(kind):
     odd = scores.assign(score=scores["score"].astype(complex).astype(kind))
     with pytest.raises(JecurError, match="expected real numbers, found complex ones in column sco"):
         _evaluate(odd, clinical, higher="worse")
+
+
+def _with_roles():
+    scores, clinical = _tables(60)
+    return scores, clinical.assign(role=np.where(np.arange(60) < 20, "training", "validation"))
+
+
+def test_levels_and_years_stay_what_they_are_and_the_tables_given_too():
+    scores, clinical = _with_roles()
+    clinical["cirrhosis"] = np.resize(["None", "01", "NA?"], 60)
+    clinical["year"] = np.resize(np.arange(2001, 2020), 60)
+    before = clinical.copy(), scores.copy()
+    factor = {"column": "cirrhosis", "kind": "categorical", "levels": ("None", "01", "NA?")}
+    covariates = jc.Covariate(**factor), jc.Covariate(column="year")
+    result = _evaluate(scores, clinical, higher="worse", label="Signature", covariates=covariates)
+    assert result.statistics.label == "Signature"
+    assert set(result.excluded["reason"]) == {"training role"}
+    assert result.table("subgroups")["level"].tolist()[:3] == ["None", "01", "NA?"]
+    year = result.table("baseline").set_index("factor").loc["year", "all"]
+    assert re.fullmatch(r"20\d\d \(20\d\d–20\d\d\)", year)
+    assert clinical.equals(before[0])
+    assert scores.equals(before[1])
+
+
+def test_roles_count_as_on_the_command_line_and_the_numbers_are_the_same(tmp_path):
+    scores, clinical = _with_roles()
+    result = _evaluate(scores, clinical, higher="worse")
+    scores.to_csv(tmp_path / "s.csv", index=False)
+    clinical.to_csv(tmp_path / "c.csv", index=False)
+    (tmp_path / "study.toml").write_text(
+        'name = "n"\n[cohort]\ntable = "c.csv"\n[cohort.columns]\ntime = "months"\nevent = "relapse"\n'
+        '[cohort.endpoint]\nkind = "time to recurrence"\nunit = "months"\n'
+        'event_values = ["1", "1.0"]\ncensored_values = ["0", "0.0"]\n'
+    )
+    told = run([
+        "evaluate", "--scores", str(tmp_path / "s.csv"), "--column", "score", "--higher", "worse",
+        "--study", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out"),
+    ])  # fmt: skip
+    assert told == OK
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text())["validation"]
+    assert found["n"] == result.statistics.n == 40
+    assert found["hazard_ratio"]["estimate"] == result.statistics.hazard_ratio.estimate
+    assert found["concordance"]["lower"] == result.statistics.concordance.lower
+
+
+def test_a_table_of_another_library_is_named():
+    class DataFrame:
+        __module__ = "polars.dataframe.frame"
+
+    with pytest.raises(JecurError, match="of pandas, found DataFrame of polars"):
+        _evaluate(DataFrame(), _tables()[1], higher="worse")

@@ -10,7 +10,7 @@ import pytest
 from jecur.cli import OK, USER_ERROR, run
 from jecur.cohort.table import read_table
 from jecur.errors import TableError
-from jecur.evaluation.score_table import read_scores
+from jecur.evaluation.score_table import read_scores, split_by_risk
 from jecur.settings import ScoreSettings
 from jecur.survival.concordance_index import harrell_concordance
 from jecur.survival.cox import fit_cox
@@ -312,3 +312,43 @@ def test_a_real_cohort_end_to_end(test_data, tmp_path):
     c = harrell_concordance(adverse, frame["RFS"].astype(float), event)
     assert found["concordance"]["estimate"] == pytest.approx(c.estimate, rel=1e-12)
     assert found["hazard_ratio"]["lower"] > 1
+
+
+def _split(column, matched, **options):
+    frame = pd.DataFrame({"patient_id": [f"p{k}" for k in range(len(column))], "s": column})
+    path = options.pop("path")
+    frame.to_csv(path, index=False)
+    settings = ScoreSettings(column="s", higher=options.pop("higher", "worse"), **options)
+    given = read_scores(read_table(path), settings)
+    return split_by_risk(given.risk[matched], given, settings)
+
+
+def test_a_rule_says_what_was_done_in_figures_that_are_the_cutoff(tmp_path):
+    path = tmp_path / "s.csv"
+    everybody = [0, 1, 2, 3]
+    long = _split([0.1, 1234566.5, 1234567.5, 9e9], everybody, cutoff=1234567.25, path=path)
+    assert "above 1234567.25," in long.rule
+    assert long.high_risk.tolist() == [False, False, True, True]
+    close = _split([1000001, 1000002, 1000001, 1000002], everybody, path=path)
+    assert "s is 1000002; there are two groups" in close.rule
+    alone = _split([5, 5, 5, 5], everybody, path=path)
+    assert "Nobody is called high risk: s is 5 in everybody" in alone.rule
+    assert not alone.high_risk.any()
+    for higher, high in (("worse", 1), ("better", 0)):
+        one = _split([0, 0, 1, 1], [2, 3] if high else [0, 1], higher=higher, path=path)
+        assert f"s is {high}; there are two groups" in one.rule
+        assert (
+            one.high_risk.all()
+        )  # the others have no follow-up, and are the low ones all the same
+
+
+def test_the_report_counts_beyond_the_cutoff_whom_the_statistics_do(study, tables):
+    _, scores = tables
+    p = (scores["signature"].rank() - 1) / len(scores)
+    _rewrite(study, "scores.csv", lambda f: f.assign(signature=p.where(p > 0.3, 0).astype(str)))
+    assert _evaluate(study, "--probability", "--cutoff", "0") == OK
+    found = _results(study)["validation"]
+    high = next(g["n"] for g in found["groups"] if g["name"] == "high")
+    assert f"{high} of {found['n']} patients lie above the cut-off of 0 and" in (
+        study / "out" / "report.html"
+    ).read_text(encoding="utf-8")

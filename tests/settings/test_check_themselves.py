@@ -1,10 +1,12 @@
 """Settings refuse what they cannot mean, from TOML, Python and a copy alike: every field of every class."""
 
 import math
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
+import numpy as np
 import pytest
 
 import jecur.settings as rooms
@@ -171,3 +173,32 @@ def test_a_whole_number_counts_as_a_real_one_and_a_list_as_a_sequence():
     settings = rooms.StatisticsSettings(horizons_months=[12, 24], landmark_months=12)
     assert settings == rooms.StatisticsSettings(horizons_months=(12.0, 24.0), landmark_months=12.0)
     assert isinstance(settings.landmark_months, float)
+
+
+def test_a_number_of_numpy_is_the_number_that_it_shows():
+    settings = rooms.StatisticsSettings(
+        landmark_months=np.float32(0.3),
+        horizons_months=np.array([12, 24]),
+        n_bootstrap=np.int64(7),
+        level=np.float64(0.9),
+    )
+    assert settings == rooms.StatisticsSettings(
+        landmark_months=0.3, horizons_months=(12.0, 24.0), n_bootstrap=7, level=0.9
+    )
+    assert type(settings.landmark_months) is float
+    assert type(settings.n_bootstrap) is int
+    again = msgspec.structs.replace(settings, landmark_months=np.array(36))
+    assert again.landmark_months == 36.0
+    assert rooms.ScoreSettings(probability=np.True_).probability is True
+    endpoint = rooms.EndpointSettings(**NEEDED["EndpointSettings"])
+    assert rooms.CohortSettings(endpoint=endpoint, table=Path("a.csv")).table == "a.csv"
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.True_, np.float32("nan"), np.complex64(1), np.datetime64("2020"), "1"]
+)
+def test_what_is_no_number_is_none_whoever_made_it(value):
+    with pytest.raises(SettingsError, match="expected a "):
+        rooms.ScoreSettings(cutoff=value)
+    with pytest.raises(SettingsError, match="expected a "):
+        rooms.StatisticsSettings(n_bootstrap=value)

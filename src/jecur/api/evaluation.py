@@ -32,6 +32,8 @@ Higher = Literal["worse", "better"]
 _TABLES = {"cox": ("multivariable", "univariable")}
 _FIGURES: Mapping[str, tuple[str, ...]] = {"cox": ("multivariable",)}
 """Usual names -> those of the report's files, the first that exists."""
+_TEXTS = ("factor", "level", "contrast", "marker", "all", "high_risk", "low_risk")
+"""Columns of tables that hold names or counts with shares, whatever they look like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,13 @@ class Result(Shown):
     def table(self, name: str) -> pd.DataFrame:
         """One table of the report with all digits; "cox" is the fullest Cox model there is."""
         known = _named(name, _TABLES, self.tables)
-        return pd.read_csv(self._root / "tables" / f"{known}.csv")
+        # a level called None, NA or 01 is a text: nothing but an empty cell is missing
+        return pd.read_csv(
+            self._root / "tables" / f"{known}.csv",
+            keep_default_na=False,
+            na_values=[""],
+            dtype=dict.fromkeys(_TEXTS, str),
+        )
 
     def figure(self, name: str) -> Figure:
         """One figure of the report, such as "kaplan_meier"."""
@@ -119,6 +127,8 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     patient: str = "patient_id",
     time: str = "time",
     event: str = "event",
+    role: str = "role",
+    label: str = "",
     covariates: tuple[Covariate, ...] = (),
     statistics: StatisticsSettings | None = None,
     name: str = "Evaluation",
@@ -144,6 +154,11 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         and decision curve need. If left out, so for a column named "risk" alone.
     patient, time, event
         Columns of the two tables.
+    role
+        Column of roles in ``clinical``: if it is there, patients of training and tuning are left out, as
+        the command line leaves them out. "" takes everybody.
+    label
+        Name of the score in tables and figures; that of its column if left out.
     covariates
         Clinical factors to set beside the score.
     statistics
@@ -161,11 +176,11 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         patient=patient,
         column=score,
         higher=higher,
-        # as text, as the scores are written: a float32 of 0.3 is 0.3 there, not 0.30000001192092896
-        cutoff=float(str(cutoff)) if isinstance(cutoff, np.floating | np.integer) else cutoff,
+        cutoff=cutoff,
         probability=probability,
+        label=label,
     )
-    columns = ColumnSettings(patient=patient, time=time, event=event, role="", slide="")
+    columns = ColumnSettings(patient=patient, time=time, event=event, role=role, slide="")
     cohort = CohortSettings(
         endpoint=endpoint,
         columns=columns,
@@ -195,7 +210,11 @@ def _write(table: pd.DataFrame, path: Path) -> Path:
     An index with a name is a column like the others: patients are often kept there.
     """
     if not isinstance(table, pd.DataFrame):
-        raise TableError(f"expected {path.stem} as a DataFrame, found {type(table).__name__}")
+        kind = type(table)
+        raise TableError(
+            f"expected {path.stem} as a DataFrame of pandas, found {kind.__name__} of "
+            f"{kind.__module__.partition('.')[0]}"
+        )
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table
     odd = [

@@ -15,7 +15,7 @@ from jecur.errors import SlideError
 from jecur.mil.passport import admit_model
 from jecur.model.card import ModelCard
 from jecur.pipeline import score_slides
-from jecur.printable import counted
+from jecur.printable import counted, plain_number
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import Recipe
@@ -136,7 +136,7 @@ class Model:
         )
 
     def __repr__(self) -> str:
-        return f"Model({self.card.name!r}, {self.card.endpoint.kind}, cut-off {self.cutoff:g})"
+        return f"Model({self.card.name!r}, {self.card.endpoint.kind}, cut-off {plain_number(self.cutoff)})"
 
 
 def load_model(path: str | Path) -> Model:

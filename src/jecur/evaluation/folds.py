@@ -14,6 +14,7 @@ from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.cohort.table import Table, name_rows
 from jecur.errors import TableError
 from jecur.evaluation.score_table import RiskColumn, RiskGroups, read_risk
+from jecur.printable import plain_number
 from jecur.settings import ScoreSettings
 from jecur.survival.risk_groups import is_high_risk
 
@@ -178,7 +179,7 @@ def _groups(
     sign = -1.0 if given.sign_flipped else 1.0
     if settings.cutoff is not None:
         cutoff = np.full(risk.shape, sign * settings.cutoff)
-        rule = f"High risk: beyond {settings.cutoff:g}, given with the scores."
+        rule = f"High risk: beyond {plain_number(settings.cutoff)}, given with the scores."
     elif given.cutoff is not None:
         cutoff = given.cutoff[rows]
         rule = "High risk: beyond the cut-off in the row (column 'cutoff')."

@@ -129,7 +129,7 @@ def evaluate_scores(
         facts=_facts(files, table, score),
         risks=None
         if groups.meaning == "group"
-        else RiskValues(data.risk, data.event, groups.cutoff, _axis(given)),
+        else RiskValues(risk, data.event, groups.cutoff, _axis(given)),
         cutoff_locked=groups.locked,
         features=features,
         kicker="Evaluation of given scores",

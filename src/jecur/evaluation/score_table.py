@@ -8,6 +8,7 @@ import pandas as pd
 from jecur.arrays import BoolVector, Vector
 from jecur.cohort.table import Table, list_cells, name_rows
 from jecur.errors import TableError
+from jecur.printable import plain_number
 from jecur.settings import ScoreSettings
 from jecur.statistics.results import RiskMeaning
 from jecur.survival.risk_groups import is_high_risk
@@ -148,24 +149,33 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
             f"expected probabilities of the event in column '{settings.column}', between 0 and 1 "
             f"and higher where the event is more likely, found others; {remedy}"
         )
-    values = np.unique(risk)
+    values, given_values = np.unique(risk), np.unique(given.risk[np.isfinite(given.risk)])
+    if (
+        values.size < given_values.size == 2
+    ):  # the group of which nobody is left is one all the same
+        values = given_values
     two: RiskMeaning = "group" if values.size <= 2 else "score"
     meaning: RiskMeaning = "probability" if probability else two
     if cutoff is not None:
         sign = -1.0 if given.sign_flipped else 1.0
         side = "below" if given.sign_flipped else "above"
-        rule = f"High risk: {settings.column} {side} {cutoff:g}, given with the scores."
+        rule = f"High risk: {settings.column} {side} {plain_number(cutoff)}, given with the scores."
         high = is_high_risk(risk, sign * cutoff)
         return RiskGroups(high, meaning, sign * cutoff, rule, locked=True)
     if values.size <= 2:
-        names = given.texts or tuple(f"{-v if given.sign_flipped else v:g}" for v in values)
+        names = given.texts or tuple(
+            plain_number(-v if given.sign_flipped else v) for v in values.tolist()
+        )
         rule = f"High risk: {settings.column} is {names[-1]}; there are two groups."
+        if len(names) < 2:
+            rule = f"Nobody is called high risk: {settings.column} is {names[0]} in everybody."
         return RiskGroups(_upper_of_two(risk, values, given), "group", None, rule, locked=True)
     middle = float(np.median(risk))
     shown = -middle if given.sign_flipped else middle
     rule = (
         f"No cut-off was given: high risk is the half beyond the median of these patients' "
-        f"{settings.column} ({shown:g}). This is no locked cut-off; another cohort's median differs."
+        f"{settings.column} ({plain_number(shown, 6)}). This is no locked cut-off; another cohort's median "
+        "differs."
     )
     return RiskGroups(is_high_risk(risk, middle), meaning, middle, rule, locked=False)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 import jecur
-from jecur.printable import counted
+from jecur.printable import counted, plain_number
 from jecur.report.checklist import checklist_lead, checklist_table
 from jecur.report.content import HeatmapPicture, ReportContent, SlideRow, TilePicture, check_flow
 from jecur.report.evidence import weigh_evidence
@@ -192,8 +192,8 @@ def _risk_section(content: ReportContent) -> Section | None:
     if risks.cutoff is not None:
         above = int(is_high_risk(risks.risk, risks.cutoff).sum())
         lead = (
-            f"{above} of {risks.risk.size} patients lie above the cut-off of {risks.cutoff:.4g} and "
-            "are called high risk."
+            f"{above} of {risks.risk.size} patients lie above the cut-off of "
+            f"{plain_number(risks.cutoff)} and are called high risk."
         )
     svg = risk_figure(risks.risk, risks.event, risks.cutoff, label=risks.label)
     figure = FigureView("risk", svg, lead)

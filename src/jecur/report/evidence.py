@@ -43,6 +43,7 @@ from jecur.report.views import Evidence, FigureView, Section
 from jecur.report.wording import competing_words, event_words
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.statistics.results import (
+    CLASSIFIER,
     ModelRow,
     StratifiedFactor,
     StudyStatistics,
@@ -142,7 +143,7 @@ def _multivariable_section(statistics: StudyStatistics) -> Section:
     lead = (
         f"With the clinical factors held equal, the classifier’s hazard ratio is "
         f"{interval_words(first)}."
-        if first is not None and len(model.covariates) > 1
+        if first is not None and any(name != CLASSIFIER for name in model.covariates)
         else "No clinical factor entered the model beside the classifier."
     )
     notes = [

@@ -22,7 +22,7 @@ from jecur.report.tables.survival import (
 from jecur.report.tables.table import Column, Table
 from jecur.report.verdict import interval_words
 from jecur.report.views import Evidence, FigureView, KeyNumber, Section, Verdict
-from jecur.report.wording import competing_words, event_words, format_number
+from jecur.report.wording import competing_words, event_words, format_number, format_ratio
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.estimate import Reported
 
@@ -57,10 +57,12 @@ def give_held_out_verdict(statistics: HeldOutStatistics, *, virtual: bool) -> Ve
     if found.estimate is None or found.lower is None or found.upper is None:
         headline = f"Whether the risk orders the {who} cannot be said."
         return Verdict(headline, f"{found.reason or ''} {counts}".strip(), "unknown")
-    interval = (
-        f"concordance {format_number(found.estimate)} ({percent(statistics)} CI "
-        f"{format_number(found.lower)}–{format_number(found.upper)})"
+    # with two digits a limit of 0.503 would stand on the border that it lies beyond
+    close = any(round(v, 2) == 0.5 for v in (found.lower, found.upper))
+    estimate, lower, upper = (
+        format_number(v, 3 if close else 2) for v in (found.estimate, found.lower, found.upper)
     )
+    interval = f"concordance {estimate} ({percent(statistics)} CI {lower}–{upper})"
     if found.lower > 0.5:
         headline = f"Held-out risks ordered {who} better than chance: {interval}."
         return Verdict(headline, counts, "shown")
@@ -94,8 +96,8 @@ def _key_numbers(statistics: HeldOutStatistics) -> tuple[KeyNumber, ...]:
 def _number(label: str, value: Reported, note: str) -> KeyNumber:
     if value.estimate is None or value.lower is None or value.upper is None:
         return KeyNumber(label, "not estimable", value.reason or "")
-    limits = f"{format_number(value.lower)}–{format_number(value.upper)}"
-    return KeyNumber(label, format_number(value.estimate), f"{limits}; {note}")
+    limits = f"{format_ratio(value.lower)}–{format_ratio(value.upper)}"
+    return KeyNumber(label, format_ratio(value.estimate), f"{limits}; {note}")
 
 
 def _discrimination_section(statistics: HeldOutStatistics) -> Section:

@@ -267,7 +267,8 @@ def _statistics(statistics: StatisticsSettings) -> str:
         f"{horizons} months is weighted for censoring and counts as cases {auc[statistics.auc_recipe]}. "
         "Concordance is Harrell's and Uno's with intervals by the infinitesimal jackknife; two markers "
         "are compared in the same patients. "
-        f"The {statistics.alpha:g} level was used throughout."
+        f"A difference is called shown where its {100 * statistics.level:g} % interval leaves out none; "
+        "hazards are called not proportional where p < 0.05."
     )
 
 

@@ -7,7 +7,7 @@ Every field stands in the card itself, which is attached to the report and print
 from collections.abc import Mapping
 from typing import Any
 
-from jecur.printable import counted
+from jecur.printable import counted, plain_number
 
 __all__ = ["model_page"]
 
@@ -38,7 +38,10 @@ def model_page(card: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("What it does", _what(card)),
         ("Endpoint", f"{card['endpoint']['kind']}: {card['endpoint']['definition']}"),
         ("Direction", str(card.get("direction", ""))),
-        ("Cut-off", f"high risk above {card['cutoff']:g}; {card.get('cutoff_source', '')}"),
+        (
+            "Cut-off",
+            f"high risk above {plain_number(card['cutoff'])}; {card.get('cutoff_source', '')}",
+        ),
         ("Trained on", _trained_on(card)),
         ("Metrics", _metrics(card.get("metrics", {}))),
         ("Limits", _limits(card)),

@@ -6,6 +6,7 @@ from jecur.report.wording import (
     competing_words,
     event_words,
     format_interval,
+    format_limits,
     format_number,
     format_percent,
     format_ratio,
@@ -41,10 +42,8 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
     who = "virtual patients" if virtual else "patients"
     did = event_words(statistics.endpoint_name)[1]
     percent = f"{100 * ratio.level:g}\u00a0% CI"
-    interval = (
-        f"{format_ratio(ratio.estimate)} ({percent} "
-        f"{format_ratio(ratio.lower)}–{format_ratio(ratio.upper)})"
-    )
+    least, most = format_limits(ratio.estimate, ratio.lower, ratio.upper)
+    interval = f"{format_ratio(ratio.estimate)} ({percent} {least}–{most})"
     detail = (
         f"{_log_rank(statistics)}{_counts(statistics)}{_competing(statistics)}"
         f"{_hazards_warning(statistics)}"
@@ -55,6 +54,7 @@ def give_verdict(statistics: StudyStatistics | None, reason: str, *, virtual: bo
         times, low, high = (
             _multiple(v, digits) for v in (ratio.estimate, ratio.lower, ratio.upper)
         )
+        low = least if digits == 2 else low
         headline = f"High-risk {who} {did} {times} times as fast ({percent} {low}–{high})."
         return Verdict(
             headline, f"Hazard ratio, high versus low risk: {interval}. {detail}", "shown"
@@ -109,7 +109,10 @@ def _number(label: str, reported: Reported, note: str) -> KeyNumber:
         return KeyNumber(label, "not estimable", reported.reason or "")
     months = label.startswith("Median")
     value = format_number(reported.estimate, 1) if months else format_ratio(reported.estimate)
-    return KeyNumber(label, value, f"{_range(reported.lower, reported.upper)}; {note}")
+    limits = _range(reported.lower, reported.upper)
+    if label == "Hazard ratio" and reported.lower is not None and reported.upper is not None:
+        limits = "–".join(format_limits(reported.estimate, reported.lower, reported.upper))
+    return KeyNumber(label, value, f"{limits}; {note}")
 
 
 def _range(lower: float | None, upper: float | None) -> str:

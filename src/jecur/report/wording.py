@@ -10,6 +10,7 @@ __all__ = [
     "competing_words",
     "event_words",
     "format_interval",
+    "format_limits",
     "format_number",
     "format_p",
     "format_percent",
@@ -46,17 +47,47 @@ def format_number(value: float, digits: int = 2) -> str:
 
 
 def format_percent(value: float) -> str:
-    """Fraction as a whole percentage, with a true minus sign."""
-    return f"{format_number(100 * value, 0)}{UNBROKEN}%" if math.isfinite(value) else NO_NUMBER
+    """Fraction as a whole percentage, with a true minus sign; some are never none, nor all."""
+    if not math.isfinite(value):
+        return NO_NUMBER
+    if 0 < value < 0.005:
+        return f"<{UNBROKEN}1{UNBROKEN}%"
+    if 0.995 <= value < 1:
+        return f">{UNBROKEN}99{UNBROKEN}%"
+    return f"{format_number(100 * value, 0)}{UNBROKEN}%"
 
 
 def format_p(value: float) -> str:
-    """P-value: "< 0.001", three decimals below 0.1, two above."""
+    """P-value: "< 0.001", three decimals below 0.1, two above; 0.0498 and 0.0503 are not 0.050."""
     if not math.isfinite(value):
         return NO_NUMBER
     if value < 0.001:
         return "< 0.001"
-    return f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
+    if value < 0.0995:
+        return _apart_from(0.05, value, 3)
+    return f"{value:.2f}"
+
+
+def format_limits(ratio: float, lower: float, upper: float) -> tuple[str, str]:
+    """Limits of a hazard ratio: one close to 1 shows on which side of it it lies, 1.004 and not 1.00.
+
+    A ratio that itself reads 1.00 says nothing whatever its digits, and keeps two.
+    """
+    if format_ratio(ratio) == "1.00":
+        return format_ratio(lower), format_ratio(upper)
+    low, high = (
+        _apart_from(1.0, v, 2) if format_ratio(v) == "1.00" else format_ratio(v)
+        for v in (lower, upper)
+    )
+    return low, high
+
+
+def _apart_from(border: float, value: float, digits: int) -> str:
+    """Write so many decimals, up to two more where fewer would put a value on a border."""
+    texts = [f"{value:.{digits + more}f}" for more in range(3)]
+    if value == border:
+        return texts[0]
+    return next((text for text in texts if float(text) != border), texts[0])
 
 
 def p_sentence(value: float) -> str:
@@ -68,7 +99,8 @@ def p_sentence(value: float) -> str:
 
 def format_interval(value: float, lower: float, upper: float) -> str:
     """Hazard ratio and limits: "2.40 (1.62–3.55)"."""
-    return f"{format_ratio(value)} ({format_ratio(lower)}–{format_ratio(upper)})"
+    low, high = format_limits(value, lower, upper)
+    return f"{format_ratio(value)} ({low}–{high})"
 
 
 def event_words(endpoint: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -51,7 +52,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Check every field; numbers and sequences take the type that the field declares."""
         problems = []
         for field in msgspec.structs.fields(type(self)):
-            value = getattr(self, field.name)
+            value = _plain(getattr(self, field.name))
             found = list(_problems_of_value(value, field.type, field.name))
             problems += found
             if not found:
@@ -170,9 +171,30 @@ def _in_words(refusal: str, value: Any) -> str:  # noqa: ANN401
     if not said.startswith("Expected"):
         return said
     expected = said.partition(", got ")[0].replace("Expected", "expected", 1)
+    expected = expected.replace(" | ", "` or `")
     for name, words in _TYPES.items():
         expected = expected.replace(name, words)
     return f"{expected}, found {_short(value)}"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Python's own number for one of NumPy, path as text, an array of one axis as a list.
+
+    A float32 is the number that it shows: 0.3, not 0.30000001192092896.
+    """
+    if isinstance(value, PurePath):
+        return str(value)
+    axes = (
+        getattr(value, "shape", None) if hasattr(value, "dtype") else None
+    )  # NumPy's, not loaded here
+    if axes == ():
+        plain = value.item()
+        return float(str(value)) if value.dtype.kind == "f" else plain
+    if axes is not None and len(axes) == 1:
+        value = list(value)
+    if type(value) in {list, tuple}:
+        return type(value)(_plain(item) for item in value)
+    return value
 
 
 def _declared(value: Any, kind: Any) -> Any:  # noqa: ANN401

@@ -35,7 +35,7 @@ from jecur.statistics.terms import (
     score_term,
     tested_or_none,
 )
-from jecur.survival.auc import time_dependent_auc
+from jecur.survival.auc import cases_and_controls, time_dependent_auc
 from jecur.survival.brier import IntegratedBrier, integrated_brier_score
 from jecur.survival.concordance_index import (
     compare_concordance,
@@ -83,7 +83,7 @@ def added_value(patients: EvaluationInput, settings: StatisticsSettings) -> Adde
             "likelihood-ratio test",
         ),
         tuple(
-            _measure((name, months), three, corrected.get((name, months)), pair.data)
+            _measure((name, months), three, corrected.get((name, months)), pair.data, settings)
             for name, months, three in _apparent(pair, horizons, settings)
         ),
         n_drawn,
@@ -213,6 +213,7 @@ def _measure(
     found: tuple[Reported, Reported, Reported],
     optimism: tuple[float, float] | None,
     data: ModelData,
+    settings: StatisticsSettings,
 ) -> AddedMeasure:
     clinical, with_score, _ = found
     corrected: tuple[float | None, float | None, float | None] = None, None, None
@@ -221,8 +222,6 @@ def _measure(
         corrected = one, two, two - one
     if what[0] != "AUC" or what[1] is None:
         return AddedMeasure(*what, *found, *corrected)
-    by = data.event & (data.months <= what[1])
-    free = data.months > what[1]
-    if data.competing is not None:
-        free |= data.competing & (data.months <= what[1])
-    return AddedMeasure(*what, *found, *corrected, int(by.sum()), int(free.sum()))
+    other = np.zeros_like(data.event) if data.competing is None else data.competing
+    case, control = cases_and_controls(data.months, data.event, other, what[1], settings.auc_recipe)
+    return AddedMeasure(*what, *found, *corrected, int(case.sum()), int(control.sum()))

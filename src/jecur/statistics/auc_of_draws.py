@@ -57,7 +57,7 @@ def auc_of_draws(  # noqa: PLR0913 -- marker, response in three parts, draws, op
     """
     require_choice("recipe", recipe, AucRecipe)
     at = np.asarray(horizons, dtype=np.float64)
-    months = tied_times(months)
+    months = tied_times(months, at.tolist())
     other = np.zeros(months.size, dtype=np.bool_) if competing is None else competing
     out = np.full((at.size, times.shape[1]), np.nan)
     parts = [np.flatnonzero(division == k) for k in np.unique(division)]

@@ -19,6 +19,7 @@ from jecur.statistics.results import EvaluationInput
 from jecur.statistics.terms import estimate_or_none, not_estimable
 from jecur.survival.brier import brier_score
 from jecur.survival.estimate import Estimate, Reported
+from jecur.survival.follow_up import tied_times
 
 __all__ = [
     "ComparedModel",
@@ -181,6 +182,7 @@ def concordance_of_draws(
         (n, draws) how often each patient was drawn.
     """
     right, pairs = np.zeros(times.shape[1]), np.zeros(times.shape[1])
+    months = tied_times(months)
     for k in np.unique(division):
         rows = np.flatnonzero(division == k)
         t, e, r, w = months[rows], event[rows], risk[rows], times[rows]

@@ -21,6 +21,7 @@ from jecur.statistics.terms import (
     classifier_term,
     estimate_or_reason,
     make_term,
+    missing,
     not_estimable,
     not_testable,
     score_term,
@@ -233,14 +234,15 @@ def row_without_number(
     settings: StatisticsSettings,
 ) -> UnivariableRow:
     """Show a covariate that cannot be coded, with the reason."""
-    counts = patients.months.size, int(np.sum(patients.event))
+    known = ~missing(covariate)
+    counts = int(known.sum()), int(patients.event[known].sum())
     return UnivariableRow(
         covariate.name,
         covariate.label,
         "",
         not_estimable(counts, settings.level, "Cox", reason),
         not_testable(counts, "likelihood-ratio test", reason),
-        sum(v is None or v != v for v in covariate.values),  # noqa: PLR0124
+        int(known.size - known.sum()),
     )
 
 

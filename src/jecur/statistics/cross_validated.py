@@ -34,11 +34,10 @@ from jecur.statistics.results import (
     ReportedTest,
 )
 from jecur.statistics.subgroups import compare_groups, describe_group
-from jecur.statistics.terms import estimate_or_reason, not_estimable
+from jecur.statistics.terms import estimate_or_reason, horizons_tied, not_estimable
 from jecur.survival.auc import TimeDependentAuc, time_dependent_auc
 from jecur.survival.concordance_index import Concordance, concordance, proportion_interval
 from jecur.survival.estimate import Estimate
-from jecur.survival.follow_up import tied_times
 
 __all__ = ["FoldStatistics", "HeldOutStatistics", "held_out_statistics"]
 
@@ -115,7 +114,7 @@ def held_out_statistics(
     settings
         Level and ties.
     """
-    rows = replace(rows, months=tied_times(rows.months))
+    rows = replace(rows, months=horizons_tied(rows.months, settings))
     one = np.asarray(repeat == repeat.min())
     counts = int(one.sum()), int(rows.event[one].sum())
     repeats = np.unique(repeat)
@@ -264,6 +263,6 @@ def _text(value: Reported) -> str:
     if value.estimate is None:
         return f"not estimable ({value.reason})"
     return (
-        f"{value.estimate:.3f} ({value.level:.0%} interval {value.lower:.3f} to {value.upper:.3f}; "
+        f"{value.estimate:.3f} ({100 * value.level:g}% interval {value.lower:.3f} to {value.upper:.3f}; "
         f"n = {value.n}, events = {value.events}; {value.method})"
     )

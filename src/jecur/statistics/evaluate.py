@@ -29,6 +29,7 @@ from jecur.statistics.subgroups import (
 from jecur.statistics.terms import (
     estimate_or_none,
     estimate_or_reason,
+    horizons_tied,
     not_estimable,
     tested_or_none,
 )
@@ -37,7 +38,6 @@ from jecur.survival.competing import check_competing
 from jecur.survival.concordance_index import Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, fit_cox
 from jecur.survival.estimate import ChiSquared, Estimate, Reported, ReportedTest
-from jecur.survival.follow_up import tied_times
 from jecur.survival.proportional_hazards import proportional_hazards_test
 from jecur.survival.survival_curve import median_follow_up
 
@@ -65,7 +65,7 @@ def evaluate(patients: EvaluationInput, *, settings: StatisticsSettings) -> Stud
         Columns of different lengths, risks or months that are missing.
     """
     _check(patients)
-    patients = replace(patients, months=tied_times(patients.months))
+    patients = replace(patients, months=horizons_tied(patients.months, settings))
     everybody = np.ones(patients.months.size, dtype=np.bool_)
     counts = int(everybody.size), int(patients.event.sum())
     ratio, test = compare_groups(everybody, patients, settings)

@@ -16,8 +16,19 @@ from jecur.statistics.results import (
     EvaluationInput,
     MarkerConcordance,
 )
-from jecur.statistics.terms import estimate_or_none, estimate_or_reason, make_term, not_estimable
-from jecur.survival.auc import TimeDependentAuc, compare_auc, time_dependent_auc
+from jecur.statistics.terms import (
+    estimate_or_none,
+    estimate_or_reason,
+    make_term,
+    missing,
+    not_estimable,
+)
+from jecur.survival.auc import (
+    TimeDependentAuc,
+    cases_and_controls,
+    compare_auc,
+    time_dependent_auc,
+)
 from jecur.survival.concordance_index import PairWeight, compare_concordance, concordance
 from jecur.survival.estimate import Reported
 
@@ -40,7 +51,7 @@ def auc_curves(patients: EvaluationInput, settings: StatisticsSettings) -> tuple
         name = covariate.name, covariate.label
         found, reason = estimate_or_reason(_marker_of(covariate, patients, settings))
         if found is None:
-            curves.append(_no_auc(name, reason, patients, settings))
+            curves.append(_no_auc(name, reason, ~missing(covariate), patients, settings))
         else:
             curves.append(_auc_curve(name, *found, patients, settings))
     return tuple(curves)
@@ -65,28 +76,26 @@ def marker_concordances(
     everybody = np.ones(patients.months.size, dtype=np.bool_)
     score, groups = marker_labels(patients)
     group = patients.high_risk.astype(np.float64)
-    out = [_concordances((SCORE, score), (patients.risk, everybody), None, patients, settings)]
+    out = [_concordances((SCORE, score), (patients.risk, everybody), patients, settings)]
     if patients.meaning != "group":
         found = group, everybody
-        out.append(_concordances((CLASSIFIER, groups), found, None, patients, settings))
+        out.append(_concordances((CLASSIFIER, groups), found, patients, settings))
     for covariate in patients.covariates:
         marker, reason = estimate_or_reason(_marker_of(covariate, patients, settings))
         name = covariate.name, covariate.label
-        out.append(_concordances(name, marker, reason, patients, settings))
+        if marker is None:
+            out.append(_no_concordance(name, reason, ~missing(covariate), patients, settings))
+        else:
+            out.append(_concordances(name, marker, patients, settings))
     return tuple(out)
 
 
 def _concordances(
     name: tuple[str, str],
-    found: tuple[Vector, BoolVector] | None,
-    reason: str | None,
+    found: tuple[Vector, BoolVector],
     patients: EvaluationInput,
     settings: StatisticsSettings,
 ) -> MarkerConcordance:
-    if found is None:
-        counts = patients.months.size, int(patients.event.sum())
-        gone = not_estimable(counts, settings.level, "concordance", reason)
-        return MarkerConcordance(*name, gone, gone, gone, gone, 0)
     marker, rows = found
     response = patients.months[rows], patients.event[rows]
     counts = int(rows.sum()), int(response[1].sum())
@@ -113,6 +122,19 @@ def _concordances(
 
     missing = int(np.sum(~rows))
     return MarkerConcordance(*name, one("n"), one("n/G2"), ahead("n"), ahead("n/G2"), missing)
+
+
+def _no_concordance(
+    name: tuple[str, str],
+    reason: str | None,
+    known: BoolVector,
+    patients: EvaluationInput,
+    settings: StatisticsSettings,
+) -> MarkerConcordance:
+    """Show a marker that is none, with those who have a value of it."""
+    counts = int(known.sum()), int(patients.event[known].sum())
+    gone = not_estimable(counts, settings.level, "concordance", reason)
+    return MarkerConcordance(*name, gone, gone, gone, gone, int(known.size - known.sum()))
 
 
 def _marker_of(
@@ -150,7 +172,7 @@ def _auc_curve(
         )
     )
     if value is None:
-        return _no_auc(name, reason, patients, settings)
+        return _no_auc(name, reason, rows, patients, settings)
     points = _points(value)
     counts = value.n, value.events
     return AucCurve(
@@ -202,11 +224,20 @@ def _points(value: TimeDependentAuc) -> tuple[AucPoint, ...]:
 def _no_auc(
     name: tuple[str, str],
     reason: str | None,
+    known: BoolVector,
     patients: EvaluationInput,
     settings: StatisticsSettings,
 ) -> AucCurve:
-    counts = patients.months.size, int(patients.event.sum())
+    """Show a marker without AUC: the counts are those of who has a value of it."""
+    months, event = patients.months[known], patients.event[known]
+    other = np.zeros_like(event) if patients.competing is None else patients.competing[known]
     horizons = [*settings.horizons_months, settings.landmark_months]
-    points = tuple(AucPoint(t, None, None, None, 0, 0, 0, reason) for t in horizons)
+    points = []
+    for t in horizons:
+        case, control = cases_and_controls(months, event, other, t, settings.auc_recipe)
+        numbers = int(case.sum()), int(control.sum()), int(np.sum(months >= t))
+        points.append(AucPoint(t, None, None, None, *numbers, reason))
+    counts = int(known.sum()), int(event.sum())
     difference = not_estimable(counts, settings.level, "paired difference", reason)
-    return AucCurve(*name, points[:-1], points[-1], difference, *counts, 0, "AUC")
+    gone = int(known.size - known.sum())
+    return AucCurve(*name, tuple(points[:-1]), points[-1], difference, *counts, gone, "AUC")

@@ -111,7 +111,7 @@ class EvaluationInput:
 
 @dataclass(frozen=True, slots=True)
 class HorizonSurvival:
-    """Event-free survival of a group at one horizon."""
+    """Event-free survival of a group at one horizon; None where nobody was followed so long."""
 
     months: float
     survival: float | None

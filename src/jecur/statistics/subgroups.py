@@ -4,6 +4,7 @@ import numpy as np
 
 from jecur.arrays import BoolVector, IntVector
 from jecur.errors import NotEstimableError
+from jecur.printable import plain_number
 from jecur.settings import StatisticsSettings
 from jecur.statistics.results import (
     CovariateColumn,
@@ -190,8 +191,9 @@ def _levels(covariate: CovariateColumn) -> tuple[tuple[str, ...], IntVector]:
         values = numeric_values(covariate)
         cut = covariate.cut if covariate.cut is not None else float(np.median(values[~gone]))
         unit = f" {covariate.unit}" if covariate.unit else ""
+        shown = plain_number(cut, 15 if covariate.cut is not None else 6)
         code = np.where(gone, -1, (values > cut).astype(np.int64))
-        return (f"<= {cut:g}{unit}", f"> {cut:g}{unit}"), code
+        return (f"<= {shown}{unit}", f"> {shown}{unit}"), code
     names = factor_levels(covariate)
     index = {name: k for k, name in enumerate(names)}
     pairs = zip(covariate.values, gone, strict=True)
@@ -209,14 +211,12 @@ def _require_two(high: BoolVector, reason: str | None = None) -> None:
 
 
 def _at(curve: KaplanMeier, months: float) -> HorizonSurvival:
+    at_risk, survival = int(curve.n_at_risk(months)[0]), float(curve.at(months)[0])
+    if at_risk == 0 and survival > 0:  # follow-up has ended above zero: the curve is unknown
+        return HorizonSurvival(months, None, None, None, 0)
     lower, upper = curve.interval_at(months)
-    return HorizonSurvival(
-        months,
-        _or_none(float(curve.at(months)[0])),
-        _or_none(float(lower[0])),
-        _or_none(float(upper[0])),
-        int(curve.n_at_risk(months)[0]),
-    )
+    limits = _or_none(float(lower[0])), _or_none(float(upper[0]))
+    return HorizonSurvival(months, survival, *limits, at_risk)
 
 
 def _or_none(value: float) -> float | None:

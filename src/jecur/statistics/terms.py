@@ -9,6 +9,8 @@ import numpy as np
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import JecurError, NotEstimableError, TableError
+from jecur.printable import plain_number
+from jecur.settings import StatisticsSettings
 from jecur.statistics.results import CLASSIFIER, SCORE, CovariateColumn
 from jecur.survival.estimate import (
     ChiSquared,
@@ -18,12 +20,14 @@ from jecur.survival.estimate import (
     Reported,
     ReportedTest,
 )
+from jecur.survival.follow_up import tied_times
 
 __all__ = [
     "Term",
     "classifier_term",
     "estimate_or_none",
     "estimate_or_reason",
+    "horizons_tied",
     "make_term",
     "missing",
     "not_estimable",
@@ -124,7 +128,7 @@ def _step(covariate: CovariateColumn) -> str:
     if covariate.per in (None, 1.0):
         return f"per {_SINGULAR.get(unit, unit)}"
     plural = "units" if unit == "unit" else unit
-    return f"per {covariate.per:g} {plural}"
+    return f"per {plain_number(covariate.per)} {plural}"
 
 
 _SINGULAR = {"years": "year", "months": "month", "weeks": "week", "days": "day"}
@@ -180,6 +184,11 @@ def factor_levels(covariate: CovariateColumn) -> tuple[str, ...]:
             f"{covariate.name}, found {', '.join(seen)}; name one of them"
         )
     return (covariate.reference, *(level for level in seen if level != covariate.reference))
+
+
+def horizons_tied(months: Vector, settings: StatisticsSettings) -> Vector:
+    """Make follow-up equal that differs by rounding only, from that of others or from a horizon, (n,)."""
+    return tied_times(months, [*settings.horizons_months, settings.landmark_months])
 
 
 def estimate_or_reason(compute: Callable[[], T]) -> tuple[T | None, str | None]:

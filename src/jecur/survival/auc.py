@@ -23,6 +23,7 @@ References
    models. J. Am. Stat. Assoc. 102(478), 527-537, 2007.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,12 +139,12 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
         A horizon without cases or controls is NaN and says why.
     """
     require_choice("interval", interval, ProportionInterval)
-    data = _outcomes(time, event, competing, recipe)
-    months = data.months
-    values = check_marker(marker, months.size)
     at = np.array([check_horizon(t) for t in np.ravel(horizons).tolist()])
     if not at.size:
         raise SettingsError("horizons: expected months above 0, found none")
+    data = _outcomes(time, event, competing, recipe, at.tolist())
+    months = data.months
+    values = check_marker(marker, months.size)
     code = np.unique(values, return_inverse=True)[1]  # sorted once for all horizons
     rows = [_at_horizon(code, data, float(t)) for t in at]
     estimate = np.array([r[0] for r in rows])
@@ -224,9 +225,8 @@ def roc_curve(
     NotEstimableError
         Without cases or controls at the horizon.
     """
-    data = _outcomes(time, event, competing, recipe)
+    data = _outcomes(time, event, competing, recipe, [horizon])
     values = check_marker(marker, data.months.size)
-    check_horizon(horizon)
     case, control = data.cases(horizon), data.controls(horizon)
     reason = _reason(case, data.months > horizon, horizon)
     if reason is not None:
@@ -285,10 +285,14 @@ def cases_and_controls(
 
 
 def _outcomes(
-    time: ArrayLike, event: ArrayLike, competing: ArrayLike | None, recipe: AucRecipe
+    time: ArrayLike,
+    event: ArrayLike,
+    competing: ArrayLike | None,
+    recipe: AucRecipe,
+    horizons: Sequence[float],
 ) -> _Outcomes:
     require_choice("recipe", recipe, AucRecipe)
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, horizons)
     return _Outcomes(months, seen, other, recipe, censoring_curve(months, seen | other))
 
 

@@ -24,7 +24,7 @@ from jecur.survival.censoring import CensoringCurve, censoring_curve, censoring_
 from jecur.survival.competing import cumulative_incidence
 from jecur.survival.estimate import Estimate
 from jecur.survival.follow_up import check_level, check_marker
-from jecur.survival.inputs import check_horizon, same_patients
+from jecur.survival.inputs import same_patients
 from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
 from jecur.survival.survival_curve import kaplan_meier
 
@@ -117,7 +117,7 @@ def brier_score(
     TableError
         If a prediction is no probability.
     """
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     p = check_probabilities(predicted, months.size)
     require_beyond(months, horizon)
     data = _Outcomes(months, seen, other, censoring_curve(months, seen | other))
@@ -177,8 +177,7 @@ def integrated_brier_score(
     TableError
         If a prediction is no probability.
     """
-    months, seen, other = check_outcome(time, event, competing)
-    check_horizon(horizon)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     require_beyond(months, horizon)
     data = _Outcomes(months, seen, other, censoring_curve(months, seen | other))
     times = _times(months, horizon)

@@ -140,7 +140,7 @@ def calibration_groups(  # noqa: PLR0913 -- prediction, response in three parts,
     check_horizon(horizon)
     if isinstance(n_groups, bool) or not isinstance(n_groups, int | np.integer) or n_groups < 1:
         raise SettingsError(f"n_groups: expected a whole number above 0, found {n_groups!r}")
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     p = check_probabilities(predicted, months.size)
     edges = np.unique(np.quantile(p, np.linspace(0, 1, n_groups + 1)[1:-1]))
     group = np.searchsorted(edges, p, side="left")
@@ -343,7 +343,7 @@ def _observed(
     competing: ArrayLike | None,
 ) -> tuple[Vector, OutcomeAt]:
     """Predictions and the observed outcome in everybody, where there is one."""
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     p = check_probabilities(predicted, months.size)
     at = outcome_at(months, seen, horizon, competing=other)
     if not at.known:

@@ -25,7 +25,13 @@ from scipy.stats import chi2 as chi2_distribution
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import EndpointError, NotEstimableError
 from jecur.survival.estimate import ChiSquared
-from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
+from jecur.survival.follow_up import (
+    Labels,
+    check_follow_up,
+    check_level,
+    label_codes,
+    times_of_curve,
+)
 from jecur.survival.inputs import check_times, same_patients, truths
 from jecur.survival.meeting import refuse_groups_apart
 from jecur.survival.newton import inverse
@@ -81,15 +87,18 @@ class CumulativeIncidence:
     def known_at(self, months: float) -> bool:
         """Whether somebody was followed to ``months``, or nobody was left free of both events."""
         left = 1.0 - float(self.incidence[-1] + self.incidence_competing[-1])
-        return bool(self.time[-1] >= months or left < 1e-12)
+        at = float(times_of_curve(np.array([months]), self.time)[0])
+        return bool(self.time[-1] >= at or left < 1e-12)
 
     def n_at_risk(self, times: ArrayLike) -> Vector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        row = np.searchsorted(self.time, check_times(times), side="left")
+        at = times_of_curve(check_times(times), self.time)
+        row = np.searchsorted(self.time, at, side="left")
         return np.asarray(np.concatenate([self.n_risk, [0.0]])[row])
 
     def _at(self, values: Vector, times: ArrayLike) -> Vector:
-        row = np.searchsorted(self.time, check_times(times), side="right")
+        at = times_of_curve(check_times(times), self.time)
+        row = np.searchsorted(self.time, at, side="right")
         return np.asarray(np.concatenate([[0.0], values])[row])
 
 

@@ -34,6 +34,7 @@ from jecur.survival.follow_up import (
     label_codes,
     life_table,
     rows_by_code,
+    tied_times,
 )
 from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.pairs import weight_below
@@ -131,7 +132,7 @@ def concordance(  # noqa: PLR0913 -- the options of R's function
     require_choice("weight", weight, PairWeight)
     months, seen = check_follow_up(time, event)
     if tau is not None:
-        check_horizon(tau, "tau")
+        months = tied_times(months, [check_horizon(tau, "tau")])
     marker = check_marker(risk, months.size)
     _, stratum = label_codes(strata, months.size)
     counts, per_patient = np.zeros(5), np.zeros((months.size, 2))
@@ -226,9 +227,14 @@ def compare_concordance(  # noqa: PLR0913 -- two markers and their options
 def paired_difference(
     difference: float, error: float, level: float, counts: tuple[int, int], method: str
 ) -> PairedDifference:
-    """Wald interval and test of a difference; two equal markers have p = 1."""
+    """Wald interval and test of a difference; two equal markers have p = 1.
+
+    Limits, z and p are NaN where two markers differ and no patient moves either, as of a marker that
+    orders every pair right beside one that is the same in everybody: that is no certainty.
+    """
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
-    z = 0.0 if difference == 0 else difference / error if error > 0 else float(np.inf)
+    z = 0.0 if difference == 0 else difference / error if error > 0 else float("nan")
+    half = half if np.isfinite(z) else float("nan")
     return PairedDifference(
         estimate=difference,
         lower=difference - half,

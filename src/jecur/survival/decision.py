@@ -87,7 +87,7 @@ def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, opt
     TableError, SettingsError
         If a prediction is no probability, or a threshold is outside (0, 1).
     """
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     p = check_probabilities(predicted, months.size)
     at = numbers(thresholds, "thresholds", SettingsError)
     if at.ndim != 1 or at.size == 0 or not np.all((at > 0) & (at < 1)):

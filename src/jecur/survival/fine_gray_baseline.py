@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from jecur.arrays import Matrix, Vector
 from jecur.survival.censoring import censoring_curve
-from jecur.survival.follow_up import check_marker
+from jecur.survival.follow_up import check_marker, times_of_curve
 from jecur.survival.inputs import check_times
 from jecur.survival.outcome_at import check_outcome
 
@@ -34,7 +34,8 @@ class SubdistributionBaseline:
 
     def incidence(self, linear: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted incidence of (m,) linear predictors at (t,) times, (m, t)."""
-        row = np.searchsorted(self.time, check_times(times), side="right")
+        at = times_of_curve(check_times(times), self.time)
+        row = np.searchsorted(self.time, at, side="right")
         hazard = np.concatenate([[0.0], self.cumulative])[row]
         eta = np.asarray(linear, dtype=np.float64)
         return np.asarray(-np.expm1(-np.outer(np.exp(eta), hazard)))

@@ -25,6 +25,7 @@ __all__ = [
     "life_table",
     "rows_by_code",
     "tied_times",
+    "times_of_curve",
 ]
 
 ROUNDING = float(np.sqrt(np.finfo(np.float64).eps))
@@ -78,22 +79,39 @@ def check_follow_up(time: ArrayLike, event: ArrayLike) -> tuple[Vector, BoolVect
     return tied_times(months), seen
 
 
-def tied_times(months: Vector) -> Vector:
+def tied_times(months: Vector, horizons: Sequence[float] = ()) -> Vector:
     """Make times equal that differ by rounding only, (n,), as R's ``timefix`` does.
 
     A spreadsheet's 62.3 - 61 and 1.3 are two numbers; taken as two times they break a tie, and
     every estimator that ranks times changes. Times whose distance is at most 1.5e-8, or at most
-    that share of the mean of the distinct times, become the smallest of them.
+    that share of the mean of the distinct times, become the smallest of them. So does a time become a
+    horizon that it is next to: three years are 36 months, whichever subtraction they came from.
     """
     distinct = np.unique(months)
-    apart = np.diff(distinct)
-    tied = (apart <= ROUNDING) | (
-        apart <= ROUNDING * np.abs(distinct).sum() / max(distinct.size, 1)
-    )
-    if not tied.any():
-        return months
-    kept = distinct[np.concatenate([[True], ~tied])]
-    return np.asarray(kept[np.searchsorted(kept, months, side="right") - 1])
+    alike = _alike(distinct)
+    tied = np.diff(distinct) <= alike
+    if tied.any():
+        kept = distinct[np.concatenate([[True], ~tied])]
+        months = np.asarray(kept[np.searchsorted(kept, months, side="right") - 1])
+    for horizon in horizons:
+        months = np.where(np.abs(months - horizon) <= alike, horizon, months)
+    return months
+
+
+def times_of_curve(times: Vector, curve: Vector) -> Vector:
+    """Make (m,) times those of a curve, (k,) rising, from which they differ by rounding only, (m,)."""
+    if not curve.size:
+        return times
+    above = np.minimum(np.searchsorted(curve, times), curve.size - 1)
+    below = np.maximum(above - 1, 0)
+    nearest = np.where(times - curve[below] < curve[above] - times, curve[below], curve[above])
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(times - nearest) <= _alike(curve), nearest, times)
+
+
+def _alike(distinct: Vector) -> float:
+    """Distance up to which times are one."""
+    return ROUNDING * max(1.0, float(np.abs(distinct).sum()) / max(distinct.size, 1))
 
 
 def check_marker(marker: ArrayLike, n: int) -> Vector:
@@ -151,8 +169,10 @@ def label_codes(labels: Labels | None, n: int) -> tuple[tuple[Hashable, ...], In
     """
     if labels is None:
         return ("all",), np.zeros(n, dtype=np.int64)
+    # a list as it stands: NumPy makes a text of whatever lies beside one, NaN too, and drops masks
+    plain = labels if isinstance(labels, list | tuple) else np.ma.asarray(labels).tolist()
     values = np.asarray(labels)
-    gone = [k for k, label in enumerate(values.tolist()) if _is_missing(label)]
+    gone = [k for k, label in enumerate(plain) if _is_missing(label)]
     if gone:
         raise TableError(
             f"expected a label for everybody, found {len(gone)} missing, the first in row {gone[0]}; "
@@ -160,6 +180,10 @@ def label_codes(labels: Labels | None, n: int) -> tuple[tuple[Hashable, ...], In
         )
     if values.shape != (n,):
         raise TableError(f"expected {n} labels, found shape {values.shape}; give one a patient")
+    if len({isinstance(label, str) for label in plain}) > 1:
+        raise TableError(
+            "expected labels that are all texts or all numbers, found both; write them in one way"
+        )
     names, code = np.unique(values, return_inverse=True)
     return tuple(names.tolist()), code.astype(np.int64)
 

@@ -10,6 +10,7 @@ References
    Res. 19(1), 71-99, 2010.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike
 from jecur.arrays import BoolVector, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.competing import check_competing
-from jecur.survival.follow_up import check_follow_up
+from jecur.survival.follow_up import check_follow_up, tied_times
 from jecur.survival.inputs import check_horizon
 
 __all__ = ["OutcomeAt", "check_outcome", "outcome_at", "require_beyond"]
@@ -51,10 +52,17 @@ class OutcomeAt:
 
 
 def check_outcome(
-    time: ArrayLike, event: ArrayLike, competing: ArrayLike | None
+    time: ArrayLike,
+    event: ArrayLike,
+    competing: ArrayLike | None,
+    horizons: Sequence[float] = (),
 ) -> tuple[Vector, BoolVector, BoolVector]:
-    """Return months, event and competing event, three (n,); nobody has one if none is given."""
+    """Return months, event and competing event, three (n,); nobody has one if none is given.
+
+    Times that differ from a horizon by rounding only are that horizon.
+    """
     months, seen = check_follow_up(time, event)
+    months = tied_times(months, [check_horizon(t) for t in horizons])
     if competing is None:
         return months, seen, np.zeros(months.size, dtype=np.bool_)
     return months, seen, check_competing(competing, seen)
@@ -88,8 +96,7 @@ def outcome_at(
     EndpointError, NotEstimableError
         Follow-up that is none, a patient with both events; no patient.
     """
-    check_horizon(horizon)
-    months, seen, other = check_outcome(time, event, competing)
+    months, seen, other = check_outcome(time, event, competing, [horizon])
     times, position = np.unique(months, return_inverse=True)
     total = np.bincount(position, minlength=times.size)
     at_risk = np.cumsum(total[::-1])[::-1].astype(np.float64)

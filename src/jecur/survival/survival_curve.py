@@ -25,7 +25,12 @@ from scipy.special import ndtri
 from jecur.arrays import IntVector, Vector
 from jecur.errors import SettingsError, require_choice
 from jecur.survival.estimate import Estimate, NotEstimable, Reported
-from jecur.survival.follow_up import check_follow_up, check_level, life_table
+from jecur.survival.follow_up import (
+    check_follow_up,
+    check_level,
+    life_table,
+    times_of_curve,
+)
 from jecur.survival.inputs import check_horizon, check_times, same_patients
 
 __all__ = [
@@ -76,7 +81,8 @@ class KaplanMeier:
 
     def n_at_risk(self, times: ArrayLike) -> IntVector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        row = np.searchsorted(self.time, check_times(times), side="left")
+        at = times_of_curve(check_times(times), self.time)
+        row = np.searchsorted(self.time, at, side="left")
         return np.append(self.n_risk, 0.0)[row].astype(np.int64)
 
     def quantile(self, probability: float) -> Reported:
@@ -129,7 +135,8 @@ class KaplanMeier:
         return float(areas.sum()), float(np.sqrt(terms.sum()))
 
     def _step(self, values: Vector, times: ArrayLike, start: float) -> Vector:
-        row = np.searchsorted(self.time, check_times(times), side="right")
+        at = times_of_curve(check_times(times), self.time)
+        row = np.searchsorted(self.time, at, side="right")
         return np.concatenate([[start], values])[row]
 
 

@@ -7,6 +7,7 @@ from operator import itemgetter
 import numpy as np
 
 from jecur.arrays import BoolVector
+from jecur.printable import plain_number
 from jecur.report.tables.table import Column, Table, Value, _unknown
 from jecur.report.wording import NO_NUMBER, format_percent
 
@@ -86,7 +87,7 @@ def _quartiles(factor: Factor, known: Sequence[bool], mask: BoolVector) -> str:
     ]
     if not inside:
         return NO_NUMBER
-    low, middle, high = (f"{q:.3g}" for q in np.quantile(inside, [0.25, 0.5, 0.75]))
+    low, middle, high = (plain_number(q, 3) for q in np.quantile(inside, [0.25, 0.5, 0.75]))
     return f"{middle} ({low}–{high})"
 
 

@@ -83,10 +83,8 @@ def survival_table(statistics: StudyStatistics | HeldOutStatistics) -> Table:
 def _survival_columns(group: GroupStatistics) -> tuple[Column, ...]:
     """Survival of a group at the horizon of a given number, and who is still at risk."""
 
-    def followed(i: int) -> HorizonSurvival | None:
-        point = group.survival[i]
-        # Once follow-up has ended above zero the curve is unknown.
-        return None if point.n_at_risk == 0 and point.survival != 0 else point
+    def followed(i: int) -> HorizonSurvival:
+        return group.survival[i]
 
     key = f"survival_{group.name}"
     return (
@@ -144,6 +142,7 @@ def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Tab
     columns = (
         Column("factor", "Factor", "text", lambda row: row[0].label, once=True),
         Column("level", "Level", "text", of_level(lambda s: s.level.replace("<=", "≤"), "")),
+        Column("n_missing", "Unknown", "count", lambda row: row[0].n_missing, once=True),
         Column("n", "n", "count", of_level(lambda s: s.n)),
         Column("events", "Events", "count", of_level(lambda s: s.events)),
         *_ratio(level, lambda row: row[1] and row[1].hazard_ratio),
@@ -161,7 +160,8 @@ def stratified_table(factors: tuple[StratifiedFactor, ...], level: float) -> Tab
     )
     rows = [(factor, found) for factor in factors for found in factor.levels or (None,)]
     note = (
-        "Interaction: whether the hazard ratio differs between the levels. A non-significant level "
+        "Unknown: patients without a value of the factor, who are in none of its levels. Interaction: "
+        "whether the hazard ratio differs between the levels. A non-significant level "
         "is not evidence of a different effect; see the interaction test."
     )
     return Table.of("subgroups", "High versus low risk by subgroup", columns, rows, note)

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jecur.cohort.csv_text import safe_text
+from jecur.printable import plain_number
 from jecur.report.wording import (
     NO_NUMBER,
+    format_limits,
     format_number,
     format_p,
     format_percent,
@@ -57,7 +59,7 @@ _FORMATS: dict[Kind, Callable[[float], str]] = {
     "score": lambda v: format_number(v, 3),
     "months": lambda v: format_number(v, 1),
     "number": format_number,
-    "count": lambda v: f"{v:g}",
+    "count": plain_number,
 }
 
 
@@ -184,7 +186,9 @@ def _page_row(
         kinds = [c.kind for c in columns[index + 1 : index + 3]]
         limits = row[index + 1 : index + 3] if kinds == ["lower", "upper"] else ()
         if limits and not cell.missing:
-            cell = Cell(f"{cell.text} {_ends(column.kind, limits)}", cell.value, numeric=True)
+            cell = Cell(
+                f"{cell.text} {_ends(column.kind, value, limits)}", cell.value, numeric=True
+            )
         if limits and cell.missing and reason:
             words = "not reached" if column.kind == "months" else "not estimable"
             cell = Cell(f"{words} ({letters[reason]})", "", numeric=True, missing=True)
@@ -206,12 +210,15 @@ def _show(kind: Kind, value: Value) -> str:
     return _FORMATS[kind](value) if kind in _FORMATS else str(value)
 
 
-def _ends(kind: Kind, limits: Sequence[Value]) -> str:
+def _ends(kind: Kind, value: Value, limits: Sequence[Value]) -> str:
     """Limits in brackets; a median whose limit the curve does not reach says so."""
     if all(_unknown(v) for v in limits):
         return "(no interval)"
     gap = "not reached" if kind == "months" else NO_NUMBER
     low, high = (gap if _unknown(v) else _show(kind, v) for v in limits)
+    numbers = [v for v in (value, *limits) if isinstance(v, int | float) and not _unknown(v)]
+    if kind == "ratio" and len(numbers) == 3:
+        low, high = format_limits(*numbers)
     if kind == "percent":
         low, high = low.rstrip("%\u00a0"), high.rstrip("%\u00a0")
     between = " to " if "−" in low + high else "–"

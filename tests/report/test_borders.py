@@ -1,0 +1,98 @@
+"""A number in a report is the number that was computed, also where rounding would put it on a border."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jecur.printable import plain_number
+from jecur.report.evidence import _multivariable_section
+from jecur.report.held_out import _number
+from jecur.report.tables.baseline import Factor, baseline_table
+from jecur.report.tables.survival import estimate_columns
+from jecur.report.tables.table import Table, page_rows
+from jecur.report.verdict import give_verdict, key_numbers
+from jecur.report.wording import format_interval, format_p, format_percent
+from jecur.survival.estimate import Estimate
+
+
+@pytest.mark.parametrize(
+    ("value", "figures", "text"),
+    [
+        (2015, 3, "2015"),
+        (258555.4, 3, "258555"),
+        (63.26, 3, "63.3"),
+        (0.000012345, 3, "0.0000123"),
+        (1234567, 15, "1234567"),
+        (1e9 + 1, 15, "1000000001"),
+        (-1.25, 15, "-1.25"),
+        (0.3, 15, "0.3"),
+        (0.0, 3, "0"),
+        (1e300, 15, "1e+300"),
+        (float("inf"), 3, "inf"),
+    ],
+)
+def test_a_number_keeps_the_figures_before_its_point(value, figures, text):
+    assert plain_number(value, figures) == text
+
+
+def test_years_and_large_counts_of_the_baseline_table_are_themselves():
+    years = np.arange(1999, 2020).tolist()
+    factors = [Factor("Year", years), Factor("Platelets", [1e3 * y for y in years])]
+    rows = baseline_table(factors, {"All": np.ones(21, bool)}).rows
+    assert rows[1][2] == "2009 (2004–2014)"
+    assert rows[2][2] == "2009000 (2004000–2014000)"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0498, "0.0498"),
+        (0.0502, "0.0502"),
+        (0.04999, "0.04999"),
+        (0.05, "0.050"),
+        (0.0512, "0.051"),
+        (0.0004, "< 0.001"),
+        (0.0994, "0.099"),
+        (0.0996, "0.10"),
+    ],
+)
+def test_p_shows_on_which_side_of_the_usual_level_it_lies(p, text):
+    assert format_p(p) == text
+
+
+def test_some_patients_are_never_none_nor_all():
+    shown = [format_percent(v).replace("\u00a0", " ") for v in (0, 1 / 300, 0.5, 299 / 300, 1)]
+    assert shown == ["0 %", "< 1 %", "50 %", "> 99 %", "100 %"]
+
+
+def test_a_limit_close_to_one_shows_on_which_side_it_lies_everywhere(study):
+    statistics = study[1]
+    ratio = replace(statistics.hazard_ratio, estimate=1.5, lower=1.004, upper=2.2)
+    changed = replace(statistics, hazard_ratio=ratio)
+    verdict = give_verdict(changed, "", virtual=False)
+    assert "1.50 times as fast (95\u00a0% CI 1.004–2.20)" in verdict.headline
+    assert "1.004–2.20" in verdict.detail
+    card = next(c for c in key_numbers(changed) if c.label == "Hazard ratio")
+    assert card.note.startswith("1.004–2.20")
+    table = Table.of("x", "", estimate_columns("r", "", "ratio"), [ratio])
+    assert page_rows(table)[0][0].text == "1.50 (1.004–2.20)"
+    assert format_interval(0.8, 0.6, 0.997) == "0.80 (0.60–0.997)"
+    # a ratio that cannot be read in its unit keeps its two digits, and the caution that says so
+    assert format_interval(1.0001, 0.9999, 1.004) == "1.00 (1.00–1.00)"
+
+
+def test_ratios_of_a_cross_validation_are_written_as_elsewhere():
+    ratio = Estimate(0.0042, 0.0011, 123.4, None, None, 9, 5, 0.95, "Cox")
+    card = _number("Hazard ratio", ratio, "stratified by fold")
+    assert (card.value, card.note) == ("0.0042", "0.0011–123; stratified by fold")
+
+
+def test_factors_in_a_model_without_the_classifier_are_not_denied(content):
+    statistics = content.statistics
+    model = replace(
+        statistics.multivariable, covariates=tuple(statistics.multivariable.covariates[1:2])
+    )
+    section = _multivariable_section(replace(statistics, multivariable=model))
+    assert len(model.covariates) == 1
+    assert "No clinical factor" not in section.lead
