@@ -67,6 +67,8 @@ def test_one_may_mean_censored_if_the_study_says_so(tmp_path):
         ("z,z.svs,validation,12,,60,I\n", "event unknown"),
         ("z,z.svs,validation,,1,60,I\n", "time unknown"),
         ("z,z.svs,validation,0,1,60,I\n", "no follow-up: time 0"),
+        ("z,z.svs,validation,7.1e-15,1,60,I\n", "no follow-up: time 0"),
+        ("z,z.svs,validation,-7.1e-15,1,60,I\n", "no follow-up: time 0"),
         ("z,z.svs,NA,12,1,60,I\n", "role unknown"),
         ("z,,validation,12,1,60,I\n", "no slide named"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jecur.printable import plain_number
+from jecur.report.checklist import checklist_table
 from jecur.report.evidence import _multivariable_section
 from jecur.report.held_out import _number
 from jecur.report.tables.baseline import Factor, baseline_table
@@ -96,3 +97,12 @@ def test_factors_in_a_model_without_the_classifier_are_not_denied(content):
     section = _multivariable_section(replace(statistics, multivariable=model))
     assert len(model.covariates) == 1
     assert "No clinical factor" not in section.lead
+
+
+def test_a_model_without_the_classifier_is_not_said_to_hold_it(content):
+    statistics = content.statistics
+    model = replace(statistics.multivariable, covariates=("age", "stage"), left_out=())
+    shown = replace(content, statistics=replace(statistics, multivariable=model))
+    rows = {row[1]: row for row in checklist_table(shown).rows if row[0] == "REMARK"}
+    assert rows["16"][3] == "no"
+    assert "classifier is not in the model" in rows["16"][5]

@@ -1,16 +1,19 @@
 """Counts add up beside what is not estimable; a time that is a horizon but for rounding is that horizon."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from jecur import survival as sv
-from jecur.errors import TableError
+from jecur.errors import NotEstimableError, TableError
 from jecur.report.tables.survival import stratified_table
 from jecur.settings import StatisticsSettings
 from jecur.statistics.added_value import added_value
 from jecur.statistics.compared import concordance_of_draws
-from jecur.statistics.cox_models import univariable_table
+from jecur.statistics.competing_risks import competing_risks
+from jecur.statistics.cox_models import multivariable_model, univariable_table
 from jecur.statistics.markers import auc_curves, marker_concordances
 from jecur.statistics.results import CovariateColumn, EvaluationInput
 from jecur.statistics.subgroups import describe_group, stratified_factor
@@ -151,3 +154,59 @@ def test_labels_that_are_missing_or_of_two_kinds_make_no_group(labels):
     with pytest.raises(TableError, match=r"missing|both"):
         label_codes(labels, 3)
     assert label_codes(["b", "a", "b"], 3)[0] == ("a", "b")
+
+
+def test_a_ratio_is_named_after_a_reference_that_is_in_the_model():
+    n = 120
+    stage = np.resize(["I", "II", "III"], n)
+    afp = np.where(stage == "I", np.nan, np.arange(n) % 17.0)  # nobody of the reference has it
+    factors = (
+        CovariateColumn("stage", "Stage", "categorical", tuple(stage), levels=("I", "II", "III")),
+        CovariateColumn("afp", "AFP", "numeric", tuple(afp)),
+    )
+    patients = _patients(n, factors)
+    settings = StatisticsSettings(multivariable="all")
+    model = multivariable_model(patients, univariable_table(patients, settings), settings)
+    found = {row.contrast: row.hazard_ratio for row in model.rows if row.covariate == "stage"}
+    here = stage != "I"
+    x = np.column_stack([patients.high_risk, stage == "III", afp])[here]
+    want = sv.fit_cox(
+        x, patients.months[here], patients.event[here], names=("r", "III", "afp")
+    ).hazard_ratios()[1]
+    assert found["III vs II"].estimate == pytest.approx(want.estimate, rel=1e-9)
+    assert found["I vs II"].estimate is None
+    assert "one value only" in found["I vs II"].reason
+    assert model.n == here.sum()
+
+
+def test_nothing_left_of_a_sandwich_variance_is_not_estimable():
+    months, event = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([1, 0, 1, 1, 0], bool)
+    x = np.array([0.3, -1.0, 0.2, 0.9, -0.1])
+    with pytest.raises(NotEstimableError, match="sandwich"):
+        sv.fit_cox(x, months, event, names=("x",), robust_cluster=["one"] * 5)
+    for seed in range(40):  # a handful of patients, one of whom competes
+        rng = np.random.default_rng(seed)
+        data = _patients(3, seed=seed, months=rng.choice([12.0, 36.0], 3))
+        other = ~data.event & (rng.random(3) < 0.5)
+        found = competing_risks(replace(data, competing=other), SETTINGS)
+        for row in found.subdistribution:
+            estimate = row.hazard_ratio.estimate
+            assert estimate is None or row.hazard_ratio.standard_error > 0
+
+
+def test_limits_of_a_slope_are_numbers_however_steep_it_is():
+    p = np.full(15, 0.5)
+    p[7] += 1e-8
+    months = np.array([7.0, 57, 5, 2, 1, 5, 82, 23, 11, 17, 48, 70, 7, 1, 28])
+    found = sv.calibration_slope(p, months, np.ones(15, bool))
+    assert np.isfinite([found.lower, found.upper]).all()
+    assert found.lower < found.estimate < found.upper
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_hazard_at_0_far_from_everybody_is_no_missing_number(sign):
+    x = 1e9 + sign * np.cos(np.arange(12.0))
+    event = np.arange(12) % 3 != 0  # none at the first time: the hazard starts at 0
+    months = np.arange(1.0, 13)
+    model = sv.fit_cox(x, months, event, names=("x",))
+    assert not np.isnan(sv.baseline_hazard(model, x, months, event).cumulative).any()

@@ -10,6 +10,8 @@ from jecur.settings import ColumnSettings, EndpointSettings
 
 __all__ = ["DAYS_PER_MONTH", "DEFINITIONS", "FollowUp", "endpoint_definition", "read_follow_up"]
 
+ROUNDING = 1e-8
+"""In any unit: less than a second."""
 _MONTHS = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 
 DEFINITIONS = {
@@ -100,6 +102,7 @@ def _events(
 
 def _times(table: Table, columns: ColumnSettings, missing: tuple[str, ...]) -> pd.Series:
     time = table.numbers(columns.time, "time", missing)
+    time = time.mask(time.abs() <= ROUNDING, 0.0)  # a spreadsheet's 62.3 - 62.3 need not be 0
     negative = time[time < 0]
     if len(negative):
         raise EndpointError(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from jecur.report.content import ReportContent
 from jecur.report.tables.table import Column, Table
-from jecur.statistics.results import StudyStatistics
+from jecur.statistics.results import CLASSIFIER, StudyStatistics
 
 __all__ = ["Answer", "checklist_lead", "checklist_table"]
 
@@ -146,6 +146,8 @@ def _multivariable(content: ReportContent) -> Answer:
     if statistics is None or statistics.multivariable.reason is not None:
         return Answer("no", "", "a model of the classifier beside clinical factors")
     model = statistics.multivariable
+    if CLASSIFIER not in model.covariates:
+        return Answer("no", "", "the classifier is not in the model: it has no coefficient there")
     if len(model.covariates) < 2:
         return Answer("no", "", "no clinical factor entered beside the classifier")
     if model.left_out:

@@ -95,7 +95,7 @@ def _rows(
         )
 
     model, reason = estimate_or_reason(fit)
-    gone = not_estimable(counts, settings.level, "Cox", reason)
+    gone = not_estimable(counts, settings.level, "Fine-Gray", reason)
     test: ReportedTest = not_testable(counts, "Wald test", reason)
     ratios: tuple[Reported, ...] = (gone,) * len(names)
     if model:

@@ -26,6 +26,7 @@ from jecur.statistics.terms import (
     not_testable,
     score_term,
     tested_or_none,
+    with_seen_reference,
 )
 from jecur.survival.cox import CoxModel, fit_cox, likelihood_ratio_test
 from jecur.survival.estimate import ChiSquared, Reported, ReportedTest
@@ -108,6 +109,7 @@ def multivariable_model(
     """
     terms, left_out = _picked(patients, univariable, settings)
     rows = np.logical_and.reduce([t.known for t in terms])
+    terms = [with_seen_reference(t, rows) for t in terms]
     counts = int(rows.sum()), int(patients.event[rows].sum())
     entered, dropped = independent_terms(terms, rows)
     model, reason = estimate_or_reason(lambda: _fit_some(entered, rows, patients, settings))

@@ -34,6 +34,7 @@ __all__ = [
     "not_testable",
     "score_term",
     "tested_or_none",
+    "with_seen_reference",
 ]
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class Term:
     """(n, k) float64, NaN where missing."""
     contrasts: tuple[str, ...]
     """(k,) what a unit of each column means."""
+    levels: tuple[str, ...] = ()
+    """(k + 1,) of a categorical covariate, the reference first; none of a number."""
 
     @property
     def known(self) -> BoolVector:
@@ -102,8 +105,27 @@ def make_term(covariate: CovariateColumn, n: int) -> Term:
     text = np.array([str(v) for v in covariate.values])
     columns = np.stack([(text == level).astype(np.float64) for level in levels[1:]], axis=1)
     columns[~known] = np.nan
-    contrasts = tuple(f"{level} vs {levels[0]}" for level in levels[1:])
-    return Term(covariate.name, covariate.label, columns, contrasts)
+    return Term(covariate.name, covariate.label, columns, _contrasts(levels), levels)
+
+
+def _contrasts(levels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{level} vs {levels[0]}" for level in levels[1:])
+
+
+def with_seen_reference(term: Term, rows: BoolVector) -> Term:
+    """Compare with the first level that a model's patients have, (n,) ``rows``, if none has the reference.
+
+    The columns would be the same model, but "II vs I" would be the ratio of II to whichever level is left
+    out for following from the others.
+    """
+    inside = term.columns[rows]
+    if not term.levels or not inside.size or np.any(inside.sum(axis=1) == 0):
+        return term
+    first = 1 + int(np.flatnonzero(inside.any(axis=0))[0])
+    everybody = np.column_stack([1.0 - term.columns.sum(axis=1), term.columns])
+    order = [first, *(k for k in range(len(term.levels)) if k != first)]
+    levels = tuple(term.levels[k] for k in order)
+    return Term(term.name, term.label, everybody[:, order[1:]], _contrasts(levels), levels)
 
 
 def _scaled(covariate: CovariateColumn, values: Vector) -> Vector:

@@ -67,9 +67,11 @@ def baseline_hazard(
     sets = risk_sets(months, seen, np.zeros(months.size, dtype=np.int64), model.ties)
     center = x.mean(axis=0)
     at = evaluate_likelihood(model.coefficients, (x - center)[sets.order], sets)
-    with np.errstate(over="ignore"):
+    # a patient whose covariates are all 0 may be far from everybody
+    with np.errstate(over="ignore", invalid="ignore"):
         hazard = np.exp(-at.slot_base) / at.slot_denominator
         steps = np.bincount(sets.slot_row, weights=hazard, minlength=sets.first.size)
         central = np.asarray(np.cumsum(steps), dtype=np.float64)
-        cumulative = central * np.exp(-float(center @ model.coefficients))
+        scaled = central * np.exp(-float(center @ model.coefficients))
+    cumulative = np.where(central == 0.0, 0.0, scaled)
     return BaselineHazard(months[sets.order][sets.first], cumulative, model, center, central)

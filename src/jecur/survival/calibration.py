@@ -229,10 +229,13 @@ def calibration_slope(
     else:
         model = fit_fine_gray(x, months, seen, other, names=names, ties=ties)
         ratio = model.hazard_ratios(level=level)[0]
+    half = (
+        float(ndtri(0.5 + level / 2)) * ratio.standard_error
+    )  # as a ratio it may be beyond float64
     return CalibrationCoefficient(
         ratio.coefficient,
-        float(np.log(ratio.lower)),
-        float(np.log(ratio.upper)),
+        ratio.coefficient - half,
+        ratio.coefficient + half,
         ratio.p,
         ratio.z,
         ratio.n,
@@ -266,6 +269,10 @@ def calibration_intercept(
     ones = np.ones((p.size, 1))
     fit = fit_cloglog(at.pseudo_values, ones, offset=cloglog(p), start=np.zeros(1))
     value, error = float(fit.coefficients[0]), float(np.sqrt(fit.covariance[0, 0]))
+    if not error > 0:
+        raise NotEstimableError(
+            "expected patients who differ in outcome or prediction, found none; the intercept has no variance"
+        )
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
     z = value / error
     method = f"pseudo-values at {horizon:g} months, complementary log-log, sandwich variance"

@@ -191,7 +191,7 @@ def cumulative_incidence(
 def _limits(
     incidence: Vector, error: Vector, z: float, interval: IntervalKind
 ) -> tuple[Vector, Vector]:
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         relative = np.where(incidence > 0, error / incidence, 0.0)
         return confidence_limits(incidence, relative, z, interval)
 

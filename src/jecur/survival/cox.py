@@ -30,7 +30,7 @@ from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.inputs import column_names, in_model_order, numbers, same_patients
-from jecur.survival.newton import inverse, maximize_likelihood, require_units
+from jecur.survival.newton import inverse, maximize_likelihood, require_moved, require_units
 from jecur.survival.partial_likelihood import CoxLikelihood, score_residuals
 from jecur.survival.risk_sets import Ties, risk_sets
 
@@ -266,6 +266,8 @@ def fit_cox(  # noqa: PLR0913 -- the response has two parts, the rest are option
         np.add.at(sums, cluster[sets.order], residuals)
         robust = sums.T @ sums
     coefficients = require_units(found.beta, scale, covariance, named)
+    if robust_cluster is not None:
+        require_moved(robust, covariance, named)
     return CoxModel(
         named,
         coefficients,

@@ -28,7 +28,7 @@ from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import HazardRatio, wald_ratio
 from jecur.survival.follow_up import check_follow_up, check_level
 from jecur.survival.inputs import column_names, same_patients
-from jecur.survival.newton import inverse, maximize_likelihood, require_units
+from jecur.survival.newton import inverse, maximize_likelihood, require_moved, require_units
 from jecur.survival.partial_likelihood import CoxLikelihood, Evaluation, score_residuals
 from jecur.survival.risk_sets import Lingering, RiskSets, Ties, risk_sets
 
@@ -115,10 +115,12 @@ def fit_fine_gray(
     with np.errstate(over="ignore", divide="ignore"):
         out = 1.0 / np.outer(scale, scale)
         coefficients = require_units(found.beta, scale, inverted * out, named)
+    sandwich = inverted @ (with_g.T @ with_g) @ inverted
+    require_moved(sandwich, inverted, named)
     return FineGray(
         named,
         coefficients,
-        inverted @ (with_g.T @ with_g) @ inverted * out,
+        sandwich * out,
         inverted @ (known.T @ known) @ inverted * out,
         at.log_likelihood,
         months.size,

@@ -33,6 +33,8 @@ FAIR = 1e-4
 """Share of the promised rise that a step must bring."""
 NOISE = 1e-13
 """Relative rounding of a likelihood."""
+NOTHING = 1e-20
+"""Share of the model's variance below which a sandwich variance is rounding."""
 SINGULAR = 1e-13
 """Share of the largest eigenvalue below which covariates cannot be told apart."""
 
@@ -162,6 +164,23 @@ def require_units(
             "take another one"
         )
     return coefficients
+
+
+def require_moved(sandwich: Matrix, covariance: Matrix, names: tuple[str, ...]) -> None:
+    """Refuse coefficients of whose sandwich variance nothing but rounding is left, (p, p) beside the model's.
+
+    Raises
+    ------
+    NotEstimableError
+        If no cluster, or no patient, moves one: it would seem to be known for certain.
+    """
+    still = np.diag(sandwich) <= NOTHING * np.diag(covariance)
+    if still.any():
+        raise NotEstimableError(
+            f"expected patients of whom each moves the coefficient of "
+            f"{', '.join(names[k] for k in np.flatnonzero(still))}, found none: it has no sandwich "
+            "variance; there are too few patients or clusters"
+        )
 
 
 def _line_search(

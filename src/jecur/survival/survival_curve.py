@@ -172,7 +172,7 @@ def kaplan_meier(
     months, seen = check_follow_up(time, event)
     z = float(ndtri(0.5 + check_level(level) / 2))
     table = life_table(months, seen)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         survival = np.cumprod(1.0 - table.n_event / table.n_risk, dtype=np.float64)
         variance: Vector = np.cumsum(
             table.n_event / (table.n_risk * (table.n_risk - table.n_event))
