@@ -48,6 +48,7 @@ SLOW = (
     "study/test_tissue.py",
     "study/test_packed_bags.py",
     "study/test_recipe_owner.py",
+    "study/test_beside.py",
     "study/test_preflight.py",
     "reproduce/test_reproduce.py",
     "fetch/test_fetch.py",

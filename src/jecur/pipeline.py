@@ -33,7 +33,13 @@ from jecur.study.cohort_slides import (
 )
 from jecur.study.devices import tell_other_device
 from jecur.study.explain import TopTilePicture, top_tiles, write_heatmaps, write_top_tiles
-from jecur.study.model_name import model_path, refuse_other_report
+from jecur.study.model_name import (
+    goes_beside,
+    model_path,
+    refuse_other_report,
+    refuse_other_study,
+    scored_model,
+)
 from jecur.study.pass_by import score_in_passing
 from jecur.study.preflight import require_ready_slides
 from jecur.study.recipe import recipe_of_bundle
@@ -78,6 +84,7 @@ def run_study(
     StudyReport
         Statistics of the validation patients and where the files are.
     """
+    refuse_other_study("run", study, run)
     progress = LoggedProgress(progress, run.log)
     ready = prepare_study(study, folder, run, workers=workers, progress=progress, unseen_later=True)
     refuse_other_report(model_path(study, ready.recipe, run), run)
@@ -133,7 +140,10 @@ def validate_study(
     ------
     TableError
         If the model was trained on one of these patients ("leak").
+    RunFolderError
+        If the folder holds the results of another command ("other-recipe").
     """
+    refuse_other_study("validate", study, run)
     bundle = admit_model(model)
     study = _as_trained(study, bundle)
     progress = LoggedProgress(progress, run.log)
@@ -192,14 +202,33 @@ def train_study(
 ) -> tuple[Path, PreparedCohort]:
     """Run a study up to its model file; the validation patients' slides are not scored.
 
+    Tables and manifest of a finished run or cross-validation in this folder stay as they are.
+
     Parameters are those of `run_study`.
     """
+    refuse_other_study("train", study, run)
+    beside = goes_beside("train", run)
     progress = LoggedProgress(progress, run.log)
-    ready = prepare_study(study, folder, run, workers=workers, progress=progress, unseen_later=True)
-    model = train_model(
-        study, ready.training_patients, ready.prepared, ready.recipe, run, progress=progress
+    ready = prepare_study(
+        study,
+        folder,
+        run,
+        workers=workers,
+        progress=progress,
+        unseen_later=True,
+        beside=beside,
     )
-    run.write_manifest(study_facts(study, "train"))
+    model = train_model(
+        study,
+        ready.training_patients,
+        ready.prepared,
+        ready.recipe,
+        run,
+        progress=progress,
+        reported=scored_model(run) if beside else "",
+    )
+    if not (beside and run.renew_manifest()):
+        run.write_manifest(study_facts(study, "train"))
     return model, ready
 
 
@@ -214,14 +243,24 @@ def prepare_alone(
 ) -> PreparedCohort:
     """Prepare the slides of a study and stop there; `run_study` and `train_study` go on from it.
 
+    Tables and manifest of a finished run or cross-validation in this folder stay as they are.
+
     Parameters are those of `run_study`; ``everybody`` is that of `prepare_study`.
     """
+    refuse_other_study("prepare", study, run)
+    beside = goes_beside("prepare", run)
     progress = LoggedProgress(progress, run.log)
     ready = prepare_study(
-        study, folder, run, workers=workers, progress=progress, everybody=everybody
+        study,
+        folder,
+        run,
+        workers=workers,
+        progress=progress,
+        everybody=everybody,
+        beside=beside,
     )
-    if not run.renew_manifest():
-        run.write_manifest(study_facts(study, "prepare"))
+    if not (beside and run.renew_manifest()):
+        run.write_manifest(study_facts(study, run.command or "prepare"))
     return ready
 
 

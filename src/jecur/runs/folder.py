@@ -4,7 +4,6 @@ Two runs of the same study end in the same bytes, however often one of them was 
 with. Times, dates and durations go into one file alone, ``log.jsonl``.
 """
 
-import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from jecur.runs.opening import (
     lock_root,
     make_root,
     name_holder,
+    read_manifest,
     refuse_workers,
 )
 
@@ -260,6 +260,11 @@ class RunFolder:
         self.log("finished", manifest_sha256=sha256_file(path))
         return path
 
+    @property
+    def command(self) -> str:
+        """Command whose results the folder holds; "" where none has ended."""
+        return str(read_manifest(self.root).get("command") or "")
+
     def refuse_other_command(
         self, command: str, *also: str, remedy: str = "name another --out"
     ) -> None:
@@ -270,17 +275,16 @@ class RunFolder:
         RunFolderError
             With code ``other-recipe``.
         """
-        facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
-        if facts.get("command") not in (None, command, *also):
+        if self.command not in ("", command, *also):
             raise RunFolderError(
                 f"expected an empty folder or an earlier jecur {command} at {self.root}, found the "
-                f"results of jecur {facts['command']}; {remedy}",
+                f"results of jecur {self.command}; {remedy}",
                 code="other-recipe",
             )
 
     def renew_manifest(self) -> bool:
         """Take up files that a later command has added to a finished run; False if none was finished."""
-        facts = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        facts = read_manifest(self.root)
         if "sha256" in facts:
             known = ("jecur", "versions", "device", "sha256")
             self.write_manifest({key: facts[key] for key in facts if key not in known})

@@ -1,9 +1,11 @@
 """How a run folder is made, known again and kept for one writer."""
 
+import json
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +24,7 @@ __all__ = [
     "lock_root",
     "make_root",
     "name_holder",
+    "read_manifest",
     "refuse_workers",
 ]
 
@@ -71,6 +74,30 @@ def make_root(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     if not marker.exists():
         write_json(marker, {"jecur": jecur.__version__})
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """Facts of a run folder's manifest; none where there is no manifest.
+
+    Raises
+    ------
+    RunFolderError
+        With code ``damaged`` if it is no manifest.
+    """
+    path = root / MANIFEST
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise RunFolderError(
+            f"expected the manifest of a run at {path}, found something else; put it back, or name "
+            "another --out",
+            code="damaged",
+        )
+    return facts
 
 
 def name_holder(root: Path) -> None:

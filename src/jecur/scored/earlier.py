@@ -1,7 +1,6 @@
 """What a folder of scores holds, and which of its slides are given again."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -13,7 +12,8 @@ from jecur.cohort.csv_text import plain_text
 from jecur.cohort.slide_names import slide_ids, told_apart
 from jecur.errors import RunFolderError
 from jecur.explain.heatmap import ScoreScale
-from jecur.runs.folder import MANIFEST, SEEN, RunFolder, fingerprint, sha256_file
+from jecur.runs.folder import SEEN, RunFolder, fingerprint, sha256_file
+from jecur.runs.opening import read_manifest
 from jecur.scored.given import Given, GivenSlide
 
 __all__ = ["SCORES", "SLIDES", "TILES", "Earlier", "Row", "read_earlier", "settle"]
@@ -64,7 +64,7 @@ def read_earlier(run: RunFolder, model_sha256: str, model: str) -> Earlier:
         With code ``other-model`` if its scores are those of another model, ``other-recipe`` if it holds
         the results of another command, ``damaged`` if they are not as they were written.
     """
-    facts = json.loads((run.root / MANIFEST).read_text(encoding="utf-8"))
+    facts = read_manifest(run.root)
     command = facts.get("command")
     if command is None:
         return Earlier()

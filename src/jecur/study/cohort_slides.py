@@ -72,6 +72,7 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
     progress: Progress,
     everybody: bool = False,
     unseen_later: bool = False,
+    beside: bool = False,
 ) -> PreparedCohort:
     """Read the clinical table and prepare the slides of all patients who are needed.
 
@@ -84,6 +85,8 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
     unseen_later
         Leave the slides of validation patients to whoever scores them, and keep no tiles of the others
         for an encoder that is not trained, unless the study keeps tiles.
+    beside
+        The folder holds a finished run or cross-validation: its study file and tables stay.
 
     Raises
     ------
@@ -91,13 +94,9 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
         If two patients of different roles have the very same tiles.
     """
     run.log("study", name=study.name)
-    run.log_slide_folder(folder / study.cohort.slide_folder)
-    write_text(run.root / "study.toml", write_study(study))
     cohort = study_cohort(study, folder, everybody=everybody)
-    if study.cohort.split is not None:
-        _write_roles(cohort, study.cohort.split, run)
-    else:
-        (run.root / "roles.csv").unlink(missing_ok=True)
+    if not beside:
+        _write_study(study, folder, cohort, run)
     run.log("table", source=cohort.source, notes=list(cohort.remarks))
     for note in cohort.remarks:
         progress.say(note)
@@ -122,7 +121,7 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
             orders = describe_in_passing(orders, partial(frozen_encoder, study, run))
     orders = in_bags(orders, study.bags, recipe, run.root, say=progress.say)
     prepared = prepare_slides(
-        orders, run, workers=workers, progress=progress, compute=study.compute
+        orders, run, workers=workers, progress=progress, compute=study.compute, table=not beside
     )
     refuse_shared_tiles(needed, prepared, run, across_roles=not everybody)
     return PreparedCohort(cohort, training_patients, prepared, recipe, tuple(unseen))
@@ -194,6 +193,16 @@ def slide_tasks(
     ]
 
 
+def _write_study(study: StudySettings, folder: Path, cohort: Cohort, run: RunFolder) -> None:
+    """Write down the study as it is now: ``study.toml``, ``roles.csv``, and where its slides lie."""
+    run.log_slide_folder(folder / study.cohort.slide_folder)
+    write_text(run.root / "study.toml", write_study(study))
+    if study.cohort.split is not None:
+        _write_roles(cohort, study.cohort.split, run)
+    else:
+        (run.root / "roles.csv").unlink(missing_ok=True)
+
+
 def _write_roles(cohort: Cohort, split: SplitSettings, run: RunFolder) -> None:
     """Write down who got which role, and how: ``roles.csv``."""
     how = {
@@ -222,8 +231,11 @@ def prepare_slides(
     workers: int,
     progress: Progress,
     compute: ComputeSettings = _USUAL,
+    table: bool = True,
 ) -> dict[str, PreparedSlide]:
     """Prepare slides in processes and write ``slides.csv``: one row a slide, whatever happened.
+
+    Without ``table`` the one that is there stays.
 
     Slides fewer than the workers share them: threads of all processes together are no more than these.
     """
@@ -251,7 +263,8 @@ def prepare_slides(
         run.log("slide", slide=order.slide, status=result.status, seconds=outcome.seconds)
         prepared[order.slide] = result
     prepared = {o.slide: as_ordered(prepared[o.slide], o) for o in orders}  # not as they ended
-    write_slides_table(list(prepared.values()), run)
+    if table:
+        write_slides_table(list(prepared.values()), run)
     return prepared
 
 

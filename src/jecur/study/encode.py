@@ -117,7 +117,10 @@ def encode_study(
     ------
     SettingsError, TrainingError, SlideError
         If the encoder or h5py is not to be had.
+    RunFolderError
+        If the folder holds the results of another command ("other-recipe").
     """
+    run.refuse_other_command("features")
     require_h5py()
     device = settle_torch(run)
     describer = _describer(order)

@@ -6,19 +6,42 @@ is taken by yet another, with a few letters of the recipe's fingerprint behind i
 """
 
 import csv
-import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from jecur.errors import JecurError, RunFolderError
 from jecur.model.file import read_bundle
-from jecur.runs.folder import MANIFEST, RunFolder, fingerprint
+from jecur.runs.folder import RunFolder, fingerprint
+from jecur.runs.opening import read_manifest
 from jecur.settings import Recipe, StudySettings
 from jecur.study.training_card import shown_recipe, shown_training
 
-__all__ = ["beside_first", "model_path", "refuse_other_crossval", "refuse_other_report"]
+__all__ = [
+    "beside_first",
+    "goes_beside",
+    "model_path",
+    "refuse_other_crossval",
+    "refuse_other_report",
+    "refuse_other_study",
+    "scored_model",
+]
+
+GOES_ON_FROM = {
+    "prepare": ("train", "run", "crossval"),
+    "train": ("prepare", "run", "crossval"),
+    "run": ("prepare", "train"),
+    "crossval": ("prepare",),
+    "validate": (),
+}
+"""Command on a whole study -> whose folders it goes on in, beside its own."""
+
+_REPORTED = ("run", "crossval")
+"""Commands whose tables stay as they are where slides are prepared, or a model trained, beside them."""
+
+_PREPARES = ("tissue", "tiling", "quality", "stain", "nuclei", "annotations")
 
 
 def model_path(study: StudySettings, recipe: Recipe, run: RunFolder) -> Path:
@@ -46,17 +69,52 @@ def refuse_other_report(model: Path, run: RunFolder) -> None:
     RunFolderError
         With code ``other-recipe``: which model they are of, and how to get both.
     """
-    scores = run.root / "scores.csv"
-    if not scores.is_file():
-        return
-    with scores.open(encoding="utf-8", newline="") as stream:
-        first = next(csv.DictReader(stream), {})
-    other = first.get("model") or model.name
+    other = scored_model(run) or model.name
     if other != model.name:
         raise RunFolderError(
             f"expected scores and report of {model.name} in {run.root}, found those of {other}, another "
             "recipe; name another --out, or ask for that recipe (--preset); `jecur train` puts both models "
             "into one folder, and [run] cache shares the prepared slides",
+            code="other-recipe",
+        )
+
+
+def scored_model(run: RunFolder) -> str:
+    """Name of the model file that the scores of a run folder are of; "" where there are none."""
+    scores = run.root / "scores.csv"
+    if not scores.is_file():
+        return ""
+    with scores.open(encoding="utf-8", newline="") as stream:
+        first = next(csv.DictReader(stream), {})
+    return first.get("model") or ""
+
+
+def goes_beside(command: str, run: RunFolder) -> bool:
+    """Whether a command leaves tables and manifest to the finished run or cross-validation that is there."""
+    return command not in _REPORTED and run.command in _REPORTED
+
+
+def refuse_other_study(command: str, study: StudySettings, run: RunFolder) -> None:
+    """Refuse to write over the results of a command that this one does not go on from.
+
+    Slides of a finished run, too, are not prepared by other settings than those that its tables are of.
+
+    Raises
+    ------
+    RunFolderError
+        With code ``other-recipe``.
+    """
+    remedy = "name another --out ([run] cache shares the prepared slides)"
+    run.refuse_other_command(command, *GOES_ON_FROM[command], remedy=remedy)
+    if not goes_beside(command, run):
+        return
+    before, now = read_manifest(run.root).get("study", {}), _as_written(study)
+    other = [name for name in _PREPARES if before.get(name) != now[name]]
+    if other:
+        raise RunFolderError(
+            f"expected slides as those of the finished jecur {run.command} at {run.root}, found other "
+            f"settings of [{'], ['.join(other)}], by which they would no longer be what its tables tell "
+            f"of; {remedy}",
             code="other-recipe",
         )
 
@@ -69,21 +127,20 @@ def refuse_other_crossval(study: StudySettings, run: RunFolder) -> None:
     RunFolderError
         With code ``other-recipe``.
     """
-    facts = json.loads((run.root / MANIFEST).read_text(encoding="utf-8"))
-    command, before = facts.get("command"), facts.get("study", {}).get("training")
-    if command is None:
-        return
-    if command != "crossval":
-        found = f"the results of jecur {command}"
-    elif before != msgspec.to_builtins(study.training):
-        found = "a cross-validation of another recipe"
-    else:
-        return
-    raise RunFolderError(
-        f"expected an empty folder or this cross-validation at {run.root}, found {found}; name another "
-        "--out ([run] cache shares the prepared slides)",
-        code="other-recipe",
-    )
+    refuse_other_study("crossval", study, run)
+    before = read_manifest(run.root).get("study", {}).get("training")
+    if run.command == "crossval" and before != _as_written(study)["training"]:
+        raise RunFolderError(
+            f"expected an empty folder or this cross-validation at {run.root}, found a cross-validation "
+            "of another recipe; name another --out ([run] cache shares the prepared slides)",
+            code="other-recipe",
+        )
+
+
+def _as_written(study: StudySettings) -> dict[str, Any]:
+    """Give settings as the manifest has them once it is read."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(study))
+    return found
 
 
 def _is_model(path: Path) -> bool:

@@ -19,7 +19,12 @@ from jecur.study.cohort_slides import slide_tasks, study_cohort
 from jecur.study.expected import Expected, expect, pending, training_seconds, try_two_slides
 from jecur.study.findings import Finding
 from jecur.study.folds import divide_study
-from jecur.study.model_name import model_path, refuse_other_crossval, refuse_other_report
+from jecur.study.model_name import (
+    model_path,
+    refuse_other_crossval,
+    refuse_other_report,
+    refuse_other_study,
+)
 from jecur.study.needs import (
     missing_extras,
     missing_places,
@@ -198,6 +203,7 @@ def _other_recipe(
 ) -> list[Finding]:
     """Say if the folder holds results of another recipe or command, which are not written over."""
     try:
+        refuse_other_study(purpose, study, run)
         if purpose == "run":
             refuse_other_report(model_path(study, recipe, run), run)
         elif purpose == "crossval":

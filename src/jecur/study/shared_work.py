@@ -27,6 +27,7 @@ from jecur.settings import StudySettings
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import as_ordered, limit_of, study_slides
 from jecur.study.devices import record_slides
+from jecur.study.model_name import goes_beside, refuse_other_study
 from jecur.study.prepare import prepare_slide
 from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
 
@@ -90,9 +91,9 @@ def work_along(  # noqa: PLR0913 -- the study, who works and how a slide is clai
     Raises
     ------
     RunFolderError
-        If a run is writing there.
+        If a run is writing there, or the folder holds the results of another command.
     """
-    RunFolder.join(root)
+    refuse_other_study("prepare", study, RunFolder.join(root))
     claims = Claims.of_this_job(root, lease=lease)
     with claims.presence():
         run = RunFolder.join(root)  # once more: now no run begins
@@ -260,6 +261,6 @@ def _settle(study: StudySettings, orders: Sequence[SlideTask], root: Path) -> bo
         for o in orders
         if o.slide in results
     ]
-    if len(rows) == len(orders):
+    if len(rows) == len(orders) and not goes_beside("prepare", run):
         write_slides_table(rows, run)
     return True

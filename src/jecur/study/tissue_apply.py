@@ -94,6 +94,7 @@ def apply_tissue(
     BundleError, SettingsError
         If the file is no classifier, or was trained on tiles made in another way.
     """
+    run.refuse_other_command("tissue apply")
     model = open_tissue_model(question.model)
     require_same_recipe(model.card, recipe_of_study(study))
     sides = classes_of_ratio(model.card.classes, question.stroma, question.tumor)

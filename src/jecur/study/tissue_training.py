@@ -110,6 +110,7 @@ def train_tissue(
     JecurError
         All that is wrong with the drawings before the first slide, and all classes that have too few tiles.
     """
+    run.refuse_other_command("tissue train")
     progress = LoggedProgress(progress, run.log)
     drawn = read_drawings(study, folder, order, progress)
     classes = classes_to_tell_apart(drawn, order)

@@ -18,7 +18,7 @@ from jecur.cohort.selection import (
     select_distinct_outcome,
     select_everybody,
 )
-from jecur.errors import JecurError, TableError
+from jecur.errors import JecurError, RunFolderError, TableError
 from jecur.mil.bag import bag_file
 from jecur.mil.describing import FEATURES_FILE
 from jecur.mil.likeness import SlideLooks, fit_looks
@@ -98,7 +98,7 @@ def _tiles_file(slide: str, run: RunFolder) -> str:
     return bag_file(run.slide_folder(slide)).name
 
 
-def train_model(
+def train_model(  # noqa: PLR0913 -- who is trained on, where it goes, and what is there
     study: StudySettings,
     training_patients: TrainingPatients,
     prepared: Mapping[str, PreparedSlide],
@@ -106,13 +106,19 @@ def train_model(
     run: RunFolder,
     *,
     progress: Progress,
+    reported: str = "",
 ) -> Path:
     """Train, lock the cut-off and write the model file; nothing if that was done before.
+
+    ``reported`` is the model file that scores and report in this folder are of: it is not made anew
+    without them.
 
     Raises
     ------
     TrainingError
         If torch is not installed, or the training patients are all of one outcome.
+    RunFolderError
+        With code ``other-recipe``, if the model of the report would become another.
     """
     digests = _bag_digests(training_patients, prepared, run)
     work = (
@@ -130,6 +136,13 @@ def train_model(
         _is_whole(path)
     ):
         return path
+    if path.name == reported:
+        raise RunFolderError(
+            f"expected {path.name} to stay the model that scores and report in {run.root} are of, found "
+            "that study, slides or version were changed since, or the file; give jecur run, which makes all "
+            "of them anew, or name another --out",
+            code="other-recipe",
+        )
     device = settle_torch(run)
     mark = _mark(work, device)
     if apart:
