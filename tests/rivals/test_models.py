@@ -1,7 +1,7 @@
 """Each rival finds what it is given to see, and its weights come from nobody who is held out."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from jecur.errors import SettingsError, TrainingError
 from jecur.rivals.bench import Bench, Division, follow_up, locked_scores
 from jecur.rivals.described import described_bench
 from jecur.rivals.fusion import LateFusion
+from jecur.rivals.one import scores_of
 from jecur.rivals.registry import RIVALS, rivals_named
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
@@ -175,3 +176,20 @@ def test_every_rival_has_a_name_of_its_own_and_fuses_by_name():
     assert [f.name for f in fused] == ["scnn+clinical", "scnn"]
     with pytest.raises(SettingsError, match="each alone"):
         rivals_named(["clinical+clinical"])
+
+
+def test_scores_are_in_one_order_whether_a_model_was_trained_now_or_before(tmp_path):
+    @dataclass(frozen=True)
+    class Stub:
+        name: str = "stub"
+        title: str = "Stub"
+
+        def inputs(self, bench):
+            return ()
+
+        def train(self, bench, division, part):
+            return locked_scores({"P11": 1.0}, {"P9": 0.1, "P10": 0.2, "P1": 0.3}, {})
+
+    patients, _ = _cohort(12)
+    found = [scores_of(Stub(), _bench(tmp_path), _division(patients, 11))[1] for _ in range(2)]
+    assert [list(scores.training) for scores in found] == [["P1", "P10", "P9"]] * 2

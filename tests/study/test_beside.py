@@ -22,8 +22,10 @@ from jecur.settings import (
     read_study,
     write_study,
 )
-from jecur.study.cross_validate import cross_validate
+from jecur.study.cross_validate import cross_validate, take_away_other_folds
+from jecur.study.folds import part_name
 from jecur.study.model_name import refuse_other_crossval
+from jecur.study.nuclear_feature_files import slides_with_bags
 from jecur.study.shared_work import work_along
 
 pytest.importorskip("torch", reason="needs the extra: train")
@@ -153,3 +155,41 @@ def test_a_manifest_that_is_none_is_one_line(folder, capsys):
     (folder / "run" / "manifest.json").write_text('{"jecur": "0.2')
     assert _do("train", folder) == USER_ERROR
     assert "[damaged]" in capsys.readouterr().err
+
+
+def test_a_renamed_patient_is_renamed_in_what_was_prepared_before(folder):
+    _call_it(folder, "prepare")
+    path = folder / "study" / "clinical.csv"
+    path.write_text(path.read_text().replace("P1,", "Q1,", 1))
+    slide = folder / "run" / "slides" / "P1"
+    before = (slide / "bag.npy").stat().st_mtime_ns
+    assert _do("prepare", folder) == OK
+    assert json.loads((slide / "quality.json").read_text())["patient_id"] == "Q1"
+    assert (slide / "bag.npy").stat().st_mtime_ns == before
+    assert RunFolder(folder / "run").is_complete(
+        "P1", json.loads((slide / "complete").read_text())["mark"]
+    )
+    assert verify_run(folder / "run", threads=1).whole
+
+
+def test_no_fold_of_another_division_is_left(tmp_path):
+    run_folder = RunFolder.open(tmp_path / "cv")
+    for fold in range(3):
+        part = run_folder.part(part_name(0, fold))
+        for inner in ("inner-1", "inner-2", "inner-3"):
+            (part.part(inner).root / "scores.csv").write_text("of before")
+    take_away_other_folds(run_folder, CrossvalSettings(folds=2, inner_folds=2))
+    left = {
+        p.parent.relative_to(tmp_path / "cv" / "parts").as_posix()
+        for p in tmp_path.rglob("scores.csv")
+    }
+    assert left == {f"repeat-1-fold-{k}/parts/inner-{i}" for k in (1, 2) for i in (1, 2)}
+
+
+def test_nuclei_are_not_measured_on_tiles_of_a_slide_that_failed_since(tmp_path):
+    run_folder = RunFolder.open(tmp_path / "run")
+    for slide in ("A", "B"):
+        run_folder.slide_folder(slide).mkdir(parents=True)
+        (run_folder.slide_folder(slide) / "bag.npy").write_bytes(b"tiles")
+    (tmp_path / "run" / "slides.csv").write_text("slide,status\nA,failed\nB,ok\n")
+    assert [path.name for path in slides_with_bags(run_folder)] == ["B"]

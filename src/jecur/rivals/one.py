@@ -1,5 +1,6 @@
 """One model on one division: trained now, or taken up as it was finished."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +33,7 @@ def scores_of(rival: Rival, bench: Bench, division: Division) -> tuple[str, Riva
     part = bench.run.part(rival.name).part(division.name)
     path, mark = part.root / "model-scores.json", _mark(rival, bench, division)
     if part.is_finished(STAGE, mark):
-        return mark, msgspec.json.decode(path.read_bytes(), type=RivalScores)
+        return mark, _read(path)
     bench.progress.say(f"{rival.title}, {division.name}: {len(division.training)} to train on")
     try:
         with measured() as cost:
@@ -46,7 +47,13 @@ def scores_of(rival: Rival, bench: Bench, division: Division) -> tuple[str, Riva
         seconds=round(cost.seconds, 2), peak_mib=round(cost.peak_mib),
     )  # fmt: skip
     part.mark_stage(STAGE, mark, [path])
-    return mark, scores
+    return mark, _read(
+        path
+    )  # patients in the order in which they are taken up later: sums to the last bit
+
+
+def _read(path: Path) -> RivalScores:
+    return msgspec.json.decode(path.read_bytes(), type=RivalScores)
 
 
 def _mark(rival: Rival, bench: Bench, division: Division) -> str:

@@ -12,7 +12,15 @@ import msgspec
 
 from jecur.runs.files import sha256_file, write_text
 
-__all__ = ["FileDigest", "Finished", "ProvedFiles", "damage", "read_marker", "write_marker"]
+__all__ = [
+    "FileDigest",
+    "Finished",
+    "ProvedFiles",
+    "damage",
+    "read_marker",
+    "renew_marker",
+    "write_marker",
+]
 
 _SETTLED_NS = 2_000_000_000
 """A file touched less than this before it is read may be touched again within one tick of its file
@@ -83,6 +91,14 @@ def write_marker(marker: Path, folder: Path, mark: str, names: Sequence[str]) ->
     """Say that these files of ``folder`` are finished; written last."""
     finished = Finished(mark, {name: FileDigest.of(folder / name) for name in sorted(names)})
     write_text(marker, msgspec.json.encode(finished).decode() + "\n")
+
+
+def renew_marker(marker: Path, folder: Path, name: str) -> None:
+    """Take up one file that was written anew; the others are not read again."""
+    finished = read_marker(marker)
+    if finished is not None:
+        files = finished.files | {name: FileDigest.of(folder / name)}
+        write_text(marker, msgspec.json.encode(Finished(finished.mark, files)).decode() + "\n")
 
 
 def read_marker(marker: Path) -> Finished | None:

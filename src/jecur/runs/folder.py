@@ -26,7 +26,14 @@ from jecur.runs.files import (
     write_json,
     write_text,
 )
-from jecur.runs.finished import Finished, ProvedFiles, damage, read_marker, write_marker
+from jecur.runs.finished import (
+    Finished,
+    ProvedFiles,
+    damage,
+    read_marker,
+    renew_marker,
+    write_marker,
+)
 from jecur.runs.leftovers import sweep
 from jecur.runs.locks import is_locked
 from jecur.runs.log import append_event, read_events
@@ -170,6 +177,11 @@ class RunFolder:
         slides, whole = self.slides or self.root / "slides", self.whole or self.root
         return RunFolder(root, slides, self.lock, whole, self.identity, self.proved)
 
+    def parts(self) -> tuple["RunFolder", ...]:
+        """Parts that there are, also those of an earlier command."""
+        root = self.root / "parts"
+        return tuple(self.part(p.name) for p in sorted(root.glob("*")) if p.is_dir())
+
     def finished_slide(self, slide: str, mark: str) -> Finished | None:
         """Return what was finished of a slide under the same settings, unproved; else None."""
         finished = read_marker(self.slide_folder(slide) / _COMPLETE)
@@ -185,6 +197,12 @@ class RunFolder:
         self._require_there()
         folder = self.slide_folder(slide)
         write_marker(folder / _COMPLETE, folder, mark, names)
+
+    def renew_file(self, slide: str, name: str) -> None:
+        """Take up a file of a finished slide that was written anew."""
+        self._require_there()
+        folder = self.slide_folder(slide)
+        renew_marker(folder / _COMPLETE, folder, name)
 
     def has_file(self, slide: str, name: str) -> bool:
         """Whether a file is among those that a slide was finished with."""

@@ -26,6 +26,7 @@ from jecur.runs.progress import Progress
 from jecur.scored.earlier import Row
 from jecur.scored.merge import Merged
 from jecur.scored.page_names import PAGE, page_names
+from jecur.slide.content import require_content
 from jecur.slide.reader import Slide, open_slide
 
 __all__ = ["write_pages"]
@@ -166,6 +167,7 @@ def _top_tiles(
                 name = str(at["slide"])
                 if name not in slides:
                     row = rows[name]
+                    require_content(folder / row["path"], row.get("content", ""))
                     found = open_slide(folder / row["path"], mpp=float(row["mpp"]))
                     slides[name] = opened.enter_context(found)
                 side = float(at["side_um"]) / slides[name].mpp

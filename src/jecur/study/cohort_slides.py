@@ -21,7 +21,7 @@ from jecur.study.bag_form import in_bags
 from jecur.study.devices import record_slides
 from jecur.study.frozen import frozen_encoder
 from jecur.study.pass_by import describe_in_passing, prepare_or_pass_by
-from jecur.study.prepare import finished_slide
+from jecur.study.prepare import finished_slide, rename_slide
 from jecur.study.recipe import recipe_of_study
 from jecur.study.score import ScoredPatient
 from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
@@ -281,7 +281,7 @@ def _finished(
     with ThreadPoolExecutor(max(1, threads)) as pool:  # hashing runs outside of Python's lock
         for order, (slide, damaged) in zip(orders, pool.map(finished_slide, orders), strict=True):
             if slide is not None:
-                prepared[order.slide] = slide
+                prepared[order.slide] = rename_slide(order, slide)
             if damaged:
                 run.log("slide-damaged", slide=order.slide, files=damaged)
                 progress.say(

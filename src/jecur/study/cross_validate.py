@@ -6,6 +6,7 @@ comers of the fold. Where ``inner_folds`` are asked for, the number of epochs is
 inside the training patients; the outer fold takes no part in that.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from jecur.study.report import heatmap_pictures
 from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.train import TrainingPatients, train_model
 
-__all__ = ["CrossValidationReport", "cross_validate"]
+__all__ = ["CrossValidationReport", "cross_validate", "take_away_other_folds"]
 
 NOBODY = DistinctOutcome((), (), ())
 
@@ -96,7 +97,24 @@ def cross_validate(
         for repeat, division in enumerate(divisions)
         for fold in range(settings.folds)
     ]
+    take_away_other_folds(run, settings)
     return write_cross_validation(bench, patients, done, divisions, excluded)
+
+
+def take_away_other_folds(run: RunFolder, settings: CrossvalSettings) -> None:
+    """Delete what is left of folds that this division does not have."""
+    names = {
+        part_name(repeat, fold)
+        for repeat in range(settings.repeats)
+        for fold in range(settings.folds)
+    }
+    inner = {f"inner-{fold + 1}" for fold in range(settings.inner_folds)}
+    for part in run.parts():
+        for below in part.parts() if part.root.name in names else ():
+            if below.root.name not in inner:
+                shutil.rmtree(below.root)
+        if part.root.name not in names:
+            shutil.rmtree(part.root)
 
 
 def _patients(ready: PreparedCohort) -> tuple[list[Patient], tuple[Exclusion, ...]]:
@@ -131,6 +149,9 @@ def _one_fold(
         study = msgspec.structs.replace(study, training=training)
     training_patients = TrainingPatients(distinct_outcomes(others, study), NOBODY)
     model = _train_fold(bench, study, training_patients, part, name)
+    for other in model.parent.glob("*.jecur"):
+        if other != model:  # of other numbers of epochs, by other inner folds
+            other.unlink()
     scored = score_patients(
         model,
         usable_slides([(p.id, p.slides) for p in held_out], bench.ready.prepared),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jecur.cohort.csv_text import plain_text
 from jecur.errors import RunFolderError
 from jecur.mil.bag import bag_file, open_bag
 from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
@@ -25,13 +26,24 @@ def slides_with_bags(run: RunFolder) -> list[Path]:
         If there is none.
     """
     slides = run.slides or run.root / "slides"
+    failed = _failed_slides(run)
     folders = sorted({path.parent for name in BAG_FILES for path in slides.rglob(name)})
+    folders = [f for f in folders if f.relative_to(slides).as_posix() not in failed]
     if not folders:
         raise RunFolderError(
             f"expected prepared slides under {run.root}, found none with their tiles; name the folder of a "
             "run, or score with --keep-tiles"
         )
     return folders
+
+
+def _failed_slides(run: RunFolder) -> set[str]:
+    """Slides that failed when they were last prepared; tiles of theirs are of a file before."""
+    table = run.root / "slides.csv"
+    if not table.is_file():
+        return set()
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False).map(plain_text)
+    return set(frame.loc[frame["status"] == "failed", "slide"])
 
 
 def write_nuclear_features(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from jecur.runs.folder import (
 )
 from jecur.runs.leftovers import sweep
 from jecur.runs.pictures import png_bytes
+from jecur.slide.content import content_digest
 from jecur.slide.reader import Slide, open_slide
 from jecur.study.measured import drop_measured
 from jecur.study.recipe import nuclei_network
@@ -30,7 +31,7 @@ from jecur.study.slide_task import PreparedSlide, SlideTask, features_reader
 from jecur.study.stream import KeepTiles
 from jecur.study.survey import Survey, judge_tiles, lay_tiles
 
-__all__ = ["PICTURE_FILES", "finished_slide", "prepare_slide", "write_slide"]
+__all__ = ["PICTURE_FILES", "finished_slide", "prepare_slide", "rename_slide", "write_slide"]
 
 THUMBNAIL_PX = 512
 """Longer side of the thumbnail, pixels."""
@@ -65,6 +66,16 @@ def finished_slide(order: SlideTask) -> tuple[PreparedSlide | None, tuple[str, .
         return msgspec.json.decode(text, type=PreparedSlide), ()
     except (OSError, msgspec.DecodeError):
         return None, ("quality.json",)
+
+
+def rename_slide(order: SlideTask, prepared: PreparedSlide) -> PreparedSlide:
+    """Write the patient and the slide as they are called now into what was prepared before."""
+    own = replace(prepared, slide=order.slide, patient_id=order.patient)
+    if own != prepared:
+        folder = order.run.slide_folder(order.slide)
+        write_text(folder / "quality.json", msgspec.json.encode(own).decode())
+        order.run.renew_file(order.slide, "quality.json")
+    return own
 
 
 def prepare_slide(order: SlideTask) -> PreparedSlide:
@@ -143,6 +154,7 @@ def _write_opened(order: SlideTask, whole: Slide, mark: str, walk: Walk) -> Prep
     except SlideError as error:
         return PreparedSlide.of_facts(order, survey.facts.failed(error))
     prepared = PreparedSlide.of_facts(order, survey.facts, thumbnail_um_per_px=scale)
+    prepared = replace(prepared, content=content_digest(order.path))
     _write_tables(folder, survey, prepared)
     order.run.mark_complete(order.slide, mark, files)
     return prepared
@@ -207,6 +219,7 @@ def _prepare_features(order: SlideTask, mark: str) -> PreparedSlide:
         mpp=mpp,
         mpp_source="given" if mpp else "",
         reader=features_reader(facts.width),
+        content=content_digest(order.path),
     )
     features = np.load(folder / "bag.npy", mmap_mode="r", allow_pickle=False)
     write_looks(folder, features, None)

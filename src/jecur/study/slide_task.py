@@ -116,6 +116,8 @@ class PreparedSlide:
     """How far it lies from the model's training slides; None before a model looks at it."""
     path: str = ""
     """The file, relative to the slide folder that the manifest names under ``slides``."""
+    content: str = ""
+    """Digest of the file by which whoever shows it knows it again; "" of what was not prepared."""
 
     @property
     def usable(self) -> bool:

@@ -53,7 +53,7 @@ def _scale(scale: ScoreScale | None) -> dict[str, float] | None:
 def tissue_outline(run: RunTables, row: SlideRow) -> list[list[list[list[float]]]]:
     """Polygons of the tissue: rings of [x, y], the first of each the outer one."""
     path = run.folder(row) / "tissue.geojson"
-    if not path.is_file():
+    if row.status == "failed" or not path.is_file():
         return []
     features = json.loads(path.read_text(encoding="utf-8"))["features"]
     polygons = [feature["geometry"]["coordinates"] for feature in features]

@@ -49,6 +49,8 @@ class SlideRow:
     n_tiles: int
     pictured: bool
     """The run has a thumbnail of it; of features it has none."""
+    content: str = ""
+    """Digest of the file that was looked at; "" if the run does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,9 @@ def _slide(
         origin=(_number(x) or 0.0, _number(y) or 0.0),
         size=(int(_number(row["width"]) or 0), int(_number(row["height"]) or 0)),
         n_tiles=int(_number(row["n_tiles"]) or 0),
-        pictured=(root / "slides" / row["slide"] / "thumbnail.png").is_file(),
+        pictured=status != "failed"  # what is there then is of a file before
+        and (root / "slides" / row["slide"] / "thumbnail.png").is_file(),
+        content=row.get("content", ""),
     )
 
 
