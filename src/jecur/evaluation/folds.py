@@ -13,7 +13,13 @@ from jecur.arrays import IntVector, Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient
 from jecur.cohort.table import Table, name_rows
 from jecur.errors import TableError
-from jecur.evaluation.score_table import RiskColumn, RiskGroups, read_risk
+from jecur.evaluation.score_table import (
+    NO_SCORE,
+    RiskColumn,
+    RiskGroups,
+    read_risk,
+    refuse_other_spelling,
+)
 from jecur.printable import plain_number
 from jecur.settings import ScoreSettings
 from jecur.survival.risk_groups import is_high_risk
@@ -148,10 +154,16 @@ def match_folds(
     lost = {p for p, risk in zip(given.patient, given.risk, strict=True) if not np.isfinite(risk)}
     by_id = {p.id: p for p in cohort.patients if p.id in scored - lost}
     excluded = [
-        Exclusion(p.id, p.role, "score missing" if p.id in lost else "no score")
+        Exclusion(p.id, p.role, "score missing" if p.id in lost else NO_SCORE)
         for p in cohort.patients
         if p.id not in by_id
     ]
+    refuse_other_spelling(
+        given.patient,
+        [*(p.id for p in cohort.patients), *(e.patient for e in cohort.excluded)],
+        [e.patient for e in excluded if e.reason == NO_SCORE],
+        name,
+    )
     rows = np.array([k for k, p in enumerate(given.patient) if p in by_id], dtype=np.int64)
     if not rows.size:
         raise TableError(

@@ -14,7 +14,14 @@ from jecur.cohort.table import Table, read_table
 from jecur.errors import TableError
 from jecur.evaluation.folds import has_folds, match_folds, read_folds
 from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
-from jecur.evaluation.score_table import GivenScores, RiskGroups, read_scores, split_by_risk
+from jecur.evaluation.score_table import (
+    NO_SCORE,
+    GivenScores,
+    RiskGroups,
+    read_scores,
+    refuse_other_spelling,
+    split_by_risk,
+)
 from jecur.evaluation.tile_table import read_tile_features
 from jecur.report.content import FlowStep, Reason, RiskValues
 from jecur.report.held_out import give_held_out_verdict
@@ -236,11 +243,17 @@ def _match(
         if patient.role != "validation":
             reason = f"{patient.role} role"
         else:
-            reason = "no score" if k is None else given.unusable[k]
+            reason = NO_SCORE if k is None else given.unusable[k]
         if reason:
             excluded.append(Exclusion(patient.id, patient.role, reason))
         else:
             used.append(patient)
+    refuse_other_spelling(
+        given.patient,
+        [*(p.id for p in cohort.patients), *(e.patient for e in cohort.excluded)],
+        [e.patient for e in excluded if e.reason == NO_SCORE],
+        name,
+    )
     if not used:
         known = next((p.id for p in (*cohort.patients,)), "nobody")
         scored = given.patient[0] if given.patient else "nobody"

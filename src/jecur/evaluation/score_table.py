@@ -1,11 +1,13 @@
 """Scores as somebody hands them over: one row a patient, a number or one of two texts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from jecur.arrays import BoolVector, Vector
+from jecur.cohort.plausible.words import one_id
 from jecur.cohort.table import Table, list_cells, name_rows
 from jecur.errors import TableError
 from jecur.printable import plain_number
@@ -14,14 +16,18 @@ from jecur.statistics.results import RiskMeaning
 from jecur.survival.risk_groups import is_high_risk
 
 __all__ = [
+    "NO_SCORE",
     "GivenScores",
     "RiskColumn",
     "RiskGroups",
     "read_risk",
     "read_scores",
+    "refuse_other_spelling",
     "split_by_risk",
 ]
 
+NO_SCORE = "no score"
+"""Why a patient is left out of whom the table of scores says nothing."""
 OWN_COLUMN = "risk"
 """Our own score column: a number between 0 and 1, higher is worse."""
 _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
@@ -120,6 +126,40 @@ def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
         _own_cutoff(table, settings),
         settings.label or ("Classifier" if settings.column == OWN_COLUMN else settings.column),
     )
+
+
+def refuse_other_spelling(
+    scored: Iterable[str], known: Iterable[str], lacking: Iterable[str], name: str
+) -> None:
+    """Refuse scores that miss their patient by the spelling alone: both would be left out.
+
+    Parameters
+    ----------
+    scored
+        Patients of the scores.
+    known
+        Everybody in the clinical table.
+    lacking
+        Those of them who have no score.
+    name
+        Of the table of scores.
+
+    Raises
+    ------
+    TableError
+        With code ``no-match``.
+    """
+    everybody = set(known)
+    nobody = {one_id(patient): patient for patient in scored if patient not in everybody}
+    pairs = [(nobody[one_id(p)], p) for p in lacking if one_id(p) in nobody]
+    if pairs:
+        (score, patient), others = pairs[0], len(pairs) - 1
+        raise TableError(
+            f"{name}: expected patients as the clinical table spells them, found {score!r} for {patient!r}"
+            f"{f' and {others} more' if others else ''}, who would be left out without a score; spell them "
+            "alike (capital letters, blanks, zeros in front, .0 at the end)",
+            code="no-match",
+        )
 
 
 def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> RiskGroups:

@@ -1,7 +1,7 @@
 """What a folder of scores holds, and which of its slides are given again."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from jecur.cohort.csv_text import plain_text
+from jecur.cohort.plausible.words import alike, one_id
 from jecur.cohort.slide_names import slide_ids, told_apart
 from jecur.errors import RunFolderError
 from jecur.explain.heatmap import ScoreScale
@@ -143,7 +144,22 @@ def settle(given: Given, earlier: Earlier) -> tuple[list[GivenSlide], list[str]]
         elif before and not one.patient and before != name:
             notes.append(f"{name}: stays a slide of {before}")
         settled.append(GivenSlide(replace(entry, id=name), patient))
-    return settled, notes
+    return settled, [*notes, *_spelled_otherwise(given, settled, earlier)]
+
+
+def _spelled_otherwise(
+    given: Given, settled: Sequence[GivenSlide], earlier: Earlier
+) -> Iterator[str]:
+    """Tell of patients who were named here, and are another's name but for the spelling."""
+    named = {one.patient for one in given.slides if one.patient}
+    everybody = [*earlier.patients, *(one.patient for one in settled)]
+    for group in alike(everybody, one_id):
+        if named & set(group):
+            yield (
+                f"{', '.join(map(repr, group[:4]))}: expected each patient in one spelling, found these; "
+                "if they are one patient, spell them alike and score all their slides again "
+                "[names-alike]"
+            )
 
 
 def _free(name: str, path: Path, taken: Mapping[str, str], files: Mapping[str, Path | None]) -> str:
