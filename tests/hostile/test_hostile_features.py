@@ -84,3 +84,18 @@ def test_compressed_features_of_the_usual_size_are_still_taken(tmp_path):
         file.create_dataset("features", data=data, chunks=True, compression="gzip")
     write_feature_bag(tmp_path / "slide.h5", tmp_path / "bag.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "bag.npy"), data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "taken"), [((1024, 9), False), ((9, 1024), True), ((30, 9), True)]
+)
+def test_features_that_may_be_turned_are_refused(tmp_path, shape, taken):
+    draw = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    with h5py.File(tmp_path / "slide.h5", "w") as stored:
+        stored["features"] = draw
+    if taken:
+        assert write_feature_bag(tmp_path / "slide.h5", tmp_path / "bag.npy").width == shape[1]
+        return
+    error = refused(write_feature_bag, tmp_path / "slide.h5", tmp_path / "bag.npy")
+    assert error.code == "bad-features"
+    assert "turned" in error.message

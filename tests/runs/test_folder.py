@@ -17,6 +17,7 @@ from jecur.runs.folder import (
     write_json,
     write_text,
 )
+from jecur.runs.verify import verify_run
 from jecur.settings import TilingSettings
 
 
@@ -114,3 +115,17 @@ def test_one_run_writes_at_a_time_and_what_a_killed_one_left_is_swept(tmp_path):
     assert not (root / "slides" / "a" / "bag.npy").exists()
     assert RunFolder.open(root) == run  # the same process may open it again
     assert copy.copy(run).lock is None  # as a worker process gets it
+
+
+def test_slides_on_another_disk_are_in_the_manifest(tmp_path):
+    run = RunFolder.open(tmp_path / "run")
+    slide = tmp_path / "disk" / "A"
+    slide.mkdir(parents=True)
+    (slide / "quality.json").write_text("as it was")
+    (run.root / "slides").symlink_to(tmp_path / "disk")
+    (run.root / "models").symlink_to(tmp_path / "disk")
+    run.write_manifest({"command": "run"})
+    checked = verify_run(run.root, threads=1)
+    assert (checked.whole, checked.n_files) == (True, 1)
+    (slide / "quality.json").write_text("otherwise")
+    assert verify_run(run.root, threads=1).changed == ("slides/A/quality.json",)

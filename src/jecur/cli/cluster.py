@@ -92,7 +92,7 @@ def prepare(
                 lease=lease,
             )
             _tell_share(share, out)
-            return SOME_FAILED if share.failed else OK
+            return SOME_FAILED if share.failed_in_all else OK
         require_ready(plan, progress)
         with at_work(machines, out, workers=processes, say=progress.say):
             ready = prepare_alone(
@@ -115,7 +115,7 @@ def _tell_share(share: "Share", out: Path) -> None:
     table = f" Table: {out / 'slides.csv'}" if share.wrote_table else ""
     console.print(
         f"{counted(share.prepared, 'slide')} prepared here, {share.failed} failed here, {share.by_others} "
-        f"by others or before; none is left.{escape(table)}",
+        f"by others or before; none is left. {share.failed_in_all} failed in all.{escape(table)}",
         soft_wrap=True,
     )
 

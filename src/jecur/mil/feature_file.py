@@ -1,8 +1,8 @@
 """Frozen features of a slide: the HDF5 layout of TRIDENT and CLAM, as a bag.
 
 ``features`` is (n, d), or (1, n, d) as some versions write it; ``coords`` (n, 2) are the tiles' upper
-left corners in level-0 pixels. The side of a tile is the attribute ``patch_size_level0`` of
-``coords``, where it is there. h5py is asked for only here: ``pip install "jecur[features]"``.
+left corners in level-0 pixels; where there are none, features that may be turned are refused. The side of
+a tile is the attribute ``patch_size_level0`` of ``coords``, where it is there. h5py is asked for only here: ``pip install "jecur[features]"``.
 """
 
 import hashlib
@@ -21,6 +21,11 @@ from jecur.mil.feature_checks import checked_array, tile_positions
 __all__ = ["FEATURE_SUFFIXES", "FeatureFacts", "write_feature_bag"]
 
 FEATURE_SUFFIXES = frozenset({".h5", ".hdf5"})
+
+_USUAL_WIDTHS = frozenset(
+    {192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1408, 1536, 1792, 2048, 2304, 2560, 3072, 4096}
+)
+"""Features of a tile that encoders give."""
 
 _BLOCK_BYTES = 32 * 2**20
 """Copied at once: bounds memory."""
@@ -107,6 +112,12 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
         found = f"features {features.shape}, coords {None if coords is None else coords.shape}"
         raise SlideError(
             f"expected features (n, d) and coords (n, 2), n >= 1, found {found}; export it again",
+            code="bad-features",
+        )
+    if coords is None and n in _USUAL_WIDTHS and width not in _USUAL_WIDTHS:
+        raise SlideError(
+            f"expected features (n, d), found {features.shape} and no coords: {n} is a usual number of "
+            f"features, {width} is none, so they may be turned; export them as (n, d) with coords (n, 2)",
             code="bad-features",
         )
     if features.dtype.kind in "iu" and features.dtype.itemsize == 2:

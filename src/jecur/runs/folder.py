@@ -333,14 +333,21 @@ def result_files(root: Path) -> Iterator[tuple[str, Path]]:
 
     Left out are hidden files, the study's own secrets (``private``, never to be shared), the blinded
     review (its order is drawn anew for every run), the manifest itself and the log, which has a
-    chain of its own.
+    chain of its own. Slides and parts may be links to another disk; no other link to a folder is followed.
     """
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_all_below(root)):
         name = path.relative_to(root)
         hidden = any(part.startswith(".") or part == "private" for part in name.parts)
         hidden = hidden or name.parts[0] == _REVIEW
         if path.is_file() and not hidden and name.as_posix() not in {MANIFEST, LOG}:
             yield name.as_posix(), path
+
+
+def _all_below(root: Path) -> Iterator[Path]:
+    yield from root.rglob("*")
+    for linked in (root / "slides", root / "parts"):
+        if linked.is_symlink():
+            yield from linked.rglob("*")
 
 
 def library_versions() -> dict[str, str]:

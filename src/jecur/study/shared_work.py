@@ -49,6 +49,8 @@ class Share:
     failed: int
     by_others: int
     """Slides that were done before, or meanwhile, by others."""
+    failed_in_all: int
+    """Slides of the study that have failed, whoever tried them."""
     wrote_table: bool
     """Whether it was the last to end, and wrote ``slides.csv``."""
 
@@ -111,7 +113,9 @@ def work_along(  # noqa: PLR0913 -- the study, who works and how a slide is clai
             claims.give_back()
     failed = sum(status == "failed" for status in own)
     others = len(orders) - len(own)
-    return Share(len(own) - failed, failed, others, _settle(study, orders, root))
+    known = read_results(root)
+    lost = sum(o.slide in known and known[o.slide].status == "failed" for o in orders)
+    return Share(len(own) - failed, failed, others, lost, _settle(study, orders, root))
 
 
 def _work_off(

@@ -44,8 +44,11 @@ def take_from_cache(cache: Path, key: str, target: Path, names: Sequence[str]) -
         return ()
     target.mkdir(parents=True, exist_ok=True)
     taken = [name for name in kept.files if name not in names]
-    for name in taken:
-        _link(source / name, target / name)
+    try:
+        for name in taken:
+            _link(source / name, target / name)
+    except FileNotFoundError:  # another study is putting it in anew
+        return ()
     return tuple(taken)
 
 
@@ -65,8 +68,7 @@ def keep_in_cache(cache: Path, key: str, source: Path, finished: Finished) -> No
         for name in finished.files:
             _link(source / name, part / name)
         write_marker(part / _MARKER, part, key, tuple(finished.files))
-        if kept is not None:
-            shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)  # damaged, or without its marker
         part.rename(target)
     shutil.rmtree(part, ignore_errors=True)
 
