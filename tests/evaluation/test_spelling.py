@@ -1,5 +1,6 @@
 """A patient who is spelled otherwise in a second table is not left out of both without a word."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from jecur.errors import TableError
 from jecur.evaluation.given import ScoreFiles, evaluate_scores
 from jecur.evaluation.score_table import refuse_other_spelling
 from jecur.runs.folder import RunFolder
+from jecur.scored.add import _same_slides
 from jecur.scored.earlier import Earlier, settle
 from jecur.scored.given import Given, GivenSlide
+from jecur.scored.merge import Merged
+from jecur.scored.slide_table import read_slide_table
 from jecur.settings import (
     CohortSettings,
     ColumnSettings,
@@ -59,3 +63,30 @@ def test_score_tells_of_a_patient_who_is_there_in_another_spelling():
     for patient, told in (("p1", 1), ("P1", 0), ("P3", 0), ("", 0)):
         slide = GivenSlide(SlideEntry("p2", Path("/s/p2.tiff"), None), patient)
         assert len(settle(Given((slide,), Path("/s")), earlier)[1]) == told
+
+
+@pytest.mark.parametrize("suffix", ["", ".tiff"])
+def test_a_table_of_slides_finds_names_in_either_form_of_their_accents(tmp_path, suffix):
+    stored = unicodedata.normalize("NFD", "Bärén")
+    (tmp_path / f"{stored}.tiff").write_bytes(b"a slide")
+    (tmp_path / "other.tiff").write_bytes(b"a slide")
+    named = unicodedata.normalize("NFC", stored) + suffix
+    (tmp_path / "t.csv").write_text(f"slide,patient\n{named},P1\nother,P2\n")
+    found = read_slide_table(tmp_path / "t.csv", tmp_path)
+    assert [entry.path.is_file() for entry, _ in found.slides] == [True, True]
+
+
+def test_score_tells_of_one_file_under_two_patients():
+    slides = {
+        name: {"slide": name, "patient_id": patient, "content": content, "core": ""}
+        for name, patient, content in (
+            ("a", "P1", "x"), ("b", "P1", "x"), ("c", "P2", "y"), ("d", "P3", "y"), ("e", "P4", ""),
+            ("f", "P5", ""),
+        )
+    }  # fmt: skip
+    said = [
+        list(_same_slides(Merged(slides, {}, pd.DataFrame(), t, ()))) for t in (("P1",), ("P3",))
+    ]
+    assert said[0] == []
+    assert len(said[1]) == 1
+    assert "c of P2, d of P3" in said[1][0]

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from jecur.cohort.csv_text import one_spelling
 from jecur.cohort.slide_names import names_without_suffix
 from jecur.mil.feature_file import FEATURE_SUFFIXES
 
 __all__ = [
     "SlideMatch",
     "files_by_name",
+    "folded",
     "match_slides",
     "named_share",
     "names_in_cell",
@@ -78,7 +80,7 @@ def named_share(cells: Sequence[str], files: Sequence[str]) -> float:
     """Share of the filled cells of a column that name a file, whole or without its suffix."""
     known = files_by_name(files)
     filled = [cell for cell in cells if cell]
-    hits = sum(any(name.casefold() in known for name in names_in_cell(cell)) for cell in filled)
+    hits = sum(any(folded(name) in known for name in names_in_cell(cell)) for cell in filled)
     return hits / len(filled) if filled else 0.0
 
 
@@ -104,7 +106,7 @@ def match_slides(
     known, taken, absent = files_by_name(files), {}, []
     for row, cell in named.items():
         for name in names_in_cell(cell):
-            hits = known.get(name.casefold(), [])
+            hits = known.get(folded(name), [])
             if len(hits) == 1:
                 taken[hits[0]] = SlideMatch(hits[0], ids[row], f"named in row {row}")
             elif not hits:
@@ -125,13 +127,18 @@ def names_in_cell(cell: str) -> list[str]:
 
 
 def files_by_name(files: Sequence[str]) -> dict[str, list[str]]:
-    """Every name of a file, in lower case -> the files that have it."""
+    """Every name of a file, in lower case and one form of its accents -> the files that have it."""
     known: dict[str, list[str]] = {}
     for file in files:
         base = PurePath(file).name
         for name in {file, *names_without_suffix(base), *names_without_suffix(file)}:
-            known.setdefault(name.casefold(), []).append(file)
+            known.setdefault(folded(name), []).append(file)
     return known
+
+
+def folded(name: str) -> str:
+    """Name of a file as `files_by_name` has it."""
+    return one_spelling(name).casefold()
 
 
 def _by_identifier(files: Sequence[str], ids: Sequence[str]) -> Iterator[SlideMatch]:

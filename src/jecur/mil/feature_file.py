@@ -2,7 +2,8 @@
 
 ``features`` is (n, d), or (1, n, d) as some versions write it; ``coords`` (n, 2) are the tiles' upper
 left corners in level-0 pixels; where there are none, features that may be turned are refused. The side of
-a tile is the attribute ``patch_size_level0`` of ``coords``, where it is there. h5py is asked for only here: ``pip install "jecur[features]"``.
+a tile is the attribute ``patch_size_level0`` of ``coords``, where it is there. h5py is asked for only
+here: ``pip install "jecur[features]"``.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ killed between leaves what the next one needs to go on.
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jecur.pipeline import score_slides
 from jecur.runs.files import refused_as_said
 from jecur.runs.folder import RunFolder, write_json
 from jecur.runs.progress import Progress
-from jecur.scored.earlier import SCORES, SLIDES, TILES, Earlier, read_earlier, settle
+from jecur.scored.earlier import SCORES, SLIDES, TILES, Earlier, Row, read_earlier, settle
 from jecur.scored.given import Given, GivenSlide
 from jecur.scored.merge import Addition, Merged, merge, write_tables
 from jecur.scored.page_names import PAGE, PAGES, page_names
@@ -118,6 +118,8 @@ def add_scores(  # noqa: PLR0913 -- whom to score, where to, and what to write
     merged = merge(earlier, added, model, bundle)
     for patient in merged.gone:
         progress.say(f"{patient}: has no slide any more; their row is gone")
+    for said in _same_slides(merged):
+        progress.say(said)
     write_tables(merged, run.root / _READY)
     written = _write_pages(run, merged, bundle, folder, progress, everybody=pages)
     scale = scored.scale
@@ -134,6 +136,22 @@ def add_scores(  # noqa: PLR0913 -- whom to score, where to, and what to write
     write_json(run.root / _READY / _FACTS, {"manifest": manifest, "seen": seen, "gone": gone})
     _put_in_place(run)
     return ScoreFolder(run, bundle, merged, tuple(one.entry.id for one in slides), written)
+
+
+def _same_slides(merged: Merged) -> Iterator[str]:
+    """Tell of one file that was scored as a slide of several patients."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in merged.slides.values():
+        if row.get("content"):
+            found.setdefault((row["content"], row.get("core", "")), []).append(row)
+    for rows in found.values():
+        patients = {row["patient_id"] for row in rows}
+        if len(patients) > 1 and patients & set(merged.touched):
+            named = ", ".join(f"{row['slide']} of {row['patient_id']}" for row in rows[:4])
+            yield (
+                f"{named}: expected a slide of one patient, found the same file; if it was copied under "
+                "another name by mistake, one of these risks is another patient's [duplicate-slide]"
+            )
 
 
 def _write_pages(

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from jecur.cohort.cohort import SlideEntry
-from jecur.cohort.slide_names import slide_ids
+from jecur.cohort.slide_names import as_on_disk, slide_ids
 from jecur.cohort.table import Table, name_rows, read_raw_table, read_table
 from jecur.errors import Problems, TableError
 from jecur.intake.columns import says
 from jecur.intake.interview import Interview
 from jecur.intake.rows import ask_rows
-from jecur.intake.slide_match import files_by_name, names_in_cell, slide_files
+from jecur.intake.slide_match import files_by_name, folded, names_in_cell, slide_files
 from jecur.settings import TableFormat
 
 __all__ = ["SlideTable", "read_slide_table"]
@@ -205,6 +205,8 @@ def _under(
 ) -> PurePath:
     """Path under the folder that a name means."""
     root = folder.resolve()
+    if not PurePath(name).is_absolute():
+        name = as_on_disk(folder, name).relative_to(folder).as_posix()
     inside = (root / name).resolve()
     if PurePath(name).is_absolute() or not inside.is_relative_to(root) or inside == root:
         raise TableError(
@@ -215,7 +217,7 @@ def _under(
     if (folder / name).exists():
         plain = inside.relative_to(root)
         return plain if (folder / plain).exists() else PurePath(name)
-    hits = known.get(name.casefold(), ())
+    hits = known.get(folded(name), ())
     if len(hits) > 1:
         raise TableError(
             f"{table.name}: expected a name of one slide, found {name!r} in row {row}, which may be "
