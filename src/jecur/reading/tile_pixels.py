@@ -4,7 +4,7 @@ Pixels are read again from the slide, at the scale of the scan. Where the slide 
 own picture (normalized colors, the pixels that were scored) is shown in their place, and said so.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -14,12 +14,11 @@ import pandas as pd
 from jecur.cohort.csv_text import plain_text
 from jecur.errors import SlideError
 from jecur.explain.review import SHEET_FOLDER, KeyTile
-from jecur.geometry import Size
 from jecur.runs.pictures import jpeg_bytes
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.kept_bytes import KeptBytes
 from jecur.viewer.run_slides import file_inside, slide_folder
-from jecur.viewer.same_slide import SeenSlide, require_same_slide
+from jecur.viewer.same_slide import SeenSlide, require_same_slide, seen_slide
 from jecur.viewer.slide_pool import SlidePool
 
 __all__ = ["Picture", "TilePixels", "View"]
@@ -139,18 +138,6 @@ def _slide_files(run: Path, slides: Path | None) -> Mapping[str, _SlideFile]:
             name, mpp = str(row["slide"]), row.get("mpp", "")
             given = row.get("mpp_source") == "override"
             found[name] = _SlideFile(
-                path, float(mpp) if given else None, _seen(run / "slides" / name, row)
+                path, float(mpp) if given else None, seen_slide(run / "slides" / name, row)
             )
     return found
-
-
-def _seen(folder: Path, row: Mapping[Hashable, str]) -> SeenSlide:
-    """Read what a row of ``slides.csv`` says of its slide."""
-    width, height = (int(float(row.get(side, "") or 0)) for side in ("width", "height"))
-    x, _, y = row.get("origin", "").partition(" ")
-    return SeenSlide(
-        Size(width, height),
-        float(row["mpp"]) if row.get("mpp") else None,
-        folder / "thumbnail.png",
-        (float(x), float(y)) if row.get("core") else None,
-    )

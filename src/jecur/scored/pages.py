@@ -26,8 +26,8 @@ from jecur.runs.progress import Progress
 from jecur.scored.earlier import Row
 from jecur.scored.merge import Merged
 from jecur.scored.page_names import PAGE, page_names
-from jecur.slide.content import require_content
 from jecur.slide.reader import Slide, open_slide
+from jecur.viewer.same_slide import require_same_slide, seen_slide
 
 __all__ = ["write_pages"]
 
@@ -80,13 +80,13 @@ def write_pages(
 
 
 def _page(row: Row, merged: Merged, bundle: Bundle, places: tuple[Path, Path]) -> PatientPage:
-    pictures, folder = places
+    pictures, _ = places
     own = [s for s in merged.slides.values() if s["patient_id"] == row["patient_id"]]
     tiles = merged.tiles[merged.tiles["patient_id"] == row["patient_id"]]
     used = [s for s in own if s["slide"] in set(tiles["slide"])]
     drawn = [s for s in used if (pictures / s["slide"] / "overlay.png").is_file()]
     most = sorted(drawn, key=lambda s: -int(s["n_tiles"]))[:_N_HEATMAPS]
-    views, why = _top_tiles(tiles, {s["slide"]: s for s in used}, folder)
+    views, why = _top_tiles(tiles, {s["slide"]: s for s in used}, places)
     card = msgspec.to_builtins(bundle.card)
     cox = bundle.card.loss == "cox"
     return PatientPage(
@@ -147,9 +147,10 @@ def _line(row: Row) -> SlideLine:
 
 
 def _top_tiles(
-    tiles: pd.DataFrame, rows: Mapping[str, Row], folder: Path
+    tiles: pd.DataFrame, rows: Mapping[str, Row], places: tuple[Path, Path]
 ) -> tuple[tuple[TileView, ...], str]:
     """Read the tiles of both ends again from their slides, colors as scanned; say why there are none."""
+    pictures, folder = places
     ends = select_top_tiles(
         [tiles["score"].to_numpy(np.float32)], n_tiles=_N_TILES, max_per_patient=_N_TILES
     )
@@ -167,9 +168,9 @@ def _top_tiles(
                 name = str(at["slide"])
                 if name not in slides:
                     row = rows[name]
-                    require_content(folder / row["path"], row.get("content", ""))
                     found = open_slide(folder / row["path"], mpp=float(row["mpp"]))
                     slides[name] = opened.enter_context(found)
+                    require_same_slide(slides[name], seen_slide(pictures / name, row))
                 side = float(at["side_um"]) / slides[name].mpp
                 pixels = slides[name].read_region(float(at["x"]), float(at["y"]), side, _TILE_PX)
                 views.append(TileView(jpeg_bytes(pixels), name, top.score, top.end))

@@ -12,9 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from jecur.errors import SlideError
-
-__all__ = ["content_digest", "require_content"]
+__all__ = ["content_digest"]
 
 _WHOLE = 4 * 2**20
 _END, _BLOCK, _N_BLOCKS = 256 * 2**10, 16 * 2**10, 48
@@ -41,29 +39,6 @@ def content_digest(path: Path) -> str:
     except OSError:
         return "absent"
     return total.hexdigest()[:32]
-
-
-def require_content(path: Path, known: str) -> None:
-    """Refuse to show another slide than the one that was looked at.
-
-    Parameters
-    ----------
-    path
-        As `content_digest`.
-    known
-        Digest of then; "" where nobody wrote it down.
-
-    Raises
-    ------
-    SlideError
-        With code ``changed-slide``.
-    """
-    if known and content_digest(path) != known:
-        raise SlideError(
-            f"{path.name}: expected the slide that the tables tell of, found that the file was replaced "
-            "since; put it back, or give the command that made them again",
-            code="changed-slide",
-        )
 
 
 def _members(path: Path) -> list[Path]:

@@ -117,7 +117,7 @@ class PreparedSlide:
     path: str = ""
     """The file, relative to the slide folder that the manifest names under ``slides``."""
     content: str = ""
-    """Digest of the file by which whoever shows it knows it again; "" of what was not prepared."""
+    """Digest of the file, by which one file under two patients is known; "" of what was not prepared."""
 
     @property
     def usable(self) -> bool:

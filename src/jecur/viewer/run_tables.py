@@ -49,8 +49,6 @@ class SlideRow:
     n_tiles: int
     pictured: bool
     """The run has a thumbnail of it; of features it has none."""
-    content: str = ""
-    """Digest of the file that was looked at; "" if the run does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +241,6 @@ def _slide(
         n_tiles=int(_number(row["n_tiles"]) or 0),
         pictured=status != "failed"  # what is there then is of a file before
         and (root / "slides" / row["slide"] / "thumbnail.png").is_file(),
-        content=row.get("content", ""),
     )
 
 

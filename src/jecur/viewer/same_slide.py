@@ -6,8 +6,10 @@ table, pixels against its thumbnail; two slides of one size whose tissue has one
 apart.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.reader import Slide
 
-__all__ = ["SeenSlide", "require_same_slide"]
+__all__ = ["SeenSlide", "require_same_slide", "seen_slide"]
 
 _LARGEST_SCALE_CHANGE = 1.01
 _PATCH_PX, _CELL_PX = 16, 4
@@ -48,6 +50,18 @@ class SeenSlide:
     mpp: float | None
     thumbnail: Path
     window: tuple[float, float] | None = None
+
+
+def seen_slide(folder: Path, row: Mapping[Any, str]) -> SeenSlide:
+    """Read what a row of ``slides.csv`` says of its slide, whose pictures lie in ``folder``."""
+    width, height = (int(float(row.get(side, "") or 0)) for side in ("width", "height"))
+    x, _, y = row.get("origin", "").partition(" ")
+    return SeenSlide(
+        Size(width, height),
+        float(row["mpp"]) if row.get("mpp") else None,
+        folder / "thumbnail.png",
+        (float(x), float(y)) if row.get("core") else None,
+    )
 
 
 def require_same_slide(slide: Slide, seen: SeenSlide) -> None:
