@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.common import Arguments
-from benchmarks.mil_cohorts import Follow, follow_up, line, summarize
+from benchmarks.mil_cohorts import Follow, cohort_settings, follow_up, line, summarize
 
 from jecur.mil.bag import open_bag
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
 from jecur.settings import PRESETS, TrainingSettings
+from jecur.simulate.cohort import draw_patients
 from jecur.training.loop import LabeledBag, train_encoder
 
 SHORT: dict[str, object] = {"epochs": 8, "halve_every": 4, "frozen_blocks": 5}
@@ -115,6 +116,11 @@ def table(out: Path, recipes: list[str], seeds: list[int], *, null: bool) -> Non
             seconds = float(np.mean([one["seconds"][1] for one in found[recipe].values()]))
             row = _row(out, found[recipe], null=null)
             print(line(f"seeds {list(found[recipe])}, {recipe}", "rgb_nuclei", row, seconds))
+    if not null:
+        for told, tissue_alone in (("tissue planted", True), ("all planted", False)):
+            truth = [planted(out, s, tissue_alone=tissue_alone) for s in seeds]
+            row = summarize(truth, [follow_up(out, s) for s in seeds])
+            print(line(f"seeds {seeds}, {told}", "", row, 0.0))
     first, *others = recipes
     for recipe in others:
         both = sorted(found[first].keys() & found[recipe].keys())
@@ -125,6 +131,19 @@ def table(out: Path, recipes: list[str], seeds: list[int], *, null: bool) -> Non
         error = 1.96 * float(np.sqrt(np.sum(gain**2)))
         print(f"{recipe} less {first}, seeds {both}: {difference:+.3f} ({difference - error:+.3f} to "
               f"{difference + error:+.3f})")  # fmt: skip
+
+
+def planted(out: Path, seed: int, *, tissue_alone: bool) -> tuple[np.ndarray, float]:
+    """Planted log hazards of the validation patients and the training patients' median: the ceiling.
+
+    With the part that is not in the tissue, or without.
+    """
+    drawn, follow = draw_patients(cohort_settings(seed, null=False)), follow_up(out, seed)
+    hazard = drawn.feature_log_hazard if tissue_alone else drawn.log_hazard
+    by_patient = dict(zip(drawn.table["patient_id"], hazard, strict=True))
+    patients = np.load(out / f"seed{seed}" / "features.npz")["patients"].tolist()
+    risk = np.array([by_patient[p] for p in patients], dtype=float)
+    return risk[~follow.training], float(np.median(risk[follow.training]))
 
 
 def _row(out: Path, found, *, null: bool) -> dict:

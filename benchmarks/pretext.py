@@ -38,7 +38,18 @@ from jecur.stain.separation import separate_stains
 from jecur.training.mobilenet import TileEncoder
 from jecur.training.nuclei.data import read_fields
 
-__all__ = ["MEASURES", "PretextSettings", "measure_tile", "pretext_tiles", "train_pretext"]
+__all__ = [
+    "MEASURES",
+    "PretextSettings",
+    "PretextTiles",
+    "all_sources",
+    "batches",
+    "coherence",
+    "measure_tile",
+    "pretext_tiles",
+    "split",
+    "train_pretext",
+]
 
 UM_PER_PX = 128.0 / 224.0
 MEASURES = (
@@ -125,13 +136,13 @@ def measure_tile(rgb: RGB, nuclei: NDArray[np.uint8]) -> Vector:
             hematoxylin[tissue].mean() if tissue.any() else 0.0,
             eosin[tissue].mean() if tissue.any() else 0.0,
             eosin[tissue].std() if tissue.any() else 0.0,
-            _coherence(eosin),
+            coherence(eosin),
             white.mean(),
         ]
     )
 
 
-def _coherence(image: NDArray[np.float64]) -> float:
+def coherence(image: NDArray[np.float64]) -> float:
     """How much neighboring edges agree in direction, in [0, 1]: fibers do, cells do not."""
     smooth = ndimage.gaussian_filter(image, 1.0)
     dy, dx = np.gradient(smooth)
@@ -149,7 +160,7 @@ def pretext_tiles(
     tiles, measures, owners = [], [], []
     fields = read_fields(nuclei_data, "train")
     with progress.task("Tiles to train on", len(fields) + settings.n_virtual_slides) as advance:
-        sources = _all_sources([f.rgb for f in fields], settings, rng)
+        sources = all_sources([f.rgb for f in fields], settings, rng)
         for owner, source in enumerate(sources):
             bag = add_nuclei_channel(model, source)
             tiles.append(bag)
@@ -160,7 +171,7 @@ def pretext_tiles(
     return PretextTiles(np.concatenate(tiles), np.concatenate(measures), held_out[owners])
 
 
-def _all_sources(
+def all_sources(
     images: Sequence[RGB], settings: PretextSettings, rng: np.random.Generator
 ) -> Iterator[NDArray[np.uint8]]:
     side = settings.tile_px
@@ -219,7 +230,7 @@ def train_pretext(
     )
     with progress.task("Starting weights", settings.steps) as advance:
         encoder.train()
-        for tiles, index in _batches(data, settings):
+        for tiles, index in batches(data, settings):
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 found = _predict(encoder, tiles)
             loss = nn.functional.smooth_l1_loss(found.float(), targets[index])
@@ -232,7 +243,7 @@ def train_pretext(
     with torch.no_grad():
         rows = np.flatnonzero(data.held_out)
         found = torch.cat(
-            [_predict(encoder, torch.from_numpy(data.tiles[part])) for part in _split(rows, 32)]
+            [_predict(encoder, torch.from_numpy(data.tiles[part])) for part in split(rows, 32)]
         )
     rest = (found - targets[rows]).square().mean(0) / targets[rows].var(0)
     state = {k: v.half().contiguous() for k, v in backbone.state_dict().items() if v.ndim}
@@ -246,7 +257,7 @@ def _predict(encoder: TileEncoder, tiles: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _batches(
+def batches(
     data: PretextTiles, settings: PretextSettings
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     rng = np.random.default_rng(settings.seed + 1)
@@ -263,5 +274,5 @@ def _batches(
         yield torch.from_numpy(np.ascontiguousarray(tiles)), torch.from_numpy(index)
 
 
-def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+def split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
