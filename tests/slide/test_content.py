@@ -62,6 +62,8 @@ def companions(tmp_path, kind):
         named, other = tmp_path / "s", tmp_path / "s" / "level-1.dcm"
     elif kind == "dicom file":
         named, other = tmp_path / "level-0.dcm", tmp_path / "level-1.dcm"
+    elif kind == "dicom without suffix":
+        named, other = tmp_path / "1.2.840.1", tmp_path / "1.2.840.2"
     elif kind == "vsi":
         named, other = tmp_path / "s.vsi", tmp_path / "_s_" / "stack1" / "frame_t.ets"
     elif kind == "vms":
@@ -69,7 +71,8 @@ def companions(tmp_path, kind):
     elif kind == "ome":
         named, other = tmp_path / "s.ome.tif", tmp_path / "s_part.ome.tif"
     other.parent.mkdir(parents=True, exist_ok=True)
-    other.write_bytes(b"pixels" * 100)
+    start = b"\0" * 128 + b"DICM" if kind == "dicom without suffix" else b""
+    other.write_bytes(start + b"pixels" * 100)
     if kind == "dicom folder":
         (named / "level-0.dcm").write_bytes(b"one")
     else:
@@ -77,15 +80,17 @@ def companions(tmp_path, kind):
             "vms": "[x]\nImageFile(1,0)=s(1,0).jpg\n",
             "ome": '<UUID FileName="s_part.ome.tif">',
         }
-        named.write_text(text.get(kind, "head"))
+        named.write_bytes(start + text.get(kind, "head").encode())
     return named, other
 
 
-@pytest.mark.parametrize("kind", ["mrxs", "dicom folder", "dicom file", "vsi", "vms", "ome"])
+@pytest.mark.parametrize(
+    "kind", ["mrxs", "dicom folder", "dicom file", "dicom without suffix", "vsi", "vms", "ome"]
+)
 def test_the_files_that_belong_to_a_slide_count(tmp_path, kind):
     named, other = companions(tmp_path, kind)
     before = content_digest(named)
-    disguised(other, b"PIXELS" * 100)
+    disguised(other, other.read_bytes().upper())
     assert content_digest(named) != before
 
 

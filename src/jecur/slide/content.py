@@ -4,13 +4,15 @@ Files up to 4 MiB are read whole; of larger ones the first and last 256 KiB and 
 spread evenly, so that another scan, another export or a copy cut short is noticed whatever its size
 and date. A change of a few bytes between the samples is not: that is what checksums of an archive are
 for. What belongs to a slide counts with it: the folder beside a ``.mrxs``, all files of a DICOM
-folder, the files that a ``.vms`` or an OME-TIFF names.
+folder whatever their suffix, the files that a ``.vms`` or an OME-TIFF names.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from jecur.slide.dicom_series import is_dicom
 
 __all__ = ["content_digest"]
 
@@ -52,13 +54,18 @@ def _members(path: Path) -> list[Path]:
         members += sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())
     elif suffix == ".vsi":
         members += sorted(f for f in (folder / f"_{path.stem}_").rglob("*") if f.is_file())
-    elif suffix == ".dcm":
-        members += sorted(f for f in folder.glob("*") if f.suffix.lower() == ".dcm" and f != path)
+    elif _is_dicom(path):
+        members += sorted(f for f in folder.iterdir() if f.is_file() and f != path and _is_dicom(f))
     elif suffix in {".vms", ".vmu", ".ndpis"}:
         members += _named(path, _INI_NAME)
     elif suffix in {".tif", ".tiff", ".xml"}:
         members += _named(path, _OME_NAME)
     return members
+
+
+def _is_dicom(file: Path) -> bool:
+    """Whether it is called so, or begins so: archives leave the suffix out."""
+    return file.suffix.lower() == ".dcm" or is_dicom(file)
 
 
 def _named(path: Path, pattern: re.Pattern[bytes]) -> list[Path]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["DicomHeader", "read_dicom_header"]
+__all__ = ["DicomHeader", "is_dicom", "read_dicom_header"]
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -91,6 +91,16 @@ class DicomHeader:
     def is_volume(self) -> bool:
         """Whether it is a level of a slide, not its label, overview or thumbnail."""
         return "VOLUME" in self.image_type
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do, whatever its name; an unreadable one does not."""
+    try:
+        with path.open("rb") as file:
+            file.seek(_PREAMBLE)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def read_dicom_header(path: Path) -> DicomHeader | None:
