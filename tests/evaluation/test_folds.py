@@ -125,6 +125,12 @@ def test_a_cut_off_may_lack_where_the_score_does(tables):
     assert "column 'cutoff'" in _said(folder)["score"]["rule"]
 
 
+def test_probabilities_are_not_declared_in_vain(tables, capsys):
+    folder, _, scores = tables
+    assert _evaluate(folder, scores, "--probability") == USER_ERROR
+    assert "leave out --probability" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_other_direction_gives_the_same(tables, by_rows):
     folder, _, scores = tables
     turned = scores.assign(theirs=-scores["theirs"], cutoff=-20.0 * scores["fold"])

@@ -69,8 +69,15 @@ def read_folds(table: Table, settings: ScoreSettings) -> FoldScores:
     ------
     TableError
         If a fold is no whole number, a patient has two rows in a repeat, or not every patient is in
-        every repeat; names column and rows.
+        every repeat; names column and rows. If the scores are declared probabilities: nothing is asked
+        of their level here.
     """
+    if settings.probability:
+        raise TableError(
+            f"{table.name}: expected the scores of one model where they are declared probabilities, found "
+            f"those of several (column '{FOLD}'), which are compared by their order within folds alone; "
+            "leave out --probability (probability=True)"
+        )
     ids = table.identifiers(settings.patient, "patient of a score")
     repeat = _whole(table, REPEAT) if REPEAT in table.frame else pd.Series(1, index=ids.index)
     fold = _whole(table, FOLD)
