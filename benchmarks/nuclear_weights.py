@@ -21,10 +21,16 @@ import numpy as np
 import timm
 import torch
 from benchmarks.common import Arguments
-from benchmarks.pretext import PretextSettings, all_sources, batches, coherence, split
+from benchmarks.pretext import (
+    PretextSettings,
+    all_sources,
+    batches,
+    split,
+    tissue_measures,
+    write_half,
+)
 from benchmarks.starting_features import lite0, lite0_features
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import nn
 
 from jecur.arrays import RGB, BagArray, Vector
@@ -32,7 +38,7 @@ from jecur.cli.console import RichProgress
 from jecur.nuclei.agreement import find_nuclei
 from jecur.nuclei.features import NuclearFeatures, measure_nuclei
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
-from jecur.runs.folder import atomic_path, library_versions, sha256_file, write_json
+from jecur.runs.folder import library_versions, sha256_file, write_json
 from jecur.runs.progress import Progress
 from jecur.stain.optical_density import to_optical_density
 from jecur.stain.reference import builtin_reference
@@ -85,16 +91,8 @@ def measure(rgb: RGB, nuclei: NDArray[np.uint8]) -> Vector:
         for name in OF_NUCLEI
     ]
     white = rgb.min(axis=2) > 215
-    tissue = (nuclei <= 127) & ~white
-    some = tissue.any()
-    of_tissue = [
-        hematoxylin[tissue].mean() if some else 0.0,
-        eosin[tissue].mean() if some else 0.0,
-        eosin[tissue].std() if some else 0.0,
-        coherence(eosin),
-        white.mean(),
-    ]
-    return np.array([*of_nuclei, *of_tissue])
+    of_tissue = tissue_measures(hematoxylin, eosin, (nuclei <= 127) & ~white)
+    return np.array([*of_nuclei, *of_tissue, white.mean()])
 
 
 def taught_tiles(
@@ -159,9 +157,7 @@ def train(data: TaughtTiles, out: Path, progress: Progress) -> dict[str, float]:
         found = torch.hstack([encoder.head(features), to_teacher(features)]).numpy()
     truth = targets[rows].numpy()
     off, spread = np.nanmean((found - truth) ** 2, axis=0), np.nanvar(truth, axis=0)
-    state = {k: v.half().contiguous() for k, v in backbone.state_dict().items() if v.ndim}
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(save({k: v for k, v in state.items() if "classifier" not in k}))
+    write_half(backbone, out)
     explained = dict(zip(MEASURES, (1.0 - off[:n] / spread[:n]).tolist(), strict=True))
     return explained | {"teacher": float(1.0 - off[n:].sum() / spread[n:].sum())}
 

@@ -44,11 +44,12 @@ __all__ = [
     "PretextTiles",
     "all_sources",
     "batches",
-    "coherence",
     "measure_tile",
     "pretext_tiles",
     "split",
+    "tissue_measures",
     "train_pretext",
+    "write_half",
 ]
 
 UM_PER_PX = 128.0 / 224.0
@@ -117,7 +118,6 @@ def measure_tile(rgb: RGB, nuclei: NDArray[np.uint8]) -> Vector:
     hematoxylin, eosin = amounts.T.reshape(2, *rgb.shape[:2])
     inside = nuclei > 127
     white = rgb.min(axis=2) > 215
-    tissue = ~inside & ~white
     shapes = regionprops_table(label(inside), properties=("area", "eccentricity"))
     areas = shapes["area"] * UM_PER_PX**2
     areas, eccentricity = areas[areas > 12.0], shapes["eccentricity"][areas > 12.0]
@@ -133,13 +133,23 @@ def measure_tile(rgb: RGB, nuclei: NDArray[np.uint8]) -> Vector:
             (areas < _SMALL_NUCLEUS_UM2).mean() if some else 0.0,
             hematoxylin[inside].mean() if some else 0.0,
             hematoxylin[inside].std() if some else 0.0,
-            hematoxylin[tissue].mean() if tissue.any() else 0.0,
-            eosin[tissue].mean() if tissue.any() else 0.0,
-            eosin[tissue].std() if tissue.any() else 0.0,
-            coherence(eosin),
+            *tissue_measures(hematoxylin, eosin, ~inside & ~white),
             white.mean(),
         ]
     )
+
+
+def tissue_measures(
+    hematoxylin: NDArray[np.float64], eosin: NDArray[np.float64], tissue: NDArray[np.bool_]
+) -> list[float]:
+    """Hematoxylin, eosin and its deviation in tissue between nuclei, 0 without any; its coherence."""
+    some = tissue.any()
+    return [
+        hematoxylin[tissue].mean() if some else 0.0,
+        eosin[tissue].mean() if some else 0.0,
+        eosin[tissue].std() if some else 0.0,
+        coherence(eosin),
+    ]
 
 
 def coherence(image: NDArray[np.float64]) -> float:
@@ -246,15 +256,20 @@ def train_pretext(
             [_predict(encoder, torch.from_numpy(data.tiles[part])) for part in split(rows, 32)]
         )
     rest = (found - targets[rows]).square().mean(0) / targets[rows].var(0)
-    state = {k: v.half().contiguous() for k, v in backbone.state_dict().items() if v.ndim}
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(save({k: v for k, v in state.items() if "classifier" not in k}))
+    write_half(backbone, out)
     return {name: 1.0 - float(r) for name, r in zip(MEASURES, rest, strict=True)}
 
 
 def _predict(encoder: TileEncoder, tiles: torch.Tensor) -> torch.Tensor:
     found: torch.Tensor = encoder.head(encoder.features(tiles))
     return found
+
+
+def write_half(backbone: nn.Module, out: Path) -> None:
+    """Write a timm network without its last layer as half-precision safetensors."""
+    state = {k: v.half().contiguous() for k, v in backbone.state_dict().items() if v.ndim}
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(save({k: v for k, v in state.items() if "classifier" not in k}))
 
 
 def batches(

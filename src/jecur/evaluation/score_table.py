@@ -190,10 +190,8 @@ def split_by_risk(risk: Vector, given: GivenScores, settings: ScoreSettings) -> 
             f"and higher where the event is more likely, found others; {remedy}"
         )
     values, given_values = np.unique(risk), np.unique(given.risk[np.isfinite(given.risk)])
-    if (
-        values.size < given_values.size == 2
-    ):  # the group of which nobody is left is one all the same
-        values = given_values
+    if values.size < given_values.size == 2:
+        values = given_values  # the group of which nobody is left is one all the same
     two: RiskMeaning = "group" if values.size <= 2 else "score"
     meaning: RiskMeaning = "probability" if probability else two
     if cutoff is not None:

@@ -18,7 +18,7 @@ from jecur.runs.pictures import jpeg_bytes
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.kept_bytes import KeptBytes
 from jecur.viewer.run_slides import file_inside, slide_folder
-from jecur.viewer.same_slide import SeenSlide, require_same_slide, seen_slide
+from jecur.viewer.same_slide import SeenSlide, open_same_slide, seen_slide
 from jecur.viewer.slide_pool import SlidePool
 
 __all__ = ["Picture", "TilePixels", "View"]
@@ -108,14 +108,10 @@ class TilePixels:
 
     def _open(self, name: str) -> Slide:
         file = self._files[name]
-        slide = open_slide(file.path, mpp=file.mpp)
-        if name not in self._same:
-            try:
-                require_same_slide(slide, file.seen)
-            except BaseException:
-                slide.close()
-                raise
-            self._same.add(name)
+        if name in self._same:
+            return open_slide(file.path, mpp=file.mpp)
+        slide = open_same_slide(file.path, file.seen, mpp=file.mpp)
+        self._same.add(name)
         return slide
 
     def _of_run(self, tile: KeyTile) -> bytes:

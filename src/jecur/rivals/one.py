@@ -47,9 +47,8 @@ def scores_of(rival: Rival, bench: Bench, division: Division) -> tuple[str, Riva
         seconds=round(cost.seconds, 2), peak_mib=round(cost.peak_mib),
     )  # fmt: skip
     part.mark_stage(STAGE, mark, [path])
-    return mark, _read(
-        path
-    )  # patients in the order in which they are taken up later: sums to the last bit
+    # patients in the order in which they are taken up later: sums to the last bit
+    return mark, _read(path)
 
 
 def _read(path: Path) -> RivalScores:

@@ -26,8 +26,8 @@ from jecur.runs.progress import Progress
 from jecur.scored.earlier import Row
 from jecur.scored.merge import Merged
 from jecur.scored.page_names import PAGE, page_names
-from jecur.slide.reader import Slide, open_slide
-from jecur.viewer.same_slide import require_same_slide, seen_slide
+from jecur.slide.reader import Slide
+from jecur.viewer.same_slide import open_same_slide, seen_slide
 
 __all__ = ["write_pages"]
 
@@ -168,9 +168,12 @@ def _top_tiles(
                 name = str(at["slide"])
                 if name not in slides:
                     row = rows[name]
-                    found = open_slide(folder / row["path"], mpp=float(row["mpp"]))
+                    found = open_same_slide(
+                        folder / row["path"],
+                        seen_slide(pictures / name, row),
+                        mpp=float(row["mpp"]),
+                    )
                     slides[name] = opened.enter_context(found)
-                    require_same_slide(slides[name], seen_slide(pictures / name, row))
                 side = float(at["side_um"]) / slides[name].mpp
                 pixels = slides[name].read_region(float(at["x"]), float(at["y"]), side, _TILE_PX)
                 views.append(TileView(jpeg_bytes(pixels), name, top.score, top.end))

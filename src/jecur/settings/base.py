@@ -184,9 +184,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     """
     if isinstance(value, PurePath):
         return str(value)
-    axes = (
-        getattr(value, "shape", None) if hasattr(value, "dtype") else None
-    )  # NumPy's, not loaded here
+    # NumPy's, which is not loaded here
+    axes = getattr(value, "shape", None) if hasattr(value, "dtype") else None
     if axes == ():
         plain = value.item()
         return float(str(value)) if value.dtype.kind == "f" else plain

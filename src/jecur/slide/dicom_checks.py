@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jecur.errors import SlideError
 from jecur.slide.dicom_series import DicomHeader, read_dicom_header
+from jecur.slide.resolution import scales_disagree
 from jecur.slide.source import Note, damaged, several_scans
 from jecur.slide.tiff.jpeg_streams import jpeg_header
 
@@ -29,7 +30,6 @@ _PLACE = re.compile(
 """Column and row of a frame in the whole image (0048,021E and 0048,021F)."""
 _CODING_STYLE, _TRANSFORM_AT = b"\xff\x52", 8
 _STREAM_START = 65_536
-_LARGEST_DISAGREEMENT = 1.05
 
 _Member = tuple[Path, DicomHeader]
 
@@ -84,7 +84,7 @@ def scale_notes(path: Path, mpp: float | None) -> tuple[Note, ...]:
         (each for _, each in _levels_of(path, header)), key=lambda h: h.size, default=header
     )
     volume = 1e3 * largest.volume_mm / max(largest.size[0], 1)
-    if not volume > 0.0 or max(volume / mpp, mpp / volume) <= _LARGEST_DISAGREEMENT:
+    if not volume > 0.0 or not scales_disagree(volume, mpp):
         return ()
     told = f"{mpp:.4g} um/px by the pixel spacing, {volume:.4g} by the imaged volume"
     return (("scale-contradiction", told),)

@@ -97,8 +97,7 @@ def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do, whatever its name; an unreadable one does not."""
     try:
         with path.open("rb") as file:
-            file.seek(_PREAMBLE)
-            return file.read(len(_MAGIC)) == _MAGIC
+            return _begins(file)
     except OSError:
         return False
 
@@ -113,14 +112,19 @@ def read_dicom_header(path: Path) -> DicomHeader | None:
     """
     try:
         with path.open("rb") as file:
-            file.seek(_PREAMBLE)
-            if file.read(4) != _MAGIC:
+            if not _begins(file):
                 return None
             found, explicit = _elements(file)
             tail = _tail(file, explicit=explicit)
     except (OSError, struct.error, RecursionError, ValueError):
         return None
     return _header(found, tail)
+
+
+def _begins(file: BinaryIO) -> bool:
+    """Whether the mark of DICOM stands where it should; elements follow it."""
+    file.seek(_PREAMBLE)
+    return file.read(len(_MAGIC)) == _MAGIC
 
 
 def _header(found: dict[tuple[int, int], bytes], tail: int) -> DicomHeader:

@@ -9,7 +9,14 @@ import math
 from jecur.errors import SlideError
 from jecur.slide.source import MppSource, Note, Scale
 
-__all__ = ["LARGEST_MPP", "SMALLEST_MPP", "contradiction", "overridden", "resolve_mpp"]
+__all__ = [
+    "LARGEST_MPP",
+    "SMALLEST_MPP",
+    "contradiction",
+    "overridden",
+    "resolve_mpp",
+    "scales_disagree",
+]
 
 SMALLEST_MPP = 0.1
 """Below this, um/px, no bright-field slide scanner works (100x oil is about 0.1)."""
@@ -108,11 +115,16 @@ def contradiction(scale: Scale, *, override: float | None, name: str) -> tuple[N
     if ratio <= _ROUNDING:
         return ()
     both = f"{own:.4g} um/px in the metadata, {tag:.4g} in the resolution tags"
-    if ratio > _LARGEST_DISAGREEMENT and override is None:
+    if scales_disagree(tag, own) and override is None:
         raise SlideError(
             f"{name}: expected one scale, found {both}; {_REMEDY}", code="scale-contradiction"
         )
     return (("scale-contradiction", both),)
+
+
+def scales_disagree(one: float, other: float) -> bool:
+    """Whether two scales, um/px above 0, differ by more than 5 %: more than rounding and print make."""
+    return max(one / other, other / one) > _LARGEST_DISAGREEMENT
 
 
 def overridden(scale: Scale, vendor: str, *, override: float | None, name: str) -> tuple[Note, ...]:
@@ -134,7 +146,7 @@ def overridden(scale: Scale, vendor: str, *, override: float | None, name: str) 
         own, source = resolve_mpp(scale, vendor, override=None, name=name)
     except SlideError:  # silent or wrong: that is what the user's value is for
         return ()
-    if source == "objective" or max(override / own, own / override) <= _LARGEST_DISAGREEMENT:
+    if source == "objective" or not scales_disagree(override, own):
         return ()
     return (("mpp-override", f"{override:.4g} um/px given and taken, {own:.4g} in the file"),)
 

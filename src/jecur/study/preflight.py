@@ -203,11 +203,12 @@ def _other_recipe(
 ) -> list[Finding]:
     """Say if the folder holds results of another recipe or command, which are not written over."""
     try:
-        refuse_other_study(purpose, study, run)
+        if purpose == "crossval":
+            refuse_other_crossval(study, run)
+        else:
+            refuse_other_study(purpose, study, run)
         if purpose == "run":
             refuse_other_report(model_path(study, recipe, run), run)
-        elif purpose == "crossval":
-            refuse_other_crossval(study, run)
     except JecurError as error:
         return _told(error, "--out")
     return []

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from jecur.arrays import Matrix, Vector
 from jecur.survival.covariates import check_covariates
 from jecur.survival.cox import CoxModel
-from jecur.survival.follow_up import check_follow_up, times_of_curve
-from jecur.survival.inputs import check_times, in_model_order, same_patients
+from jecur.survival.follow_up import check_follow_up, rows_of_curve
+from jecur.survival.inputs import in_model_order, same_patients
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import risk_sets
 
@@ -38,8 +38,7 @@ class BaselineHazard:
 
     def survival(self, covariates: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted survival of (m, p) covariates at (t,) times, (m, t)."""
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="right")
+        row = rows_of_curve(times, self.time, "right")
         hazard = np.concatenate([[0.0], self.cumulative_at_center])[row]
         with np.errstate(over="ignore", invalid="ignore"):
             risk = np.exp(self.model.risk(self.model.own_covariates(covariates) - self.center))

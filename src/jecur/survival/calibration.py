@@ -229,9 +229,8 @@ def calibration_slope(
     else:
         model = fit_fine_gray(x, months, seen, other, names=names, ties=ties)
         ratio = model.hazard_ratios(level=level)[0]
-    half = (
-        float(ndtri(0.5 + level / 2)) * ratio.standard_error
-    )  # as a ratio it may be beyond float64
+    # of the coefficient: as ratios the limits may be beyond float64
+    half = float(ndtri(0.5 + level / 2)) * ratio.standard_error
     return CalibrationCoefficient(
         ratio.coefficient,
         ratio.coefficient - half,

@@ -30,9 +30,10 @@ from jecur.survival.follow_up import (
     check_follow_up,
     check_level,
     label_codes,
+    rows_of_curve,
     times_of_curve,
 )
-from jecur.survival.inputs import check_times, same_patients, truths
+from jecur.survival.inputs import same_patients, truths
 from jecur.survival.meeting import refuse_groups_apart
 from jecur.survival.newton import inverse
 from jecur.survival.survival_curve import IntervalKind, confidence_limits
@@ -92,13 +93,11 @@ class CumulativeIncidence:
 
     def n_at_risk(self, times: ArrayLike) -> Vector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="left")
+        row = rows_of_curve(times, self.time, "left")
         return np.asarray(np.concatenate([self.n_risk, [0.0]])[row])
 
     def _at(self, values: Vector, times: ArrayLike) -> Vector:
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="right")
+        row = rows_of_curve(times, self.time, "right")
         return np.asarray(np.concatenate([[0.0], values])[row])
 
 

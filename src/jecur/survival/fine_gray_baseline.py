@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 
 from jecur.arrays import Matrix, Vector
 from jecur.survival.censoring import censoring_curve
-from jecur.survival.follow_up import check_marker, times_of_curve
-from jecur.survival.inputs import check_times
+from jecur.survival.follow_up import check_marker, rows_of_curve
 from jecur.survival.outcome_at import check_outcome
 
 __all__ = ["SubdistributionBaseline", "subdistribution_baseline"]
@@ -34,8 +33,7 @@ class SubdistributionBaseline:
 
     def incidence(self, linear: ArrayLike, times: ArrayLike) -> Matrix:
         """Predicted incidence of (m,) linear predictors at (t,) times, (m, t)."""
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="right")
+        row = rows_of_curve(times, self.time, "right")
         hazard = np.concatenate([[0.0], self.cumulative])[row]
         eta = np.asarray(linear, dtype=np.float64)
         return np.asarray(-np.expm1(-np.outer(np.exp(eta), hazard)))

@@ -7,13 +7,14 @@ event was still at risk of it.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jecur.arrays import BoolVector, IntVector, Vector
 from jecur.errors import EndpointError, NotEstimableError, SettingsError, TableError
-from jecur.survival.inputs import numbers, truths
+from jecur.survival.inputs import check_times, numbers, truths
 
 __all__ = [
     "Labels",
@@ -24,6 +25,7 @@ __all__ = [
     "label_codes",
     "life_table",
     "rows_by_code",
+    "rows_of_curve",
     "tied_times",
     "times_of_curve",
 ]
@@ -107,6 +109,12 @@ def times_of_curve(times: Vector, curve: Vector) -> Vector:
     nearest = np.where(times - curve[below] < curve[above] - times, curve[below], curve[above])
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(times - nearest) <= _alike(curve), nearest, times)
+
+
+def rows_of_curve(times: ArrayLike, curve: Vector, side: Literal["left", "right"]) -> IntVector:
+    """Count the times of a curve, (k,) rising, before ("left") or up to ("right") each of ``times``, (m,)."""
+    rows: IntVector = np.searchsorted(curve, times_of_curve(check_times(times), curve), side=side)
+    return rows
 
 
 def _alike(distinct: Vector) -> float:

@@ -29,9 +29,9 @@ from jecur.survival.follow_up import (
     check_follow_up,
     check_level,
     life_table,
-    times_of_curve,
+    rows_of_curve,
 )
-from jecur.survival.inputs import check_horizon, check_times, same_patients
+from jecur.survival.inputs import check_horizon, same_patients
 
 __all__ = [
     "IntervalKind",
@@ -81,8 +81,7 @@ class KaplanMeier:
 
     def n_at_risk(self, times: ArrayLike) -> IntVector:
         """Patients with follow-up of at least ``times``, (m,)."""
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="left")
+        row = rows_of_curve(times, self.time, "left")
         return np.append(self.n_risk, 0.0)[row].astype(np.int64)
 
     def quantile(self, probability: float) -> Reported:
@@ -135,8 +134,7 @@ class KaplanMeier:
         return float(areas.sum()), float(np.sqrt(terms.sum()))
 
     def _step(self, values: Vector, times: ArrayLike, start: float) -> Vector:
-        at = times_of_curve(check_times(times), self.time)
-        row = np.searchsorted(self.time, at, side="right")
+        row = rows_of_curve(times, self.time, "right")
         return np.concatenate([[start], values])[row]
 
 

@@ -7,7 +7,7 @@ from jecur.geometry import Size
 from jecur.runs.folder import SEEN
 from jecur.slide.reader import Slide, open_slide
 from jecur.viewer.run_tables import RunTables, SlideRow
-from jecur.viewer.same_slide import SeenSlide, require_same_slide
+from jecur.viewer.same_slide import SeenSlide, open_same_slide
 
 __all__ = ["RunSlides", "file_inside", "slide_folder"]
 
@@ -95,15 +95,13 @@ class RunSlides:
         row = self.run.slides[number]
         path = self.path(row)
         status = path.stat()
-        slide = open_slide(path, mpp=row.mpp if row.mpp_is_given else None)
+        mpp = row.mpp if row.mpp_is_given else None
         state = (status.st_mtime_ns, status.st_size)
         size, window = Size(*row.size), row.origin if row.core else None
-        if self._known.get(number) != state:
+        if self._known.get(number) == state:
+            slide = open_slide(path, mpp=mpp)
+        else:
             thumbnail = self.run.folder(row) / "thumbnail.png"
-            try:
-                require_same_slide(slide, SeenSlide(size, row.mpp, thumbnail, window))
-            except BaseException:
-                slide.close()
-                raise
+            slide = open_same_slide(path, SeenSlide(size, row.mpp, thumbnail, window), mpp=mpp)
             self._known[number] = state
         return slide.window(*row.origin, size) if row.core else slide

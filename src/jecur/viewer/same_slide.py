@@ -18,9 +18,9 @@ from PIL import Image
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.reader import Slide
+from jecur.slide.reader import Slide, open_slide
 
-__all__ = ["SeenSlide", "require_same_slide", "seen_slide"]
+__all__ = ["SeenSlide", "open_same_slide", "require_same_slide", "seen_slide"]
 
 _LARGEST_SCALE_CHANGE = 1.01
 _PATCH_PX, _CELL_PX = 16, 4
@@ -62,6 +62,23 @@ def seen_slide(folder: Path, row: Mapping[Any, str]) -> SeenSlide:
         folder / "thumbnail.png",
         (float(x), float(y)) if row.get("core") else None,
     )
+
+
+def open_same_slide(path: Path, seen: SeenSlide, *, mpp: float | None) -> Slide:
+    """Open the slide that a run read, to be closed by the caller.
+
+    Raises
+    ------
+    SlideError
+        Of `jecur.slide.reader.open_slide`, and of `require_same_slide`.
+    """
+    slide = open_slide(path, mpp=mpp)
+    try:
+        require_same_slide(slide, seen)
+    except BaseException:
+        slide.close()
+        raise
+    return slide
 
 
 def require_same_slide(slide: Slide, seen: SeenSlide) -> None:

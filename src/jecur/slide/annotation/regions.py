@@ -12,6 +12,7 @@ from jecur.errors import AnnotationError
 from jecur.settings import AnnotationSettings
 from jecur.slide.annotation.reading import Region, Ring, class_name, read_regions
 from jecur.slide.reader import Slide
+from jecur.slide.resolution import scales_disagree
 from jecur.slide.tissue import TissueMask
 
 __all__ = ["fill_rings", "read_placed_regions", "region_mask", "restrict_to_regions"]
@@ -20,8 +21,6 @@ _EVERY = "*"
 _MOST_WORK = 2_000_000_000
 """Steps (pixels of boxes, crossings of rows): some seconds. 10,000 regions that a person drew take a
 twentieth of it."""
-_LARGEST_DISAGREEMENT = 1.05
-"""Of the scale that a file of drawn regions tells and the slide's own."""
 _STEPS_A_CROSSING = 20
 _CROSSINGS_AT_ONCE = 2_000_000
 """Bounds memory."""
@@ -110,7 +109,7 @@ def _is_of_other_scale(region: Region, slide: Slide) -> bool:
     """Whether the file tells another scale than the slide: drawn on another scan, most likely."""
     if region.mpp is None or slide.mpp_source == "override":
         return False
-    return max(region.mpp / slide.mpp, slide.mpp / region.mpp) > _LARGEST_DISAGREEMENT
+    return scales_disagree(region.mpp, slide.mpp)
 
 
 def read_placed_regions(path: Path, canvas_offset: tuple[float, float]) -> list[Region]:
