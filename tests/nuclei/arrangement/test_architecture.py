@@ -208,3 +208,21 @@ def test_nuclei_on_one_line_stop_nothing():
     found = architecture_measures(pattern(line))
     assert np.isnan(found["voronoi_area_um2_mean"])
     assert found["neighbor_1_um_mean"] == pytest.approx(np.sqrt(2))
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, 1.1])
+def test_a_turned_lattice_has_the_triangles_of_the_lattice(angle):
+    lattice = pattern(square_lattice(8, 9.0), orientation=0.0)
+    turned = moved(lattice, angle, np.array([1e5, 1e5]))
+    found = triangulate(turned.xy)
+    assert len(found.triangle_area) == 2 * 49
+    assert len(found.edges.pairs) == 2 * 56 + 49
+    np.testing.assert_allclose(found.triangle_area, 40.5, rtol=1e-6)
+    assert len(spanning_tree(found.edges, 64)) == 63
+
+
+def test_nuclei_that_all_stand_alone_have_no_disorder_and_stop_nothing():
+    found = architecture_measures(pattern(square_lattice(4, 50.0)))
+    assert found["density_20_um_mean"] == 0.0
+    assert np.isnan(found["density_20_um_variation"])
+    assert found["density_80_um_variation"] > 0

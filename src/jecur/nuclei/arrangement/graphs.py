@@ -35,6 +35,9 @@ __all__ = [
 MAX_GAP_UM = 100.0
 """Nuclei farther apart than this are not neighbors."""
 
+_FLAT = 1e-10
+"""Area over the square of the longest side, up to which three points lie on one line but for rounding."""
+
 _CHUNK = 50_000
 
 
@@ -69,18 +72,25 @@ def triangulate(xy: Matrix) -> Triangulation:
         corners = Delaunay(xy).simplices.astype(np.int64) if len(xy) > 2 else np.empty((0, 3), int)
     except QhullError:  # all on one line
         corners = np.empty((0, 3), dtype=np.int64)
+    # Where the outermost points lie on a line, rounding spans triangles of no area along it.
+    area, longest = _sizes(xy, corners)
+    kept = area > _FLAT * longest**2
+    corners, area, longest = corners[kept], area[kept], longest[kept]
     sides = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
     pairs = np.unique(np.sort(sides, axis=1), axis=0)
+    return Triangulation(
+        Edges(pairs, np.linalg.norm(xy[pairs[:, 0]] - xy[pairs[:, 1]], axis=1)), area, longest
+    )
+
+
+def _sizes(xy: Matrix, corners: NDArray[np.int64]) -> tuple[Vector, Vector]:
+    """Area and longest side, (t,) each, of triangles whose corners are numbers of points, (t, 3)."""
     a, b, c = (xy[corners[:, k]] for k in range(3))
     u, v = b - a, c - a
     longest = np.sqrt(
         np.max([((p - q) ** 2).sum(axis=1) for p, q in ((a, b), (b, c), (c, a))], axis=0)
     )
-    return Triangulation(
-        Edges(pairs, np.linalg.norm(xy[pairs[:, 0]] - xy[pairs[:, 1]], axis=1)),
-        np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2,
-        longest,
-    )
+    return np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2, longest
 
 
 def spanning_tree(edges: Edges, n: int) -> Vector:

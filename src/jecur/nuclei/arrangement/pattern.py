@@ -83,6 +83,10 @@ def summaries(values: Mapping[str, Vector]) -> Measures:
 
 
 def variations(values: Mapping[str, Vector]) -> Measures:
-    """Divide SD by mean, of values above 0, ``<name>_variation``: disorder without scale."""
+    """Divide SD by mean, of values of 0 or more, ``<name>_variation``: disorder without scale.
+
+    NaN where all are 0: nuclei that have nobody within a radius, all of them, are as even as any.
+    """
     found = summaries(values)
-    return {f"{name}_variation": found[f"{name}_sd"] / found[f"{name}_mean"] for name in values}
+    pairs = {name: (found[f"{name}_sd"], found[f"{name}_mean"]) for name in values}
+    return {f"{n}_variation": sd / mean if mean else np.nan for n, (sd, mean) in pairs.items()}
