@@ -84,6 +84,11 @@ class TileDescriber:
             )
         if found.ndim == 2:
             return found
+        if getattr(self._network, "cls_token", None) is None:
+            raise TrainingError(
+                f"{self.encoder.name}: expected a class token among {found.shape[1]} tokens of a tile, found "
+                "none; name a pooling in config.json (model_args: global_pool)"
+            )
         first = self.encoder.patch_tokens_from
         if not first:
             return found[:, 0]

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import timm.data
 import timm.layers
@@ -142,8 +143,12 @@ def _of_timm(name: str, known: KnownEncoder | None, folder: Path | None) -> Load
         stated = dict(network.pretrained_cfg)
     else:
         stated, own, file = _of_folder(folder)
-        architecture = str(stated.get("architecture", architecture))
-        options = {**own, **options}
+        of = str(stated.get("architecture", architecture))
+        if known is None and timm.is_model(name) and _plain(of) != _plain(name):
+            raise ValueError(f"those of {of}")
+        architecture, options = of, {**own, **options}
+        if "input_size" not in stated and "img_size" in options:
+            stated = {**stated, "input_size": (3, *np.broadcast_to(options["img_size"], 2))}
         network = timm.create_model(architecture, pretrained=False, num_classes=0, **options)
         _load(network, file)
         network.pretrained_cfg = {**network.pretrained_cfg, **stated}
@@ -164,6 +169,11 @@ def _of_timm(name: str, known: KnownEncoder | None, folder: Path | None) -> Load
         _digest(network, (px, mean, std, skip)),
         known.terms if known else _stated_terms(stated),
     )
+
+
+def _plain(architecture: str) -> str:
+    """Take off what names the weights: the part behind the dot."""
+    return architecture.split(".", maxsplit=1)[0]
 
 
 def _layer(value: object) -> object:
@@ -188,7 +198,9 @@ def _of_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Path]:
     stated = json.loads(config.read_text(encoding="utf-8"))
     if not isinstance(stated, dict):
         raise TypeError(f"{config.name} without a table")
-    inner = stated.get("pretrained_cfg", {})
+    inner = stated.get(
+        "pretrained_cfg", stated
+    )  # once all stood at the top, and timm reads it still
     own = {k: v for k, v in stated.get("model_args", {}).items() if k != "num_classes"}
     return {**inner, "architecture": stated["architecture"], **_extra(stated)}, own, file
 
