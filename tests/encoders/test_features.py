@@ -155,8 +155,14 @@ def test_a_finished_file_is_not_made_again_and_a_damaged_one_is(
 def test_colors_and_weights_are_part_of_what_is_finished(made, tiny_study, encoder, tmp_path):
     shutil.copytree(made, tmp_path / "out")
     name = _files(made)[0].name
+    was_fine = [
+        shutil.copyfile(path, path.with_name(path.name.replace(path.name[:6], "V-0015")))
+        for path in (*(tmp_path / "out").rglob("V-0001*.h5"),)
+    ]
+    assert len(was_fine) == 3
     command = _command(tiny_study, encoder, tmp_path / "out", "--stamp", "--colors", "raw")
     assert run(command) == SOME_FAILED
+    assert not any(path.exists() for path in was_fine)  # in other colors than those beside them
     with h5py.File(_files(made)[0]) as old, h5py.File(_files(tmp_path / "out")[0]) as new:
         assert new["features"].attrs["colors"] == "raw"
         assert np.abs(old["features"][:] - new["features"][:]).max() > 1e-3, name

@@ -216,6 +216,11 @@ class _Encoding:
         self.width = width
         return prepared
 
+    def drop(self, slide: str) -> None:
+        """Delete what was made of a slide under other settings, or of another file: it would go as one of these."""
+        for path in self.files(slide):
+            path.unlink(missing_ok=True)
+
     def encode(self, task: CutTask, cut: Cut) -> None:
         """Describe the tiles of a slide and write its files."""
         slide, px, prepared = task.order.slide, self.tiling.output_px, cut.prepared
@@ -274,6 +279,8 @@ def _encode_all(
                 with suppress(OSError):
                     task.tiles.unlink(missing_ok=True)
             said = done[task.order.slide]
+            if not said.usable:
+                work.drop(said.slide)
             if said.status == "failed":
                 work.run.log("slide-failed", slide=said.slide, code=said.code)
                 progress.say(f"{said.slide}: {said.reason} [{said.code}]")
