@@ -59,9 +59,10 @@ def slides():
     return [SimpleNamespace(slide="s", patient_id="p", usable=True)]
 
 
-def scored(folder, times=1):
+def scored(folder, times=1, side_um=np.nan):
     folder.mkdir()
     table = pd.DataFrame(CORNERS, columns=["x", "y"]).assign(slide="s", contribution=0.0)
+    table["side_um"] = side_um
     table["score"] = [1.0, 2.0, 3.0]
     pd.concat([table] * times).to_parquet(folder / "tile_scores.parquet")
     return folder
@@ -93,6 +94,19 @@ def test_scores_of_a_run_on_the_slide_find_their_tiles(tmp_path):
     found = Held.last
     assert list(found.obs["score"]) == [1.0, 2.0, 3.0]
     assert found.obsm["spatial"] == pytest.approx(CORNERS * 0.25)
+
+
+@pytest.mark.usefixtures("no_anndata")
+@pytest.mark.parametrize(("side_um", "same"), [(64.0, True), (64.1, True), (128.0, False)])
+def test_a_score_is_of_a_tile_of_the_same_size(tmp_path, side_um, same):
+    folder = written(tmp_path, (0, 0)).parent
+    run = scored(tmp_path / "run", side_um=side_um)
+    if same:
+        write_h5ad(tmp_path / "t.h5ad", folder, slides(), scores=run)
+        assert list(Held.last.obs["score"]) == [1.0, 2.0, 3.0]
+        return
+    with pytest.raises(RunFolderError, match="128 um a side"):
+        write_h5ad(tmp_path / "t.h5ad", folder, slides(), scores=run)
 
 
 @pytest.mark.usefixtures("no_anndata")

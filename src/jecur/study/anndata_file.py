@@ -76,10 +76,15 @@ def write_h5ad(
             continue
         with h5py.File(folder / f"{slide.slide}.h5", "r") as stored:
             features.append(np.asarray(stored["features"], dtype=np.float32))
-            corners, _ = tile_positions(stored["coords"], len(features[-1]))
+            corners, side = tile_positions(stored["coords"], len(features[-1]))
             mpp = float(stored["coords"].attrs["mpp_level0"])
         table = pd.DataFrame(corners, columns=["x", "y"])
-        names = {"slide": slide.slide, "patient_id": slide.patient_id, "um_per_px": mpp}
+        names = {
+            "slide": slide.slide,
+            "patient_id": slide.patient_id,
+            "um_per_px": mpp,
+            "side_px": side,
+        }
         tables.append(table.assign(**names))
     if not tables:
         raise RunFolderError(
@@ -88,6 +93,7 @@ def write_h5ad(
     obs = pd.concat(tables, ignore_index=True)
     if scores is not None:
         obs = _with_scores(obs, scores)
+    obs = obs.drop(columns="side_px")
     places = obs[["x", "y"]].to_numpy(np.float64) * obs[["um_per_px"]].to_numpy(np.float64)
     obs.index = pd.Index(
         [f"{s}:{x}:{y}" for s, x, y in zip(obs["slide"], obs["x"], obs["y"], strict=True)]
@@ -105,12 +111,23 @@ def _with_scores(obs: pd.DataFrame, run: Path) -> pd.DataFrame:
         raise RunFolderError(
             f"expected tile_scores.parquet in {run}, found none; name the folder of a finished run"
         )
-    scored = pd.read_parquet(source)[["slide", "x", "y", *_SCORES]]
+    scored = pd.read_parquet(source)[["slide", "x", "y", "side_um", *_SCORES]]
     if scored.duplicated(["slide", "x", "y"]).any():
         raise RunFolderError(
             f"expected one score a tile in {run}, found several; name a run that scored each tile once"
         )
+    scored = scored.rename(columns={"side_um": "scored_um"})
     joined = obs.merge(scored, on=["slide", "x", "y"], how="left", validate="one_to_one")
+    own_um = joined["side_px"] * joined["um_per_px"]
+    told = joined["side_px"].gt(0)  # features need not say how large their tiles are
+    other = joined[told & (joined["scored_um"] - own_um).abs().gt(joined["um_per_px"])]
+    if len(other):
+        raise RunFolderError(
+            f"expected scores of these tiles in {run}, found those of others at the same corner of "
+            f"{other['slide'].iloc[0]}: {other['scored_um'].iloc[0]:g} um a side, where these have "
+            f"{own_um[other.index[0]]:g}; name a run on these files"
+        )
+    joined = joined.drop(columns="scored_um")
     if not joined["score"].notna().any():
         raise RunFolderError(
             f"expected scores of these tiles in {run}, found none at the same places of the same slides; "

@@ -217,7 +217,7 @@ class _Encoding:
         return prepared
 
     def drop(self, slide: str) -> None:
-        """Delete what was made of a slide under other settings, or of another file: it would go as one of these."""
+        """Delete what was made of a slide before, by other settings or of another file."""
         for path in self.files(slide):
             path.unlink(missing_ok=True)
 
