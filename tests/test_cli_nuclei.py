@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +12,17 @@ import tifffile
 from PIL import Image
 
 from jecur.cli import OK, USER_ERROR, run
+from jecur.demo import study_of_virtual_cohort
+from jecur.errors import RunFolderError
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.runs.folder import RunFolder
+from jecur.settings import TrainingSettings
 from jecur.simulate.regions import TissueFeatures
 from jecur.simulate.slide import render_rgb, render_tile, write_slide
 from jecur.simulate.stains import site_stain, slide_stain
 from jecur.simulate.tissue import render_tissue
 from jecur.slide.reader import open_slide
+from jecur.study.model_name import refuse_other_preparation
 
 FEATURES = TissueFeatures(0.3, 0.5, 0.6, 0.2)
 
@@ -237,6 +242,17 @@ def test_every_nucleus_of_a_run_is_found_once_and_again_only_if_missing(
     assert run(command) == OK
     assert "1 table (each_nucleus.parquet)" in capsys.readouterr().out
     assert tables[0].read_bytes() == before
+
+
+def test_nuclei_are_not_looked_for_under_other_settings_than_the_tiles_were_made_by(tmp_path):
+    before = study_of_virtual_cohort("x", TrainingSettings())
+    opened = RunFolder.open(tmp_path / "run")
+    refuse_other_preparation(before, opened)  # not finished: no manifest tells
+    opened.write_manifest({"study": msgspec.to_builtins(before), "command": "run"})
+    refuse_other_preparation(before, opened)
+    tiling = msgspec.structs.replace(before.tiling, side_um=64.0)
+    with pytest.raises(RunFolderError, match=r"\[tiling\]"):
+        refuse_other_preparation(msgspec.structs.replace(before, tiling=tiling), opened)
 
 
 def test_slides_that_were_not_prepared_have_no_nuclei_to_find(tiny_study, tmp_path, capsys):

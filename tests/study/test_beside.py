@@ -10,6 +10,8 @@ import pytest
 from tests.runs.test_refusals import _study
 
 from jecur.cli import OK, USER_ERROR, run
+from jecur.cohort.cohort import Patient, SlideEntry
+from jecur.demo import study_of_virtual_cohort
 from jecur.errors import RunFolderError
 from jecur.pipeline import prepare_alone, run_study, train_study, validate_study
 from jecur.runs.folder import RunFolder
@@ -23,6 +25,7 @@ from jecur.settings import (
     write_study,
 )
 from jecur.study.cross_validate import cross_validate, take_away_other_folds
+from jecur.study.each_nucleus import prepared_tasks
 from jecur.study.folds import part_name
 from jecur.study.model_name import refuse_other_crossval
 from jecur.study.nuclear_feature_files import slides_with_bags
@@ -193,3 +196,9 @@ def test_nuclei_are_not_measured_on_tiles_of_a_slide_that_failed_since(tmp_path)
         (run_folder.slide_folder(slide) / "bag.npy").write_bytes(b"tiles")
     (tmp_path / "run" / "slides.csv").write_text("slide,status\nA,failed\nB,ok\n")
     assert [path.name for path in slides_with_bags(run_folder)] == ["B"]
+    for slide in ("A", "B"):
+        (run_folder.slide_folder(slide) / "tiles.parquet").write_bytes(b"of before")
+    entries = [SlideEntry(slide, tmp_path / f"{slide}.svs", None) for slide in ("A", "B")]
+    patient = Patient("P", "training", 1.0, True, "", tuple(entries), {})
+    study = study_of_virtual_cohort("x", TrainingSettings())
+    assert [t.slide for t in prepared_tasks(study, [patient], run_folder)] == ["B"]

@@ -262,9 +262,11 @@ def each(study: Path, *, run: Path, workers: Workers = 0) -> int:
     from jecur.settings import read_study
     from jecur.study.cohort_slides import study_cohort
     from jecur.study.each_nucleus import prepared_tasks, segment_slides
+    from jecur.study.model_name import refuse_other_preparation
 
     opened = RunFolder.open(run)
     settings = read_study(study)
+    refuse_other_preparation(settings, opened)
     patients = study_cohort(settings, study.resolve().parent, everybody=True).patients
     tasks = prepared_tasks(settings, patients, opened)
     written = kept = failed = nuclei = 0

@@ -23,6 +23,7 @@ from jecur.settings import StudySettings
 from jecur.slide.reader import open_slide
 from jecur.study.cohort_slides import slide_tasks
 from jecur.study.measured import NUCLEI_MARKER, nuclei_mark
+from jecur.study.nuclear_feature_files import failed_slides
 from jecur.study.recipe import nuclei_network, recipe_of_study
 from jecur.study.slide_task import SlideTask
 from jecur.study.survey import lay_tiles
@@ -57,7 +58,7 @@ def segment_slides(
 def prepared_tasks(
     study: StudySettings, patients: Sequence[Patient], run: RunFolder
 ) -> list[SlideTask]:
-    """Slides of patients that are prepared in the run folder of a study.
+    """Slides of patients that are prepared in the run folder of a study, and have not failed since.
 
     Raises
     ------
@@ -65,6 +66,8 @@ def prepared_tasks(
         If none is.
     """
     tasks = slide_tasks(study, Path(), patients, recipe_of_study(study), run.root)
+    failed = failed_slides(run)
+    tasks = [t for t in tasks if t.slide not in failed]
     ready = [t for t in tasks if (run.slide_folder(t.slide) / "tiles.parquet").is_file()]
     if not ready:
         raise RunFolderError(

@@ -24,6 +24,7 @@ __all__ = [
     "goes_beside",
     "model_path",
     "refuse_other_crossval",
+    "refuse_other_preparation",
     "refuse_other_report",
     "refuse_other_study",
     "scored_model",
@@ -108,8 +109,7 @@ def refuse_other_study(command: str, study: StudySettings, run: RunFolder) -> No
     run.refuse_other_command(command, *GOES_ON_FROM[command], remedy=remedy)
     if not goes_beside(command, run):
         return
-    before, now = read_manifest(run.root).get("study", {}), _as_written(study)
-    other = [name for name in _PREPARES if before.get(name) != now[name]]
+    other = _prepared_otherwise(study, run)
     if other:
         raise RunFolderError(
             f"expected slides as those of the finished jecur {run.command} at {run.root}, found other "
@@ -117,6 +117,30 @@ def refuse_other_study(command: str, study: StudySettings, run: RunFolder) -> No
             f"of; {remedy}",
             code="other-recipe",
         )
+
+
+def refuse_other_preparation(study: StudySettings, run: RunFolder) -> None:
+    """Refuse to look at the slides of a finished run under other settings than its tiles were made by.
+
+    Raises
+    ------
+    RunFolderError
+        With code ``other-recipe``.
+    """
+    other = _prepared_otherwise(study, run) if run.command else []
+    if other:
+        raise RunFolderError(
+            f"expected the settings of the finished jecur {run.command} at {run.root}, found others of "
+            f"[{'], ['.join(other)}], under which its tiles would not be what is looked at; name the study "
+            "file that the run keeps, study.toml, or run it anew",
+            code="other-recipe",
+        )
+
+
+def _prepared_otherwise(study: StudySettings, run: RunFolder) -> list[str]:
+    """Tables of settings by which slides would be prepared otherwise than the manifest says."""
+    before, now = read_manifest(run.root).get("study", {}), _as_written(study)
+    return [name for name in _PREPARES if before.get(name) != now[name]]
 
 
 def refuse_other_crossval(study: StudySettings, run: RunFolder) -> None:

@@ -12,7 +12,7 @@ from jecur.nuclei.features import NuclearFeatures, nuclear_feature_table
 from jecur.runs.folder import BAG_FILES, RunFolder, atomic_path
 from jecur.study.measured import NUCLEI_OF_TILES
 
-__all__ = ["slides_with_bags", "write_nuclear_features"]
+__all__ = ["failed_slides", "slides_with_bags", "write_nuclear_features"]
 
 _BLOCK = 64
 
@@ -26,7 +26,7 @@ def slides_with_bags(run: RunFolder) -> list[Path]:
         If there is none.
     """
     slides = run.slides or run.root / "slides"
-    failed = _failed_slides(run)
+    failed = failed_slides(run)
     folders = sorted({path.parent for name in BAG_FILES for path in slides.rglob(name)})
     folders = [f for f in folders if f.relative_to(slides).as_posix() not in failed]
     if not folders:
@@ -37,7 +37,7 @@ def slides_with_bags(run: RunFolder) -> list[Path]:
     return folders
 
 
-def _failed_slides(run: RunFolder) -> set[str]:
+def failed_slides(run: RunFolder) -> set[str]:
     """Slides that failed when they were last prepared; tiles of theirs are of a file before."""
     table = run.root / "slides.csv"
     if not table.is_file():
