@@ -11,11 +11,12 @@ import torch
 
 from jecur.cohort.cohort import Patient, SlideEntry
 from jecur.demo import study_of_virtual_cohort
-from jecur.errors import SettingsError, TrainingError
+from jecur.errors import NotEstimableError, SettingsError, TrainingError
 from jecur.rivals.bench import Bench, Division, follow_up, locked_scores
 from jecur.rivals.described import described_bench
 from jecur.rivals.fusion import LateFusion
 from jecur.rivals.one import scores_of
+from jecur.rivals.probability import probabilities
 from jecur.rivals.registry import RIVALS, rivals_named
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import SilentProgress
@@ -109,13 +110,33 @@ def test_late_fusion_without_covariates_or_with_a_constant_score_is_refused(tmp_
     )
     with pytest.raises(SettingsError, match="covariates"):
         LateFusion(Overfitted(truth)).require(study, [division])
-    model = Overfitted(truth)
-    model.train = lambda bench, division, part: locked_scores(
-        dict.fromkeys((p.id for p in division.held_out), 1.0),
-        dict.fromkeys((p.id for p in division.training), 1.0),
-    )
-    with pytest.raises(TrainingError, match="vary"):
-        LateFusion(model).train(bench, division, bench.run.part("x"))
+    for always in (1.0, 0.1, -1 / 3, 0.0):  # 0.1 over and over has a deviation of 3e-17
+        model = Overfitted(truth)
+        model.name = f"always {always:g}"
+        model.train = lambda bench, division, part, always=always: locked_scores(
+            dict.fromkeys((p.id for p in division.held_out), always),
+            dict.fromkeys((p.id for p in division.training), always),
+        )
+        with pytest.raises(TrainingError, match="vary"):
+            LateFusion(model).train(bench, division, bench.run.part("x"))
+
+
+def test_there_is_no_probability_by_a_time_to_which_nobody_was_followed_where_the_model_was_trained(
+    tmp_path,
+):
+    patients, truth = _cohort()
+    study, scores = _bench(tmp_path).study, locked_scores(truth, truth)
+    landmark = study.statistics.landmark_months
+    brief = [
+        replace(p, months=min(p.months, 12.0), event=p.event and p.months <= 12) for p in patients
+    ]
+    assert max(p.months for p in patients) > landmark > 12
+    assert np.isfinite(probabilities(scores, patients, list(truth), study)).all()
+    with pytest.raises(NotEstimableError, match="followed to 36 months"):
+        probabilities(scores, brief, list(truth), study)
+    alike = locked_scores(truth, dict.fromkeys(truth, 0.5))
+    with pytest.raises(NotEstimableError, match="followed to 36 months"):
+        probabilities(alike, brief, list(truth), study)
 
 
 def _pixels(tiny_run, tmp_path, n=3):

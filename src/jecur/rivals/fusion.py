@@ -26,6 +26,9 @@ SUFFIX = "+clinical"
 N_INNER = 3
 """Inner folds that give each patient a score by a model that has not seen them."""
 
+_ROUNDING = 1e-12
+"""Of their size, by which scores differ that are one score."""
+
 
 @dataclass(frozen=True, slots=True)
 class LateFusion:
@@ -106,13 +109,14 @@ class LateFusion:
 def _standardized(scores: Mapping[str, float], of: RivalScores) -> dict[str, float]:
     """Bring scores to the mean and spread of the patients that their model was trained on."""
     own = np.array(list(of.training.values()))
-    spread = float(own.std())
-    if own.size == 0 or spread == 0.0:
+    # the deviation of one value over and over is not 0 but what rounding leaves of it
+    if own.size == 0 or np.ptp(own) <= _ROUNDING * np.abs(own).max():
         raise TrainingError(
             "expected a model whose scores vary among the patients it was trained on, found one value; "
             "there is nothing to join with the covariates"
         )
-    return {name: (score - float(own.mean())) / spread for name, score in scores.items()}
+    mean, spread = float(own.mean()), float(own.std())
+    return {name: (score - mean) / spread for name, score in scores.items()}
 
 
 def _by_id(patients: Sequence[Patient], scores: Vector) -> dict[str, float]:

@@ -49,7 +49,7 @@ def probabilities(
     ------
     NotEstimableError
         If the score has no Cox model where it was trained: it separates those with the event from those
-        without.
+        without. If nobody trained on was followed to the landmark: what the others had by then is not known.
     """
     known = [p for p in trained_on if p.id in scores.training]
     x = np.array([[scores.training[p.id]] for p in known])
@@ -62,9 +62,14 @@ def probabilities(
         raise NotEstimableError(
             "expected scores of the patients trained on, found none; the score has no probability"
         )
+    everybody = outcome_at(months, event, landmark, competing=other)
+    if not everybody.known:
+        raise NotEstimableError(
+            f"expected patients trained on who were followed to {landmark:g} months, found none; the score "
+            "has no probability by then: take an earlier landmark (landmark_months)"
+        )
     if np.ptp(x) == 0:  # a model that knows nothing says what happened to everybody
-        average = outcome_at(months, event, landmark, competing=other).estimate
-        return np.full(len(new), average)
+        return np.full(len(new), everybody.estimate)
     if other is None or not other.any():
         model = fit_cox(x, months, event, names=names, ties=ties)
         base = baseline_hazard(model, x, months, event)
