@@ -12,6 +12,7 @@ import torch
 from jecur.cohort.cohort import Patient, SlideEntry
 from jecur.demo import study_of_virtual_cohort
 from jecur.errors import NotEstimableError, SettingsError, TrainingError
+from jecur.rivals import lstm
 from jecur.rivals.bench import Bench, Division, follow_up, locked_scores
 from jecur.rivals.described import described_bench
 from jecur.rivals.fusion import LateFusion
@@ -188,6 +189,26 @@ def test_the_lstm_tells_orders_apart_and_is_the_same_again():
     with torch.no_grad():
         both = model([torch.from_numpy(bags[0]), torch.from_numpy(bags[1][:5])])
     assert float(both[0]) == pytest.approx(one, abs=1e-5)  # whoever is scored beside has no say
+
+
+def test_the_order_in_a_file_of_features_is_not_that_of_the_scan(tmp_path):
+    rng, run = np.random.default_rng(0), RunFolder.open(tmp_path / "run")
+    row, column = np.divmod(np.arange(12), 4)
+    scan = rng.normal(size=(12, 3)).astype(np.float32)
+    for name, order in (("A", np.arange(12)), ("B", rng.permutation(12))):
+        folder = run.slide_folder(name)
+        folder.mkdir(parents=True)
+        np.save(folder / "bag.npy", scan[order])
+        places = pd.DataFrame({"x": 256 * column[order], "y": 256 * row[order], "side_px": 256})
+        places.to_parquet(folder / "tiles.parquet")
+    prepared = {s: PreparedSlide(s, s, "ok", n_tiles=12) for s in "AB"}
+    bench = replace(_bench(tmp_path / "other"), prepared=prepared, run=run)
+    patients = [
+        Patient(s, "training", 1.0, True, "", (SlideEntry(s, tmp_path, None),), {}) for s in "AB"
+    ]
+    _, bags = lstm._bags(bench, patients)
+    assert np.array_equal(bags[0], scan)
+    assert np.array_equal(bags[1], scan)
 
 
 def test_every_rival_has_a_name_of_its_own_and_fuses_by_name():

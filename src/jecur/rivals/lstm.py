@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from jecur.arrays import FeatureArray
+from jecur.arrays import FeatureArray, IntVector
 from jecur.cohort.cohort import Patient
 from jecur.mil.bag import bag_file, open_bag
 from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
@@ -27,7 +29,7 @@ class TileSequence:
 
     name: str = "lstm"
     title: str = "LSTM (Bychkov 2018)"
-    version: int = field(default=1)
+    version: int = field(default=2)
     """Of the recipe: a change makes finished models of another one stale."""
 
     def require(self, study: StudySettings, divisions: Sequence[Division]) -> None:
@@ -73,14 +75,26 @@ def _bags(
     """Patients with a bag, and their features in scan order, slide after slide."""
     found = []
     for p in patients:
-        paths = [
-            bag_file(bench.run.slide_folder(e.id))
+        folders = [
+            bench.run.slide_folder(e.id)
             for e in p.slides
             if e.id in bench.prepared and bench.prepared[e.id].usable
         ]
-        if paths:
-            found.append((p, np.concatenate([np.asarray(part) for part in open_bag(paths).parts])))
+        if folders:
+            parts = open_bag([bag_file(folder) for folder in folders]).parts
+            ordered = [
+                np.asarray(part)[_scan_order(folder)]
+                for part, folder in zip(parts, folders, strict=True)
+            ]
+            found.append((p, np.concatenate(ordered)))
     return tuple(p for p, _ in found), [bag for _, bag in found]
+
+
+def _scan_order(folder: Path) -> IntVector:
+    """Rows of a slide's bag from left to right, line after line: files of features come in any order."""
+    places = pd.read_parquet(folder / "tiles.parquet", columns=["x", "y"])
+    order: IntVector = np.lexsort((places["x"], places["y"]))
+    return order
 
 
 def _ids(patients: Sequence[Patient]) -> list[str]:
