@@ -8,7 +8,7 @@ import pytest
 from tests.virtual.tissue_array import ArraySimulationSettings, draw_array
 
 from jecur.errors import SlideError
-from jecur.geometry import CoreMap, CorePlace
+from jecur.geometry import CoreMap, CorePlace, Size
 from jecur.settings import (
     TilingSettings,
     TissueArraySettings,
@@ -157,3 +157,22 @@ def test_a_core_that_cannot_be_scored_says_why(array, found, case):
     with pytest.raises(SlideError) as caught:
         core_slide(array[1], CorePlace(name, cores), TilingSettings())
     assert caught.value.code == case
+
+
+@pytest.mark.parametrize("corner", [(-100, -60), (1500, -60), (-100, 1300), (1500, 1300)])
+def test_a_window_beyond_the_edge_shows_white_there_and_the_slide_in_its_place(tmp_path, corner):
+    rng = np.random.default_rng(0)
+    picture = np.kron(rng.integers(0, 256, (96, 112, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    write_slide(tmp_path / "edge.tiff", picture, um_per_px=1.0)
+    with open_slide(tmp_path / "edge.tiff") as slide:
+        window = slide.window(*corner, Size(384, 384))
+        for x, y, side, px in (
+            (0, 0, 128, 128),
+            (0, 0, 384, 224),
+            (256, 256, 128, 224),
+            (60, 30, 128, 64),
+        ):
+            direct = slide.read_region(corner[0] + x, corner[1] + y, side, px)
+            assert np.array_equal(window.read_region(x, y, side, px), direct)
+        overview = window.overview(8.0)
+        assert np.array_equal(overview, slide.read_region(*corner, 384, 48))

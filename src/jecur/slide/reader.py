@@ -88,7 +88,7 @@ class Slide:
     def window(self, x: float, y: float, size: Size) -> "Slide":
         """Return a part of the slide as a slide: coordinates begin at (``x``, ``y``).
 
-        The file is shared; closing either closes both.
+        It may reach beyond the slide, where it is white. The file is shared; closing either closes both.
         """
         part = Slide(self._source, self.path, self.mpp, self.mpp_source, self.notes)
         part.origin = (self.origin[0] + x, self.origin[1] + y)
@@ -218,10 +218,16 @@ class Slide:
 
     def _read(self, corner: tuple[float, float], extent: tuple[float, float], output: Size) -> RGB:
         """Read a rectangle of level-0 pixels, white outside the slide."""
+        file = self.levels[0]  # a window may reach beyond it
         inside = [
-            (max(0.0, start), min(float(limit), start + length))
-            for start, length, limit in zip(
-                corner, extent, (self.size.width, self.size.height), strict=True
+            (max(0.0, -begin, start), min(float(limit), whole - begin, start + length))
+            for start, length, limit, whole, begin in zip(
+                corner,
+                extent,
+                (self.size.width, self.size.height),
+                (file.width, file.height),
+                self.origin,
+                strict=True,
             )
         ]
         steps = (extent[0] / output.width, extent[1] / output.height)
