@@ -162,3 +162,15 @@ def test_where_numbers_lie_in_memory_changes_no_bit(pooling, n):
     risks = {pooling.pool(values) for values in layouts}
     shares = {pooling.contributions(values).tobytes() for values in layouts}
     assert (len(risks), len(shares)) == (1, 1)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 3.0, 10.0, 50.0, 100.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_generalized_mean_holds_for_scores_of_any_size(exponent, reduction):
+    pooling = Pooling(exponent=exponent, reduction=reduction)
+    shape = np.array([-0.4, 0.3, 0.9, 1.0])
+    total = np.sum(np.sign(shape) * np.abs(shape) ** exponent)
+    root = (total / (1 if reduction == "sum" else 4)) ** (1 / exponent)
+    for size in (2.0, 9.0, 40.0, 1e3, 1e6):
+        assert pooling.pool(size * shape) == pytest.approx(size * root, rel=1e-3)
+        assert pooling.slopes(size * shape) @ shape == pytest.approx(root, rel=1e-3)  # Euler

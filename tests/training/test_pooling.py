@@ -9,12 +9,12 @@ import torch
 from safetensors.numpy import load
 from tests.model_files import toy_bundle, toy_card
 
-from jecur.mil.pooling import pooling_from_card
+from jecur.mil.pooling import Pooling, pooling_from_card
 from jecur.mil.scoring import pooling_of_bundle
 from jecur.model.card import PoolingFacts
 from jecur.settings import PoolingName, PoolingSettings, TrainingSettings
 from jecur.training.export import pooling_weights
-from jecur.training.pooling import BagPooling
+from jecur.training.pooling import BagPooling, generalized_mean
 
 TWO = "top-bottom, two layers"
 NAMES = (*get_args(PoolingName), TWO)
@@ -105,3 +105,15 @@ def test_a_model_file_brings_back_the_pooling_it_was_given(name):
 def test_a_card_that_names_no_pooling_of_ours_is_refused():
     with pytest.raises(ValueError, match="median"):
         pooling_from_card({"kind": "median"}, {})
+
+
+@pytest.mark.parametrize("exponent", [0.5, 3.0, 10.0, 20.0, 100.0])
+@pytest.mark.parametrize("size", [0.5, 5.0, 40.0, 1e3])
+def test_the_generalized_mean_of_float32_is_that_of_scoring_where_powers_are_large(exponent, size):
+    scores = (size * np.array([0.9, -0.3, 0.0, 1.0, 0.6])).astype(np.float32)
+    outputs = torch.from_numpy(scores).requires_grad_()
+    pooled = generalized_mean(outputs, exponent=exponent)
+    pooled.backward()
+    plain = Pooling(exponent=exponent)
+    assert float(pooled.detach()) == pytest.approx(plain.pool(scores), rel=1e-4, abs=1e-30)
+    assert outputs.grad.numpy() == pytest.approx(plain.slopes(scores), rel=1e-3, abs=1e-7)

@@ -10,6 +10,7 @@ from jecur.arrays import IntVector, Vector
 __all__ = [
     "LOG_FLOOR",
     "ROOT_FLOOR",
+    "SMALLEST_SHARE",
     "attention",
     "generalized_mean",
     "log_sum_exp",
@@ -26,15 +27,36 @@ LOG_FLOOR = 1e-6
 """Added to both sides of a logit, so that it has a slope where the share of tiles is 0 or 1."""
 
 
+_LARGE = 1e200
+"""Squares of m from here on are not raised to powers down to -3/2, which would vanish."""
+SMALLEST_SHARE = 1e-30
+"""Below this of the largest power a mean of powers counts as 0: its root has a slope there, too."""
+
+
 def generalized_mean(s: Vector, exponent: float, *, summed: bool) -> tuple[float, Vector]:
     """Pool by Eq. 2 with sign and a smoothed root."""
     n = 1 if summed else s.size
-    m = float(np.sum(np.sign(s) * np.abs(s) ** exponent)) / n
-    power, square = (1.0 - exponent) / (2.0 * exponent), m * m + ROOT_FLOOR**2
+    with np.errstate(over="ignore", invalid="ignore"):
+        m = float(np.sum(np.sign(s) * np.abs(s) ** exponent)) / n
+        square = m * m + ROOT_FLOOR**2
+    if not square < _LARGE:  # not a number is not below
+        return _generalized_mean_of_large(s, exponent, n)
+    power = (1.0 - exponent) / (2.0 * exponent)
     along_m = square**power + 2.0 * power * m * m * square ** (power - 1.0)
     size = np.where(s == 0, 1.0, np.abs(s))  # a score of 0 adds nothing, whatever the exponent
     inner = np.where((s == 0) & (exponent != 1.0), 0.0, size ** (exponent - 1.0))
     return m * square**power, along_m * exponent * inner / n
+
+
+def _generalized_mean_of_large(s: Vector, exponent: float, n: int) -> tuple[float, Vector]:
+    """Pool as `generalized_mean`, in parts of the largest score: whose powers no float holds."""
+    top = float(np.abs(s).max())
+    part = np.abs(s) / top
+    m = float(np.sum(np.sign(s) * part**exponent)) / n
+    floor = max(ROOT_FLOOR * float(np.exp(-exponent * np.log(top))), SMALLEST_SHARE)
+    power, square = (1.0 - exponent) / (2.0 * exponent), m * m + floor**2
+    along_m = square**power + 2.0 * power * m * m * square ** (power - 1.0)
+    return top * m * square**power, along_m * exponent * part ** (exponent - 1.0) / n
 
 
 def log_sum_exp(s: Vector, sharpness: float) -> tuple[float, Vector]:

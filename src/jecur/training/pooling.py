@@ -16,10 +16,13 @@ from jecur.mil.pooling import (
     Reduction,
     pooling_of_settings,
 )
-from jecur.mil.pooling_forms import LOG_FLOOR, ROOT_FLOOR
+from jecur.mil.pooling_forms import LOG_FLOOR, ROOT_FLOOR, SMALLEST_SHARE
 from jecur.settings import TrainingSettings
 
 __all__ = ["BagPooling", "generalized_mean"]
+
+_LARGE = 1e24
+"""Squares from here on are not raised to powers down to -3/2, which would vanish in float32."""
 
 
 class BagPooling(nn.Module):
@@ -108,9 +111,26 @@ def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = 
 
     Differentiable everywhere: at m = 0 the slope is finite, see `jecur.mil.pooling`.
     """
-    powered = scores.sign() * scores.abs().pow(exponent)
+    size = torch.where(
+        scores == 0, 1.0, scores.abs()
+    )  # the slope of its power may be infinite at 0
+    powered = torch.where(scores == 0, 0.0, scores.sign() * size.pow(exponent))
     m = powered.mean() if reduction == "mean" else powered.sum()
-    return m * (m * m + ROOT_FLOOR**2).pow((1.0 - exponent) / (2.0 * exponent))
+    square = m * m + ROOT_FLOOR**2
+    if not bool(square < _LARGE):  # not a number is not below
+        return _generalized_mean_of_large(scores, exponent=exponent, reduction=reduction)
+    return m * square.pow((1.0 - exponent) / (2.0 * exponent))
+
+
+def _generalized_mean_of_large(scores: Tensor, *, exponent: float, reduction: Reduction) -> Tensor:
+    """Pool as `generalized_mean`, in parts of the largest score: its powers are beyond the numbers' range."""
+    top = scores.detach().abs().amax().double()
+    part = scores.double() / top
+    powered = part.sign() * part.abs().pow(exponent)
+    m = powered.mean() if reduction == "mean" else powered.sum()
+    floor = (ROOT_FLOOR * torch.exp(-exponent * top.log())).clamp(min=SMALLEST_SHARE)
+    root = m * (m * m + floor**2).pow((1.0 - exponent) / (2.0 * exponent))
+    return (top * root).to(scores)
 
 
 @torch.no_grad()
