@@ -16,6 +16,7 @@ from jecur.training.losses import cutoff_cross_entropy
 from jecur.training.mobilenet import build_encoder
 from jecur.training.objective import Objective
 from jecur.training.pooling import BagPooling, generalized_mean
+from jecur.training.processes import Processes
 
 SETTINGS = TrainingSettings.from_flat(
     encoder="mobilenetv2_035", start="random", epochs=4, halve_every=2, l2=0.0, learning_rate=3e-4
@@ -208,6 +209,14 @@ def test_patients_of_one_step_count_alike(tmp_path):
     first, second = _train(tmp_path / "a", together), _train(tmp_path / "b", apart)
     loss = [t.state.curve[0]["training_loss"] for t in (first, second)]
     assert loss[0] == pytest.approx(loss[1], rel=1e-5)
+
+
+def test_statistics_of_bags_are_not_gathered_by_several_processes(tmp_path):
+    with pytest.raises(TrainingError, match="one process"):
+        train_encoder(
+            _bags(), [], SETTINGS.with_changes(batch_norm="train"), checkpoints=tmp_path, mark="m",
+            progress=SilentProgress(), processes=Processes(1, 2),
+        )  # fmt: skip
 
 
 def test_tiles_of_two_kinds_are_refused(tmp_path):

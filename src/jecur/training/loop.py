@@ -105,7 +105,8 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     Raises
     ------
     TrainingError
-        If the training patients are all of one outcome, or the loss stops being finite.
+        If the training patients are all of one outcome, the loss stops being finite, or several processes
+        would each normalize by their own statistics.
     KeyboardInterrupt
         With the number of the signal, if one asked to end: once the step at hand is done and on disk.
     """
@@ -117,6 +118,7 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
             code="labels-all-alike",
         )
     encoder, objective = build_model(training, settings, described=described)
+    _refuse_apart(encoder, settings, processes)
     if not settings.encoder.trained and not described:
         look = _describer(encoder, training[0].bag)
         with progress.task("Describing tiles", len(training) + len(tuning)) as advance:
@@ -188,6 +190,16 @@ def build_model(
     pooling = encoder.add_pooling(settings)
     _refuse_large(encoder)
     return encoder.to(training_device()), Objective(settings, pooling)
+
+
+def _refuse_apart(encoder: BagModel, settings: TrainingSettings, processes: Processes) -> None:
+    """Refuse running statistics that each process would gather from its own bags."""
+    norms = isinstance(encoder, TileEncoder) and settings.encoder.trained
+    if processes.n > 1 and norms and settings.encoder.batch_norm == "train":
+        raise TrainingError(
+            f'expected one process for batch_norm = "train", found {processes.n}, which would each keep '
+            'running statistics of their own; start one, or set batch_norm = "frozen"'
+        )
 
 
 def _refuse_large(encoder: BagModel) -> None:
