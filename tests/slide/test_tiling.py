@@ -85,6 +85,15 @@ def test_seeds_differ():
     assert (draws[0] != draws[1]).any()
 
 
+@pytest.mark.parametrize("mpp", [0.121, 0.23, 0.2499, 0.2501, 0.4991, 0.5])
+def test_a_tile_that_holds_just_the_tissue_that_is_asked_for_is_kept(mpp):
+    slide = PaperSlide(round(900 / mpp), round(900 / mpp), mpp)
+    whole = full_tissue(slide)
+    grid = tile_tissue(slide, whole, TilingSettings(min_tissue_fraction=1.0))
+    assert len(grid) == grid.n_rows * grid.n_cols
+    assert grid.tissue_fraction == pytest.approx(1.0)
+
+
 def test_overlap_moves_the_step_not_the_side():
     slide = PaperSlide(2_560, 2_560, 0.5)
     grid = tile_tissue(slide, full_tissue(slide), TilingSettings(overlap_um=64.0))

@@ -21,6 +21,9 @@ MAX_SAMPLED_TILES = 60
 _GLASS_OD = 0.1
 """Pixels with a mean optical density below this are glass."""
 
+_ROUNDING = 1e-9
+"""Of a share of tissue: sums of parts of pixels differ from the share itself by less."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileGrid:
@@ -168,7 +171,7 @@ def tile_tissue(slide: Slide, tissue: TissueMask, settings: TilingSettings) -> T
         )
     rows, cols = (index.ravel() for index in np.indices((n_rows, n_cols)))
     fraction = tissue.fraction(cols * step, rows * step, side)
-    kept = np.flatnonzero(fraction >= settings.min_tissue_fraction)
+    kept = np.flatnonzero(fraction >= settings.min_tissue_fraction - _ROUNDING)
     if not len(kept):
         raise SlideError(
             f"{slide.path.name}: expected tiles of {settings.side_um:g} um with at least "
