@@ -341,3 +341,55 @@ def test_comments_of_the_file_are_comments(folder):
     assert init(folder, *ANSWERS) == OK
     parsed = tomllib.loads((folder / "study" / "study.toml").read_text())
     assert set(parsed["cohort"]["columns"]) == {"patient", "time", "event", "role", "slide", "site"}
+
+
+def event_of(folder: Path, time: str, event: str, texts: tuple[str, str]):
+    """What is proposed of a table of one time and one event."""
+    rows = [f"L{k + 1},{5 + 2 * k},{texts[k % 2]}" for k in range(N)]
+    found = proposed(folder, "\n".join([f"Patient ID,{time},{event}", *rows]), split="none")
+    return found, {question.key for question in found.open}
+
+
+@pytest.mark.parametrize("texts", [("yes", "no"), ("nein", "ja"), ("TRUE", "FALSE"), ("1", "0")])
+@pytest.mark.parametrize(
+    "heading",
+    ["Censored", "Zensiert", "Recurrence-free", "event free", "No relapse", "rezidivfrei_status"],
+)
+def test_yes_below_a_heading_that_may_deny_the_event_is_asked_about(folder, heading, texts):
+    found, asked = event_of(folder, "RFS months", heading, texts)
+    if found.study["cohort"]["columns"]["event"]:
+        assert "event_values" in asked
+        assert found.study["cohort"]["endpoint"]["event_values"] == []
+    else:
+        assert "event" in asked
+
+
+@pytest.mark.parametrize(
+    ("time", "heading", "texts", "fits"),
+    [
+        ("OS months", "Recurrence", ("yes", "no"), False),
+        ("RFS months", "Vital status", ("dead", "alive"), False),
+        ("TTR months", "Status", ("verstorben", "lebt"), False),
+        ("DSS months", "Death", ("dead", "alive"), False),
+        ("OS months", "Vital status", ("dead", "alive"), True),
+        ("OS_MONTHS", "OS_STATUS", ("1:DECEASED", "0:LIVING"), True),
+        ("RFS months", "RFS event", ("yes", "no"), True),
+        ("RFS months", "Status", ("event", "censored"), True),
+        ("RFS months", "Recurrence or death", ("yes", "no"), True),
+        ("TTR months", "Recurrence", ("yes", "no"), True),
+    ],
+)
+def test_a_column_of_another_event_than_the_endpoint_is_asked_about(
+    folder, time, heading, texts, fits
+):
+    found, asked = event_of(folder, time, heading, texts)
+    assert found.study["cohort"]["columns"]["event"] == heading
+    assert ("event" not in asked) == fits
+    assert "event_values" not in asked
+    assert not found.remarks
+
+
+def test_recurrence_free_survival_of_a_column_of_recurrence_is_told(folder):
+    found, asked = event_of(folder, "RFS months", "Recurrence", ("yes", "no"))
+    assert not asked
+    assert "counts death too" in found.remarks[0]

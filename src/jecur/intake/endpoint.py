@@ -33,6 +33,23 @@ _NO = re.compile(
     r"lebend|vivant\w*|vivo|no .*|kein\w* .*|ohne .*|disease.?free|rezidivfrei|0 ?: ?\w.*",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"y|yes|ja|j|oui|o|si|s[ií]|true|wahr|vrai|n|no|nein|non|false|falsch|faux|[01]|pos(itive?|itiv)?|"
+    r"neg(ative?|ativ)?",
+    re.IGNORECASE,
+)
+"""Answers that say nothing of what was asked: the heading does."""
+_TURNED = re.compile(
+    r"censor|zensi|(?<![a-z])(no|non|not|never|kein\w*|ohne|sans|without|free|frei\w*|libre|alive|living|"
+    r"lebt|lebend\w*|survived|vivant)(?![a-z])|(rezidiv|event|ereignis|krankheits)frei",
+    re.IGNORECASE,
+)
+"""Headings by which yes may mean that nothing happened: Censored, Recurrence-free, Alive."""
+_DEATH_OR_LIFE = re.compile(
+    r"(?:[01] ?: ?)?(died|dead|deceased|tot|tod|verstorben|gestorben|d[eé]c[eé]d[eé]\w*|muerto|alive|living|"
+    r"lebt|lebend|vivant\w*|vivo)",
+    re.IGNORECASE,
+)
 _NEVER = re.compile(r"no|nein|non|none|never|nie|kein\w*|alive|lebt|jamais", re.IGNORECASE)
 _DATED = re.compile(r"dat(e|um|a)(?![a-z])|fecha|day|tag(?![a-z])", re.IGNORECASE)
 _ENDPOINT_WORDS = frozenset({"os", "dfs", "rfs", "ttr", "pfs", "dss", "css", "lfs"})
@@ -266,21 +283,33 @@ def _ask_event(
     if time:  # OS_STATUS goes with OS_MONTHS
         short = {part for part in re.split(r"[^a-z]+", time.casefold()) if part in _ENDPOINT_WORDS}
         exact = [n for n in likely if short & set(re.split(r"[^a-z]+", n.casefold()))] or exact
+    likeliest = exact[0] if len(exact) == 1 else ""
+    other = _other_event(columns[likeliest], kind) if likeliest else ""
     event = _column(
         interview,
         "event",
         "Column that says whether the event happened",
         few,
-        exact[0] if len(exact) == 1 else "",
+        likeliest,
+        doubt=other,
     )
     if event not in columns:
         return event, {}, []
+    if kind == "recurrence-free survival" and _recurrence_alone(columns[event]):
+        interview.remarks.append(
+            f"column '{event}' seems to tell recurrence alone, and recurrence-free survival counts death "
+            "too: if who died without recurrence is censored there, the endpoint is time to recurrence"
+        )
     levels = columns[event].levels
     yes = [text for text in levels if _YES.fullmatch(text)]
     no = [text for text in levels if _NO.fullmatch(text) and text not in yes]
     clear = len(yes) + len(no) == len(levels) and yes and no
     why = f"{', '.join(map(repr, yes))} against {', '.join(map(repr, no))}"
-    if not clear and set(levels) == {"0", "1"}:
+    bare = [text for text in levels if _BARE.fullmatch(text)]
+    if bare and _TURNED.search(re.sub(r"[_\-]+", " ", event)):
+        yes, no, clear = [], [], False
+        why = f"by the heading '{event}' {bare[0]!r} may mean that the event did not happen"
+    elif not clear and set(levels) == {"0", "1"}:
         yes, no, why = ["1"], ["0"], "1 is the event in most tables, but censored in some"
     elif not clear:
         yes, no, why = [], [], f"the column holds {', '.join(map(repr, levels[:8]))}"
@@ -312,14 +341,39 @@ def _ask_event(
     return event, coding, [*columns[event].unknown, *left]
 
 
-def _column(interview: Interview, key: str, text: str, names: Sequence[str], guess: str) -> str:
+def _other_event(column: Column, kind: str) -> str:
+    """Say which event a column tells, if that is not the one of this endpoint; "" if it may be."""
+    deaths = says(column.name, "death") or all(_DEATH_OR_LIFE.fullmatch(t) for t in column.levels)
+    again = says(column.name, "recurrence") or any(
+        says(text, "recurrence") for text in column.levels
+    )
+    if kind == "overall survival" and again and not deaths:
+        return f"'{column.name}' seems to tell recurrence, and not death"
+    if kind in {"recurrence-free survival", "time to recurrence"} and deaths and not again:
+        return f"'{column.name}' seems to tell death, and no recurrence"
+    if kind == "disease-specific survival" and all(
+        _DEATH_OR_LIFE.fullmatch(t) for t in column.levels
+    ):
+        named = re.search(r"dss|css|cause|ursache|specific|spezif", column.name, re.IGNORECASE)
+        return "" if named else f"'{column.name}' seems to tell death of any cause"
+    return ""
+
+
+def _recurrence_alone(column: Column) -> bool:
+    """Whether answers of yes and no stand below a heading of recurrence, which names no survival."""
+    named = re.sub(r"[_\-]+", " ", column.name)
+    whole = any(re.search(words, named, re.IGNORECASE) for words in KINDS.values())
+    told = says(column.name, "recurrence") and not says(column.name, "death")
+    return told and not whole and all(_BARE.fullmatch(text) for text in column.levels)
+
+
+def _column(
+    interview: Interview, key: str, text: str, names: Sequence[str], guess: str, *, doubt: str = ""
+) -> str:
+    """Ask for a column; a guess that is in doubt is asked about."""
+    found = f"its heading and what it holds: '{guess}'" if guess else "no heading says it"
     return interview.ask(
-        key,
-        text,
-        guess=guess,
-        reason=f"its heading and what it holds: '{guess}'" if guess else "no heading says it",
-        sure=bool(guess),
-        choices=names,
+        key, text, guess=guess, reason=doubt or found, sure=bool(guess and not doubt), choices=names
     )
 
 
