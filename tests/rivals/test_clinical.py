@@ -51,6 +51,12 @@ def test_covariates_that_do_not_vary_are_no_model():
     alike = [replace(p, covariates={"age": 4.0, "stage": "I"}) for p in _patients(30)]
     with pytest.raises(NotEstimableError, match="varies"):
         clinical_columns((AGE, STAGE), alike)
+    plain = Covariate(column="age")
+    alike = [
+        replace(p, covariates={"age": (0.3, 0.1 + 0.2)[k % 2]}) for k, p in enumerate(_patients(30))
+    ]
+    with pytest.raises(NotEstimableError, match="varies"):
+        clinical_columns((plain,), alike)
 
 
 def test_many_events_are_fitted_by_cox_and_few_by_ridge():

@@ -46,6 +46,19 @@ def test_folds_choose_a_strength_that_keeps_what_matters_and_little_else():
     assert size[:2].min() > 3 * size[2:].max()
 
 
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+def test_a_column_that_only_rounding_moves_is_constant(mix):
+    x, months, event = _data(p=3)
+    rng = np.random.default_rng
+    for one, other in ((0.3, 0.1 + 0.2), (1e9, np.nextafter(1e9, 2e9)), (0.0, 0.0)):
+        moved = np.column_stack([x, np.where(np.arange(len(x)) % 2, one, other)])
+        plain = fit_elastic_net_by_folds(x, months, event, rng=rng(0), mix=mix)
+        found = fit_elastic_net_by_folds(moved, months, event, rng=rng(0), mix=mix)
+        np.testing.assert_allclose(found.coefficients[:3], plain.coefficients, rtol=1e-9)
+        unlike = np.array([[0.0, 0.0, 0.0, one + 0.5]])  # as nobody it was fitted to
+        np.testing.assert_allclose(found.risk(unlike), plain.risk(unlike[:, :3]), atol=1e-6)
+
+
 def test_no_event_is_not_estimable():
     x, months, _ = _data()
     with pytest.raises(NotEstimableError):

@@ -17,7 +17,7 @@ from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_s
 from jecur.runs.folder import RunFolder
 from jecur.settings import Covariate, StudySettings
 from jecur.survival.cox import fit_cox
-from jecur.survival.elastic_net import fit_elastic_net_by_folds
+from jecur.survival.elastic_net import columns_that_vary, fit_elastic_net_by_folds
 
 __all__ = ["Clinical", "ClinicalColumns", "clinical_columns", "fit_linear", "require_covariates"]
 
@@ -128,7 +128,7 @@ def clinical_columns(
             else [f"{c.label or c.column} ({level})" for level in known[1:]]
         )
     )
-    kept = np.asarray(np.ptp(x, axis=0) > 0) if x.size else np.zeros(x.shape[1], dtype=np.bool_)
+    kept = columns_that_vary(x) if x.size else np.zeros(x.shape[1], dtype=np.bool_)
     if not kept.any():
         raise NotEstimableError(
             "expected a covariate that varies among the patients trained on, found none; a clinical "

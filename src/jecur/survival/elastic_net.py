@@ -29,6 +29,7 @@ from jecur.survival.risk_sets import RiskSets, risk_sets
 
 __all__ = [
     "ElasticNetCox",
+    "columns_that_vary",
     "fit_elastic_net",
     "fit_elastic_net_by_folds",
     "require_enough_for_folds",
@@ -42,6 +43,8 @@ MAX_SWEEPS = 1000
 N_STRENGTHS = 12
 _RIDGE_STARTS_AT = 0.01
 """Share of the lasso for which ridge's first strength would leave no covariate."""
+_ROUNDING = 1e-12
+"""Of their size, by which values differ that are one."""
 TOLERANCE = 1e-7
 """Largest move of a standardized coefficient in the last step."""
 
@@ -177,7 +180,16 @@ def _require_event(seen: BoolVector) -> None:
 
 def _spread(x: Matrix) -> Vector:
     """(p,) standard deviations; 1 where nothing varies, whatever rounding makes of it."""
-    return np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+    return np.where(columns_that_vary(x), x.std(axis=0), 1.0)
+
+
+def columns_that_vary(x: Matrix) -> BoolVector:
+    """(p,) whether the values of each of (n, p) columns, n >= 1, differ by more than rounding.
+
+    0.3 and 0.1 + 0.2 are one value: in units of what lies between them any other is beyond all measure.
+    """
+    vary: BoolVector = np.ptp(x, axis=0) > _ROUNDING * np.abs(x).max(axis=0)
+    return vary
 
 
 def _log_likelihood(eta: Vector, months: Vector, seen: BoolVector) -> float:
