@@ -169,6 +169,15 @@ def test_classes_of_the_ratio_are_known_by_name_or_asked_for():
     assert classes_of_ratio(("TUM", "STR", "MUS"), (), ()) == ([1], [0])
     assert classes_of_ratio(("a", "b", "c"), ("a", "b"), ("c",)) == ([0, 1], [2])
     assert classes_of_ratio(("a", "b"), (), ()) is None
+    assert classes_of_ratio(("Tumor epithelium", "Stroma"), (), ()) == ([1], [0])
+    assert classes_of_ratio(("Tumour", "Stroma", "Normal tumor-free"), (), ()) == ([1], [0])
+    for other in ("Tumor stroma", "Tumor: Immune", "tumor_necrosis", "Stroma of the tumor"):
+        with pytest.raises(ValueError, match="--tumor"):
+            classes_of_ratio(("Tumor", "Stroma", other), (), ())
+        named = classes_of_ratio(("Tumor", "Stroma", other), ("Stroma",), ("Tumor",))
+        assert named == ([1], [0])
+    with pytest.raises(ValueError, match="--tumor"):
+        classes_of_ratio(("Stroma", "Tumor stroma"), (), ())
     for asked in ((("x",), ("b",)), (("a",), ("a",)), (("a",), ())):
         with pytest.raises(ValueError, match="--stroma"):
             classes_of_ratio(("a", "b"), *asked)

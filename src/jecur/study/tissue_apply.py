@@ -1,5 +1,6 @@
 """`jecur tissue apply`: what the tissue of each patient is made of, as tables; also a covariate."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +130,12 @@ def classes_of_ratio(
     Raises
     ------
     SettingsError
-        If one named is no class, or is on both sides, or one side is missing.
+        If one named is no class, or is on both sides, or one side is missing; if names may mean either, as
+        that of Tumor stroma, or of Tumor necrosis beside Tumor.
     """
     asked = bool(stroma or tumor)
-    own = stroma or [c for c in classes if _begins(c, _STROMA)]
-    other = tumor or [c for c in classes if _begins(c, _TUMOR)]
+    own = stroma or _recognized(classes, _STROMA, _TUMOR)
+    other = tumor or _recognized(classes, _TUMOR, _STROMA)
     unknown = [c for c in (*own, *other) if c not in classes]
     if unknown or set(own) & set(other) or (asked and not (own and other)):
         raise SettingsError(
@@ -145,8 +147,28 @@ def classes_of_ratio(
     return [classes.index(c) for c in own], [classes.index(c) for c in other]
 
 
-def _begins(name: str, marks: tuple[str, ...]) -> bool:
-    plain = name.casefold()
+def _recognized(
+    classes: Sequence[str], marks: tuple[str, ...], against: tuple[str, ...]
+) -> list[str]:
+    """Classes of one side by their names; names of several words are what they begin with only if alone."""
+    found = [c for c in classes if _begins(_words(c)[0], marks)]
+    long = [c for c in found if len(_words(c)) > 1]
+    unclear = long if len(found) > 1 else []
+    unclear += [c for c in long if any(_begins(word, against) for word in _words(c)[1:])]
+    if unclear:
+        raise SettingsError(
+            f"expected names of classes that tell stroma and tumor apart, found {unclear[0]!r} among "
+            f"{', '.join(classes)}; say which are which (--stroma, --tumor)"
+        )
+    return found
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", name) or [name]
+
+
+def _begins(word: str, marks: tuple[str, ...]) -> bool:
+    plain = word.casefold()
     return any(plain == m if len(m) == 3 else plain.startswith(m) for m in marks)
 
 
