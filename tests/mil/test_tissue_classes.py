@@ -99,3 +99,15 @@ def test_features_that_are_no_numbers_are_refused():
     x[3, 2] = np.nan
     with pytest.raises(TrainingError, match="finite"):
         fit_tissue_classifier(x, label, 3, strength=0.1)
+
+
+def test_a_feature_that_only_rounding_moves_says_nothing_of_tiles_that_have_another():
+    rng, label = np.random.default_rng(0), np.arange(200) % 3
+    features = rng.normal(size=(200, 10)).astype(np.float32)
+    features[:, 0] += label
+    rounded = (1 + 1.2e-7 * rng.integers(0, 4, 200)).astype(np.float32)
+    assert np.ptp(rounded) > 0
+    plain = fit_tissue_classifier(features, label, 3, strength=0.01)
+    found = fit_tissue_classifier(np.column_stack([features, rounded]), label, 3, strength=0.01)
+    unlike = np.column_stack([features, np.full(200, 1.5)])
+    assert found.probabilities(unlike) == pytest.approx(plain.probabilities(features), abs=1e-4)

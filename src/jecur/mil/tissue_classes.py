@@ -34,6 +34,8 @@ STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 """Of the penalty, tried in this order; set before anything was classified."""
 _N_FOLDS = 5
 _MAX_ITERATIONS = 500
+_ROUNDING = 1e-6
+"""Of their size, by which numbers of an encoder (float32) differ that are one."""
 _AT_REST = 1e-3
 """Largest slope of the mean cross-entropy at the end."""
 
@@ -45,7 +47,7 @@ class TissueClassifier:
     mean: Vector
     """(d,) of the tiles it was fitted to."""
     spread: Vector
-    """(d,) standard deviations; 1 where a feature does not vary."""
+    """(d,) standard deviations; 1 where a feature does not vary, or by rounding alone."""
     weights: Matrix
     """(K, d)"""
     intercepts: Vector
@@ -107,7 +109,8 @@ def fit_tissue_classifier(
             "expected finite features of tiles, found others; describe the tiles again"
         )
     mean, deviation = x.mean(axis=0), x.std(axis=0)
-    spread = np.where(np.ptp(x, axis=0) > 0, deviation, 1.0)
+    varies = np.ptp(x, axis=0) > _ROUNDING * np.abs(x).max(axis=0)
+    spread = np.where(varies, deviation, 1.0)
     z, axes = _rotated((x - mean) / spread)
     inner, intercepts = _minimized(z, label, n_classes, strength)
     return TissueClassifier(mean, spread, inner @ axes, intercepts)
