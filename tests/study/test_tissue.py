@@ -13,6 +13,7 @@ from jecur.cli import OK, USER_ERROR, run
 from jecur.model.tissue_file import read_tissue_file
 from jecur.settings import SimulationSettings, TrainingSettings, read_study, write_study
 from jecur.simulate.cohort import simulate_cohort
+from jecur.study import tissue_training
 from jecur.study.cohort_slides import study_cohort
 from jecur.study.tissue_apply import classes_of_ratio
 
@@ -181,6 +182,22 @@ def test_classes_of_the_ratio_are_known_by_name_or_asked_for():
     for asked in ((("x",), ("b",)), (("a",), ("a",)), (("a",), ())):
         with pytest.raises(ValueError, match="--stroma"):
             classes_of_ratio(("a", "b"), *asked)
+
+
+def test_tiles_to_train_on_are_taken_evenly_over_all_slides_of_a_patient():
+    label = np.array([0, 0, -1, 1] * 100)
+    slides = [("P1", label), ("P2", label[:40]), ("P1", label), ("P1", np.full(5, -1))]
+    taken = tissue_training._spread(slides, 30)
+    of_class = [
+        [int((own[k] == c).sum()) for c in (0, 1)]
+        for (_, own), k in zip(slides, taken, strict=True)
+    ]
+    assert of_class == [[15, 15], [20, 10], [15, 15], [0, 0]]
+    reversed_ = tissue_training._spread(slides[::-1], 30)[::-1]
+    assert [len(k) for k in reversed_] == [len(k) for k in taken]
+    (alone,) = tissue_training._spread([("P1", label)], 30)
+    zeros = np.flatnonzero(label == 0)
+    assert set(zeros[np.linspace(0, 199, 30).round().astype(int)]) < set(alone)
 
 
 def test_virtual_tissue_with_drawings_trains_a_classifier(tmp_path):

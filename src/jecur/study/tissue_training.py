@@ -154,10 +154,9 @@ def _labeled(
     order: TissueOrder,
 ) -> _Labeled:
     """Gather the tiles that have a class."""
-    features, labels, places = [], [], []
+    found_in: list[tuple[DrawnSlide, pd.DataFrame, IntVector]] = []
     reasons = ("two classes", "border", "undrawn", "another class", "more than enough")
     counts: Counter[str] = Counter(dict.fromkeys(reasons, 0))
-    taken: Counter[tuple[str, int]] = Counter()
     for one in drawn:
         slide = one.entry.id
         if slide not in source.prepared or not source.prepared[slide].usable:
@@ -183,9 +182,13 @@ def _labeled(
         counts["two classes"] += found.n_two
         counts["border"] += found.n_partly
         counts["undrawn"] += found.n_outside
-        chosen = _spread(label, one.patient.id, taken, order.most)
+        found_in.append((one, table, label))
+    features, labels, places = [], [], []
+    taken = _spread([(one.patient.id, label) for one, _, label in found_in], order.most)
+    for (one, table, label), chosen in zip(found_in, taken, strict=True):
+        slide = one.entry.id
         counts["more than enough"] += int((label >= 0).sum()) - len(chosen)
-        bag = open_bag([bag_file(folder)])
+        bag = open_bag([bag_file(seen.run.slide_folder(slide))])
         if bag.tile_shape != (seen.n_features,):
             raise TrainingError(
                 f"{slide}: expected {seen.n_features} features a tile as in the other slides, found "
@@ -202,19 +205,26 @@ def _labeled(
     )
 
 
-def _spread(
-    label: IntVector, patient: str, taken: Counter[tuple[str, int]], most: int
-) -> IntVector:
-    """Tiles of a slide to train on: of a class at most so many a patient, evenly over the slide."""
-    chosen = []
-    for k in np.unique(label[label >= 0]).tolist():
-        here = np.flatnonzero(label == k)
-        room = max(0, most - taken[patient, k])
-        if len(here) > room:
-            here = here[np.unique(np.linspace(0, len(here) - 1, room).round().astype(np.int64))]
-        taken[patient, k] += len(here)
-        chosen.append(here)
-    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+def _spread(slides: Sequence[tuple[str, IntVector]], most: int) -> list[IntVector]:
+    """Tiles to train on, of each slide: of a class at most so many a patient, evenly over their slides.
+
+    Parameters
+    ----------
+    slides
+        Patient, and (n,) class of each tile or -1.
+    most
+        Tiles of a class that are taken of one patient.
+    """
+    chosen = [np.zeros(len(label), dtype=np.bool_) for _, label in slides]
+    for patient in dict.fromkeys(name for name, _ in slides):
+        own = [k for k, (name, _) in enumerate(slides) if name == patient]
+        for of_class in sorted({int(c) for k in own for c in slides[k][1] if c >= 0}):
+            here = [(k, int(i)) for k in own for i in np.flatnonzero(slides[k][1] == of_class)]
+            steps = np.linspace(0, len(here) - 1, min(most, len(here)))
+            for step in np.unique(steps.round().astype(np.int64)):
+                k, i = here[step]
+                chosen[k][i] = True
+    return [np.flatnonzero(kept) for kept in chosen]
 
 
 def _require_enough(tiles: _Labeled, classes: tuple[str, ...], order: TissueOrder) -> None:
