@@ -35,6 +35,14 @@ def test_the_scale_turns_where_one_tile_reaches_the_cutoff():
     ) == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
 
 
+@pytest.mark.parametrize(("turn", "place"), [(1.0, 0.25), (-np.inf, 1.0), (np.inf, 0.0)])
+def test_the_scale_turns_where_the_pooling_bends_it_to(turn, place):
+    scores = np.linspace(-2.0, 2.0, 201).astype(np.float32)
+    scale = score_scale(scores, 0.4457, turn)
+    assert (scale.place(scores) > 0.5).mean() == pytest.approx(place, abs=0.03)
+    assert scale.low < scale.center < scale.high
+
+
 def test_all_scores_on_one_side_still_make_a_scale():
     scale = score_scale(np.full(5, 9.0, np.float32), 0.4457)
     assert scale.low < scale.center < scale.high

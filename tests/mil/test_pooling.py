@@ -174,3 +174,43 @@ def test_the_generalized_mean_holds_for_scores_of_any_size(exponent, reduction):
     for size in (2.0, 9.0, 40.0, 1e3, 1e6):
         assert pooling.pool(size * shape) == pytest.approx(size * root, rel=1e-3)
         assert pooling.slopes(size * shape) @ shape == pytest.approx(root, rel=1e-3)  # Euler
+
+
+@pytest.mark.parametrize("cutoff", [0.2, 0.4457, 0.8])
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        Pooling(),
+        Pooling(exponent=20.0),
+        Pooling("attention"),
+        Pooling("noisy-and", parameters={"threshold": np.full(1, -1.0, np.float32)}),
+        Pooling(
+            "top-bottom",
+            ends=2,
+            parameters={
+                "hidden.weight": np.full((1, 4), 0.2, np.float32),
+                "hidden.bias": np.full(1, 0.7, np.float32),
+                "out.weight": np.full((1, 1), 3.0, np.float32),
+                "out.bias": np.zeros(1, np.float32),
+            },
+        ),
+    ],
+    ids=lambda pooling: pooling.kind,
+)
+def test_a_tile_alone_reaches_the_cutoff_where_it_is_said_to(pooling, cutoff):
+    turn = pooling.reached_at(cutoff)
+    alone = np.zeros((1, pooling.n_outputs))
+    alone[0, 0] = np.log(cutoff / (1 - cutoff)) if turn is None else turn
+    assert risk_from_score(pooling.pool(alone)) == pytest.approx(cutoff, abs=0.005)
+
+
+@pytest.mark.parametrize("shift", [9.0, -9.0])
+def test_where_no_tile_alone_reaches_the_cutoff_or_every_one_does_that_is_said(shift):
+    parameters = {
+        "hidden.weight": np.full((1, 2), 0.5, np.float32),
+        "hidden.bias": np.zeros(1, np.float32),
+        "out.weight": np.ones((1, 1), np.float32),
+        "out.bias": np.full(1, shift, np.float32),
+    }
+    pooling = Pooling("top-bottom", ends=1, parameters=parameters)
+    assert pooling.reached_at(0.5) == -np.copysign(np.inf, shift)

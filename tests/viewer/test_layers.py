@@ -18,6 +18,7 @@ pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
 from starlette.testclient import TestClient
 
 from jecur.errors import BundleError
+from jecur.explain.heatmap import TURN
 from jecur.mil.passport import admit_model
 from jecur.preview.view import default_recipe
 from jecur.settings import AnnotationSettings
@@ -188,3 +189,13 @@ def test_a_drawing_that_the_table_names_is_not_looked_for_by_name(slide, tmp_pat
         tables = read_run_tables(run)
         drawing = drawing_of(RunSlides(tables, study / "slides"), tables.slides[0])
         assert (drawing is not None) == found
+
+
+def test_colors_turn_where_the_heat_maps_of_the_run_do(tmp_path):
+    tiles = pd.DataFrame({"x": [0, 256], "y": [0, 0], "score": [-1.0, 1.0]})
+    run = write_run(tmp_path / "run", {"s": "s.tiff"}, tiles={"s": tiles})
+    assert read_run_tables(run).scale("").center == 0.0
+    scored = pd.read_parquet(run / "tile_scores.parquet")
+    scored.attrs[TURN] = -0.4
+    scored.to_parquet(run / "tile_scores.parquet")
+    assert read_run_tables(run).scale("").center == -0.4

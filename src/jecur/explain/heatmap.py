@@ -6,6 +6,7 @@ two pictures can be compared.
 """
 
 import json
+import math
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from jecur.arrays import RGB, Logits, Positions
 
 __all__ = [
+    "TURN",
     "ScoreScale",
     "heatmap_array",
     "overlay_scores",
@@ -25,6 +27,8 @@ __all__ = [
     "side_by_side",
 ]
 
+TURN = "turn"
+"""Attribute of a table of tile scores: where colors turn, if not at the logit of the cut-off."""
 _COLORS = mpl.colormaps["PuOr_r"]
 _OPACITY = 0.65
 _CLASSES = (
@@ -53,7 +57,7 @@ class ScoreScale:
         return np.asarray(np.interp(scores.astype(np.float64), marks, [0.0, 0.5, 1.0]))
 
 
-def score_scale(scores: Logits, cutoff: float) -> ScoreScale:
+def score_scale(scores: Logits, cutoff: float, turn: float | None = None) -> ScoreScale:
     """Scale from the 1st to the 99th percentile of a run's tile scores, turning at the cut-off.
 
     Parameters
@@ -62,9 +66,14 @@ def score_scale(scores: Logits, cutoff: float) -> ScoreScale:
         (n,) logits, n >= 1.
     cutoff
         The model's risk cut-off in (0, 1).
+    turn
+        Score at which a tile alone reaches it (`jecur.mil.pooling.Pooling.reached_at`); infinite if none
+        does, or all do. None: the logit of the cut-off.
     """
-    center = float(np.log(cutoff) - np.log1p(-cutoff))
     low, high = np.percentile(scores, [1, 99])
+    center = float(np.log(cutoff) - np.log1p(-cutoff)) if turn is None else turn
+    if not math.isfinite(center):
+        center = float(low) if center < 0 else float(high)
     return ScoreScale(min(float(low), center - 0.1), center, max(float(high), center + 0.1))
 
 

@@ -36,6 +36,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from jecur.arrays import Logits, Vector
 from jecur.errors import BagError, BundleError
@@ -79,6 +80,12 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "ends": (1, 100_000),
 }
 """Where a pooling still is one in double precision."""
+
+
+_SAME_RISK = 0.005
+"""Two risks that differ by less are one to the eye."""
+_FARTHEST = 20.0
+"""Tile scores, either way, among which a crossing is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,40 @@ class Pooling:
     def slopes(self, outputs: Logits) -> Vector:
         """How S moves with each tile's score, dS/ds, (n,); gates held fixed."""
         return self._pooled(outputs)[1]
+
+    def reached_at(self, cutoff: float) -> float | None:
+        """Score from which on a tile alone, a bag of one, has a risk beyond a cut-off.
+
+        Noisy-and, the network of top-bottom and the smoothed root of large exponents bend the score of such
+        a bag: the crossing nearest to 0 is found.
+
+        Parameters
+        ----------
+        cutoff
+            In (0, 1).
+
+        Returns
+        -------
+        float or None
+            None where it is the logit of the cut-off, as the bag's score is its tile's. Minus infinity if
+            every tile is beyond the cut-off, infinity if none is.
+        """
+        wanted = math.log(cutoff) - math.log1p(-cutoff)
+
+        def beyond(score: float) -> float:
+            bag = np.zeros((1, self.n_outputs), dtype=np.float32)
+            bag[0, 0] = score
+            return self.pool(bag) - wanted
+
+        if abs(risk_from_score(beyond(wanted) + wanted) - cutoff) < _SAME_RISK:
+            return None
+        grid = np.linspace(-_FARTHEST, _FARTHEST, 40 * int(_FARTHEST) + 1)
+        above = np.array([beyond(score) for score in grid]) > 0
+        rises = np.flatnonzero(above[1:] & ~above[:-1])
+        if not len(rises):
+            return -math.inf if above[len(grid) // 2] else math.inf
+        k = int(rises[np.argmin(np.abs(grid[rises]))])
+        return float(brentq(beyond, grid[k], grid[k + 1]))
 
     def contributions(self, outputs: Logits) -> Vector:
         """Share of each tile in the bag's score, (n,), signed; absolute values sum to 1.

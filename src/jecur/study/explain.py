@@ -82,7 +82,9 @@ def write_heatmaps(  # noqa: PLR0913 -- whose, where, in which colors, by how ma
     """
     if not patients:
         return scale
-    scale = scale or score_scale(np.concatenate([p.score.tile_scores for p in patients]), cutoff)
+    scale = scale or score_scale(
+        np.concatenate([p.score.tile_scores for p in patients]), cutoff, patients[0].turn
+    )
     drawings = [
         _Drawing(prepared[slide], scores, run.slide_folder(slide), scale)
         for slide, scores in _by_slide(patients, prepared)

@@ -12,6 +12,7 @@ import pandas as pd
 from jecur.arrays import Logits
 from jecur.cohort.csv_text import csv_text
 from jecur.errors import BagError
+from jecur.explain.heatmap import TURN
 from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.likeness import Likeness, likeness
 from jecur.mil.looks import read_looks
@@ -46,6 +47,8 @@ class ScoredPatient:
     """Slide -> how far it lies from the training slides; empty if the model does not know them."""
     slides_seen: frozenset[str] = frozenset()
     """Slides whose tiles the model was trained on."""
+    turn: float | None = None
+    """Tile score at which colors turn, see `jecur.mil.pooling.Pooling.reached_at`."""
 
     @property
     def farthest(self) -> Likeness | None:
@@ -88,6 +91,7 @@ def score_patients(
     memory = memory_beside(model)
     looks = bundle.card.looks
     pooling = pooling_of_bundle(bundle)
+    turn = pooling.reached_at(bundle.cutoff)
     # Opened for bags alone: what passed by was scored then.
     scorer = cache(
         lambda: TileScorer(bundle, threads=threads, batch_size=settings.batch_size, device=device)
@@ -118,11 +122,15 @@ def score_patients(
                 for slide in slides
                 if looks is not None
             }
-            patients.append(ScoredPatient(patient, tuple(slides), score, seen, near, slides_seen))
+            patients.append(
+                ScoredPatient(patient, tuple(slides), score, seen, near, slides_seen, turn)
+            )
             tables.append(_tile_table(patient, slides, score, run))
             advance()
     _write_scores(run, patients, model.name, bundle.cutoff)
     tiles = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=TILE_COLUMNS)
+    if turn is not None:
+        tiles.attrs[TURN] = turn
     with atomic_path(run.root / "tile_scores.parquet") as temporary:
         tiles.to_parquet(temporary, index=False)
     run.mark_stage(

@@ -16,7 +16,7 @@ import pandas as pd
 from jecur.arrays import Logits
 from jecur.cohort.csv_text import plain_text
 from jecur.errors import RunFolderError
-from jecur.explain.heatmap import ScoreScale, score_scale
+from jecur.explain.heatmap import TURN, ScoreScale, score_scale
 from jecur.runs.folder import MANIFEST
 
 __all__ = ["RunTables", "SlideRow", "ViewedPatient", "read_run_tables"]
@@ -125,9 +125,11 @@ class RunTables:
         """Color scale of all slides that one model scored; None without scores."""
         path = self._scores_file(part)
         if part not in self._scales and path.is_file() and part in self.cutoffs:
-            scores: Logits = pd.read_parquet(path, columns=["score"])["score"].to_numpy()
+            table = pd.read_parquet(path, columns=["score"])
+            scores: Logits = table["score"].to_numpy()
             if len(scores):
-                self._scales[part] = score_scale(scores, self.cutoffs[part])
+                turn = table.attrs.get(TURN)
+                self._scales[part] = score_scale(scores, self.cutoffs[part], turn)
         return self._scales.get(part)
 
     def _scores_file(self, part: str) -> Path:
