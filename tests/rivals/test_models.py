@@ -211,6 +211,23 @@ def test_the_order_in_a_file_of_features_is_not_that_of_the_scan(tmp_path):
     assert np.array_equal(bags[1], scan)
 
 
+@pytest.mark.parametrize("other", [(5, 7), (5, 4, 4, 4)], ids=["another encoder", "pixels"])
+def test_features_of_two_encoders_and_features_beside_slides_are_told(tmp_path, other):
+    run = RunFolder.open(tmp_path / "run")
+    for name, shape in (("A", (5, 6)), ("B", other)):
+        run.slide_folder(name).mkdir(parents=True)
+        kind = np.float32 if len(shape) == 2 else np.uint8
+        np.save(run.slide_folder(name) / "bag.npy", np.zeros(shape, kind))
+    prepared = {s: PreparedSlide(s, s, "ok", n_tiles=5) for s in "AB"}
+    for order in ("AB", "BA"):
+        bench = replace(
+            _bench(tmp_path / "other"), prepared={s: prepared[s] for s in order}, run=run
+        )
+        with pytest.raises(TrainingError, match="one kind") as caught:
+            described_bench(bench, preset_training("jecur"))
+        assert caught.value.code == "other-features"
+
+
 def test_every_rival_has_a_name_of_its_own_and_fuses_by_name():
     names = [rival.name for rival in RIVALS]
     assert len(set(names)) == len(names)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import jecur
-from jecur.mil.bag import bag_file, open_bag, writing_features
+from jecur.errors import TrainingError
+from jecur.mil.bag import Bag, bag_file, open_bag, open_part, writing_features
 from jecur.mil.looks import LOOKS_FILE, read_looks
 from jecur.runs.device import device_mark
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint, sha256_file, write_json
@@ -21,7 +22,7 @@ from jecur.study.torch_wing import needing_torch
 if TYPE_CHECKING:
     from jecur.training.bag_model import BagModel
 
-__all__ = ["describe_tiles", "starting_encoder"]
+__all__ = ["describe_tiles", "require_one_kind", "starting_encoder"]
 
 _FILES = ("bag.npy", "tiles.parquet", LOOKS_FILE)
 
@@ -53,8 +54,13 @@ def describe_tiles(
     RunFolder
         The same run, in whose slides' folders the tiles are features, (n, d) float32; ``run`` itself where
         they are features already.
+
+    Raises
+    ------
+    TrainingError
+        As `require_one_kind` and `starting_encoder`.
     """
-    if not slides or open_bag([bag_file(run.slide_folder(slides[0]))]).holds_features:
+    if not slides or require_one_kind(run, slides).holds_features:
         return run
     start, device = training.encoder.start, settle_torch(run)
     how = fingerprint(
@@ -74,6 +80,26 @@ def describe_tiles(
             encoder = starting_encoder(training)
         _describe(run, described, wanted, training, encoder, progress)
     return described
+
+
+def require_one_kind(run: RunFolder, slides: Sequence[str]) -> Bag:
+    """Return the tiles of the first of some slides, at least one; those of all are alike.
+
+    Raises
+    ------
+    TrainingError
+        With code ``other-features`` if some are pixels and some features, or features of several encoders.
+    """
+    first = open_bag([bag_file(run.slide_folder(slides[0]))])
+    for slide in slides:
+        shape = open_part(bag_file(run.slide_folder(slide))).shape[1:]
+        if shape != first.tile_shape:
+            raise TrainingError(
+                f"expected tiles of one kind and size, found {first.tile_shape} in {slides[0]} and {shape} "
+                f"in {slide}; use one encoder's features, or slides alone",
+                code="other-features",
+            )
+    return first
 
 
 def starting_encoder(training: TrainingSettings) -> "BagModel":

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from jecur.cohort.cohort import Patient
 from jecur.errors import RunFolderError, SettingsError
-from jecur.mil.bag import bag_file, open_bag
 from jecur.mil.tile_digest import TileDigests, read_digests
 from jecur.model.card import NetworkInput
 from jecur.model.tissue_file import TissueCard
@@ -16,7 +15,7 @@ from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings, preset_training
 from jecur.study.bag_form import in_bags
 from jecur.study.cohort_slides import prepare_slides, slide_tasks
-from jecur.study.described import describe_tiles, starting_encoder
+from jecur.study.described import describe_tiles, require_one_kind, starting_encoder
 from jecur.study.prepare import finished_slide
 from jecur.study.recipe import recipe_of_study
 from jecur.study.slide_task import PreparedSlide
@@ -136,8 +135,13 @@ def tissue_input(source: TileSource, slides: Sequence[str], progress: Progress) 
         Those with tiles, at least one.
     progress
         Shows a bar.
+
+    Raises
+    ------
+    TrainingError
+        As `describe_tiles`.
     """
-    bag = open_bag([bag_file(source.run.slide_folder(slides[0]))])
+    bag = require_one_kind(source.run, slides)
     if bag.holds_features:
         width = bag.tile_shape[0]
         return TissueInput(source.run, "features as given", "", input_of(bag, 0), width)
