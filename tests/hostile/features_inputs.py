@@ -94,6 +94,16 @@ def _unwritten(**options):
     return write
 
 
+def _half_written(**options):
+    def write(path):
+        with _h5(path) as file:
+            made = file.create_dataset("features", (1000, 8), "f4", **options)
+            made[:640] = 1.0 + np.arange(640)[:, None]
+            file["coords"] = np.stack([256 * np.arange(1000), np.zeros(1000)], 1).astype(int)
+
+    return write
+
+
 def _bomb(path):
     with _h5(path) as file:
         data = np.zeros((60_000, 512), np.float32)
@@ -186,6 +196,8 @@ FEATURES = {
     "nothing written": _unwritten(),
     "nothing written in chunks": _unwritten(chunks=(100, 8)),
     "one chunk of ten written": _zeros((1000, 8), (100, 8)),
+    "two tiles of three written": _half_written(),
+    "two tiles of three written in one chunk": _half_written(chunks=(1000, 8)),
     "no HDF5": lambda path: path.write_bytes(b"\x89PNG" * 100),
     "an empty file": lambda path: path.write_bytes(b""),
     "half a file": _half,

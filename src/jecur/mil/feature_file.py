@@ -58,8 +58,8 @@ def write_feature_bag(source: Path, target: Path) -> FeatureFacts:
     ------
     SlideError
         "no-h5py" if h5py is absent; "unsafe-features" if the file points to others or unfolds
-        without measure; "bad-features" if it is not of this layout, is empty, or holds NaN or
-        infinity.
+        without measure; "bad-features" if it is not of this layout, is empty, or holds NaN, infinity
+        or a tile of zeros alone.
     """
     try:
         h5py: Any = import_module("h5py")  # an optional dependency
@@ -138,6 +138,13 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
                 raise SlideError(
                     f"expected finite features, found NaN or infinity in tiles {start} to "
                     f"{start + len(block) - 1}; compute them again",
+                    code="bad-features",
+                )
+            blank = np.flatnonzero(~block.any(axis=1))
+            if blank.size:
+                raise SlideError(
+                    f"expected features of every tile, found nothing but zeros for tile {start + blank[0]}, as "
+                    "HDF5 gives what was never written; compute them again, without tiles that fill up",
                     code="bad-features",
                 )
             twice.refuse(block, start)
