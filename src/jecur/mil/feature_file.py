@@ -143,8 +143,8 @@ def _copy(stored: Any, target: Path) -> FeatureFacts:  # noqa: ANN401 - h5py has
             blank = np.flatnonzero(~block.any(axis=1))
             if blank.size:
                 raise SlideError(
-                    f"expected features of every tile, found nothing but zeros for tile {start + blank[0]}, as "
-                    "HDF5 gives what was never written; compute them again, without tiles that fill up",
+                    f"expected features of every tile, found nothing but zeros for tile {start + blank[0]}, "
+                    "as HDF5 gives what was never written; compute them again, without tiles that fill up",
                     code="bad-features",
                 )
             twice.refuse(block, start)
