@@ -56,3 +56,11 @@ def test_the_first_token_describes_a_tile_only_if_it_is_a_class_token(tmp_path, 
         return
     with pytest.raises(TrainingError, match="class token"):
         next(describer.describe(tiles))
+
+
+@pytest.mark.parametrize("name", ["uni2-h", "virchow2", "h-optimus-0"])
+def test_a_known_encoder_is_not_given_pixels_as_its_bare_architecture_takes_them(tmp_path, name):
+    folder = weights(tmp_path / "w", pretrained_cfg={"input_size": [3, 224, 224]})
+    for given in (folder, folder / "model.safetensors"):
+        with pytest.raises(TrainingError, match="mean and std"):
+            load_encoder(name, str(given))

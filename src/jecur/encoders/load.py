@@ -143,6 +143,9 @@ def _of_timm(name: str, known: KnownEncoder | None, folder: Path | None) -> Load
         stated = dict(network.pretrained_cfg)
     else:
         stated, own, file = _of_folder(folder)
+        if known is not None and not {"mean", "std"} <= stated.keys():
+            # the registered ones are not those that its makers trained with
+            raise ValueError("no config.json that says mean and std of its pixels beside them")
         of = str(stated.get("architecture", architecture))
         if known is None and timm.is_model(name) and _plain(of) != _plain(name):
             raise ValueError(f"those of {of}")
