@@ -130,3 +130,22 @@ def test_measures_say_what_they_should():
     assert set(plain) <= set(EVERYDAY)
     features = np.array([[1.0, 4.0], [3.0, 0.0]], np.float32)
     assert measure_looks(features, None) == {"feature_0": 2.0, "feature_1": 2.0}
+
+
+@pytest.mark.parametrize("width", [8, 100])
+def test_a_feature_that_no_training_slide_woke_does_not_decide_alone(width):
+    rng = np.random.default_rng(0)
+
+    def slide(k, dead):
+        values = rng.normal(size=width)
+        values[3] = dead
+        return SlideLooks(
+            f"p{k}", {f"feature_{j}": float(v) for j, v in enumerate(values)}, "x", 0.25
+        )
+
+    training = fit_looks([slide(k, 0.0) for k in range(30)])
+    nearly = likeness(training, slide(99, 1e-3).measures)
+    wholly = likeness(training, slide(99, 100.0).measures)
+    assert not nearly.unlike
+    assert wholly.unlike
+    assert wholly.most[0][0] == "feature_3"

@@ -128,8 +128,16 @@ def likeness(training: TrainingLooks, measures: Mapping[str, float]) -> Likeness
 
 
 def _everyday(names: Sequence[str], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Everyday variance of each measure, (p,)."""
-    own = _FEATURE_SHARE * table.std(axis=0) + 1e-6
+    """Everyday variance of each measure, (p,).
+
+    A feature that never varied (a unit that no training tile woke) has that of the middling one: its own
+    would put any slide on which it does vary a thousand deviations away.
+    """
+    spread = table.std(axis=0)
+    varies = np.ptp(table, axis=0) > 0
+    if varies.any():
+        spread[~varies] = np.median(spread[varies])
+    own = _FEATURE_SHARE * spread + 1e-6
     return np.array([EVERYDAY.get(name, own[k]) for k, name in enumerate(names)]) ** 2
 
 
