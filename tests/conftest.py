@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from tests.virtual.joint_training import Both, joint_folders, train_jointly
 from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
 
 from jecur.model.file import read_bundle
@@ -117,7 +118,7 @@ SLOW = (
 All else is fast, but for single tests that are marked slow where they stand.
 """
 
-STUDIES = {"tiny_study", "tiny_run", "tiny_prepared", "tiny_model"}
+STUDIES = {"tiny_study", "tiny_run", "tiny_prepared", "tiny_model", "joint_training"}
 """Fixtures that prepare slides or run a study: whoever waits for them is not fast."""
 
 FRESH = ("runs/", "test_canaries.py", "api/test_example.py")
@@ -277,6 +278,13 @@ def tiny_model(tiny_run) -> Iterator[Path]:
     held = read_bundle(model)
     yield model
     del held
+
+
+@pytest.fixture(scope="session")
+def joint_training(tmp_path_factory) -> Both:
+    """A training by one process and by two that torchrun started: to be read, or copied."""
+    pytest.importorskip("torch", reason="needs the extra: train")
+    return joint_folders(made_once(tmp_path_factory, "joint-training", train_jointly))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -37,14 +37,14 @@ def _cohort(n: int = 90) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _small_study(folder: Path) -> None:
-    """Study file of 12 virtual patients to train on and 12 to validate with, in ``folder``."""
+    """Study file of 10 virtual patients to train on and 8 to validate with, in ``folder``."""
     settings = SimulationSettings(
-        n_training=12, n_validation=12, seed=4, size_px=512, tissue_fraction=0.8, n_sites=1
+        n_training=10, n_validation=8, seed=4, size_px=512, tissue_fraction=0.8, n_sites=1
     )
     simulate_cohort(settings, folder)
     table = pd.read_csv(folder / "clinical.csv")
-    table["recurrence"] = [1, 0] * 12  # both outcomes in every fold
-    table["months"] = [5.0 + i if i % 2 == 0 else 60.0 + i for i in range(24)]
+    table["recurrence"] = [1, 0] * 9  # both outcomes in every fold
+    table["months"] = [5.0 + i if i % 2 == 0 else 60.0 + i for i in range(18)]
     table.to_csv(folder / "clinical.csv", index=False)
     training = TrainingSettings.from_flat(
         encoder="mobilenetv2_035", start="random", epochs=1, frozen_blocks=6, tiles_per_bag=1,
@@ -119,11 +119,11 @@ def test_an_evaluation_shows_its_finding_tables_and_figures(shown):
 
 
 def test_a_study_is_run_and_cross_validated(shown):
-    assert shown.run.statistics.n == 12
+    assert shown.run.statistics.n == 8
     assert shown.run.report == Path("run/report.html")
     assert (shown.folder / shown.run.report).is_file()
     assert (shown.folder / shown.run.model).is_file()
-    assert shown.cv.statistics.n == 24 - 12  # patients of the validation role are left alone
+    assert shown.cv.statistics.n == 18 - 8  # patients of the validation role are left alone
     assert len(shown.cv.statistics.folds) == 5
     held_out = pd.read_csv(shown.folder / shown.cv.scores)
     assert held_out["patient_id"].is_unique

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 from tests.cluster.slurm_here import slurm_here, why_not
+from tests.virtual.joint_training import quiet_environment
 
 from jecur.cli import OK, SOME_FAILED, run
 from jecur.model.file import read_bundle
-from jecur.runs.folder import result_files, sha256_file
+from jecur.runs.folder import RunFolder, result_files, sha256_file
 
 REASON = why_not()
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no SLURM can be started here: {REASON}")
@@ -87,27 +88,20 @@ def test_the_chain_of_jobs_ends_in_the_run_of_one_machine(
     assert logs.count("none is left") == 2  # workers
 
 
-def test_two_tasks_of_srun_train_the_weights_of_torchrun(slurm, study, tiny_run, tmp_path):
-    weights = []
-    launchers = {
-        "torchrun": [
-            *[sys.executable, "-m", "torch.distributed.run", "--standalone"],
-            *["--nproc-per-node", "2", "-m", "jecur"],
-        ],
-        "srun": ["srun", "--ntasks=2", "--mem=2G", *JECUR],
-    }
-    for name, launcher in launchers.items():
-        out = tmp_path / name
-        (out / "slides").parent.mkdir()
-        shutil.copytree(tiny_run / "slides", out / "slides")
-        shutil.copy(tiny_run / "study.toml", out)
-        (out / "manifest.json").write_text('{"jecur": "0"}')
-        command = [*launcher, "train", str(study), "--out", str(out), "-j", "1"]
-        quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-        done = slurm.run(command, env=slurm.environment | quiet, timeout=500)
-        assert list((out / "models").glob("*.jecur")), done.stderr
-        (model,) = (out / "models").glob("*.jecur")
-        weights.append(load(read_bundle(model).weights))
-    one, other = weights
+def test_two_tasks_of_srun_train_the_weights_of_torchrun(slurm, joint_training, tmp_path):
+    out = tmp_path / "srun"
+    RunFolder.join(out)
+    shutil.copytree(joint_training.two / "train" / "slides", out / "slides")
+    command = ["srun", "--ntasks=2", "--mem=2G", *JECUR, "train", str(joint_training.study)]
+    done = slurm.run(
+        [*command, "--out", str(out), "-j", "1"],
+        env=slurm.environment | quiet_environment(),
+        timeout=500,
+    )
+    assert done.returncode == OK, done.stderr
+    one, other = (
+        load(read_bundle(next((run / "models").glob("*.jecur"))).weights)
+        for run in (joint_training.two / "train", out)
+    )
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
