@@ -1,6 +1,7 @@
 """One virtual study of 16 patients and its finished run, made once for all tests and all test processes."""
 
 import fcntl
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / f"{name}.made").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one that was skipped or failed
             folder.mkdir()
             make(folder)
             (shared / f"{name}.made").touch()
