@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,6 +55,27 @@ def test_outcomes_are_those_of_processes(cluster):
     assert {i: r for i, r in found.items() if i not in (3, 5)} == {
         i: i * i for i in items if i not in (3, 5)
     }
+
+
+PLAIN_LINES = """
+import sys
+from pathlib import Path
+from jecur.settings import ComputeSettings
+from jecur.study.machines import at_work
+
+with at_work(ComputeSettings(engine="dask"), Path(sys.argv[1]), workers=1, say=lambda _: None):
+    print("reached")
+"""
+
+
+def test_workers_do_not_start_a_script_of_plain_lines_over(tmp_path):
+    (tmp_path / "script.py").write_text(PLAIN_LINES)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", tmp_path],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout == "reached\n", done.stderr
+    assert done.returncode == 0
 
 
 def _threads(item: int) -> tuple[str, ...]:

@@ -25,7 +25,14 @@ from typing import Any, Generic, Literal, TypeVar
 from jecur.errors import SystemRefusedError
 from jecur.runs.orphans import BindingName, end_with_parent
 
-__all__ = ["Finished", "Lost", "kept_between_works", "started_early", "work_off"]
+__all__ = [
+    "Finished",
+    "Lost",
+    "kept_between_works",
+    "started_early",
+    "without_the_script",
+    "work_off",
+]
 
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TICK_S = 0.5
@@ -164,7 +171,7 @@ class _Worker:
             args=(theirs, module, os.getpid()),
             daemon=True,
         )
-        with _without_interrupts(), _without_the_script():
+        with _without_interrupts(), without_the_script():
             self.process.start()
         theirs.close()  # or its death would not close the pipe
         self.holds: int | None = None
@@ -343,7 +350,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _without_the_script() -> Iterator[None]:
+def without_the_script() -> Iterator[None]:
     """Let a process that starts in this block not run the caller's script again.
 
     A spawned process imports it under another name, so a script of plain lines would start itself over

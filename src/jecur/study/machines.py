@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from jecur.errors import SettingsError, SystemRefusedError
-from jecur.runs.worker_pool import kept_between_works
+from jecur.runs.worker_pool import kept_between_works, without_the_script
 from jecur.runs.workers import working_with
 from jecur.settings import ComputeSettings, SlurmSettings
 
@@ -107,6 +107,7 @@ def _cluster(
     if compute.slurm is not None:
         most = compute.slurm.jobs * compute.slurm.cores
         return open_now.enter_context(_slurm(compute.slurm, out)), most, None
+    open_now.enter_context(without_the_script())  # for whoever is started anew, too
     cluster = open_now.enter_context(_local(workers))
 
     def renew() -> None:
