@@ -1,12 +1,15 @@
-"""Workers and coordinators on a real SLURM, killed; and a large cohort through Dask on one machine.
+"""Workers and coordinators on a real SLURM, killed; whole commands and a large cohort through Dask.
 
     python -m benchmarks.cluster --kills
+    python -m benchmarks.cluster --same
     python -m benchmarks.cluster --flat 2000
 
 ``--kills`` starts a SLURM of one node (root; slurm-wlm, munge) and prepares 24 small virtual slides: by
 workers of `jecur prepare --worker` in jobs, five of which are killed (-9) and one ended by `scancel -s KILL`;
 and by Dask in jobs, whose coordinator is killed and gone on with. Each end is compared byte by byte with
-an undisturbed preparation without SLURM. ``--flat`` prepares so many files of features by two Dask
+an undisturbed preparation without SLURM. ``--same`` gives a run with its heat maps, a comparison of five
+models and the features of an encoder to this process, to Dask workers of its own and to a Dask scheduler
+that already runs, and compares what was written. ``--flat`` prepares so many files of features by two Dask
 workers and says time a slide and memory of the coordinator along the way.
 """
 
@@ -14,15 +17,18 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.common import Arguments, table
 from benchmarks.kills import write_feature_study
 from tests.cluster.slurm_here import SlurmHere, slurm_here, why_not
+from tests.virtual.tiny_study import write_tiny_study
 
 from jecur.demo import study_of_virtual_cohort
 from jecur.runs.claims import live_claims
@@ -33,6 +39,7 @@ from jecur.settings import SimulationSettings, TrainingSettings, write_study
 from jecur.simulate.cohort import simulate_cohort
 
 N = 24
+FIVE = "clinical,jecur,lstm,architecture,til"
 JECUR = [sys.executable, "-m", "jecur"]
 SLURM = """
 [compute.slurm]
@@ -163,6 +170,68 @@ def kills() -> None:
         print(table((*heads, "files lost or added", "files unequal"), rows))
 
 
+@contextlib.contextmanager
+def _scheduler(place: Path) -> Iterator[str]:
+    """Address of a scheduler with two workers, started as a user starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, python = f"tcp://127.0.0.1:{port}", [sys.executable, "-m"]
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+    commands = (
+        ["distributed.cli.dask_scheduler", "--port", str(port), *here],
+        ["distributed.cli.dask_worker", address, "--nthreads", "1", "--nworkers", "2", *here],
+    )
+    with (place / "dask.txt").open("w") as said:
+        started = [
+            subprocess.Popen([*python, *command], stdout=said, stderr=said, cwd=place)
+            for command in commands
+        ]
+        try:
+            time.sleep(10)
+            yield address
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait(30)
+
+
+def same() -> None:
+    """Compare what whole commands write by this process, by own Dask workers and by running ones."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="jecur-cluster-") as folder:
+        base = Path(folder)
+        (base / "study").mkdir()
+        write_tiny_study(base / "study")
+        study = str(base / "study" / "study.toml")
+        commands = {
+            "run": ["run", study],
+            "compare": ["compare", study, "--models", FIVE, "--draws", "50"],
+            "features": ["features", study, "--encoder", "builtin"],
+        }
+        with _scheduler(base) as address:
+            ways = {
+                "alone": ["-j", "1"],
+                "own workers": ["--engine", "dask", "-j", "2"],
+                "running workers": ["--scheduler", address],
+            }
+            for name, command in commands.items():
+                written = {}
+                for way, more in ways.items():
+                    out = base / f"{name} {way}"
+                    code = subprocess.run(
+                        [*JECUR, *command, "--out", str(out), *more],
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+                    ).returncode  # fmt: skip
+                    written[way] = {name: sha256_file(path) for name, path in result_files(out)}
+                    plain = written["alone"]
+                    lost = plain.keys() ^ written[way].keys()
+                    unequal = sorted(n for n in plain.keys() - lost if plain[n] != written[way][n])
+                    rows.append((name, way, code, len(written[way]), len(lost), ", ".join(unequal)))
+    heads = ("command", "by", "exit code", "files", "lost or added", "unequal to those by itself")
+    print(table(heads, rows))
+
+
 def _resident_mib(pid: int) -> float:
     fields = Path(f"/proc/{pid}/statm").read_text("utf-8").split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -198,10 +267,13 @@ def main() -> None:
     """Measure what is asked for."""
     parser = Arguments(__doc__)
     parser.add_argument("--kills", action="store_true")
+    parser.add_argument("--same", action="store_true")
     parser.add_argument("--flat", type=int, default=0, metavar="SLIDES")
     given = parser.parse_args()
     if given.kills:
         kills()
+    if given.same:
+        same()
     if given.flat:
         flat(given.flat)
 
