@@ -86,3 +86,16 @@ def test_the_command_prints_and_submits_nothing(tiny_study, tmp_path, capsys):
     assert said.startswith("#!/usr/bin/env bash\n")
     assert "--array=1-10" in said
     assert not (tmp_path / "run").exists()
+    assert "--preset" not in said
+    assert "--device" not in said
+
+
+def test_preset_and_device_reach_all_three_jobs(tiny_study, tmp_path, capsys):
+    given = ["--preset", "paper", "--device", "cpu"]
+    assert run(["slurm", str(tiny_study), "--out", str(tmp_path / "run"), *given]) == OK
+    lines = [line for line in capsys.readouterr().out.splitlines() if "jecur " in line]
+    told = [shlex.split(line) for line in lines if "--out " in line]
+    assert len(told) == 3
+    for words in told:
+        assert words[words.index("--preset") + 1] == "paper"
+        assert words[words.index("--device") + 1] == "cpu"

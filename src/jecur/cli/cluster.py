@@ -63,7 +63,7 @@ def prepare(
     everybody
         Prepare patients without a distinct outcome too, whatever their role, as crossval needs them.
     preset
-        Recipe for whatever the study file leaves out: paper or jecur.
+        Recipe for whatever the study file leaves out: paper, paper-literal, jecur, chowder, coudray or scnn.
     workers
         Processes; 0 takes one a core.
     """
@@ -121,7 +121,7 @@ def _tell_share(share: "Share", out: Path) -> None:
 
 
 @app.command
-def slurm(study: Path, *, out: Path) -> int:
+def slurm(study: Path, *, out: Path, preset: Preset | None = None, device: Device = None) -> int:
     """Print the jobs of a study for SLURM, chained: prepare, train, run. Nothing is submitted.
 
     Partition, cores, memory, time limit and the lines at the start of each job are those of
@@ -135,10 +135,14 @@ def slurm(study: Path, *, out: Path) -> int:
         The study file.
     out
         Run folder, on a disk that all machines share.
+    preset
+        Recipe for whatever the study file leaves out, in all three jobs: paper, paper-literal, jecur, chowder,
+        coudray or scnn.
     """
     from jecur.settings import SlurmSettings, read_study
     from jecur.study.job_scripts import chained_jobs
 
-    settings = read_study(study).compute.slurm or SlurmSettings()
-    sys.stdout.write(chained_jobs(study, out, settings))
+    settings = read_study(study, preset=preset).compute.slurm or SlurmSettings()
+    script = chained_jobs(study, out, settings, preset=preset or "", device=device or "")
+    sys.stdout.write(script)
     return OK

@@ -22,14 +22,14 @@ mkdir -p {logs}
 
 prepare=$(sbatch --parsable --output={log_prepare} <<'JOB'
 {head_prepare}
-jecur prepare {study} --out {out} --worker
+jecur prepare {study} --out {out}{more} --worker
 JOB
 )
 
 train=$(sbatch --parsable --dependency=afterany:"$prepare" --output={log_train} <<'JOB'
 {head_train}
 code=0
-srun jecur train {study} --out {out} || code=$?
+srun jecur train {study} --out {out}{more} || code=$?
 if [ "$code" -eq 138 ]; then  # told of the time limit: a checkpoint is written
   scontrol requeue "$SLURM_JOB_ID"
 fi
@@ -39,12 +39,14 @@ JOB
 
 sbatch --dependency=afterok:"$train" --output={log_run} <<'JOB'
 {head_run}
-jecur run {study} --out {out}
+jecur run {study} --out {out}{more}
 JOB
 """
 
 
-def chained_jobs(study: Path, out: Path, slurm: SlurmSettings) -> str:
+def chained_jobs(
+    study: Path, out: Path, slurm: SlurmSettings, *, preset: str = "", device: str = ""
+) -> str:
     """Write the script that submits all jobs of a study.
 
     Parameters
@@ -55,6 +57,8 @@ def chained_jobs(study: Path, out: Path, slurm: SlurmSettings) -> str:
         Run folder.
     slurm
         What the jobs ask for.
+    preset, device
+        Given on to each of the three commands; "" leaves it to the study.
 
     Raises
     ------
@@ -70,9 +74,11 @@ def chained_jobs(study: Path, out: Path, slurm: SlurmSettings) -> str:
     tell = [f"#SBATCH --signal=USR1@{min(_TELL_S, slurm.walltime_s // 4)}", "#SBATCH --requeue"]
     gres = [f"#SBATCH --gres={slurm.gres}"] if slurm.gres else []
     one_task = ["#SBATCH --ntasks=1"]
+    given = {"preset": preset, "device": device}
     return _SCRIPT.format(
         study=shlex.quote(str(study)),
         out=shlex.quote(str(out)),
+        more="".join(f" --{k} {v}" for k, v in given.items() if v),
         logs=shlex.quote(str(logs)),
         log_prepare=_log(logs, "%x-%A-%a.txt" if array else "%x-%j.txt"),
         log_train=_log(logs, "%x-%j.txt"),
