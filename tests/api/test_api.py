@@ -17,6 +17,11 @@ from jecur.cli import OK, run
 from jecur.errors import JecurError, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
+_STUDY = (
+    'name = "n"\n[cohort]\ntable = "c.csv"\n[cohort.columns]\ntime = "months"\nevent = "relapse"\n'
+    '[cohort.endpoint]\nkind = "time to recurrence"\nunit = "months"\n'
+    'event_values = ["1", "1.0"]\ncensored_values = ["0", "0.0"]\n'
+)
 ENDPOINT = {"kind": "time to recurrence", "unit": "months", "event_values": ("1",)}
 
 
@@ -95,7 +100,7 @@ def test_the_direction_of_a_score_is_one_of_two(higher):
 
 
 def test_no_direction_is_assumed():
-    with pytest.raises(TypeError, match="higher"):
+    with pytest.raises(SettingsError, match="higher"):
         _evaluate(*_tables())
 
 
@@ -200,11 +205,7 @@ def test_roles_count_as_on_the_command_line_and_the_numbers_are_the_same(tmp_pat
     result = _evaluate(scores, clinical, higher="worse")
     scores.to_csv(tmp_path / "s.csv", index=False)
     clinical.to_csv(tmp_path / "c.csv", index=False)
-    (tmp_path / "study.toml").write_text(
-        'name = "n"\n[cohort]\ntable = "c.csv"\n[cohort.columns]\ntime = "months"\nevent = "relapse"\n'
-        '[cohort.endpoint]\nkind = "time to recurrence"\nunit = "months"\n'
-        'event_values = ["1", "1.0"]\ncensored_values = ["0", "0.0"]\n'
-    )
+    (tmp_path / "study.toml").write_text(_STUDY)
     told = run([
         "evaluate", "--scores", str(tmp_path / "s.csv"), "--column", "score", "--higher", "worse",
         "--study", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out"),
@@ -222,3 +223,43 @@ def test_a_table_of_another_library_is_named():
 
     with pytest.raises(JecurError, match="of pandas, found DataFrame of polars"):
         _evaluate(DataFrame(), _tables()[1], higher="worse")
+
+
+def test_two_texts_and_features_of_tiles_are_taken_as_on_the_command_line(tmp_path):
+    scores, clinical = _tables()
+    scores["score"] = np.where(scores["score"] > 0, "hoch", "tief")
+    rng = np.random.default_rng(5)
+    tiles = pd.DataFrame({
+        "patient_id": np.resize(scores["patient_id"], 40),
+        "end": np.resize(["high", "low"], 40),
+        "stroma": pd.array(rng.integers(0, 2, 40), dtype="Int64"),
+    })  # fmt: skip
+    result = _evaluate(scores, clinical, high_value="hoch", tiles=tiles)
+    for name, table in {"s": scores, "c": clinical, "t": tiles}.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    (tmp_path / "study.toml").write_text(_STUDY)
+    told = run([
+        "evaluate", "--scores", str(tmp_path / "s.csv"), "--column", "score", "--high-value", "hoch",
+        "--tiles", str(tmp_path / "t.csv"), "--study", str(tmp_path / "study.toml"),
+        "--out", str(tmp_path / "out"),
+    ])  # fmt: skip
+    assert told == OK
+    found = json.loads((tmp_path / "out" / "statistics.json").read_text())
+    assert (
+        found["validation"]["hazard_ratio"]["estimate"] == result.statistics.hazard_ratio.estimate
+    )
+    (row,) = found["tile_features"]["rows"]
+    assert result.features.rows[0].p == row["p"]
+    assert result.table("tile_features")["feature"].tolist() == ["stroma"]
+    with pytest.raises(SettingsError, match="higher"):
+        _evaluate(scores, clinical, high_value="hoch", higher="upward")
+    with pytest.raises(JecurError, match="'hohc'"):
+        _evaluate(scores, clinical, high_value="hohc")
+
+
+def test_our_own_risks_need_no_direction():
+    scores, clinical = _tables()
+    own = scores.assign(risk=scores["score"].rank(pct=True))
+    plain = _evaluate(own, clinical, score="risk")
+    said = _evaluate(own, clinical, score="risk", higher="worse")
+    assert plain.statistics.hazard_ratio == said.statistics.hazard_ratio

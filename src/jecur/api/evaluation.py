@@ -13,6 +13,7 @@ import pandas as pd
 
 from jecur.errors import SettingsError, TableError, require_choice
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
+from jecur.evaluation.score_table import OWN_COLUMN
 from jecur.report.shown import Shown
 from jecur.runs.folder import RunFolder
 from jecur.settings import (
@@ -57,6 +58,7 @@ class Result(Shown):
 
     def __init__(self, found: Evaluation) -> None:
         self.statistics, self.verdict = found.statistics, found.verdict
+        self.features = found.features
         self.excluded = pd.DataFrame(
             [(e.patient, e.role, e.reason) for e in found.excluded],
             columns=["patient_id", "role", "reason"],
@@ -119,9 +121,11 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     scores: pd.DataFrame,
     clinical: pd.DataFrame,
     *,
+    tiles: pd.DataFrame | None = None,
     endpoint: EndpointSettings,
     score: str = "risk",
-    higher: Higher,
+    higher: Higher | None = None,
+    high_value: str = "",
     cutoff: float | None = None,
     probability: bool | None = None,
     patient: str = "patient_id",
@@ -141,12 +145,18 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
         One row a patient: ``patient`` and ``score``, as columns or as the name of the index.
     clinical
         One row a patient: ``patient``, ``time``, ``event`` and the covariates.
+    tiles
+        Features recorded in tiles, one row a tile: ``patient_id``, ``end`` ("high" or "low" score), and a
+        column of 1 (seen), 0 (not seen) or nothing a feature; compared in ``Result.table("tile_features")``.
     endpoint
         What the time runs to, its unit, and how the event is coded.
     score
         Column of the score.
     higher
-        Whether a higher score is "worse" or "better".
+        Whether a higher number is "worse" or "better"; needed for every column of numbers but "risk",
+        in which it is worse.
+    high_value
+        Text that means high risk, where ``score`` holds two texts; ``higher`` is left out then.
     cutoff
         High risk lies beyond it; fixed before these patients were seen. The median if left out.
     probability
@@ -171,11 +181,13 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     TableError, EndpointError, SettingsError
         If a table is not as declared.
     """
-    require_choice("higher", higher, Higher)
+    if higher is not None or not (high_value or score == OWN_COLUMN):
+        require_choice("higher", higher, Higher)
     given = ScoreSettings(
         patient=patient,
         column=score,
-        higher=higher,
+        higher=higher or "",
+        high_value=high_value,
         cutoff=cutoff,
         probability=probability,
         label=label,
@@ -190,10 +202,12 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     study = StudySettings(name=name, cohort=cohort, statistics=statistics or StatisticsSettings())
     root = Path(mkdtemp(prefix="jecur-"))
     try:
-        tables = _write(scores, root / "scores.csv"), _write(clinical, root / "clinical.csv")
-        found = evaluate_scores(
-            ScoreFiles(*tables), study, root, given, RunFolder.open(root / "out")
+        files = ScoreFiles(
+            _write(scores, root / "scores.csv"),
+            _write(clinical, root / "clinical.csv"),
+            None if tiles is None else _write(tiles, root / "tiles.csv"),
         )
+        found = evaluate_scores(files, study, root, given, RunFolder.open(root / "out"))
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
