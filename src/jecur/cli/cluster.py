@@ -136,8 +136,8 @@ def slurm(study: Path, *, out: Path, preset: Preset | None = None, device: Devic
     out
         Run folder, on a disk that all machines share.
     preset
-        Recipe for whatever the study file leaves out, in all three jobs: paper, paper-literal, jecur, chowder,
-        coudray or scnn.
+        Recipe for whatever the study file leaves out, in all three jobs: paper, paper-literal, jecur,
+        chowder, coudray or scnn.
     """
     from jecur.settings import SlurmSettings, read_study
     from jecur.study.job_scripts import chained_jobs
