@@ -393,3 +393,94 @@ def test_recurrence_free_survival_of_a_column_of_recurrence_is_told(folder):
     found, asked = event_of(folder, "RFS months", "Recurrence", ("yes", "no"))
     assert not asked
     assert "counts death too" in found.remarks[0]
+
+
+DATED = "Patient ID,Date of surgery,Date of recurrence,Date of death,Date of last contact"
+
+
+def dated(
+    folder: Path,
+    heading: str = DATED,
+    cells: dict[tuple[int, int], str] | None = None,
+    **answers: str,
+):
+    """What is proposed of a table of four columns of dates, some of its cells others."""
+    lines = [
+        [
+            f"L{k + 1}",
+            f"{k + 1:02d}.01.2010",
+            f"{k + 1:02d}.11.2012" if k % 2 else "",
+            "",
+            "01.02.2016",
+        ]
+        for k in range(N)
+    ]
+    for (row, column), text in (cells or {}).items():
+        lines[row][column] = text
+    said = {"endpoint": "time to recurrence", "split": "none"} | answers
+    found = proposed(folder, "\n".join([heading, *map(",".join, lines)]), **said)
+    return found, {question.key for question in found.open}
+
+
+@pytest.mark.parametrize("column", [1, 2, 4])
+@pytest.mark.parametrize("text", ["31.02.2012", "2015-13-45", "in 2012?"])
+def test_a_text_that_is_no_date_and_does_not_mean_unknown_is_asked_about(folder, column, text):
+    found, asked = dated(folder, cells={(3, column): text})
+    assert asked == {"missing_values"}
+    assert f"{text!r}: no dates" in next(q.reason for q in found.open)
+    found, asked = dated(folder, cells={(3, column): text}, missing_values=text)
+    assert not asked
+    assert text in found.study["cohort"]["missing_values"]
+    found, asked = dated(folder, cells={(3, column): text}, missing_values="")
+    assert not asked
+    assert text not in found.study["cohort"].get("missing_values", ())
+
+
+@pytest.mark.parametrize("text", ["unknown", "n.d.", "-"])
+def test_a_text_that_means_unknown_is_taken_for_it_without_a_question(folder, text):
+    found, asked = dated(folder, cells={(3, 4): text})
+    assert not asked
+    assert text in found.study["cohort"]["missing_values"]
+
+
+@pytest.mark.parametrize("text", ["24 months", "lost"])
+def test_a_text_in_a_column_of_times_is_asked_about_unless_it_means_unknown(folder, text):
+    lines = [f"L{k + 1},{text if k == 3 else 5 + 2 * k},{('yes', 'no')[k % 2]}" for k in range(N)]
+    table = "\n".join(["Patient ID,TTR months,Recurrence", *lines])
+    assert {q.key for q in proposed(folder, table, split="none").open} == {"missing_values"}
+    known = proposed(folder, table.replace(text, "unknown"), split="none")
+    assert not known.open
+
+
+@pytest.mark.parametrize(
+    ("heading", "asked"),
+    [
+        (DATED, set()),
+        (DATED.replace("Date of death", "Date of first surgery"), {"surgery"}),
+        (DATED.replace("Date of death", "Date last seen"), {"last_contact"}),
+        (DATED.replace("Date of death", "Second recurrence date"), {"recurrence"}),
+    ],
+)
+def test_the_first_of_several_likely_columns_of_dates_is_asked_about(folder, heading, asked):
+    cells = {(k, 3): "05.05.2014" for k in range(N)} if asked else {}
+    assert dated(folder, heading, cells)[1] == asked
+
+
+@pytest.mark.parametrize(
+    "heading", ["Tumor site", "Site of recurrence", "Primary site", "Biopsy site"]
+)
+def test_a_site_of_the_body_is_no_hospital(folder, heading):
+    lines = [
+        f"L{k + 1},{5 + 2 * k},{k % 2},{('left', 'right')[k % 2]},{'AB'[k % 3 > 0]}"
+        for k in range(N)
+    ]
+    for more, expected in (("Ward", None), ("Center", "Center")):
+        table = "\n".join([f"Patient ID,TTR months,Recurrence,{heading},{more}", *lines])
+        columns = proposed(folder, table, split="none").study["cohort"]["columns"]
+        assert columns.get("site") in ((expected,) if expected else (None, ""))
+
+
+def test_days_in_hospital_beside_a_follow_up_are_asked_about(folder):
+    lines = [f"L{k + 1},{5 + k},{50 + 20 * k},{k % 2}" for k in range(N)]
+    table = "\n".join(["Patient ID,Hospital stay (days),FU,Recurrence", *lines])
+    assert "time" in {q.key for q in proposed(folder, table, split="none").open}

@@ -34,7 +34,7 @@ _HEADINGS = {
         censor\w*""",
     "birth": r"birth|dob|geb\w*|naissance|nacim\w*|nascita",
     "time": r"""time|month\w*|days?|weeks?|years?|monat\w*|tage?|woche\w*|jahr\w*|mois|jours?|ans|meses|
-        dias|mesi|survival|rfs|dfs|os|ttr|pfs|dss""",
+        dias|mesi|survival|rfs|dfs|os|ttr|pfs|dss|follow\w*|fu|nachsorge\w*|beobacht\w*""",
     "event": r"""event|status|censor\w*|zensi\w*|recur\w*|relaps\w*|rezidiv\w*|recidiv\w*|death|died|dead|
         verstorben|deces""",
     "site": r"""site|cent(er|re)|hospital|clinic|klinik\w*|zentrum|krankenhaus|institut\w*|hopital|

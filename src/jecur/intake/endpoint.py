@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jecur.cohort.plausible.words import means_unknown
 from jecur.cohort.table import name_rows
 from jecur.intake.columns import DATE_FORMS, Column, says
 from jecur.intake.interview import Interview, listed, unlisted
@@ -53,6 +54,9 @@ _DEATH_OR_LIFE = re.compile(
 _NEVER = re.compile(r"no|nein|non|none|never|nie|kein\w*|alive|lebt|jamais", re.IGNORECASE)
 _DATED = re.compile(r"dat(e|um|a)(?![a-z])|fecha|day|tag(?![a-z])", re.IGNORECASE)
 _ENDPOINT_WORDS = frozenset({"os", "dfs", "rfs", "ttr", "pfs", "dss", "css", "lfs"})
+_NO_CONTACT = ("surgery", "recurrence", "death")
+_DIGIT = re.compile(r"\d")
+"""In place of a day: a word may say that it never came, a text with digits is a day gone wrong."""
 NONE = "none"
 
 
@@ -69,8 +73,8 @@ def ask_endpoint(columns: Mapping[str, Column], interview: Interview) -> dict[st
         for name, column in columns.items()
         if column.is_date or (not column.known and _DATED.search(name))
     }
-    surgery = _first(dates, "surgery")
-    contact = _first(dates, "contact", without=("surgery", "recurrence", "death"))
+    surgery = _likely(dates, "surgery")
+    contact = _likely(dates, "contact", without=_NO_CONTACT)
     times = [
         name
         for name, column in columns.items()
@@ -82,7 +86,9 @@ def ask_endpoint(columns: Mapping[str, Column], interview: Interview) -> dict[st
     ways = [way for way, there in (("dates", surgery and contact), ("time", times)) if there]
     guess = ways[0] if len(ways) == 1 else ""
     why = {
-        "dates": f"columns '{surgery}' and '{contact}' hold dates",
+        "dates": f"columns '{surgery[0]}' and '{contact[0]}' hold dates"
+        if surgery and contact
+        else "",
         "time": f"column '{times[0] if times else ''}' holds numbers and is called a time",
         "": "the table has both dates and times" if ways else "no heading says it",
     }[guess]
@@ -103,22 +109,22 @@ def _from_dates(
     columns: Mapping[str, Column], dates: Mapping[str, Column], interview: Interview
 ) -> dict[str, Any]:
     names = list(dates) or list(columns)
-    surgery = _column(
-        interview, "surgery", "Column of the day of surgery", names, _first(dates, "surgery")
+    surgery = _one_of(
+        interview, "surgery", "Column of the day of surgery", names, _likely(dates, "surgery")
     )
-    contact = _column(
+    contact = _one_of(
         interview, "last_contact", "Column of the last day the patient was known to be alive",
-        names, _first(dates, "contact", without=("surgery", "recurrence", "death")),
+        names, _likely(dates, "contact", without=_NO_CONTACT),
     )  # fmt: skip
     recurrence = _optional(
         interview,
         "recurrence",
         "Column of the day of recurrence",
         names,
-        _first(dates, "recurrence"),
+        _likely(dates, "recurrence"),
     )
     death = _optional(
-        interview, "death", "Column of the day of death", names, _first(dates, "death")
+        interview, "death", "Column of the day of death", names, _likely(dates, "death")
     )
     kinds = [
         kind
@@ -135,7 +141,17 @@ def _from_dates(
     form = _ask_form(interview, [columns[name] for name in used if name in columns])
     plain = {"surgery": surgery, "last_contact": contact, "recurrence": recurrence, "death": death}
     endpoint["dates"] = {key: name for key, name in plain.items() if name} | {"format": form}
-    missing = {t: None for name in used if name in columns for t in columns[name].no_dates(form)}
+    texts = {name: columns[name].no_dates(form) for name in used if form and name in columns}
+    words = {
+        name: [t for t in found if not _DIGIT.search(t)]
+        for name, found in texts.items()
+        if name in (recurrence, death)
+    }
+    wrong = {
+        name: [t for t in found if t not in words.get(name, ())] for name, found in texts.items()
+    }
+    missing = _unknown_of(wrong, "dates", interview)
+    missing += [t for found in words.values() for t in found]
     for name, key in ((recurrence, "recurrence"), (death, "death")):
         if name in columns:
             interview.remarks += _contradictions(columns, columns[name], key)
@@ -207,7 +223,8 @@ def _from_time(
     endpoint = {"kind": kind, "unit": unit, **coding}
     column = columns.get(time)
     if column is not None:
-        missing = [*missing, *column.unknown, *column.not_numbers]
+        texts = {time: (*column.unknown, *column.not_numbers)}
+        missing = [*missing, *_unknown_of(texts, "numbers", interview)]
     return {"endpoint": endpoint, "time": time, "event": event, "missing": missing}
 
 
@@ -254,7 +271,8 @@ def _ask_form(interview: Interview, columns: Sequence[Column]) -> str:
 
 def _ask_never(interview: Interview, events: Sequence[Column], form: str) -> list[str]:
     """Ask which texts in place of a date say that it did not happen; an empty cell does."""
-    texts = list(dict.fromkeys(t for column in events for t in column.no_dates(form)))
+    found = dict.fromkeys(t for column in events for t in column.no_dates(form))
+    texts = [text for text in found if not _DIGIT.search(text)]
     if not texts:
         return [""]
     clear = [text for text in texts if _NEVER.fullmatch(text)]
@@ -377,22 +395,61 @@ def _column(
     )
 
 
-def _optional(interview: Interview, key: str, text: str, names: Sequence[str], guess: str) -> str:
+def _one_of(
+    interview: Interview, key: str, text: str, names: Sequence[str], likely: Sequence[str]
+) -> str:
+    """Ask for a column; the first of several that are likely is asked about."""
+    return _column(interview, key, text, names, likely[0] if likely else "", doubt=_several(likely))
+
+
+def _optional(
+    interview: Interview, key: str, text: str, names: Sequence[str], likely: Sequence[str]
+) -> str:
+    """Ask for a column that need not be; one that may as well tell the end of follow-up is asked about."""
+    guess = likely[0] if likely else ""
+    doubt = _several(likely)
+    if guess and says(guess, "contact") and not doubt:
+        doubt = f"'{guess}' may also tell the last contact of those to whom nothing happened"
+    found = f"its heading and what it holds: '{guess}'" if guess else "no column of dates says it"
     said = interview.ask(
         key,
         text,
         guess=guess or NONE,
-        reason=f"its heading and what it holds: '{guess}'"
-        if guess
-        else "no column of dates says it",
-        sure=True,
+        reason=doubt or found,
+        sure=not doubt,
         choices=[*names, NONE],
     )
     return "" if said == NONE else said
 
 
-def _first(columns: Mapping[str, Column], kind: str, without: Sequence[str] = ()) -> str:
-    """Name of the only column whose heading says this, or the first of several; "" if there is none."""
+def _several(likely: Sequence[str]) -> str:
+    return f"several could be: {', '.join(map(repr, likely))}" if len(likely) > 1 else ""
+
+
+def _likely(columns: Mapping[str, Column], kind: str, without: Sequence[str] = ()) -> list[str]:
+    """Names of the columns whose heading says this."""
     found = [name for name in columns if says(name, kind) and not says(name, "birth")]
-    found = [name for name in found if not says(name, *without)] if without else found
-    return found[0] if found else ""
+    return [name for name in found if not (without and says(name, *without))]
+
+
+def _unknown_of(texts: Mapping[str, Sequence[str]], what: str, interview: Interview) -> list[str]:
+    """Texts that mean unknown, of those that are no dates or numbers; asked where they do not say so.
+
+    Whoever answers leaves out what is to be corrected: reading the table refuses it with its rows.
+    """
+    found = [t for of_column in texts.values() for t in of_column]
+    odd = list(dict.fromkeys(t for t in found if not means_unknown(t)))
+    clear = list(dict.fromkeys(t for t in found if t not in odd))
+    if not odd:
+        return clear
+    names = " and ".join(
+        f"'{name}'" for name, of_column in texts.items() if set(odd) & {*of_column}
+    )
+    said = interview.ask(
+        "missing_values",
+        f"Texts in {names} that mean unknown; the others are to be corrected in the table",
+        reason=f"{', '.join(map(repr, odd[:6]))}: no {what}, and nothing that says unknown",
+        choices=odd,
+        several=True,
+    )
+    return [*clear, *listed(said)]

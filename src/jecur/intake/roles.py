@@ -3,6 +3,7 @@
 A choice of the study, made before any result is seen.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,11 @@ from jecur.settings.cohort import RoleValues
 
 __all__ = ["ask_roles", "ask_site"]
 
+_OF_BODY = re.compile(
+    r"tumou?r|recur|relaps|rezidiv|metast|lesion|primary|biops|anatom|segment|lobe", re.IGNORECASE
+)
+"""Headings of a site in the body."""
+
 
 def ask_site(columns: Mapping[str, Column], taken: Sequence[str], interview: Interview) -> str:
     """Ask for the column of the hospital or laboratory; "" for none."""
@@ -21,10 +27,11 @@ def ask_site(columns: Mapping[str, Column], taken: Sequence[str], interview: Int
         for n, c in columns.items()
         if n not in taken and 1 <= len(c.levels) <= 0.5 * len(c.cells) + 1
     ]
-    likely = [n for n in few if says(n, "site")]
+    likely = [n for n in few if says(n, "site") and not _OF_BODY.search(n)]
     guess = likely[0] if likely else NONE
     said = interview.ask(
-        "site", "Column of the hospital or laboratory", guess=guess, choices=[*few, NONE], sure=True,
+        "site", "Column of the hospital or laboratory", guess=guess, choices=[*few, NONE],
+        sure=len(likely) < 2,
         reason=f"its heading; it holds {', '.join(columns[guess].levels[:5])}"
         if likely
         else "no heading says it",

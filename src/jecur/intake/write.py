@@ -45,6 +45,7 @@ _PLACES = {
     "validation_sites": "cohort.split.validation_sites",
     "validation_from": "cohort.split.validation_from",
     "covariates": "cohort.covariates",
+    "missing_values": "cohort.missing_values",
     "preset": "training.preset",
     "cache": "run.cache",
     "name": "name",
