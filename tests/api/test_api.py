@@ -263,3 +263,15 @@ def test_our_own_risks_need_no_direction():
     plain = _evaluate(own, clinical, score="risk")
     said = _evaluate(own, clinical, score="risk", higher="worse")
     assert plain.statistics.hazard_ratio == said.statistics.hazard_ratio
+
+
+@pytest.mark.parametrize("texts", [("train", "test"), ("Training", "Validation")])
+def test_roles_in_a_column_that_nobody_named_are_not_passed_over(texts):
+    scores, clinical = _tables()
+    clinical["Set"] = [texts[k % 2] for k in range(len(clinical))]
+    with pytest.raises(JecurError, match="in column 'Set'; name it"):
+        _evaluate(scores, clinical, higher="worse")
+    everybody = _evaluate(scores, clinical, higher="worse", role="").statistics.n
+    assert everybody == len(clinical)
+    clinical["Set"] = ["tested", "not tested"] * (len(clinical) // 2)  # no roles
+    assert _evaluate(scores, clinical, higher="worse").statistics.n == everybody

@@ -229,7 +229,26 @@ def _read_cohort(
             f"{path.name}: expected the declared role column '{role}', found none; without it "
             'patients that the model was trained on cannot be told apart (role = "" takes everybody)'
         )
+    if role:
+        _refuse_roles_elsewhere(settings, path)
     return read_clinical(settings, folder), path
+
+
+def _refuse_roles_elsewhere(settings: CohortSettings, path: Path) -> None:
+    """Refuse a table whose roles stand in a column that nobody named: all would count as unseen."""
+    meant = settings.roles
+    training, unseen = (
+        {text.casefold() for text in texts} for texts in (meant.training, meant.validation)
+    )
+    known = training | unseen | {text.casefold() for text in meant.tuning}
+    for name, cells in read_table(path, settings.format).frame.items():
+        said = {text.strip().casefold() for text in map(str, cells)} - {""}
+        if said <= known and said & training and said & unseen:
+            raise TableError(
+                f"{path.name}: expected roles in column '{settings.columns.role}', found none there and "
+                f"{', '.join(sorted(said))} in column '{name}'; name it (cohort.columns.role), or take "
+                'everybody as not seen in training (role = "")'
+            )
 
 
 def _match(
