@@ -1,5 +1,6 @@
 """init: from tables as people have them to a study file that reads them, each guess with its reason."""
 
+import shlex
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path
@@ -484,3 +485,9 @@ def test_days_in_hospital_beside_a_follow_up_are_asked_about(folder):
     lines = [f"L{k + 1},{5 + k},{50 + 20 * k},{k % 2}" for k in range(N)]
     table = "\n".join(["Patient ID,Hospital stay (days),FU,Recurrence", *lines])
     assert "time" in {q.key for q in proposed(folder, table, split="none").open}
+
+
+def test_the_command_to_go_on_with_can_be_pasted_where_a_folder_has_a_space(tmp_path, capsys):
+    assert run(["init", str(tmp_path / "my study")]) == OK
+    told = capsys.readouterr().out.split("then: ")[1].splitlines()[0]
+    assert shlex.split(told)[2] == str(tmp_path / "my study" / "study.toml")

@@ -1,5 +1,6 @@
 """The command init: a study file from a table and a folder of slides, or a template."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,7 +70,8 @@ def _template(folder: Path | None) -> int:
             "jecur init --table clinic.xlsx --slides slides a study of your own"
         )
     path = write_template(folder)
-    told = f"Edit {path}, then: jecur run {path} --out {folder / 'run'}"
+    run = shlex.join(["jecur", "run", str(path), "--out", str(folder / "run")])
+    told = f"Edit {path}, then: {run}"
     console.print(escape(told), soft_wrap=True)
     console.print(
         escape("From a table and slides of your own: jecur init --table TABLE --slides FOLDER"),
@@ -110,7 +112,10 @@ def _propose(sources: "Sources", answers: dict[str, str]) -> int:
     for remark in (*proposal.remarks, *remarks):
         console.print(escape(remark), soft_wrap=True)
     console.print(
-        escape(f"Study: {path}. Look over what is proposed in it, then: jecur doctor {path}"),
+        escape(
+            f"Study: {path}. Look over what is proposed in it, then: "
+            f"{shlex.join(['jecur', 'doctor', str(path)])}"
+        ),
         soft_wrap=True,
     )
     return OK
