@@ -7,53 +7,19 @@ from typing import Any
 from jecur.cohort.plausible.words import means_unknown
 from jecur.cohort.table import name_rows
 from jecur.intake.columns import DATE_FORMS, Column, says
-from jecur.intake.interview import Interview, listed, unlisted
+from jecur.intake.event import KINDS, ask_event, yes_and_no
+from jecur.intake.interview import Interview, ask_column, listed, unlisted
 
 __all__ = ["ask_endpoint"]
 
-KINDS = {
-    "recurrence-free survival": r"\b(rfs|dfs|recurrence.?free|disease.?free|relapse.?free|rezidivfrei\w*)\b",
-    "time to recurrence": r"\b(ttr|time.to.(recurrence|relapse))\b",
-    "disease-specific survival": r"\b(dss|disease.?specific|cancer.?specific)\b",
-    "overall survival": r"\b(os|overall.?survival)\b",
-}
 UNITS = {
     "days": r"days?|tagen?|jours?|dias?|giorni|\bd\b",
     "weeks": r"weeks?|wochen?|semaines?|semanas?",
     "months": r"months?|monaten?|mois|mes(es)?|mesi|\bmo\b|\bmths?\b",
     "years": r"years?|yrs?|jahren?|ans|annees?|anos?|anni|\by\b",
 }
-_YES = re.compile(
-    r"y|yes|ja|j|oui|o|si|s[ií]|true|wahr|vrai|pos(itive?|itiv)?|event|recur\w*|relaps\w*|rezidiv\w*|"
-    r"progress\w*|died.*|dead.*|deceased|tot|tod|verstorben|gestorben|d[eé]c[eé]d[eé]\w*|muerto|"
-    r"1 ?: ?\w.*",
-    re.IGNORECASE,
-)
-_NO = re.compile(
-    r"n|no|nein|non|false|falsch|faux|neg(ative?|ativ)?|none|censor\w*|zensiert|alive.*|living|lebt|"
-    r"lebend|vivant\w*|vivo|no .*|kein\w* .*|ohne .*|disease.?free|rezidivfrei|0 ?: ?\w.*",
-    re.IGNORECASE,
-)
-_BARE = re.compile(
-    r"y|yes|ja|j|oui|o|si|s[ií]|true|wahr|vrai|n|no|nein|non|false|falsch|faux|[01]|pos(itive?|itiv)?|"
-    r"neg(ative?|ativ)?",
-    re.IGNORECASE,
-)
-"""Answers that say nothing of what was asked: the heading does."""
-_TURNED = re.compile(
-    r"censor|zensi|(?<![a-z])(no|non|not|never|kein\w*|ohne|sans|without|free|frei\w*|libre|alive|living|"
-    r"lebt|lebend\w*|survived|vivant)(?![a-z])|(rezidiv|event|ereignis|krankheits)frei",
-    re.IGNORECASE,
-)
-"""Headings by which yes may mean that nothing happened: Censored, Recurrence-free, Alive."""
-_DEATH_OR_LIFE = re.compile(
-    r"(?:[01] ?: ?)?(died|dead|deceased|tot|tod|verstorben|gestorben|d[eé]c[eé]d[eé]\w*|muerto|alive|living|"
-    r"lebt|lebend|vivant\w*|vivo)",
-    re.IGNORECASE,
-)
 _NEVER = re.compile(r"no|nein|non|none|never|nie|kein\w*|alive|lebt|jamais", re.IGNORECASE)
 _DATED = re.compile(r"dat(e|um|a)(?![a-z])|fecha|day|tag(?![a-z])", re.IGNORECASE)
-_ENDPOINT_WORDS = frozenset({"os", "dfs", "rfs", "ttr", "pfs", "dss", "css", "lfs"})
 _NO_CONTACT = ("surgery", "recurrence", "death")
 _DIGIT = re.compile(r"\d")
 """In place of a day: a word may say that it never came, a text with digits is a day gone wrong."""
@@ -160,7 +126,7 @@ def _from_dates(
         endpoint["dates"]["never_values"] = never = _ask_never(interview, events, form)
         unknown = [text for text in missing if text not in never]
         return {"endpoint": endpoint, "time": "", "event": "", "missing": unknown}
-    event, coding, more = _ask_event(columns, kind, interview)
+    event, coding, more = ask_event(columns, kind, interview)
     return {
         "endpoint": endpoint | coding, "time": "", "event": event, "missing": [*missing, *more]
     }  # fmt: skip
@@ -172,8 +138,7 @@ def _contradictions(columns: Mapping[str, Column], dates: Column, key: str) -> l
     for column in columns.values():
         if column.is_date or not says(column.name, key) or len(column.levels) > 3:
             continue
-        yes = {t for t in column.levels if _YES.fullmatch(t)}
-        no = {t for t in column.levels if _NO.fullmatch(t)} - yes
+        yes, no = yes_and_no(column.levels)
         if not (yes and no):
             continue
         undated = [row for row, t in column.cells.items() if t in yes and row not in dates.known]
@@ -191,7 +156,7 @@ def _from_time(
     columns: Mapping[str, Column], times: Sequence[str], interview: Interview
 ) -> dict[str, Any]:
     numeric = [name for name, column in columns.items() if column.is_numeric]
-    time = _column(
+    time = ask_column(
         interview,
         "time",
         "Column of the follow-up time",
@@ -219,7 +184,7 @@ def _from_time(
         sure=len(found) == 1,
         choices=list(UNITS),
     )
-    event, coding, missing = _ask_event(columns, kind, interview, time)
+    event, coding, missing = ask_event(columns, kind, interview, time)
     endpoint = {"kind": kind, "unit": unit, **coding}
     column = columns.get(time)
     if column is not None:
@@ -290,116 +255,13 @@ def _ask_never(interview: Interview, events: Sequence[Column], form: str) -> lis
     return ["", *listed(said)]
 
 
-def _ask_event(
-    columns: Mapping[str, Column], kind: str, interview: Interview, time: str = ""
-) -> tuple[str, dict[str, Any], list[str]]:
-    """Ask for the event column and its coding: column, settings, texts that mean unknown."""
-    few = [name for name, column in columns.items() if name != time and 1 < len(column.levels) <= 8]
-    word = "death" if "overall" in kind else "recurrence"
-    likely = [name for name in few if says(name, word, "event") and not columns[name].is_date]
-    exact = [name for name in likely if says(name, word)] or likely
-    if time:  # OS_STATUS goes with OS_MONTHS
-        short = {part for part in re.split(r"[^a-z]+", time.casefold()) if part in _ENDPOINT_WORDS}
-        exact = [n for n in likely if short & set(re.split(r"[^a-z]+", n.casefold()))] or exact
-    likeliest = exact[0] if len(exact) == 1 else ""
-    other = _other_event(columns[likeliest], kind) if likeliest else ""
-    event = _column(
-        interview,
-        "event",
-        "Column that says whether the event happened",
-        few,
-        likeliest,
-        doubt=other,
-    )
-    if event not in columns:
-        return event, {}, []
-    if kind == "recurrence-free survival" and _recurrence_alone(columns[event]):
-        interview.remarks.append(
-            f"column '{event}' seems to tell recurrence alone, and recurrence-free survival counts death "
-            "too: if who died without recurrence is censored there, the endpoint is time to recurrence"
-        )
-    levels = columns[event].levels
-    yes = [text for text in levels if _YES.fullmatch(text)]
-    no = [text for text in levels if _NO.fullmatch(text) and text not in yes]
-    clear = len(yes) + len(no) == len(levels) and yes and no
-    why = f"{', '.join(map(repr, yes))} against {', '.join(map(repr, no))}"
-    bare = [text for text in levels if _BARE.fullmatch(text)]
-    if bare and _TURNED.search(re.sub(r"[_\-]+", " ", event)):
-        yes, no, clear = [], [], False
-        why = f"by the heading '{event}' {bare[0]!r} may mean that the event did not happen"
-    elif not clear and set(levels) == {"0", "1"}:
-        yes, no, why = ["1"], ["0"], "1 is the event in most tables, but censored in some"
-    elif not clear:
-        yes, no, why = [], [], f"the column holds {', '.join(map(repr, levels[:8]))}"
-    happened = listed(
-        interview.ask(
-            "event_values", f"Texts in '{event}' that mean that the event happened",
-            guess=unlisted(yes), reason=why, sure=bool(clear), choices=levels, several=True,
-        )
-    )  # fmt: skip
-    rest = [text for text in levels if text not in happened]
-    censored = listed(
-        interview.ask(
-            "censored_values", f"Texts in '{event}' that mean that it had not happened by the end",
-            guess=unlisted(no if set(no) <= set(rest) and no else (rest if len(rest) == 1 else [])),
-            reason=why if clear else f"what is left of {', '.join(map(repr, levels[:8]))}",
-            sure=bool(clear) or len(rest) == 1, choices=rest, several=True,
-        )
-    )  # fmt: skip
-    left = [text for text in rest if text not in censored]
-    coding = {"event_values": happened, "censored_values": censored}
-    if left and kind in {"time to recurrence", "disease-specific survival"}:
-        coding["competing_values"] = competing = listed(
-            interview.ask(
-                "competing_values", f"Texts in '{event}' that mean death without the event",
-                reason="neither of the two", choices=left, several=True,
-            )
-        )  # fmt: skip
-        left = [text for text in left if text not in competing]
-    return event, coding, [*columns[event].unknown, *left]
-
-
-def _other_event(column: Column, kind: str) -> str:
-    """Say which event a column tells, if that is not the one of this endpoint; "" if it may be."""
-    deaths = says(column.name, "death") or all(_DEATH_OR_LIFE.fullmatch(t) for t in column.levels)
-    again = says(column.name, "recurrence") or any(
-        says(text, "recurrence") for text in column.levels
-    )
-    if kind == "overall survival" and again and not deaths:
-        return f"'{column.name}' seems to tell recurrence, and not death"
-    if kind in {"recurrence-free survival", "time to recurrence"} and deaths and not again:
-        return f"'{column.name}' seems to tell death, and no recurrence"
-    if kind == "disease-specific survival" and all(
-        _DEATH_OR_LIFE.fullmatch(t) for t in column.levels
-    ):
-        named = re.search(r"dss|css|cause|ursache|specific|spezif", column.name, re.IGNORECASE)
-        return "" if named else f"'{column.name}' seems to tell death of any cause"
-    return ""
-
-
-def _recurrence_alone(column: Column) -> bool:
-    """Whether answers of yes and no stand below a heading of recurrence, which names no survival."""
-    named = re.sub(r"[_\-]+", " ", column.name)
-    whole = any(re.search(words, named, re.IGNORECASE) for words in KINDS.values())
-    told = says(column.name, "recurrence") and not says(column.name, "death")
-    return told and not whole and all(_BARE.fullmatch(text) for text in column.levels)
-
-
-def _column(
-    interview: Interview, key: str, text: str, names: Sequence[str], guess: str, *, doubt: str = ""
-) -> str:
-    """Ask for a column; a guess that is in doubt is asked about."""
-    found = f"its heading and what it holds: '{guess}'" if guess else "no heading says it"
-    return interview.ask(
-        key, text, guess=guess, reason=doubt or found, sure=bool(guess and not doubt), choices=names
-    )
-
-
 def _one_of(
     interview: Interview, key: str, text: str, names: Sequence[str], likely: Sequence[str]
 ) -> str:
     """Ask for a column; the first of several that are likely is asked about."""
-    return _column(interview, key, text, names, likely[0] if likely else "", doubt=_several(likely))
+    return ask_column(
+        interview, key, text, names, likely[0] if likely else "", doubt=_several(likely)
+    )
 
 
 def _optional(

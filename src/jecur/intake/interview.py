@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jecur.errors import JecurError, SettingsError
 
-__all__ = ["Interview", "Question", "listed", "unlisted"]
+__all__ = ["Interview", "Question", "ask_column", "listed", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,16 @@ class Interview:
     def reason(self, key: str) -> str:
         """Why a question has the answer it has; "" if it was not asked."""
         return next((q.reason for q in self.questions if q.key == key), "")
+
+
+def ask_column(
+    interview: Interview, key: str, text: str, names: Sequence[str], guess: str, *, doubt: str = ""
+) -> str:
+    """Ask for a column; a guess that is in doubt is asked about."""
+    found = f"its heading and what it holds: '{guess}'" if guess else "no heading says it"
+    return interview.ask(
+        key, text, guess=guess, reason=doubt or found, sure=bool(guess and not doubt), choices=names
+    )
 
 
 def listed(text: str) -> list[str]:
