@@ -128,15 +128,20 @@ def score_patients(
             tables.append(_tile_table(patient, slides, score, run))
             advance()
     _write_scores(run, patients, model.name, bundle.cutoff)
+    _write_tiles(run, tables, turn)
+    run.mark_stage(
+        "scores", mark, [run.root / name for name in ("scores.csv", "tile_scores.parquet")]
+    )
+    return patients
+
+
+def _write_tiles(run: RunFolder, tables: Sequence[pd.DataFrame], turn: float | None) -> None:
+    """Write ``tile_scores.parquet``, with the score at which colors turn if it is one of its own."""
     tiles = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=TILE_COLUMNS)
     if turn is not None:
         tiles.attrs[TURN] = turn
     with atomic_path(run.root / "tile_scores.parquet") as temporary:
         tiles.to_parquet(temporary, index=False)
-    run.mark_stage(
-        "scores", mark, [run.root / name for name in ("scores.csv", "tile_scores.parquet")]
-    )
-    return patients
 
 
 def _outputs(
