@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 
 from jecur.arrays import Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient, read_clinical, read_cohort
@@ -221,31 +222,32 @@ def _read_cohort(
     path = (clinical.resolve() if clinical else folder / settings.table).resolve()
     settings = msgspec.structs.replace(settings, table=str(path))
     role = settings.columns.role
-    if role and role in read_table(path, settings.format).frame.columns:
-        columns = msgspec.structs.replace(settings.columns, slide="", mpp="")
-        return read_cohort(msgspec.structs.replace(settings, columns=columns), folder), path
-    if role and role != CohortSettings(endpoint=settings.endpoint).columns.role:
-        raise TableError(
-            f"{path.name}: expected the declared role column '{role}', found none; without it "
-            'patients that the model was trained on cannot be told apart (role = "" takes everybody)'
-        )
     if role:
-        _refuse_roles_elsewhere(settings, path)
+        frame = read_table(path, settings.format).frame
+        if role in frame.columns:
+            columns = msgspec.structs.replace(settings.columns, slide="", mpp="")
+            return read_cohort(msgspec.structs.replace(settings, columns=columns), folder), path
+        if role != CohortSettings(endpoint=settings.endpoint).columns.role:
+            raise TableError(
+                f"{path.name}: expected the declared role column '{role}', found none; without it "
+                'patients that the model was trained on cannot be told apart (role = "" takes everybody)'
+            )
+        _refuse_roles_elsewhere(settings, frame, path.name)
     return read_clinical(settings, folder), path
 
 
-def _refuse_roles_elsewhere(settings: CohortSettings, path: Path) -> None:
+def _refuse_roles_elsewhere(settings: CohortSettings, frame: pd.DataFrame, table: str) -> None:
     """Refuse a table whose roles stand in a column that nobody named: all would count as unseen."""
     meant = settings.roles
     training, unseen = (
         {text.casefold() for text in texts} for texts in (meant.training, meant.validation)
     )
     known = training | unseen | {text.casefold() for text in meant.tuning}
-    for name, cells in read_table(path, settings.format).frame.items():
+    for name, cells in frame.items():
         said = {text.strip().casefold() for text in map(str, cells)} - {""}
         if said <= known and said & training and said & unseen:
             raise TableError(
-                f"{path.name}: expected roles in column '{settings.columns.role}', found none there and "
+                f"{table}: expected roles in column '{settings.columns.role}', found none there and "
                 f"{', '.join(sorted(said))} in column '{name}'; name it (cohort.columns.role), or take "
                 'everybody as not seen in training (role = "")'
             )

@@ -19,15 +19,13 @@ from jecur.rivals.clinical import clinical_columns, fit_linear, require_covariat
 from jecur.rivals.one import scores_of
 from jecur.runs.folder import RunFolder
 from jecur.settings import StudySettings
+from jecur.survival.elastic_net import columns_that_vary
 
 __all__ = ["SUFFIX", "LateFusion"]
 
 SUFFIX = "+clinical"
 N_INNER = 3
 """Inner folds that give each patient a score by a model that has not seen them."""
-
-_ROUNDING = 1e-12
-"""Of their size, by which scores differ that are one score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def _standardized(scores: Mapping[str, float], of: RivalScores) -> dict[str, flo
     """Bring scores to the mean and spread of the patients that their model was trained on."""
     own = np.array(list(of.training.values()))
     # the deviation of one value over and over is not 0 but what rounding leaves of it
-    if own.size == 0 or np.ptp(own) <= _ROUNDING * np.abs(own).max():
+    if own.size == 0 or not columns_that_vary(own[:, None])[0]:
         raise TrainingError(
             "expected a model whose scores vary among the patients it was trained on, found one value; "
             "there is nothing to join with the covariates"

@@ -111,9 +111,8 @@ def generalized_mean(scores: Tensor, *, exponent: float, reduction: Reduction = 
 
     Differentiable everywhere: at m = 0 the slope is finite, see `jecur.mil.pooling`.
     """
-    size = torch.where(
-        scores == 0, 1.0, scores.abs()
-    )  # the slope of its power may be infinite at 0
+    # at a score of 0 the slope of its power may be infinite
+    size = torch.where(scores == 0, 1.0, scores.abs())
     powered = torch.where(scores == 0, 0.0, scores.sign() * size.pow(exponent))
     m = powered.mean() if reduction == "mean" else powered.sum()
     square = m * m + ROOT_FLOOR**2
