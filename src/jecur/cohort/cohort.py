@@ -139,11 +139,9 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         with problems.gathering():
             factors[c.column] = _covariate(table, c)
     with problems.gathering():
-        sites = (
-            table.column(columns.site, "site") if columns.site else pd.Series("", index=ids.index)
-        )
+        sites = _sites(table, settings, ids.index)
     problems.refuse()  # all of the above is there from here on
-    doubts = judge_table(table, settings, follow_up.months, factors)
+    doubts = judge_table(table, settings, follow_up.months, factors, sites)
     reasons = [
         unknown or ("no slide named" if _needs_slides(settings) and not own else "")
         for unknown, own in zip(follow_up.unknown, slides, strict=True)
@@ -187,6 +185,14 @@ def _identifiers(table: Table, settings: CohortSettings, problems: Problems) -> 
         _check_ids(table, found, settings.missing_values)
         return found
     return pd.Series([f"row {row}" for row in table.frame.index], index=table.frame.index)
+
+
+def _sites(table: Table, settings: CohortSettings, rows: pd.Index) -> pd.Series:
+    """Site of each row; "" where there is no column or the text says that nobody knows."""
+    if not settings.columns.site:
+        return pd.Series("", index=rows)
+    text = table.column(settings.columns.site, "site")
+    return text.mask(text.isin(settings.missing_values), "")
 
 
 def _divided(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from jecur.cohort.csv_text import one_spelling, plain_text
 from jecur.cohort.excel import read_excel_rows
+from jecur.cohort.plausible.words import is_error_cell
 from jecur.cohort.text_file import read_text_rows
 from jecur.errors import TableError
 from jecur.printable import is_printable
@@ -29,6 +30,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
 _COMMA_DECIMALS = re.compile(r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)")
 _LIMIT = re.compile(r"^\s*[<>\u2264\u2265]=?\s*(?=[0-9.,])")
+_ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?E\+[0-9]{2,3}", re.IGNORECASE)
 _LONGEST_CELL = 20_000
 """Of a column that is used: the names of many slides."""
 _EXACT_DIGITS = 15  # a spreadsheet keeps no more digits of a number
@@ -103,10 +105,10 @@ class Table:
         Raises
         ------
         TableError
-            If a spreadsheet has made a date, a fraction or a rounded number of an id.
+            If a spreadsheet has made a date, a fraction, a rounded number or an error of an id.
         """
         text = self.column(name, purpose).copy()
-        spoilt = []
+        spoilt = [row for row in text.index if _is_spoilt(text[row])]
         for row, kind in self.kinds.get(name, {}).items():
             digits = text[row].lstrip("-")
             if kind in {"date", "percent"} or not digits.isdigit() or len(digits) > _EXACT_DIGITS:
@@ -116,7 +118,7 @@ class Table:
         if spoilt:
             raise TableError(
                 f"{self.name}: expected ids in column '{name}', found {text[spoilt[0]]!r} in "
-                f"{name_rows(spoilt)}, which the spreadsheet keeps as a date, a fraction or a "
+                f"{name_rows(spoilt)}, which the spreadsheet keeps as a date, a fraction, an error or a "
                 "number too long for it; format the column as text and enter them again"
             )
         return text
@@ -339,6 +341,11 @@ def _kinds_by_column(
         if row in rows and column < len(heading):
             by_column.setdefault(heading[column], {})[row] = kind
     return by_column
+
+
+def _is_spoilt(text: str) -> bool:
+    """Whether an id is an error of a spreadsheet, or digits that it rounded: 1.23E+11."""
+    return bool(_ROUNDED.fullmatch(text)) or is_error_cell(text)
 
 
 def list_cells(cells: pd.Series) -> str:

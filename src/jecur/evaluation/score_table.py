@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.arrays import BoolVector, Vector
-from jecur.cohort.plausible.words import one_id
+from jecur.cohort.plausible.words import one_id, spelled_out
 from jecur.cohort.table import Table, list_cells, name_rows
 from jecur.errors import TableError
 from jecur.printable import plain_number
@@ -154,10 +154,11 @@ def refuse_other_spelling(
     pairs = [(nobody[one_id(p)], p) for p in lacking if one_id(p) in nobody]
     if pairs:
         (score, patient), others = pairs[0], len(pairs) - 1
+        more = f" and {others} more" if others else ""
         raise TableError(
-            f"{name}: expected patients as the clinical table spells them, found {score!r} for {patient!r}"
-            f"{f' and {others} more' if others else ''}, who would be left out without a score; spell them "
-            "alike (capital letters, blanks, zeros in front, .0 at the end)",
+            f"{name}: expected patients as the clinical table spells them, found "
+            f"{spelled_out((score,))} for {spelled_out((patient,))}{more}, who would be left out without a "
+            "score; spell them alike (capital letters, blanks, alphabet, zeros in front, .0 at the end)",
             code="no-match",
         )
 

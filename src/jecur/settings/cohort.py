@@ -273,7 +273,7 @@ class CohortSettings(Stage, frozen=True):
     """Divide the patients here, where the table has no column of roles."""
     covariates: tuple[Covariate, ...] = ()
     missing_values: tuple[str, ...] = ("", "NA")
-    """Texts that mean unknown in the time, event and role columns."""
+    """Texts that mean unknown in the time, event, role and site columns."""
     implausible: Literal["refuse", "warn"] = "refuse"
     """Values that no patient can have (an age of 999, a last contact in the future, AFP of -1): refused,
     or, where they are true after all, told and kept."""

@@ -16,6 +16,7 @@ import pandas as pd
 from jecur.arrays import Vector
 from jecur.cohort.dates import dates_by_column
 from jecur.cohort.plausible.doubts import Doubt, doubt, oddity, refuse_impossible
+from jecur.cohort.plausible.names import days_among, patient_doubts, site_doubts
 from jecur.cohort.plausible.numbers import age_unit, codes_for_unknown, number_doubts, years_of
 from jecur.cohort.plausible.times import (
     age_doubts,
@@ -23,7 +24,7 @@ from jecur.cohort.plausible.times import (
     since_surgery_doubts,
     time_doubts,
 )
-from jecur.cohort.plausible.words import alike, one_id, one_level, sums_up, unknown_among
+from jecur.cohort.plausible.words import alike, one_level, spelled_out, unknown_among
 from jecur.cohort.table import Table, name_rows
 from jecur.settings import CohortSettings, Covariate
 
@@ -35,6 +36,7 @@ def judge_table(
     settings: CohortSettings,
     months: Vector,
     factors: Mapping[str, list[float | str | None]],
+    sites: pd.Series,
     *,
     today: date | None = None,
 ) -> tuple[Doubt, ...]:
@@ -50,6 +52,8 @@ def judge_table(
         (n,) follow-up, NaN where unknown.
     factors
         Column -> value a patient, as read.
+    sites
+        (n,) text of each patient's site, "" where it is unknown or nobody asks.
     today
         The last day that can have happened; the clock's if None.
 
@@ -59,9 +63,10 @@ def judge_table(
         "implausible-table", naming columns and rows.
     """
     doubts = [*_follow_up_doubts(table, settings, months, factors, today or date.today())]
-    doubts += _summaries(table, settings.columns.patient)
-    for column, purpose in ((settings.columns.patient, "patient"), (settings.columns.site, "site")):
-        doubts += _names_alike(table, column, purpose) if column else ()
+    names = settings.columns
+    filled = (table.frame.drop(columns=names.patient) != "").sum(axis=1)
+    doubts += patient_doubts(table.identifiers(names.patient, "patient"), filled)
+    doubts += site_doubts(sites)
     for covariate in settings.covariates:
         doubts += _factor_doubts(table, covariate, factors[covariate.column])
     return refuse_impossible(table.name, doubts, allowed=settings.implausible == "warn")
@@ -107,32 +112,11 @@ def _factor_doubts(
         yield from _dated_levels(column, levels, table.kinds.get(column, {}))
 
 
-def _summaries(table: Table, column: str) -> Iterator[Doubt]:
-    """Rows below the patients that sum them up."""
-    names = table.identifiers(column, "patient")
-    found = names[[sums_up(name) for name in names]]
-    if len(found):
-        yield doubt(
-            "summary-row", column, "a patient in each row", ", ".join(map(repr, found.unique()[:4])),
-            found.index, "take rows that sum up the others out of the table",
-        )  # fmt: skip
-
-
-def _names_alike(table: Table, column: str, purpose: str) -> Iterator[Doubt]:
-    """Patients or sites that are two by case, a blank, a dash or zeros in front."""
-    names = table.identifiers(column, purpose) if purpose == "patient" else table.frame[column]
-    for group in alike(names[names != ""], one_id):
-        yield oddity(
-            "names-alike", column, f"each {purpose} in one spelling", ", ".join(map(repr, group[:4])),
-            names.index[names.isin(group)], f"if they are one {purpose}, spell them alike",
-        )  # fmt: skip
-
-
 def _levels_alike(column: str, levels: pd.Series) -> Iterator[Doubt]:
-    """Levels that are two by case, a blank, a dash, or as 1 and 1.0 are; declared or not."""
+    """Levels that are two by case, blanks, dashes, alphabet, or as 1 and 1.0 are; declared or not."""
     for group in alike(levels, one_level):
         yield doubt(
-            "levels-alike", column, "each level in one spelling", ", ".join(map(repr, group[:4])),
+            "levels-alike", column, "each level in one spelling", spelled_out(group),
             levels.index[levels.isin(group[1:])], f"write {group[0]!r} everywhere",
         )  # fmt: skip
 
@@ -172,7 +156,8 @@ def _code_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:
 
 def _dated_levels(column: str, levels: pd.Series, kinds: Mapping[int, str]) -> Iterator[Doubt]:
     """Cells that a spreadsheet made dates of, as it does of "1-2"."""
-    rows = [row for row in levels.index if kinds.get(int(row)) == "date"]
+    texts = days_among(levels.tolist())
+    rows = [r for r in levels.index if kinds.get(int(r)) == "date" or levels[r] in texts]
     if rows and len(rows) < len(levels):
         yield oddity(
             "date-as-level", column, "levels", f"the date {levels[rows[0]]!r}", rows,

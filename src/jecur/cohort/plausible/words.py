@@ -8,10 +8,19 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
-__all__ = ["alike", "means_unknown", "one_id", "one_level", "sums_up", "unknown_among"]
+__all__ = [
+    "alike",
+    "is_error_cell",
+    "means_unknown",
+    "one_id",
+    "one_level",
+    "spelled_out",
+    "sums_up",
+    "unknown_among",
+]
 
 _PHRASES = """
-unknown, unk, unkn, unkown, unknwon, uknown, unknow, not known, nk, na, nan, nd, null, missing,
+unknown, unk, unkn, unkown, unknwon, uknown, unknow, not known, nk, na, nan, nat, nd, null, missing,
 miss, missing value, missing data, data missing, value missing, no data, no information, no info,
 no value, no result, no record, not available, unavailable, not applicable, not evaluated, not
 evaluable, not assessed, not assessable, not done, not reported, not recorded, not determined, not
@@ -57,6 +66,12 @@ _SUMMARIES = re.compile(
 """No initials: SD and N may be a patient."""
 _PARTS = re.compile(r"[/,;:()\[\]|]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+_LOOK_ALIKE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455\u0501\u051b\u051d"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bf\u03c1\u03c4\u03c5\u03c7",
+    "abekmhopctyxijsdqwabezhikoptyx",
+)
+"""Small letters of the Cyrillic and the Greek alphabet whose small or capital form is a Latin one's."""
 _BETWEEN = re.compile(r"[\s_./\\-]+")
 _ZEROS_IN_FRONT = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
@@ -66,9 +81,25 @@ def _folded(text: str) -> str:
     plain = unicodedata.normalize(
         "NFKD", text.replace("ß", "ss").replace("ø", "o").replace("ł", "l")
     )
-    plain = "".join(c for c in plain.casefold() if not unicodedata.combining(c))
+    plain = _latin("".join(c for c in plain.casefold() if not unicodedata.combining(c)))
     plain = "".join(c if c.isalnum() else " " for c in unicodedata.normalize("NFC", plain))
     return " ".join(plain.split())
+
+
+def _latin(text: str) -> str:
+    """Take letters that look like Latin ones for them, where no other letter says that they are none.
+
+    Parameters
+    ----------
+    text
+        In lower case.
+    """
+    if text.isascii():
+        return text
+    latin = text.translate(_LOOK_ALIKE)
+    own = any(c.isalpha() and not c.isascii() for c in latin)
+    mixed = any(c.isalpha() and c.isascii() for c in text)
+    return latin if mixed or not own else text
 
 
 _WORDS = frozenset(_folded(phrase) for phrase in _PHRASES.split(","))
@@ -121,15 +152,20 @@ def sums_up(text: str) -> bool:
     return _SUMMARIES.fullmatch(words) is not None
 
 
+def is_error_cell(text: str) -> bool:
+    """Whether a text is what a spreadsheet shows in place of a value: #N/A, #DIV/0!, #NV."""
+    return text.strip().casefold() in _ERROR_CELLS
+
+
 def one_level(text: str) -> str:
-    """Fold what makes no other level: case, blanks, width of letters, kinds of dashes, 1.0 for 1."""
+    """Fold what makes no other level: case, blanks, width, alphabet, kinds of dashes, 1.0 for 1."""
     if _NUMBER.fullmatch(text):
         return repr(float(text))
     return "".join(_plain(text).split())
 
 
 def one_id(text: str) -> str:
-    """Fold what hardly makes another patient or site: case, separators, zeros in front, 1.0 for 1."""
+    """Fold what hardly makes another patient or site: case, marks, alphabet, zeros in front, 1.0 for 1."""
     if _NUMBER.fullmatch(text):
         text = re.sub(r"\.0*$", "", text)
     return _ZEROS_IN_FRONT.sub("", " ".join(_BETWEEN.sub(" ", _plain(text)).split()))
@@ -141,7 +177,18 @@ def _plain(text: str) -> str:
         for c in unicodedata.normalize("NFKC", text)
         if unicodedata.category(c) != "Cf"
     )
-    return "".join(dashes).casefold()
+    return _latin("".join(dashes).casefold())
+
+
+def spelled_out(texts: Iterable[str], most: int = 4) -> str:
+    """List texts that may look the same: of a letter of another alphabet or kind, its name."""
+    return ", ".join(map(_spelled, list(texts)[:most]))
+
+
+def _spelled(text: str) -> str:
+    odd = [c for c in text if c.isprintable() and not c.isascii()]
+    other = next((c for c in odd if _plain(c).isascii() or unicodedata.category(c) == "Pd"), "")
+    return f"{text!r} (with {unicodedata.name(other, 'an odd letter')})" if other else repr(text)
 
 
 def alike(texts: Iterable[str], fold: Callable[[str], str]) -> tuple[tuple[str, ...], ...]:
