@@ -73,7 +73,8 @@ def censoring_part(
     position = curve.table.position
     own = np.bincount(position if row is None else row, weights=weighted, minlength=k + 1)
     later = np.cumsum(own[::-1])[::-1][1:]  # summands whose G has the censorings at u
-    able = np.maximum(curve.n_at_risk, 1.0)
+    # those left after the censorings of a time, as in Greenwood's formula; nobody is after the last
+    able = np.maximum(curve.n_at_risk * (1.0 - curve.hazard), 1.0)
     jump = np.where(event, 0.0, (later / able)[position])
     drift = np.cumsum(later * curve.hazard / able)
     # a patient with an event has left before the censorings of that time

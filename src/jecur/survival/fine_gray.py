@@ -160,7 +160,7 @@ def _through_g(
         """Sum over competing events up to each distinct time."""
         return np.asarray(np.cumsum(np.bincount(position, weights=values, minlength=k)))
 
-    able = np.maximum(curve.n_at_risk, 1.0)
+    able = np.maximum(curve.n_at_risk * (1.0 - curve.hazard), 1.0)  # as `censoring_part`
     out = np.zeros_like(x)
     left_before = observed[sets.order]
     for layer in at.layers:
