@@ -223,11 +223,10 @@ def test_rows_that_a_sheet_hides_are_read_and_told(tmp_path, hidden):
     found = read_excel_rows(path, "")
     assert [cells[0] for _, cells in found.rows] == ["patient", "A", "B", "C"]
     told = (
-        f"{len(hidden)} hidden rows read like the others, row {min(hidden)} the first"
-        if hidden
-        else ""
+        f"{len(hidden)} hidden rows read like the others, row {min(hidden, default=0)} the first",
     )
-    assert found.source.endswith(told or "sheet 'Sheet'")
+    assert found.notes == (told if hidden else ())
+    assert read_table(path).notes == tuple(f"t.xlsx: {note}" for note in found.notes)
 
 
 @pytest.mark.parametrize("name", ["Total", "SUMME:", "mean", "n = 6", "Std. Dev.", "Gesamt"])

@@ -173,7 +173,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         settings.covariates,
         (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
-        (*_notes(table, columns.patient), *_limit_notes(table, settings)),
+        (*table.notes, *_notes(table, columns.patient), *_limit_notes(table, settings)),
         doubts,
     )
 

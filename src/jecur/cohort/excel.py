@@ -38,11 +38,15 @@ class ExcelRows:
         a value of its own that shows another's. Cells of text are left out.
     source
         One line for the record.
+    notes
+        What a spreadsheet shows otherwise than it was read: sheets, rows and columns that it hides, cells
+        that are struck out.
     """
 
     rows: list[tuple[int, list[str]]]
     kinds: dict[tuple[int, int], str]
     source: str
+    notes: tuple[str, ...] = ()
 
 
 def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
@@ -58,14 +62,16 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
     Raises
     ------
     TableError
-        If it is no Excel file, has no such sheet, or a formula has no stored value.
+        If it is no Excel file, has no such sheet, hides the first and none is named, or a formula has no
+        stored value.
     """
     measured = check_workbook(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
             found = _read(path, sheet, formulas=measured.formulas)
-            return _as_shown(path, sheet, found) if measured.merged or measured.hidden else found
+            otherwise = measured.merged or measured.hidden or measured.struck
+            return _as_shown(path, sheet, found) if otherwise else found
     except (TableError, KeyboardInterrupt):
         raise
     except Exception as error:  # openpyxl lets every kind through for a file that is none
@@ -75,14 +81,15 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
         ) from error
 
 
-def sheet_names(path: Path) -> tuple[str, ...]:
-    """Sheets of an Excel file; none of any other file, or of one that cannot be opened."""
+def sheet_names(path: Path, *, hidden: bool = True) -> tuple[str, ...]:
+    """Sheets of an Excel file, those that it hides too if asked; none of a file that cannot be opened."""
     if path.suffix.lower() not in {".xlsx", ".xlsm"}:
         return ()
     check_workbook(path)
     try:
         with _open(path, data_only=True) as book:
-            return tuple(str(one.title) for one in book.worksheets)
+            sheets = [one for one in book.worksheets if hidden or not _is_hidden(one)]
+            return tuple(str(one.title) for one in sheets)
     except Exception:  # noqa: BLE001 - reading it says what is wrong
         return ()
 
@@ -99,6 +106,7 @@ def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:
                 "correct sheet under [cohort.format]"
             )
         picked = sheet or names[0]
+        notes = _notes_of_sheet(path, sheet, book)
         for number, row in _cells(path, book[picked]):
             cells = []
             for column, cell in enumerate(row):
@@ -118,7 +126,26 @@ def _read(path: Path, sheet: str, *, formulas: bool) -> ExcelRows:
         [(number, cells + [""] * (width - len(cells))) for number, cells in rows],
         kinds,
         f"{path.name}: Excel, sheet {picked!r}{others}",
+        notes,
     )
+
+
+def _is_hidden(sheet: Any) -> bool:  # noqa: ANN401 - untyped
+    return bool(sheet.sheet_state != "visible")
+
+
+def _notes_of_sheet(path: Path, sheet: str, book: Any) -> tuple[str, ...]:  # noqa: ANN401 - untyped
+    """Say which sheet was taken where nobody named one; one that nobody sees must be named."""
+    first, n_sheets = book.worksheets[0], len(book.worksheets)
+    names = ", ".join(repr(one.title) for one in book.worksheets[:8])
+    if sheet:
+        return (f"sheet {sheet!r} is hidden in the spreadsheet",) if _is_hidden(book[sheet]) else ()
+    if _is_hidden(first):
+        raise TableError(
+            f"{path.name}: expected the name of the sheet to read where the first is hidden, found none "
+            f"(there are {names}); say sheet under [cohort.format], or take the hidden one out"
+        )
+    return (f"the first of {n_sheets} sheets was read ({names})",) if n_sheets > 1 else ()
 
 
 @contextmanager
@@ -169,8 +196,9 @@ def _kind_of_number(number_format: str) -> str:
 
 
 def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:
-    """Add what a spreadsheet shows otherwise than it stores: merged cells, rows that it hides."""
+    """Add what a spreadsheet shows otherwise than it stores: merged, hidden and struck out cells."""
     import openpyxl  # noqa: PLC0415 - only Excel needs it
+    from openpyxl.utils import get_column_letter  # type: ignore[import-untyped]  # noqa: PLC0415
 
     book = openpyxl.load_workbook(path, keep_links=False)  # a stream does not tell
     shown = book[sheet or book.worksheets[0].title]
@@ -179,12 +207,36 @@ def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:
         covered |= {(row, column - 1): "merged" for row, column in area.cells}
         del covered[area.min_row, area.min_col - 1]
     hidden = [row for row, _ in found.rows if shown.row_dimensions[row].hidden]
-    told = (
-        f"; {len(hidden)} hidden rows read like the others, row {hidden[0]} the first"
+    filled = {k for _, cells in found.rows for k, text in enumerate(cells, 1) if text}
+    columns = [get_column_letter(k) for k in sorted(filled) if _is_folded(shown, k)]
+    struck = [
+        row
+        for row, cells in found.rows
+        if any(text and shown.cell(row, k).font.strike for k, text in enumerate(cells, 1))
+    ]
+    notes = (
+        f"{len(hidden)} hidden rows read like the others, row {hidden[0]} the first"
         if hidden
-        else ""
+        else "",
+        f"hidden columns read like the others: {', '.join(columns[:8])}" if columns else "",
+        f"{len(struck)} rows with cells that are struck out read like the others, row {struck[0]} the first"
+        if struck
+        else "",
     )
-    return ExcelRows(found.rows, {**found.kinds, **covered}, found.source + told)
+    return ExcelRows(
+        found.rows,
+        {**found.kinds, **covered},
+        found.source,
+        (*found.notes, *(note for note in notes if note)),
+    )
+
+
+def _is_folded(sheet: Any, column: int) -> bool:  # noqa: ANN401 - untyped
+    """Whether a sheet hides a column, A being 1; a width may be told of many columns at once."""
+    return any(
+        part.hidden and (part.min or 0) <= column <= (part.max or 0)
+        for part in sheet.column_dimensions.values()
+    )
 
 
 def _text(value: object, number_format: str) -> tuple[str, str]:

@@ -33,6 +33,8 @@ _AREA = re.compile(
     rb"<(?:\w+:)?mergeCell\s(?:[^>]*?\s)?ref=[\"']([A-Za-z]{1,3})([0-9]{1,7}):([A-Za-z]{1,3})([0-9]{1,7})[\"']"
 )
 _HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\s(?:[^>]*?\s)?hidden=[\"'](?:1|true)[\"']")
+_HIDDEN_COLUMN = re.compile(rb"<(?:\w+:)?col\s(?:[^>]*?\s)?hidden=[\"'](?:1|true)[\"']")
+_STRUCK = re.compile(rb"<(?:\w+:)?strike(?:\s+val=[\"'](?:1|true)[\"'])?\s*/?>")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 
 
@@ -45,7 +47,9 @@ class Workbook:
     merged: bool
     """Some cells are merged."""
     hidden: bool
-    """Some rows are not shown: taken away by a filter, or folded."""
+    """Some rows or columns are not shown: taken away by a filter, or folded."""
+    struck: bool
+    """Some kind of letters is struck out."""
 
 
 def check_workbook(path: Path) -> Workbook:
@@ -99,7 +103,7 @@ def _checked_parts(path: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.Z
 
 
 def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Workbook:
-    n_cells, left, formulas, merged, hidden = 0, _MOST_UNFOLDED, False, 0, False
+    n_cells, left, formulas, merged, hidden, struck = 0, _MOST_UNFOLDED, False, 0, False, False
     for part in parts:
         data = _unfold(path, archive, part, left)
         left -= len(data)
@@ -112,11 +116,12 @@ def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
         if sheet:
             n_cells += _checked_cells(path, data)
             formulas = formulas or bool(_FORMULA.search(data))
-            hidden = hidden or bool(_HIDDEN_ROW.search(data))
+            hidden = hidden or bool(_HIDDEN_ROW.search(data) or _HIDDEN_COLUMN.search(data))
             merged += _checked_merges(path, data)
+        struck = struck or bool(_STRUCK.search(data))
         if max(n_cells, merged) > MOST_CELLS:
             raise _too_large(path, f"{n_cells} cells, {merged} merged ones")
-    return Workbook(formulas, merged > 0, hidden)
+    return Workbook(formulas, merged > 0, hidden, struck)
 
 
 def _unfold(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo, most: int) -> bytes:

@@ -26,6 +26,12 @@ __all__ = ["RawTable", "Table", "list_cells", "name_rows", "read_raw_table", "re
 
 _EXCEL = {".xlsx", ".xlsm"}
 _OLD_EXCEL = {".xls", ".xlsb", ".ods"}
+_OTHER_FILES = {
+    b"\x1f\x8b": "a file packed by gzip (R's .rds is one too)", b"PAR1": "Parquet", b"$FL": "a table of SPSS",
+    b"<stata_dta>": "a table of Stata", b"\xd0\xcf\x11\xe0": "old Excel, or a workbook with a password",
+    b"%PDF": "a PDF", b"{\\rtf": "a text of a word processor",
+}  # fmt: skip
+"""First bytes -> what they begin."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+") for m in ",."}
 _COMMA_DECIMALS = re.compile(r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)")
@@ -53,6 +59,8 @@ class Table:
         "merged" into another.
     source
         One line: how the file was read.
+    notes
+        What a spreadsheet shows otherwise than it was read, and an encoding that was guessed.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Table:
     decimal: str = "."
     kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     def column(self, name: str, purpose: str) -> pd.Series:
         """One column.
@@ -233,7 +242,9 @@ def read_table(path: Path, form: TableFormat | None = None) -> Table:
         source += f", heading in row {rows[0][0]}"
     if form.ignored_rows:
         source += f", not read: {name_rows(list(form.ignored_rows))}"
-    return Table(path.name, frame, decimal, _kinds_by_column(kinds, heading, set(index)), source)
+    by_column = _kinds_by_column(kinds, heading, set(index))
+    notes = tuple(f"{path.name}: {note}" for note in raw.notes)
+    return Table(path.name, frame, decimal, by_column, source, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +261,15 @@ class RawTable:
         One line: how the file was read.
     decimal
         As `Table.decimal`.
+    notes
+        As `Table.notes`.
     """
 
     rows: list[tuple[int, list[str]]]
     kinds: Mapping[tuple[int, int], str]
     source: str
     decimal: str
+    notes: tuple[str, ...] = ()
 
 
 def read_raw_table(path: Path, form: TableFormat) -> RawTable:
@@ -265,21 +279,33 @@ def read_raw_table(path: Path, form: TableFormat) -> RawTable:
             f"expected a table at {path}, found none; correct `table` in the study file"
         )
     suffix = path.suffix.lower()
-    if suffix in _OLD_EXCEL:
-        raise TableError(f"{path.name}: expected .xlsx, .csv or .tsv, found {suffix}; save it so")
+    _refuse_other_files(path, suffix)
     kinds: dict[tuple[int, int], str] = {}
     decimal: str = form.decimal
     if suffix in _EXCEL:
         excel = read_excel_rows(path, form.sheet)
-        rows, kinds, source = excel.rows, excel.kinds, excel.source
+        rows, kinds, source, notes = excel.rows, excel.kinds, excel.source, excel.notes
         decimal = decimal or "."
     else:
         text = read_text_rows(path, form)
-        rows, source = text.rows, text.source
+        rows, source, notes = text.rows, text.source, text.notes
         commas = text.delimiter == ";" or (text.delimiter != "," and _has_comma_decimals(rows))
         decimal = decimal or ("" if commas else ".")
     rows = [(i, [plain_text(one_spelling(c)) for c in row]) for i, row in rows]
-    return RawTable([(i, row) for i, row in rows if any(row)], kinds, source, decimal)
+    return RawTable([(i, row) for i, row in rows if any(row)], kinds, source, decimal, notes)
+
+
+def _refuse_other_files(path: Path, suffix: str) -> None:
+    """Refuse files of other programs by name, whatever they are called."""
+    with path.open("rb") as stream:
+        head = stream.read(16)
+    found = next((what for mark, what in _OTHER_FILES.items() if head.startswith(mark)), "")
+    if head.startswith(b"PK") and suffix not in _EXCEL | _OLD_EXCEL:
+        found = "a ZIP archive or an Excel file under another name"
+    if suffix in _OLD_EXCEL or found:
+        raise TableError(
+            f"{path.name}: expected .xlsx, .csv or .tsv, found {found or suffix}; save it so"
+        )
 
 
 def _has_comma_decimals(rows: list[tuple[int, list[str]]]) -> bool:

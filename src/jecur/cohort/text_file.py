@@ -22,6 +22,7 @@ _MARKS = (
     (b"\xff\xfe", "utf-16", "UTF-16"),
     (b"\xfe\xff", "utf-16", "UTF-16"),
 )
+_GUESSED = "Windows-1252"
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _UTF8_PAIR = re.compile(rb"[\xc3\xc4\xc5\xce\xd0][\x80-\xbf]|[\xe2-\xe9][\x80-\xbf]{2}")
@@ -45,11 +46,14 @@ class TextRows:
         What separated the cells.
     source
         One line: encoding and separator, for the record.
+    notes
+        An encoding that nothing but its letters can confirm.
     """
 
     rows: list[tuple[int, list[str]]]
     delimiter: str
     source: str
+    notes: tuple[str, ...] = ()
 
 
 def read_text_rows(path: Path, form: TableFormat) -> TextRows:
@@ -82,7 +86,8 @@ def read_text_rows(path: Path, form: TableFormat) -> TextRows:
                 f"({error}); correct that row"
             ) from error
     source = f"{path.name}: {encoding}, separated by {_NAMES[delimiter]}"
-    return TextRows(list(enumerate(rows, first)), delimiter, source)
+    notes = (f"read as {encoding}",) if encoding.startswith(_GUESSED) else ()
+    return TextRows(list(enumerate(rows, first)), delimiter, source, notes)
 
 
 def decode(path: Path, declared: str = "") -> tuple[str, str]:
@@ -115,7 +120,7 @@ def decode(path: Path, declared: str = "") -> tuple[str, str]:
             f"{path.name}: expected one encoding, found UTF-8 letters and, in row {row}, a byte "
             "that is none; save the table again in UTF-8, or declare its encoding"
         )
-    name = f"Windows-1252 (row {row} is no UTF-8; declare the encoding if letters are wrong)"
+    name = f"{_GUESSED} (row {row} is no UTF-8; declare the encoding if letters are wrong)"
     return _decode_as(path.name, raw, "cp1252"), name
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -98,6 +98,7 @@ def evaluate_scores(
         return _evaluate_folds(scores, files, study, folder, score, run)
     given = read_scores(scores, score)
     cohort, table = _read_cohort(study.cohort, folder, files.clinical)
+    cohort = replace(cohort, notes=(*cohort.notes, *scores.notes))
     patients, risk, excluded = _match(cohort, given, files.scores.name)
     groups = split_by_risk(risk, given, score)
     data = evaluation_input(
@@ -166,6 +167,7 @@ def _evaluate_folds(
         )
     given = read_folds(scores, score)
     cohort, table = _read_cohort(study.cohort, folder, files.clinical)
+    cohort = replace(cohort, notes=(*cohort.notes, *scores.notes))
     found = match_folds(cohort, given, score, files.scores.name)
     statistics = held_out_statistics(
         evaluation_input(

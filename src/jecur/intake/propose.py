@@ -228,7 +228,8 @@ def _ask_sheet(table: Path, interview: Interview) -> dict[str, Any]:
         except TableError:
             continue
         filled[sheet] = sum(len(list(filter(None, row))) for _, row in rows)
-    best = max(filled, key=lambda sheet: filled[sheet], default=sheets[0])
+    shown = [sheet for sheet in sheet_names(table, hidden=False) if sheet in filled] or filled
+    best = max(shown, key=lambda sheet: filled[sheet], default=sheets[0])
     others = max((n for sheet, n in filled.items() if sheet != best), default=0)
     sheet = interview.ask(
         "sheet", "Sheet of the patients", guess=best, choices=list(filled),

@@ -21,6 +21,7 @@ from jecur.cohort.plausible.numbers import age_unit, codes_for_unknown, number_d
 from jecur.cohort.plausible.times import (
     age_doubts,
     date_doubts,
+    exchanged_doubts,
     since_surgery_doubts,
     time_doubts,
 )
@@ -90,6 +91,9 @@ def _follow_up_doubts(
         named = endpoint.dates.last_contact
         columns = dates_by_column(table, endpoint, endpoint.dates, settings.missing_values)
         yield from date_doubts(columns, endpoint.dates.surgery, today)
+        for column, days in columns.items():
+            kinds = table.kinds.get(column, {})
+            yield from exchanged_doubts(column, days, table.frame[column], kinds)
     for covariate in settings.covariates:
         if unit := age_unit(covariate):
             ages = pd.Series(factors[covariate.column], index=rows, dtype=np.float64)

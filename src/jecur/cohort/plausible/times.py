@@ -16,7 +16,14 @@ from jecur.cohort.plausible.numbers import (
 )
 from jecur.settings import EndpointSettings
 
-__all__ = ["MONTHS_IN", "age_doubts", "date_doubts", "since_surgery_doubts", "time_doubts"]
+__all__ = [
+    "MONTHS_IN",
+    "age_doubts",
+    "date_doubts",
+    "exchanged_doubts",
+    "since_surgery_doubts",
+    "time_doubts",
+]
 
 MONTHS_IN = {"days": 1 / DAYS_PER_MONTH, "weeks": 7 / DAYS_PER_MONTH, "months": 1.0, "years": 12.0}
 _IMPOSSIBLE = 12.0 * OLDEST
@@ -30,6 +37,9 @@ _SHORT_MEDIAN_OF_MONTHS = 6.0
 _USUAL_MEDIAN, _USUAL_MAX = (8.0, 144.0), 360.0
 _FEWEST = 10
 """Patients from whom on the whole distribution is judged."""
+_MONTHS_A_YEAR = 12
+_BY_CHANCE, _RARE = (12 / 30.4, 18.4 / 30.4), 0.05
+"""Shares of the days of a month, and how seldom they may part two kinds of cells by chance."""
 _FIRST_SURGERY = date(1950, 1, 1)
 _PLACEHOLDERS = {date(1970, 1, 1), date(1960, 1, 1), date(1999, 9, 9), date(1980, 1, 1)}
 _FEW_SAME_DAYS = 3
@@ -188,6 +198,38 @@ def date_doubts(
                 yield oddity(
                     "placeholder-date", column, "days on which something happened", str(day), rows,
                     "if it stands for unknown, add its text to missing_values",
+        )  # fmt: skip
+
+
+def exchanged_doubts(
+    column: str, days: Mapping[int, date | None], texts: pd.Series, kinds: Mapping[int, str]
+) -> Iterator[Doubt]:
+    """Doubts about days of which a spreadsheet of another country took a part for its own.
+
+    It makes 03/04/2015 a day the other way round, and leaves 25/04/2015, none to it, as text. Then its
+    days all lie within the first twelve of a month, and the texts beyond.
+
+    Parameters
+    ----------
+    column
+        Its name.
+    days
+        Row -> day as it was read.
+    texts, kinds
+        Cells, and those that are dates in the spreadsheet.
+    """
+    known = {row: day.day for row, day in days.items() if day is not None}
+    own = [row for row in known if kinds.get(row) == "date"]
+    left = [row for row in known if kinds.get(row) != "date"]
+    apart = all(known[row] <= _MONTHS_A_YEAR for row in own) and all(
+        known[row] > _MONTHS_A_YEAR for row in left
+    )
+    if own and left and apart and _BY_CHANCE[0] ** len(own) * _BY_CHANCE[1] ** len(left) < _RARE:
+        yield doubt(
+            "exchanged-days", column, "days written in one way",
+            f"{texts[left[0]]!r} in row {left[0]} beside {texts[own[0]]!r}", own,
+            "a spreadsheet seems to have exchanged day and month wherever both are at most 12; take the "
+            "column from its source again, as text",
         )  # fmt: skip
 
 
