@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -358,3 +359,26 @@ def test_score_refuses_drawings_that_the_model_would_not_look_at(study, model, t
     arguments = ["score", str(slide), "--model", str(model), "--out", str(tmp_path / "x")]
     assert run([*arguments, "--annotations", str(tmp_path)]) == USER_ERROR
     assert "names no class" in capsys.readouterr().err
+
+
+def _numbers(of: App, way: tuple[str, ...] = ()) -> list[tuple[list[str], str, bool]]:
+    """Every option that takes a number: the command with what it needs, the option, whether it is whole."""
+    found = []
+    for name in (n for n in of if not n.startswith("-")):
+        command, path = of[name], (*way, name)
+        found += _numbers(command, path)
+        if command.default_command is None:
+            continue
+        arguments = list(command.assemble_argument_collection())
+        needed = [f"{a.name}={(*get_args(a.hint), 'x')[0]}" for a in arguments if a.required]
+        for argument in arguments:
+            kinds = {argument.hint, *get_args(argument.hint)} & {int, float}
+            found += [([*path, *needed], argument.name, int in kinds)] if kinds else []
+    return found
+
+
+@pytest.mark.parametrize(("command", "option", "whole"), _numbers(app))
+def test_no_number_is_rounded_or_not_finite_and_no_count_below_zero(command, option, whole, capsys):
+    for text in ("nan", "inf", "1e999", "x", *(("-1", "2.5", "1e3") if whole else ())):
+        assert run([*command, f"{option}={text}"]) == USER_ERROR
+        assert option in capsys.readouterr().err

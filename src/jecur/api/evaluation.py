@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from jecur.api.door import door
 from jecur.errors import SettingsError, TableError, require_choice
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
 from jecur.evaluation.score_table import OWN_COLUMN
@@ -43,6 +44,7 @@ class Figure:
 
     svg: str = field(repr=False)
 
+    @door
     def save(self, path: str | Path) -> Path:
         """Write the SVG file."""
         file = Path(path)
@@ -75,6 +77,7 @@ class Result(Shown):
         """Names that `figure` takes."""
         return tuple(sorted(p.stem for p in (self._root / "figures").glob("*.svg")))
 
+    @door
     def table(self, name: str) -> pd.DataFrame:
         """One table of the report with all digits; "cox" is the fullest Cox model there is."""
         known = _named(name, _TABLES, self.tables)
@@ -86,11 +89,13 @@ class Result(Shown):
             dtype=dict.fromkeys(_TEXTS, str),
         )
 
+    @door
     def figure(self, name: str) -> Figure:
         """One figure of the report, such as "kaplan_meier"."""
         known = _named(name, _FIGURES, self.figures)
         return Figure((self._root / "figures" / f"{known}.svg").read_text(encoding="utf-8"))
 
+    @door
     def report(self, out: str | Path) -> Path:
         """Write report, tables and figures into a folder that does not exist yet or is empty.
 
@@ -117,6 +122,7 @@ def _named(name: str, usual: Mapping[str, tuple[str, ...]], known: tuple[str, ..
     raise SettingsError(f"name: expected one of {', '.join(known)}, found {name!r}")
 
 
+@door
 def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     scores: pd.DataFrame,
     clinical: pd.DataFrame,
@@ -223,12 +229,6 @@ def _write(table: pd.DataFrame, path: Path) -> Path:
 
     An index with a name is a column like the others: patients are often kept there.
     """
-    if not isinstance(table, pd.DataFrame):
-        kind = type(table)
-        raise TableError(
-            f"expected {path.stem} as a DataFrame of pandas, found {kind.__name__} of "
-            f"{kind.__module__.partition('.')[0]}"
-        )
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table
     odd = [

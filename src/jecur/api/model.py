@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from jecur.api.door import door
 from jecur.arrays import RGB
 from jecur.cohort.cohort import SlideEntry
 from jecur.errors import SlideError
@@ -19,6 +20,7 @@ from jecur.printable import counted, plain_number
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import Recipe
+from jecur.settings.base import Count
 
 __all__ = ["Model", "Risk", "load_model"]
 
@@ -94,7 +96,8 @@ class Model:
         """Settings by which slides are prepared for it."""
         return self.card.recipe
 
-    def score(self, slide: str | Path, *, mpp: float | None = None, workers: int = 1) -> Risk:
+    @door
+    def score(self, slide: str | Path, *, mpp: float | None = None, workers: Count = 1) -> Risk:
         """Score a slide.
 
         Parameters
@@ -139,6 +142,7 @@ class Model:
         return f"Model({self.card.name!r}, {self.card.endpoint.kind}, cut-off {plain_number(self.cutoff)})"
 
 
+@door
 def load_model(path: str | Path) -> Model:
     """Read a model file and check all of it.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from jecur.api.door import door
 from jecur.arrays import RGB
 from jecur.preview.slide import default_recipe, draw_preview
 from jecur.runs.pictures import png_bytes
@@ -76,6 +77,7 @@ class SlideSurvey:
         return png_bytes(self.picture())
 
 
+@door
 def survey(
     slide: Slide, *, recipe: Recipe | None = None, annotation: str | Path | None = None
 ) -> SlideSurvey:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from jecur.api.door import door
 from jecur.doctor.visit import Visit, examine
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
@@ -13,6 +14,7 @@ from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
+from jecur.settings.base import CountOrZero
 from jecur.study.cross_validate import cross_validate as cross_validate_study
 from jecur.study.cross_validation_report import CrossValidationReport
 from jecur.study.devices import on_devices
@@ -41,6 +43,7 @@ class Study:
         return f"Study({self.settings.name!r}, {self.folder})"
 
 
+@door
 def read_study(path: str | Path) -> Study:
     """Read a study file.
 
@@ -53,12 +56,14 @@ def read_study(path: str | Path) -> Study:
     return Study(read_settings(file), file.resolve().parent)
 
 
+@door
 def check(study: Study) -> CohortPreview:
     """Look over table and slides before a long run, as ``jecur doctor`` does."""
     return examine(Visit(study.settings, study.folder), LineProgress())
 
 
-def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
+@door
+def run(study: Study, *, out: str | Path, workers: CountOrZero = 0) -> StudyReport:
     """Run a study from slides and a clinical table to the report; again does what is missing.
 
     Parameters
@@ -80,7 +85,8 @@ def run(study: Study, *, out: str | Path, workers: int = 0) -> StudyReport:
         )
 
 
-def train(study: Study, *, out: str | Path, workers: int = 0) -> Path:
+@door
+def train(study: Study, *, out: str | Path, workers: CountOrZero = 0) -> Path:
     """Train the model of a study and return its file; parameters as `run`."""
     with _ready(study, "train", out, workers) as progress:
         model, _ = train_study(
@@ -93,6 +99,7 @@ def train(study: Study, *, out: str | Path, workers: int = 0) -> Path:
     return model
 
 
+@door
 def cross_validate(
     study: Study,
     *,
@@ -100,7 +107,7 @@ def cross_validate(
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
-    workers: int = 0,
+    workers: CountOrZero = 0,
 ) -> CrossValidationReport:
     """Cross-validate a study: every risk is from a model that never saw the patient.
 
@@ -132,7 +139,7 @@ def _ready(
     study: Study,
     purpose: Purpose,
     out: str | Path,
-    workers: int,
+    workers: CountOrZero,
     division: CrossvalSettings | None = None,
 ) -> Iterator[LineProgress]:
     """Refuse a study that is not ready, before anything is written; else settle where networks run."""

@@ -98,9 +98,11 @@ def run(arguments: list[str]) -> int:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        errors.print(
-            f"[red]error:[/] {escape(printable_line(str(error)))}; see jecur --help", soft_wrap=True
-        )
+        said = printable_line(str(error))
+        said = said if said.endswith("...") else said.removesuffix(".")
+        way = shlex.join(["jecur", *(error.command_chain or ()), "--help"])
+        link = " See" if said.endswith("?") else "; see"
+        errors.print(f"[red]error:[/] {escape(f'{said}{link} {way}')}", soft_wrap=True)
         return USER_ERROR
     except JecurError as error:
         for part in error.parts or (error,):

@@ -1,12 +1,13 @@
 """What every sub-command shares: the app, two consoles, exit codes, progress bars."""
 
 import errno
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -32,6 +33,8 @@ __all__ = [
     "Preset",
     "RichProgress",
     "Scheduler",
+    "Whole",
+    "WholeOrAll",
     "Workers",
     "app",
     "console",
@@ -66,12 +69,22 @@ class SafeConsole(Console):
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
 
+
+def _require_finite(_kind: object, value: object) -> None:
+    """Refuse not-a-number and infinity, whichever option they were given to."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"Expected a finite number, found {value}")
+
+
 app = App(
     name="jecur",
     version=jecur.__version__,
     help="Recurrence of liver cancer from histology slides. Research use only.",
     console=console,
-    default_parameter=Parameter(negative=""),  # what has another side says so itself
+    default_parameter=Parameter(
+        negative="",  # what has another side says so itself
+        validator=_require_finite,
+    ),
     suppress_keyboard_interrupt=False,  # ours says how to go on
     help_epilogue="Try it: jecur demo --out demo   Your data: jecur init my-study",
 )
@@ -99,9 +112,20 @@ Device = Annotated[
     ),
 ]
 
+
+def _whole(_kind: type[int], tokens: Sequence[Token]) -> int:
+    """Read a count; cyclopts alone would round 2.5 and take -1."""
+    text = tokens[0].value
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"expected a whole number of 0 or more, found {text!r}")
+    return int(text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+WholeOrAll = Annotated[int | None, Parameter(converter=_whole)]
 AsJson = Annotated[bool, Parameter(name="--json")]
 Browser = Annotated[bool, Parameter(negative="--no-browser")]
-Workers = Annotated[int, Parameter(name=["--workers", "-j"])]
+Workers = Annotated[Whole, Parameter(name=["--workers", "-j"])]
 
 
 class RichProgress:

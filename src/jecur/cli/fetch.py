@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, app, console
+from jecur.cli.console import OK, SOME_FAILED, USER_ERROR, Whole, WholeOrAll, app, console
 from jecur.printable import counted
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def tcga_lihc(
     *,
     out: Path,
     what: str = "slides,clinical",
-    patients: int | None = None,
-    seed: int = 0,
+    patients: WholeOrAll = None,
+    seed: Whole = 0,
     list_: Annotated[Path | None, Parameter(name="--list")] = None,
     manifest: Path | None = None,
     base_url: str = "",
@@ -106,8 +106,8 @@ def tcga_lihc(
 def idc_tcga_lihc(
     *,
     out: Path,
-    patients: int | None = None,
-    seed: int = 0,
+    patients: WholeOrAll = None,
+    seed: Whole = 0,
     list_: Annotated[Path | None, Parameter(name="--list")] = None,
     base_url: str = "",
     dry_run: Flag = False,

@@ -10,6 +10,7 @@ from jecur.cli.console import (
     OK,
     SOME_FAILED,
     RichProgress,
+    Whole,
     Workers,
     app,
     console,
@@ -35,8 +36,8 @@ def liu2021(
     model: Path | None = None,
     clinical: Path | None = None,
     first_slide: Annotated[bool, Parameter(negative="")] = False,
-    folds: int = 5,
-    max_tiles: int = 0,
+    folds: Whole = 5,
+    max_tiles: Whole = 0,
     preset: Preset = "paper",
     workers: Workers = 0,
 ) -> int:

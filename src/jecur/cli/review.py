@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, Browser, app, console
+from jecur.cli.console import OK, Browser, Whole, app, console
 
 if TYPE_CHECKING:
     from jecur.reading.close import Closing
@@ -18,9 +18,9 @@ def review(
     run: Path,
     *,
     reviewer: str = "",
-    tiles: int = 0,
+    tiles: Whole = 0,
     slides: Path | None = None,
-    port: int = 0,
+    port: Whole = 0,
     browser: Browser = True,
     close: bool = False,
     consensus: Literal["majority", "unanimous", "any", "first"] | None = None,

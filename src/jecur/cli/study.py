@@ -14,6 +14,7 @@ from jecur.cli.console import (
     Preset,
     RichProgress,
     Scheduler,
+    Whole,
     Workers,
     app,
     console,
@@ -69,7 +70,7 @@ def run_(
 
 
 @app.command
-def demo(*, out: Path, seed: int = 1, null: bool = False, workers: Workers = 0) -> int:
+def demo(*, out: Path, seed: Whole = 1, null: bool = False, workers: Workers = 0) -> int:
     """Make a virtual cohort with known truth, run the whole study on it and write the report.
 
     Example: jecur demo --out demo
@@ -99,12 +100,12 @@ def demo(*, out: Path, seed: int = 1, null: bool = False, workers: Workers = 0) 
 def simulate(
     *,
     out: Path,
-    training: int = 120,
-    validation: int = 80,
-    slides_per_patient: int = 1,
-    seed: int = 0,
+    training: Whole = 120,
+    validation: Whole = 80,
+    slides_per_patient: Whole = 1,
+    seed: Whole = 0,
     plant: Literal["tissue", "architecture", "til", "stroma"] = "tissue",
-    drawings: int = 0,
+    drawings: Whole = 0,
     null: bool = False,
     workers: Workers = 0,
 ) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, AsJson, app, console, errors
+from jecur.cli.console import OK, SOME_FAILED, AsJson, Whole, app, console, errors
 
 if TYPE_CHECKING:
     from jecur.slide.tissue_array.mapping import FoundMap
@@ -27,8 +27,8 @@ def map_array(
     geojson: Path | None = None,
     preview: Path | None = None,
     diameter: float = 0.0,
-    rows: int = 0,
-    columns: int = 0,
+    rows: Whole = 0,
+    columns: Whole = 0,
     mpp: float | None = None,
     as_json: AsJson = False,
 ) -> int:

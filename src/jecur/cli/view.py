@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, Browser, app, console
+from jecur.cli.console import OK, Browser, Whole, app, console
 
 __all__ = ["view"]
 
@@ -15,7 +15,7 @@ def view(
     *,
     slides: Path | None = None,
     model: Path | None = None,
-    port: int = 0,
+    port: Whole = 0,
     browser: Browser = True,
 ) -> int:
     """Look at a finished run in the browser: patients, curves, slides and what the model saw.

@@ -26,7 +26,10 @@ __all__ = [
     "Seed",
     "Stage",
     "make_settings",
+    "plain_value",
+    "problems_of_value",
     "rising",
+    "shown",
 ]
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -52,8 +55,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Check every field; numbers and sequences take the type that the field declares."""
         problems = []
         for field in msgspec.structs.fields(type(self)):
-            value = _plain(getattr(self, field.name))
-            found = list(_problems_of_value(value, field.type, field.name))
+            value = plain_value(getattr(self, field.name))
+            found = list(problems_of_value(value, field.type, field.name))
             problems += found
             if not found:
                 msgspec.structs.force_setattr(self, field.name, _declared(value, field.type))
@@ -118,32 +121,34 @@ def _problems_of_table(raw: Mapping[str, Any], kind: type[Stage], place: str = "
             yield f"{at}{name}: expected a setting of {where}, found no such name{_near(name, _known(kind))}"
     for name, field in fields.items():
         if name in raw:
-            yield from _problems_of_value(raw[name], field.type, at + name)
+            yield from problems_of_value(raw[name], field.type, at + name)
         elif field.required:
             yield f"{at}{name}: expected a value, found none"
 
 
-def _problems_of_value(value: Any, kind: Any, place: str) -> Iterator[str]:  # noqa: ANN401
+def problems_of_value(value: Any, kind: Any, place: str) -> Iterator[str]:  # noqa: ANN401
+    """Yield what is wrong with one plain value, ``kind`` being the type that its field declares."""
     stage = _stage_in(kind)
     if stage is not None and isinstance(value, Mapping):
         problems = list(_problems_of_table(value, stage, place))
         yield from problems or _refusal(value, kind, place)
     elif stage is not None and get_origin(kind) is tuple and isinstance(value, list):
         for i, item in enumerate(value):
-            yield from _problems_of_value(item, stage, f"{place}[{i + 1}]")
+            yield from problems_of_value(item, stage, f"{place}[{i + 1}]")
     else:
         yield from _refusal(value, kind, place)
 
 
 def _refusal(value: Any, kind: Any, place: str) -> Iterator[str]:  # noqa: ANN401
     choices = _choices(kind)
-    if choices and value not in choices and not (value is None and NoneType in get_args(kind)):
+    known = any(type(value) is type(choice) and value == choice for choice in choices)
+    if choices and not known and not (value is None and NoneType in get_args(kind)):
         listed = ", ".join(repr(choice) for choice in choices)
         near = _near(value, {str(choice): str(choice) for choice in choices})
-        yield f"{place}: expected one of {listed}, found {_short(value)}{near}"
+        yield f"{place}: expected one of {listed}, found {shown(value)}{near}"
         return
     if not _is_finite(value):
-        yield f"{place}: expected a finite number, found {_short(value)}"
+        yield f"{place}: expected a finite number, found {shown(value)}"
         return
     try:
         msgspec.convert(value, kind)
@@ -174,10 +179,10 @@ def _in_words(refusal: str, value: Any) -> str:  # noqa: ANN401
     expected = expected.replace(" | ", "` or `")
     for name, words in _TYPES.items():
         expected = expected.replace(name, words)
-    return f"{expected}, found {_short(value)}"
+    return f"{expected}, found {shown(value)}"
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def plain_value(value: Any) -> Any:  # noqa: ANN401
     """Python's own number for one of NumPy, path as text, an array of one axis as a list.
 
     A float32 is the number that it shows: 0.3, not 0.30000001192092896.
@@ -192,7 +197,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     if axes is not None and len(axes) == 1:
         value = list(value)
     if type(value) in {list, tuple}:
-        return type(value)(_plain(item) for item in value)
+        return type(value)(plain_value(item) for item in value)
     return value
 
 
@@ -243,6 +248,7 @@ def _near(name: Any, known: Mapping[str, str]) -> str:  # noqa: ANN401
     return f"; did you mean {known[close[0]]!r}?" if close else ""
 
 
-def _short(value: Any) -> str:  # noqa: ANN401
+def shown(value: Any) -> str:  # noqa: ANN401
+    """Show a value in a message, in at most 60 letters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -15,6 +15,7 @@ import numpy as np
 from jecur.arrays import RGB, Mask
 from jecur.errors import SettingsError, SlideError
 from jecur.geometry import Size
+from jecur.settings.arguments import checked
 from jecur.slide.files import require_slide_file, slide_name
 from jecur.slide.formats import open_source, refuse_bomb
 from jecur.slide.resample import best_level, level_box, resize_box
@@ -325,6 +326,7 @@ def _check_region(x: float, y: float, size_px_level0: float, output_px: int) -> 
         )
 
 
+@checked
 def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
     """Open a slide.
 
@@ -342,6 +344,8 @@ def open_slide(path: Path | str, *, mpp: float | None = None) -> Slide:
 
     Raises
     ------
+    SettingsError
+        If an argument is no path or no number.
     SlideError
         With one of the codes "missing-file", "not-a-slide", "truncated", "unreadable",
         "too-large", "several-scans", "no-mpp", "implausible-mpp", "scale-contradiction".
