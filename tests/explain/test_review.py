@@ -1,9 +1,11 @@
 """The blinded sheet: its order says nothing, the key lies elsewhere, and what was filled in is read."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
@@ -47,10 +49,10 @@ def rows_of(sheet: Path) -> list[dict[str, str]]:
 
 
 def fill(sheet: Path, said: dict[str, dict[str, str]]) -> None:
-    """Write answers into a sheet: tile -> feature -> text."""
+    """Write answers into a sheet: number of the tile -> column -> text."""
     rows = rows_of(sheet)
     for row in rows:
-        row.update(said.get(row["tile"], {}))
+        row.update(said.get(row["tile"][:8], {}))
     frame = pd.DataFrame(rows)
     sheet.write_text(frame.to_csv(index=False), "utf-8")
 
@@ -62,7 +64,8 @@ def test_the_sheet_is_blind_and_the_key_complete(tmp_path):
     assert list(rows[0]) == ["tile", *PAPER_FEATURES, "comment"]
     assert not any(row[f] for row in rows for f in PAPER_FEATURES)
     handed_over = {path.name for path in sheet.parent.iterdir()}
-    assert handed_over == {"review.csv", *(f"tile-{k:03d}.jpg" for k in range(1, 11))}
+    assert handed_over == {"review.csv", *(row["tile"] for row in rows)}
+    assert sorted(name[:8] for name in handed_over)[1:] == [f"tile-{k:03d}" for k in range(1, 11)]
     key = read_key(key_folder(tmp_path) / "key.csv")
     assert [k.name for k in key] == [row["tile"] for row in rows]
     by_place = {(t.patient, t.slide, t.x, t.y): t for t in given}
@@ -124,7 +127,7 @@ def test_a_review_that_was_begun_keeps_its_features_and_its_rule(tmp_path):
     other = ReviewSettings(features=("necrosis",), consensus="any")
     write_review_sheet(tiles(6), tmp_path, other)
     assert read_plan(tmp_path).consensus == "any"
-    fill(sheet, {"tile-001.jpg": {"necrosis": "1"}})
+    fill(sheet, {"tile-001": {"necrosis": "1"}})
     begun = sheet.read_bytes()
     write_review_sheet(tiles(6), tmp_path, SETTINGS)
     assert read_plan(tmp_path).features == ("necrosis",)
@@ -134,7 +137,7 @@ def test_a_review_that_was_begun_keeps_its_features_and_its_rule(tmp_path):
 def test_a_review_of_other_tiles_is_put_aside_and_not_lost(tmp_path):
     sheet = write_review_sheet(tiles(6, 0), tmp_path, SETTINGS)
     assert begun_sheets(tmp_path) == []
-    fill(sheet, {"tile-001.jpg": {STROMA: "1"}})
+    fill(sheet, {"tile-001": {STROMA: "1"}})
     begun, key = sheet.read_bytes(), (key_folder(tmp_path) / "key.csv").read_bytes()
     write_review_sheet(tiles(6, 1), tmp_path, SETTINGS)
     aside = tmp_path / "private" / "review-earlier-1"
@@ -171,8 +174,7 @@ def test_a_key_that_lies_beside_its_sheet_is_taken_away(tmp_path, begun):
 def test_a_sheet_saved_by_a_spreadsheet_is_read_and_joined_with_its_key(tmp_path, mark):
     sheet = write_review_sheet(tiles(8), tmp_path, SETTINGS)
     said = {
-        f"tile-{k:03d}.jpg": {STROMA: text}
-        for k, text in enumerate(("1", "0", "?", "", "Present"), 1)
+        f"tile-{k:03d}": {STROMA: text} for k, text in enumerate(("1", "0", "?", "", "Present"), 1)
     }
     fill(sheet, said)
     sheet.write_text(sheet.read_text("utf-8").replace(",", mark), "utf-8-sig")
@@ -190,7 +192,7 @@ def test_a_sheet_saved_by_a_spreadsheet_is_read_and_joined_with_its_key(tmp_path
 
 def test_a_sheet_that_left_its_run_needs_its_key(tmp_path):
     sheet = write_review_sheet(tiles(8), tmp_path / "run", SETTINGS)
-    fill(sheet, {"tile-001.jpg": {STROMA: "1"}})
+    fill(sheet, {"tile-001": {STROMA: "1"}})
     away = tmp_path / "away.csv"
     away.write_bytes(sheet.read_bytes())
     with pytest.raises(TableError, match="--tile-key"):
@@ -203,17 +205,80 @@ def test_a_sheet_that_left_its_run_needs_its_key(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("tile-003.jpg", "tile-999.jpg", "tile-999"),
-        ("tile-003.jpg", "tile-001.jpg", "tile-001"),
+        ("tile-003", "tile-999", "tile-999"),
+        ("tile-003", "tile-001", "tile-001"),
         (STROMA, "stroma", STROMA),
-        ("tile-003.jpg,", "tile-003.jpg,7", "'7'"),
+        (".jpg,", ".jpg,7", "'7'"),
     ],
 )
 def test_a_sheet_that_was_spoilt_is_refused(tmp_path, old, new, said):
     sheet = write_review_sheet(tiles(4), tmp_path, SETTINGS)
+    key = read_key(key_folder(tmp_path) / "key.csv")
     sheet.write_text(sheet.read_text("utf-8").replace(old, new), "utf-8")
     with pytest.raises(TableError, match=said):
-        read_sheet(sheet, [f"tile-{k:03d}.jpg" for k in range(1, 5)], PAPER_FEATURES)
+        read_sheet(sheet, [k.name for k in key], PAPER_FEATURES)
+
+
+@pytest.mark.parametrize("other", ["earlier draw", "another run"])
+def test_a_sheet_of_another_draw_is_not_joined_with_this_key(tmp_path, other):
+    """It was handed over, and the tiles were drawn anew before it came back: its numbers are other tiles'."""
+    handed_over = write_review_sheet(tiles(8), tmp_path, SETTINGS)
+    fill(handed_over, {f"tile-{k:03d}": dict.fromkeys(PAPER_FEATURES, "1") for k in range(1, 9)})
+    returned = handed_over.read_bytes()
+    if other == "earlier draw":
+        handed_over.unlink()
+    run = tmp_path if other == "earlier draw" else tmp_path / "other"
+    sheet = write_review_sheet(tiles(8, 1), run, SETTINGS)
+    back = sheet.with_name("review-AB.csv")
+    back.write_bytes(returned)
+    key = read_key(key_folder(run) / "key.csv")
+    with pytest.raises(TableError, match="drawn anew"):
+        read_sheet(back, [k.name for k in key], PAPER_FEATURES)
+    with pytest.raises(TableError, match="drawn anew"):
+        read_tile_features(back, StatisticsSettings())
+
+
+def test_pictures_of_an_earlier_draw_do_not_stay_among_the_others(tmp_path):
+    write_review_sheet(tiles(8), tmp_path, SETTINGS)
+    sheet = write_review_sheet(tiles(4, 1), tmp_path, SETTINGS)
+    here = {path.name for path in sheet.parent.iterdir()}
+    assert here == {"review.csv", *(row["tile"] for row in rows_of(sheet))}
+
+
+@pytest.mark.parametrize("n_later", [6, 4])
+def test_a_sheet_with_nothing_but_a_comment_is_not_written_over(tmp_path, n_later):
+    sheet = write_review_sheet(tiles(6), tmp_path, SETTINGS)
+    fill(sheet, {"tile-002": {"comment": "much steatosis"}})
+    commented = sheet.read_bytes()
+    write_review_sheet(tiles(n_later), tmp_path, SETTINGS)
+    kept = sheet if n_later == 6 else tmp_path / "private" / "review-earlier-1" / "review.csv"
+    assert kept.read_bytes() == commented
+    assert begun_sheets(tmp_path) == []  # nobody answered
+
+
+def test_a_sheet_whose_key_is_gone_is_put_aside(tmp_path):
+    sheet = write_review_sheet(tiles(6), tmp_path, SETTINGS)
+    fill(sheet, {"tile-002": {STROMA: "1"}})
+    begun = sheet.read_bytes()
+    shutil.rmtree(tmp_path / "private")
+    write_review_sheet(tiles(6), tmp_path, SETTINGS)
+    assert (tmp_path / "private" / "review-earlier-1" / "review.csv").read_bytes() == begun
+    assert begun_sheets(tmp_path) == []
+
+
+def test_merged_cells_of_a_sheet_are_refused(tmp_path):
+    """A spreadsheet shows the tick in all of them and stores it in the first."""
+    sheet = write_review_sheet(tiles(4), tmp_path, SETTINGS)
+    fill(sheet, {"tile-001": {STROMA: "1"}})
+    book = openpyxl.Workbook()
+    page = book.worksheets[0]
+    for line in csv.reader(sheet.read_text("utf-8").splitlines()):
+        page.append([int(cell) if cell.isdigit() else cell for cell in line])
+    page.merge_cells("B2:B3")
+    book.save(sheet.with_suffix(".xlsx"))
+    key = read_key(key_folder(tmp_path) / "key.csv")
+    with pytest.raises(TableError, match="merged"):
+        read_sheet(sheet.with_suffix(".xlsx"), [k.name for k in key], PAPER_FEATURES)
 
 
 def test_a_run_without_tiles_has_no_review(tmp_path):

@@ -7,6 +7,7 @@ key lies elsewhere, with the study's own secrets (``private/review``). Two runs 
 in these two folders by design, and in nothing else.
 """
 
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -92,10 +93,12 @@ def key_folder(run: Path) -> Path:
 
 
 def write_review_sheet(tiles: Sequence[ReviewTile], run: Path, settings: ReviewSettings) -> Path:
-    """Write ``review`` with ``tile-001.jpg`` ... and ``review.csv`` to fill in, and the key elsewhere.
+    """Write ``review`` with ``tile-001-5c1f0a.jpg`` ... and ``review.csv`` to fill in, and the key elsewhere.
 
-    A review of the same tiles that was begun is left as it is, with its order, its features and its
-    rule; one of other tiles is put aside as ``private/review-earlier-1`` (hours of a pathologist).
+    The letters are drawn with the order, so that a sheet handed over before another draw, or of another
+    run, names no tile of this key. A review of the same tiles that was begun is left as it is, with its
+    order, its features and its rule; one of other tiles is put aside as ``private/review-earlier-1``
+    (hours of a pathologist).
 
     Parameters
     ----------
@@ -115,14 +118,12 @@ def write_review_sheet(tiles: Sequence[ReviewTile], run: Path, settings: ReviewS
     _adopt_earlier_layout(run)
     begun = _has_begun(run)
     mark = _mark_of(_place(t.patient, t.slide, t.x, t.y, t.score, t.end) for t in tiles)
-    order = _known_order(tiles, run, mark)
-    if order is None and begun:
+    known = _known_order(tiles, run, mark)
+    if known is None and begun:
         _put_aside(run)
         begun = False
-    if order is None:
-        order = list(range(len(tiles)))
-        secrets.SystemRandom().shuffle(order)
-    names = [f"tile-{k:03d}.jpg" for k in range(1, len(tiles) + 1)]
+    names, order = known or _drawn_order(len(tiles))
+    _take_away_pictures(run, names)
     for name, index in zip(names, order, strict=True):
         with atomic_path(sheet.parent / name) as temporary:
             temporary.write_bytes(tiles[index].picture)
@@ -216,35 +217,52 @@ def begun_sheets(run: Path) -> list[Path]:
     Every table in the folder is one, whatever it is called: nothing else belongs there, and answers under
     a name that is not looked for would be lost.
     """
+    return _begun(run, comments=False)
+
+
+def _begun(run: Path, *, comments: bool) -> list[Path]:
     return [
         path
         for path in sorted((run / SHEET_FOLDER).glob("*"))
         if path.suffix.lower() in _SHEETS
         and path.name != KEY
         and not path.name.startswith((".", "~"))  # of a spreadsheet that has the file open
-        and is_begun(path)
+        and is_begun(path, comments=comments)
     ]
 
 
 def _has_begun(run: Path) -> bool:
     folder = key_folder(run)
     answered = any((folder / REVIEWERS).glob("*"))
-    return answered or (folder / CLOSED).exists() or bool(begun_sheets(run))
+    return answered or (folder / CLOSED).exists() or bool(_begun(run, comments=True))
 
 
-def _known_order(tiles: Sequence[ReviewTile], run: Path, mark: str) -> list[int] | None:
-    """Order of the key that is there, if it is of these very tiles; else None."""
+def _drawn_order(n: int) -> tuple[list[str], list[int]]:
+    """Names of pictures, and the tile that each shows."""
+    order = list(range(n))
+    secrets.SystemRandom().shuffle(order)
+    drawn = secrets.token_hex(3)
+    return [f"tile-{k:03d}-{drawn}.jpg" for k in range(1, n + 1)], order
+
+
+def _known_order(
+    tiles: Sequence[ReviewTile], run: Path, mark: str
+) -> tuple[list[str], list[int]] | None:
+    """Names and order of the key that is there, if it is of these very tiles; else None."""
     path = key_folder(run) / KEY
     if not path.is_file():
         return None
     key = read_key(path)
     places = [_place(k.patient, k.slide, k.x, k.y, k.score, k.end) for k in key]
-    if _mark_of(places) != mark or len({k.name for k in key}) < len(tiles):
+    names = [k.name for k in key]
+    if _mark_of(places) != mark or len(set(names)) < len(tiles) or not all(map(_PICTURE, names)):
         return None
     index = {_place(t.patient, t.slide, t.x, t.y, t.score, t.end): k for k, t in enumerate(tiles)}
-    return [index[place] for place in places]
+    return names, [index[place] for place in places]
 
 
+_PICTURE = re.compile(r"tile-\d{1,9}(-[0-9a-f]{6})?\.jpg").fullmatch
+"""Without letters up to version 0.2.0."""
 _SHEETS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"})
 Place = tuple[str, str, int, int, str, str]
 
@@ -262,9 +280,23 @@ def _put_aside(run: Path) -> None:
     private = run / "private"
     taken = (private / f"review-earlier-{k}" for k in range(1, 10_000))
     aside = next(path for path in taken if not path.exists())
-    key_folder(run).rename(aside)
-    for sheet in begun_sheets(run):
-        sheet.rename(aside / sheet.name)
+    if key_folder(run).is_dir():
+        key_folder(run).rename(aside)
+    else:  # sheets whose key somebody took away
+        aside.mkdir(mode=0o700, parents=True)
+    for path in (*_begun(run, comments=True), *_pictures(run)):
+        path.rename(aside / path.name)
+
+
+def _pictures(run: Path) -> list[Path]:
+    return [path for path in sorted((run / SHEET_FOLDER).glob("tile-*")) if _PICTURE(path.name)]
+
+
+def _take_away_pictures(run: Path, names: Sequence[str]) -> None:
+    """Take away pictures of an earlier draw; beside those of this one they would be reviewed too."""
+    for path in _pictures(run):
+        if path.name not in names:
+            path.unlink()
 
 
 def _adopt_earlier_layout(run: Path) -> None:
@@ -272,7 +304,7 @@ def _adopt_earlier_layout(run: Path) -> None:
     old = run / SHEET_FOLDER / KEY
     if not old.is_file():
         return
-    if begun_sheets(run) and not key_folder(run).exists():
+    if _begun(run, comments=True) and not key_folder(run).exists():
         (run / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(key_folder(run) / KEY, old.read_text(encoding="utf-8"))
     old.unlink()

@@ -24,18 +24,21 @@ _ANSWERS = {
     "": np.nan,
     "na": np.nan,
 }
-_PLACES = ("tile", "comment")
 
 
-def is_begun(sheet: Path) -> bool:
-    """Whether somebody has ticked anything; a sheet that cannot be read counts, and is refused when it is."""
+def is_begun(sheet: Path, *, comments: bool = False) -> bool:
+    """Whether somebody has ticked anything; a sheet that cannot be read counts, and is refused when it is.
+
+    With ``comments`` a sheet that holds nothing else is begun too: it is not to be written over.
+    """
     if not sheet.is_file():
         return False
     try:
         frame = read_table(sheet).frame
     except TableError:
         return True
-    ticks = frame.drop(columns=[name for name in _PLACES if name in frame.columns])
+    others = ("tile",) if comments else ("tile", "comment")
+    ticks = frame.drop(columns=[name for name in others if name in frame.columns])
     return any(plain_text(str(cell)).strip() for column in ticks for cell in ticks[column])
 
 
@@ -64,6 +67,12 @@ def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dic
     table = read_table(path)
     names = [str(name) for name in table.column("tile", "picture")]
     strange = sorted(set(names) - set(tiles))
+    if strange and not set(names) & set(tiles):
+        raise TableError(
+            f"{table.name}: expected tiles of the key, found none of them ({strange[0]!r} and others): a "
+            "sheet of another run, or handed over before the tiles were drawn anew; put it back into its "
+            "own run, or name its key with --tile-key (also private/review-earlier-1/key.csv)"
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     lacking = [feature for feature in features if feature not in table.frame.columns]
     if strange or twice or lacking:
@@ -76,7 +85,7 @@ def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dic
     place = np.array([row.get(name, -1) for name in tiles])
     found = {}
     for feature in features:
-        cells = table.frame[feature].astype(str).str.strip()
+        cells = table.column(feature, "feature of the review").astype(str).str.strip()
         known = cells.str.lower().map(_ANSWERS)
         odd = cells[known.isna() & ~cells.str.lower().isin(("", "na"))]
         if len(odd):
