@@ -16,6 +16,7 @@ from jecur.errors import NotEstimableError, SettingsError
 from jecur.rivals.bench import Bench, Division, RivalScores, follow_up, locked_scores
 from jecur.runs.folder import RunFolder
 from jecur.settings import Covariate, StudySettings
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.cox import fit_cox
 from jecur.survival.elastic_net import columns_that_vary, fit_elastic_net_by_folds
 
@@ -53,13 +54,13 @@ class Clinical:
         months, event = follow_up(trained_on)
         x = columns.of(trained_on)
         weights, how = fit_linear(x, months, event, columns.names, bench)
-        held = columns.of(division.held_out) @ weights
+        held = linear_predictor(columns.of(division.held_out), weights)
         facts: dict[str, float | str] = {
             "parameters": len(columns.names), "trained_on": len(trained_on), "fit": how,
         }  # fmt: skip
         return locked_scores(
             {p.id: float(s) for p, s in zip(division.held_out, held, strict=True)},
-            {p.id: float(s) for p, s in zip(trained_on, x @ weights, strict=True)},
+            {p.id: float(s) for p, s in zip(trained_on, linear_predictor(x, weights), strict=True)},
             facts,
         )
 

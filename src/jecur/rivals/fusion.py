@@ -19,6 +19,7 @@ from jecur.rivals.clinical import clinical_columns, fit_linear, require_covariat
 from jecur.rivals.one import scores_of
 from jecur.runs.folder import RunFolder
 from jecur.settings import StudySettings
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.elastic_net import columns_that_vary
 
 __all__ = ["SUFFIX", "LateFusion"]
@@ -79,8 +80,8 @@ class LateFusion:
         held = [p for p in division.held_out if p.id in whole.held_out]
         own = _standardized(whole.held_out, whole)
         return locked_scores(
-            _by_id(held, joined(held, own) @ weights),
-            _by_id(known, joined(known, apart) @ weights),
+            _by_id(held, linear_predictor(joined(held, own), weights)),
+            _by_id(known, linear_predictor(joined(known, apart), weights)),
             {"fit": how, "weight_of_score": float(weights[0]), "trained_on": len(known)},
         )
 

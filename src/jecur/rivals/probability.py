@@ -15,6 +15,7 @@ from jecur.evaluation.patients import competing_of
 from jecur.rivals.bench import RivalScores
 from jecur.settings import StudySettings
 from jecur.survival.baseline import baseline_hazard
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.cox import fit_cox
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.fine_gray_baseline import subdistribution_baseline
@@ -76,6 +77,8 @@ def probabilities(
         return np.asarray(1.0 - base.survival(new, [landmark])[:, 0])
     gray = fit_fine_gray(x, months, event, other, names=names, ties=ties)
     center = x.mean(axis=0)
-    curve = subdistribution_baseline((x - center) @ gray.coefficients, months, event, other)
-    linear = np.clip((new - center) @ gray.coefficients, -_LARGEST, _LARGEST)
+    curve = subdistribution_baseline(
+        linear_predictor(x - center, gray.coefficients), months, event, other
+    )
+    linear = np.clip(linear_predictor(new - center, gray.coefficients), -_LARGEST, _LARGEST)
     return np.asarray(curve.incidence(linear, [landmark])[:, 0])

@@ -21,6 +21,7 @@ import numpy as np
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
 from jecur.survival.auc import roc_curve
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.cox import fit_cox
 
 __all__ = ["StromaScore", "at_least_median", "fit_stroma_score"]
@@ -48,7 +49,7 @@ class StromaScore:
             (n, K) of all classes.
         """
         above = fractions[:, list(self.index)] >= self.cutoffs
-        return np.asarray(above @ self.hazard_ratios)
+        return linear_predictor(above.astype(np.float64), self.hazard_ratios)
 
 
 def fit_stroma_score(

@@ -10,7 +10,7 @@ from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.errors import NotEstimableError, TableError
 from jecur.survival.inputs import numbers
 
-__all__ = ["check_covariates", "standardize"]
+__all__ = ["check_covariates", "linear_predictor", "standardize"]
 
 ROUNDING = 1e-15
 """Spread relative to the largest value that is nothing but rounding."""
@@ -40,6 +40,19 @@ def check_covariates(covariates: ArrayLike, n: int, names: tuple[str, ...]) -> M
             f"expected no missing values, found some in {', '.join(bad)}; leave those patients out"
         )
     return x
+
+
+def linear_predictor(covariates: Matrix, coefficients: Vector) -> Vector:
+    """Sum each row of (m, p) covariates, or of (p,), times (p,) coefficients, (m,).
+
+    Column after column: a product of matrices adds in an order that hangs on the place of a row, so two
+    patients of the same covariates would differ in the last digit, and be neither tied with each other nor on
+    the same side of a cut-off.
+    """
+    total = np.zeros(covariates.shape[:-1])
+    for k, coefficient in enumerate(coefficients.tolist()):
+        total = total + covariates[..., k] * coefficient
+    return np.asarray(total)
 
 
 def standardize(

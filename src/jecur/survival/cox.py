@@ -26,7 +26,7 @@ from scipy.stats import chi2 as chi2_distribution
 
 from jecur.arrays import Matrix, Vector
 from jecur.errors import NotEstimableError, TableError, require_choice
-from jecur.survival.covariates import check_covariates, standardize
+from jecur.survival.covariates import check_covariates, linear_predictor, standardize
 from jecur.survival.estimate import ChiSquared, Estimate
 from jecur.survival.follow_up import Labels, check_follow_up, check_level, label_codes
 from jecur.survival.inputs import column_names, in_model_order, numbers, same_patients
@@ -112,7 +112,7 @@ class CoxModel:
         TableError
             If they are not those of the model: a DataFrame is taken by name, an array in its order.
         """
-        return np.asarray(self.own_covariates(covariates) @ self.coefficients)
+        return linear_predictor(self.own_covariates(covariates), self.coefficients)
 
     def own_covariates(self, covariates: ArrayLike) -> Matrix:
         """Return (m, p) covariates in the model's order; errors as `risk`."""

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from jecur.arrays import BoolVector, Matrix, Vector
 from jecur.errors import NotEstimableError
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.follow_up import check_follow_up
 from jecur.survival.partial_likelihood import evaluate_likelihood
 from jecur.survival.risk_sets import RiskSets, risk_sets
@@ -64,7 +65,7 @@ class ElasticNetCox:
     def risk(self, covariates: ArrayLike) -> Vector:
         """Linear predictor of (m, p) covariates, (m,); higher means earlier event."""
         x = (np.asarray(covariates, dtype=np.float64) - self.mean) / self.spread
-        return np.asarray(x @ self.coefficients)
+        return linear_predictor(x, self.coefficients)
 
     def require_something(self, expected: str, name: str) -> None:
         """Refuse a model that the folds left empty.

@@ -7,6 +7,7 @@ import numpy as np
 
 from jecur.arrays import BoolVector, IntVector, Matrix, Vector
 from jecur.survival.baseline import baseline_hazard
+from jecur.survival.covariates import linear_predictor
 from jecur.survival.cox import CoxModel, fit_cox
 from jecur.survival.fine_gray import fit_fine_gray
 from jecur.survival.fine_gray_baseline import subdistribution_baseline
@@ -105,7 +106,7 @@ def _fit(x: Matrix, on: ModelData, which: int) -> FittedModel:
     gray = fit_fine_gray(x, on.months, on.event, on.competing, names=names, ties=on.ties)
 
     def risk(new: Matrix) -> Vector:
-        return np.asarray((new - center) @ gray.coefficients)
+        return linear_predictor(new - center, gray.coefficients)
 
     def probability(new: Matrix, times: Vector) -> Matrix:
         return base_gray.incidence(np.clip(risk(new), -LARGEST, LARGEST), times)
