@@ -4,20 +4,75 @@ Patients are divided, never slides. A draw depends on the patients, their events
 the order of the rows: patients are sorted by identifier first.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Literal
 
 import numpy as np
 
 from jecur.cohort.dates import read_dates
+from jecur.cohort.plausible.words import means_unknown, one_level
 from jecur.cohort.table import Table, list_cells
 from jecur.errors import TableError
-from jecur.settings import CohortSettings, SplitSettings
+from jecur.settings import CohortSettings, RoleValues, SplitSettings
 
-__all__ = ["Role", "divide_patients", "read_days", "read_roles"]
+__all__ = ["Role", "divide_patients", "read_days", "read_roles", "roles_told"]
 
 Role = Literal["training", "tuning", "validation"]
+_ROLE_WORDS = {
+    "training": r"train(ing|ed)?|trn|develop(ment)?|derivation|discovery|learn(ing)?|entwicklung|lern|"
+    r"entrainement|entrenamiento|treinamento",
+    "tuning": r"tun(e|ing)|internalvalidation|early ?stopping",
+    "validation": r"val(id(ation|ate)?)?|validierung\w*|validacion|validacao|test(ing)?|hold ?out|unseen|"
+    r"(external|independent|ext)(val(idation)?|test(ing)?)?|replication",
+}
+_OF_PATIENTS = re.compile(
+    r"(?<=.)(s?(data)?(sets?|cohort|group|samples?|patients|kohorte|gruppe|daten(satz)?|satz)|s?menge)$"
+)
+_TRAINED_ON = re.compile(r"(is|in|used for|seen in|of)? ?train(ing|ed)?( on| set| cohort| group)?")
+_ANSWERS = ({"1", "true", "yes", "y", "ja", "j"}, {"0", "false", "no", "n", "nein"})
+
+
+def roles_told(heading: str, cells: Iterable[str], meant: RoleValues) -> dict[str, Role]:
+    """Text -> role, where the cells of a column tell patients trained on from others; empty where not.
+
+    The one rule by which such a column is known that nobody named.
+
+    Parameters
+    ----------
+    heading
+        Name of the column; yes and no below ``training`` say it too.
+    cells
+        Its texts; those that mean unknown say nothing.
+    meant
+        Texts that the study declares; texts in use among people count beside them, whatever their case.
+    """
+    texts = [t for t in dict.fromkeys(cells) if t and not means_unknown(t)]
+    told = {text: _role_said(text, meant) for text in texts}
+    words = " ".join(re.findall(r"[^\W_]+", heading.casefold()))
+    if _TRAINED_ON.fullmatch(words) and all(
+        t.casefold() in _ANSWERS[0] | _ANSWERS[1] for t in texts
+    ):
+        told = {t: "training" if t.casefold() in _ANSWERS[0] else "validation" for t in texts}
+    found = {text: role for text, role in told.items() if role is not None}
+    return (
+        found
+        if len(found) == len(texts) and {"training", "validation"} <= {*found.values()}
+        else {}
+    )
+
+
+def _role_said(text: str, meant: RoleValues) -> Role | None:
+    """Role that a text says: a declared one, else a word in use."""
+    roles: tuple[Role, ...] = ("training", "tuning", "validation")
+    folded = one_level(text)
+    for role in roles:
+        if folded in map(one_level, getattr(meant, role)):
+            return role
+    word = re.sub(r"[\W_0-9]+", "", folded)
+    word = _OF_PATIENTS.sub("", word)
+    return next((role for role in roles if re.fullmatch(_ROLE_WORDS[role], word)), None)
 
 
 def read_roles(table: Table, settings: CohortSettings) -> list[Role | None]:

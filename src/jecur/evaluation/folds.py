@@ -4,6 +4,7 @@ Risks of two models are on two scales. Patients are compared within folds, group
 fold's own cut-off, and nothing is pooled, as `jecur.study.cross_validate` does of its own.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from jecur.cohort.table import Table, name_rows
 from jecur.errors import TableError
 from jecur.evaluation.score_table import (
     NO_SCORE,
+    SEEN,
     RiskColumn,
     RiskGroups,
     read_risk,
@@ -24,9 +26,26 @@ from jecur.printable import plain_number
 from jecur.settings import ScoreSettings
 from jecur.survival.risk_groups import is_high_risk
 
-__all__ = ["FoldScores", "MatchedFolds", "has_folds", "match_folds", "read_folds"]
+__all__ = [
+    "FoldScores",
+    "MatchedFolds",
+    "has_folds",
+    "match_folds",
+    "read_folds",
+    "refuse_columns_elsewhere",
+]
 
 FOLD, REPEAT = "fold", "repeat"
+_MEANT = {
+    FOLD: r"(cv|k|test|outer)?folds?(id|nr|no|number|index)?",
+    REPEAT: r"(cv)?repeats?(id|nr|no|number|index)?|repetition",
+    SEEN: r"(was)?seenin(the)?training",
+}
+_TELLS = {
+    FOLD: "the model of each score",
+    REPEAT: "the repeat of each score",
+    SEEN: "who the model was trained on",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,25 @@ def has_folds(table: Table) -> bool:
     """Whether a table of scores holds those of more than one model of a cross-validation."""
     columns = [name for name in (REPEAT, FOLD) if name in table.frame]
     return FOLD in columns and len(table.frame[columns].drop_duplicates()) > 1
+
+
+def refuse_columns_elsewhere(table: Table) -> None:
+    """Refuse headings that mean our own columns and are others: they would be passed over in silence.
+
+    Raises
+    ------
+    TableError
+        For what tells several models, or patients that the model was trained on; names the column.
+    """
+    for name in map(str, table.frame.columns):
+        bare = re.sub(r"[\W_]+", "", name.casefold())
+        for own, words in _MEANT.items():
+            says = own == SEEN or len(set(table.frame[name])) > 1
+            if says and own not in table.frame and re.fullmatch(words, bare):
+                raise TableError(
+                    f"{table.name}: expected {_TELLS[own]} in column '{own}', found column '{name}'; call it "
+                    f"'{own}', or otherwise if it tells something else"
+                )
 
 
 def read_folds(table: Table, settings: ScoreSettings) -> FoldScores:

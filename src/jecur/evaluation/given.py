@@ -11,9 +11,10 @@ import pandas as pd
 
 from jecur.arrays import Vector
 from jecur.cohort.cohort import Cohort, Exclusion, Patient, read_clinical, read_cohort
+from jecur.cohort.roles import roles_told
 from jecur.cohort.table import Table, read_table
 from jecur.errors import TableError
-from jecur.evaluation.folds import has_folds, match_folds, read_folds
+from jecur.evaluation.folds import has_folds, match_folds, read_folds, refuse_columns_elsewhere
 from jecur.evaluation.report import Analyzed, evaluation_input, report_risks
 from jecur.evaluation.score_table import (
     NO_SCORE,
@@ -94,6 +95,7 @@ def evaluate_scores(
         If a table cannot be read as declared, or no patient of the scores is in the clinical table.
     """
     scores = read_table(files.scores)
+    refuse_columns_elsewhere(scores)
     if has_folds(scores):
         return _evaluate_folds(scores, files, study, folder, score, run)
     given = read_scores(scores, score)
@@ -240,14 +242,8 @@ def _read_cohort(
 
 def _refuse_roles_elsewhere(settings: CohortSettings, frame: pd.DataFrame, table: str) -> None:
     """Refuse a table whose roles stand in a column that nobody named: all would count as unseen."""
-    meant = settings.roles
-    training, unseen = (
-        {text.casefold() for text in texts} for texts in (meant.training, meant.validation)
-    )
-    known = training | unseen | {text.casefold() for text in meant.tuning}
     for name, cells in frame.items():
-        said = {text.strip().casefold() for text in map(str, cells)} - {""}
-        if said <= known and said & training and said & unseen:
+        if said := roles_told(str(name), map(str, cells), settings.roles):
             raise TableError(
                 f"{table}: expected roles in column '{settings.columns.role}', found none there and "
                 f"{', '.join(sorted(said))} in column '{name}'; name it (cohort.columns.role), or take "

@@ -17,6 +17,7 @@ from jecur.survival.risk_groups import is_high_risk
 
 __all__ = [
     "NO_SCORE",
+    "SEEN",
     "GivenScores",
     "RiskColumn",
     "RiskGroups",
@@ -30,6 +31,8 @@ NO_SCORE = "no score"
 """Why a patient is left out of whom the table of scores says nothing."""
 OWN_COLUMN = "risk"
 """Our own score column: a number between 0 and 1, higher is worse."""
+SEEN = "seen_in_training"
+"""Our own column of patients that the model was trained on; it counts beside whatever score."""
 _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
 
 
@@ -108,7 +111,7 @@ def read_scores(table: Table, settings: ScoreSettings) -> GivenScores:
     _refuse_repeats(table, ids)
     _refuse_several_models(table, settings)
     found = read_risk(table, settings)
-    seen, why = _own_text(table, settings, "seen_in_training"), _own_text(table, settings, "code")
+    seen, why = _text_or_nothing(table, SEEN), _own_text(table, settings, "code")
     reasons = [
         (f"not scored: {code}" if code else "score missing")
         if gone
@@ -292,8 +295,12 @@ def _sign_flipped(table: Table, settings: ScoreSettings) -> bool:
 
 def _own_text(table: Table, settings: ScoreSettings, column: str) -> pd.Series:
     """Column that `jecur score` wrote beside the risks; empty where the scores are somebody else's."""
-    if settings.column == OWN_COLUMN and column in table.frame:
-        return table.frame[column]
+    return _text_or_nothing(table, column if settings.column == OWN_COLUMN else "")
+
+
+def _text_or_nothing(table: Table, column: str) -> pd.Series:
+    if column in table.frame:
+        return table.column(column, "scores")
     return pd.Series("", index=table.frame.index, name=column)
 
 

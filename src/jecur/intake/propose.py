@@ -186,7 +186,8 @@ def _ask_facts(
     roles = ask_roles(columns, names, endpoint, taken, interview)
     never = endpoint.get("dates", {}).get("never_values", [])
     texts = ["", *follow_up["missing"]] if "" not in never else follow_up["missing"]
-    texts = [*texts, *(columns[names["site"]].unknown if names["site"] in columns else ())]
+    for name in (names["site"], names["role"]):
+        texts = [*texts, *(columns[name].unknown if name in columns else ())]
     return roles | {
         "missing_values": list(dict.fromkeys(texts)),
         "columns": names,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jecur.cohort.roles import roles_told
 from jecur.intake.columns import Column, says
 from jecur.intake.endpoint import NONE
 from jecur.intake.interview import Interview, listed
@@ -18,6 +19,8 @@ _OF_BODY = re.compile(
     r"tumou?r|recur|relaps|rezidiv|metast|lesion|primary|biops|anatom|segment|lobe", re.IGNORECASE
 )
 """Headings of a site in the body."""
+_BETWEEN = re.compile(r"(internal )?val(id(ation|ate)?)?([ _-]?(set|cohort|group))?", re.IGNORECASE)
+"""Texts by which some mean those who validate, and others those who tune."""
 
 
 def ask_site(columns: Mapping[str, Column], taken: Sequence[str], interview: Interview) -> str:
@@ -47,19 +50,18 @@ def ask_roles(
     interview: Interview,
 ) -> dict[str, Any]:
     """Ask for the column of roles, or for a way to divide the patients."""
-    meant = RoleValues()
-    known = {t.casefold() for t in (*meant.training, *meant.tuning, *meant.validation)}
     found = [
-        n for n, c in columns.items()
-        if n not in taken and 1 < len(c.levels) <= 3 and all(t.casefold() in known for t in c.levels)
-    ]  # fmt: skip
+        n
+        for n, c in columns.items()
+        if n not in taken and roles_told(n, c.cells.values(), RoleValues())
+    ]
     if found:
         names["role"] = role = interview.ask(
-            "role", "Column of training and validation", guess=found[0], choices=found, sure=True,
-            reason=f"it holds {', '.join(columns[found[0]].levels)}",
+            "role", "Column of training and validation", guess=found[0], choices=found,
+            sure=len(found) == 1, reason=f"it holds {', '.join(columns[found[0]].levels)}",
         )  # fmt: skip
         taken.append(role)
-        return {"roles": _role_values(columns[role].levels)} if role in columns else {}
+        return {"roles": _role_values(columns[role], interview)} if role in columns else {}
     sites = columns[names["site"]].levels if names["site"] in columns else ()
     return _ask_split(sites, interview, dated=bool(endpoint.get("dates")))
 
@@ -103,13 +105,27 @@ def _ask_split(sites: Sequence[str], interview: Interview, *, dated: bool) -> di
     return {"split": split}
 
 
-def _role_values(levels: Sequence[str]) -> dict[str, list[str]]:
-    """Texts of the table for each role, whatever their case."""
-    meant = RoleValues()
-    return {
-        role: [t for t in levels if t.casefold() in {m.casefold() for m in getattr(meant, role)}]
+def _role_values(column: Column, interview: Interview) -> dict[str, list[str]]:
+    """Ask for the texts of each role; a validation beside a test may be the tuning of the model."""
+    told = roles_told(column.name, column.cells.values(), RoleValues())
+    of_role = {
+        role: [text for text, said in told.items() if said == role]
         for role in ("training", "tuning", "validation")
     }
+    between = [text for text in of_role["validation"] if _BETWEEN.fullmatch(text)]
+    if between and len(between) < len(of_role["validation"]) and not of_role["tuning"]:
+        tuning = listed(
+            interview.ask(
+                "tuning_values",
+                f"Texts in '{column.name}' of patients by whom the model is tuned, not validated",
+                reason=f"{', '.join(map(repr, between))} beside a test set may be either",
+                choices=[*between, NONE],
+                several=True,
+            )
+        )
+        of_role["tuning"] = [text for text in tuning if text != NONE]
+        of_role["validation"] = [t for t in of_role["validation"] if t not in of_role["tuning"]]
+    return of_role
 
 
 def _number(text: str) -> float | str:
