@@ -12,7 +12,7 @@ from jecur.report.tables.baseline import Factor, baseline_table
 from jecur.report.tables.table import Table
 from jecur.runs.folder import RunFolder, write_text
 from jecur.settings import Covariate
-from jecur.statistics.results import CovariateColumn
+from jecur.statistics.results import CovariateColumn, factor_name
 
 __all__ = [
     "competing_of",
@@ -29,7 +29,7 @@ def covariate_columns(
     """Turn the study's covariates into columns over patients."""
     return tuple(
         CovariateColumn(
-            name=c.column,
+            name=factor_name(c.column),
             label=c.label or c.column,
             kind=c.kind,
             values=tuple(p.covariates[c.column] for p in patients),

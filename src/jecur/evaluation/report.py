@@ -72,6 +72,9 @@ def evaluation_input(
     if meaning == "probability":
         # A sigmoid in double precision reaches 1 beyond a score of 37; the odds need it inside.
         risk = np.clip(risk, 1e-12, 1 - 1e-12)
+    covariates = covariate_columns(study.cohort.covariates, patients)
+    if label in {c.label for c in covariates}:  # a factor that is held against itself
+        label = f"{label}, score"
     return EvaluationInput(
         patient_ids=tuple(p.id for p in patients),
         months=np.array([p.months for p in patients], dtype=np.float64),
@@ -80,7 +83,7 @@ def evaluation_input(
         high_risk=high_risk,
         endpoint_name=endpoint.kind,
         endpoint_definition=endpoint_definition(endpoint),
-        covariates=covariate_columns(study.cohort.covariates, patients),
+        covariates=covariates,
         meaning=meaning,
         label=label,
         competing=competing_of(patients, declared=endpoint.competing_death == "competes"),

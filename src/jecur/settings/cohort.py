@@ -283,6 +283,12 @@ class CohortSettings(Stage, frozen=True):
         columns = [covariate.column for covariate in self.covariates]
         for name in sorted({name for name in columns if columns.count(name) > 1}):
             yield f"expected each column once among the covariates, found {name!r} again"
+        labels = list({c.column: c.label or c.column for c in self.covariates}.values())
+        for label in sorted({label for label in labels if labels.count(label) > 1}):
+            yield (
+                f"expected another label for each covariate, found {label!r} again; tables could not tell "
+                "them apart"
+            )
         taken = {self.columns.patient: "patient"}
         if self.endpoint.dates is None:
             taken |= {self.columns.time: "time", self.columns.event: "event"}

@@ -25,6 +25,7 @@ from jecur.statistics.results import (
     Reported,
     StratifiedFactor,
     UnivariableRow,
+    factor_column,
 )
 from jecur.statistics.terms import missing, numeric_values
 
@@ -150,7 +151,7 @@ def _unreadable_units(
             "univariable",
             f"The hazard ratio of {row.label} {row.contrast} {shown} to be read. "
             f"{_remedy(covariate, smaller=large)} under [[cohort.covariates]], column = "
-            f'"{covariate.name}".',
+            f'"{factor_column(covariate.name)}".',
         )
 
 

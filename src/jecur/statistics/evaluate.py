@@ -20,7 +20,7 @@ from jecur.statistics.prediction import (
     decision_of_risk,
     integrated_brier_of_risk,
 )
-from jecur.statistics.results import EvaluationInput, StudyStatistics
+from jecur.statistics.results import CLASSIFIER, SCORE, EvaluationInput, StudyStatistics
 from jecur.statistics.subgroups import (
     compare_groups,
     describe_group,
@@ -131,6 +131,15 @@ def _check(patients: EvaluationInput) -> None:
         check_competing(patients.competing, patients.event)
     if not np.all(np.isfinite(patients.months) & (patients.months >= 0)):
         raise EndpointError("expected months of zero or more, found others; check the follow-up")
+    names = [CLASSIFIER, SCORE, *(c.name for c in patients.covariates)]
+    labels = [patients.label, *(c.label for c in patients.covariates)]
+    for what, found in (("name", names), ("label", labels)):
+        twice = [text for text in dict.fromkeys(found) if found.count(text) > 1]
+        if twice:
+            raise TableError(
+                f"expected covariates and the risk each of another {what}, found {twice[0]!r} twice; "
+                "tables could not tell them apart"
+            )
     if len(set(patients.patient_ids)) != n:
         raise TableError("expected one row a patient, found patients twice; pool their slides")
 

@@ -48,6 +48,8 @@ __all__ = [
     "StudyStatistics",
     "Subgroup",
     "UnivariableRow",
+    "factor_column",
+    "factor_name",
     "to_json_dict",
 ]
 
@@ -56,6 +58,19 @@ CLASSIFIER = "high_risk"
 
 SCORE = "risk"
 """Name of the continuous risk among the markers."""
+
+_OF_A_FACTOR = " (factor)"
+
+
+def factor_name(column: str) -> str:
+    """Name a covariate among terms and markers: by its column, if the risk itself is not called so."""
+    return f"{column}{_OF_A_FACTOR}" if column in {CLASSIFIER, SCORE} else column
+
+
+def factor_column(name: str) -> str:
+    """Column of a covariate of that `factor_name`."""
+    return name.removesuffix(_OF_A_FACTOR)
+
 
 RiskMeaning = Literal["probability", "score", "group"]
 """What a risk is: a probability of the event, a number that only orders, or two groups."""

@@ -32,6 +32,9 @@ from jecur.survival.outcome_at import check_outcome, outcome_at, require_beyond
 
 __all__ = ["DecisionCurve", "decision_curve"]
 
+ROUNDING = 1e-12
+"""A threshold this share above a prediction is that prediction: 3 x 0.1 and 0.3 are two numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionCurve:
@@ -99,7 +102,7 @@ def decision_curve(  # noqa: PLR0913 -- prediction, response in three parts, opt
     net, error, treated = np.zeros(at.size), np.zeros(at.size), np.zeros(at.size)
     before = -1
     for k, threshold in enumerate(at.tolist()):
-        inside = p >= threshold
+        inside = p >= threshold * (1 - ROUNDING)
         treated[k] = inside.sum()
         share = float(inside.mean())
         if share == 0:

@@ -63,24 +63,39 @@ def _head(value: Any) -> str:  # noqa: ANN401 - a column of pandas
 
 
 def column_names(table: object, names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Names of covariates: those given, or a DataFrame's own.
+    """Names of covariates, each another: those given, or a DataFrame's own.
 
     Raises
     ------
     TableError
-        If there are none.
+        If there are none, two of one name, or those of a DataFrame in another order than its columns.
     """
-    if names is not None:
-        return tuple(names)
     columns = getattr(table, "columns", None)
-    if columns is not None:
-        return tuple(str(name) for name in columns)
     own = getattr(table, "name", None)
-    if own is not None:
-        return (str(own),)
-    raise TableError(
-        "expected a name for each covariate, found none; give a DataFrame, or names=(...)"
-    )
+    if columns is not None:
+        found = tuple(str(name) for name in columns)
+    else:
+        found = () if own is None else (str(own),)
+    named = found if names is None else names
+    if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
+        raise TableError(f"expected names of covariates as a tuple of texts, found {_short(names)}")
+    named = tuple(named)
+    if not named:
+        raise TableError(
+            "expected a name for each covariate, found none; give a DataFrame, or names=(...)"
+        )
+    twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+    if twice:
+        raise TableError(
+            f"expected covariates of different names, found {', '.join(twice)} twice; their ratios could "
+            "not be told apart: rename the columns, or take one out"
+        )
+    if named != found and sorted(named) == sorted(found):
+        raise TableError(
+            f"expected names in the order of the columns, {', '.join(found)}, found {', '.join(named)}; "
+            "leave names out, or order the columns"
+        )
+    return named
 
 
 def in_model_order(table: ArrayLike, names: tuple[str, ...]) -> ArrayLike:
