@@ -24,6 +24,8 @@ _NO_CONTACT = ("surgery", "recurrence", "death")
 _DIGIT = re.compile(r"\d")
 """In place of a day: a word may say that it never came, a text with digits is a day gone wrong."""
 NONE = "none"
+_NEARLY_ALL = 0.9
+"""Share of the patients from which on a day of an event may be another day."""
 
 
 def ask_endpoint(columns: Mapping[str, Column], interview: Interview) -> dict[str, Any]:
@@ -83,14 +85,11 @@ def _from_dates(
         names, _likely(dates, "contact", without=_NO_CONTACT),
     )  # fmt: skip
     recurrence = _optional(
-        interview,
-        "recurrence",
-        "Column of the day of recurrence",
-        names,
+        interview, "recurrence", "Column of the day of recurrence", columns, names,
         _likely(dates, "recurrence"),
-    )
+    )  # fmt: skip
     death = _optional(
-        interview, "death", "Column of the day of death", names, _likely(dates, "death")
+        interview, "death", "Column of the day of death", columns, names, _likely(dates, "death")
     )
     kinds = [
         kind
@@ -265,13 +264,20 @@ def _one_of(
 
 
 def _optional(
-    interview: Interview, key: str, text: str, names: Sequence[str], likely: Sequence[str]
+    interview: Interview,
+    key: str,
+    text: str,
+    columns: Mapping[str, Column],
+    names: Sequence[str],
+    likely: Sequence[str],
 ) -> str:
     """Ask for a column that need not be; one that may as well tell the end of follow-up is asked about."""
     guess = likely[0] if likely else ""
     doubt = _several(likely)
     if guess and says(guess, "contact") and not doubt:
         doubt = f"'{guess}' may also tell the last contact of those to whom nothing happened"
+    if guess and not doubt and len(columns[guess].known) > _NEARLY_ALL * len(columns[guess].cells):
+        doubt = f"'{guess}' has a day in nearly every row: of the event, or of the end of follow-up"
     found = f"its heading and what it holds: '{guess}'" if guess else "no column of dates says it"
     said = interview.ask(
         key,

@@ -95,7 +95,7 @@ def _kind_reason(column: Column, *, coded: bool) -> str:
     if coded and column.is_numeric:
         return f"only {', '.join(map(repr, column.levels))}"
     if column.is_numeric and column.not_numbers:
-        return f"numbers, but also {', '.join(map(repr, column.not_numbers[:4]))}, taken as unknown"
+        return f"numbers, but also {', '.join(map(repr, column.not_numbers[:4]))}"
     if column.is_numeric:
         return f"numbers from {min(column.numbers):g} to {max(column.numbers):g}"
     return f"{len(column.levels)} different texts"
@@ -104,7 +104,19 @@ def _kind_reason(column: Column, *, coded: bool) -> str:
 def _numeric(
     column: Column, unit: str, missing: Sequence[str], interview: Interview
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"missing_values": [*missing, *column.not_numbers]}
+    odd = column.not_numbers
+    unknown = listed(
+        interview.ask(
+            f"missing_values:{column.name}",
+            f"Texts in '{column.name}' that mean unknown; the others are to be corrected in the table",
+            reason=f"{', '.join(map(repr, odd[:6]))}: no numbers, and nothing that says unknown",
+            choices=odd,
+            several=True,
+        )
+        if odd
+        else ""
+    )
+    found: dict[str, Any] = {"missing_values": [*missing, *unknown]}
     if unit:
         found["unit"] = unit
     elif says(column.name, "age"):

@@ -3,14 +3,15 @@
 import re
 from statistics import median
 
+from jecur.cohort.plausible.names import form_of
 from jecur.cohort.table import RawTable
 from jecur.intake.interview import Interview, listed, unlisted
 
 __all__ = ["ask_rows"]
 
 _LEGEND = re.compile(
-    r"legend|explanation|abbrev|abk[uü]rz|footnote|note|remark|source|quelle|total|sum|mean|median|average|"
-    r"\bn\s*=|[=:]|^\*",
+    r"(?<![^\W\d_])(legend\w*|explanations?|abbrev\w*|abbr|abk[uü]rz\w*|abk|footnotes?|notes?|remarks?|sources?|"
+    r"quelle|totals?|sum|summe|means?|medians?|averages?)(?![^\W_])|\bn\s*=|[=]|:(\s|$)|^\*",
     re.IGNORECASE,
 )
 _SPARSE = 0.34
@@ -63,7 +64,8 @@ def _ask_ignored(raw: RawTable, heading: int, interview: Interview) -> tuple[int
     if not sparse:
         return ()
     texts = {i: next(cell for cell in row if cell) for i, row in sparse}
-    clear = [i for i, row in sparse if _LEGEND.search(texts[i]) or not row[0]]
+    full = [row for i, row in body if i not in texts]
+    clear = [i for i, row in sparse if _is_no_patient(row, full)]
     shown = ", ".join(f"row {i} ({texts[i][:40]!r})" for i in list(texts)[:4])
     said = interview.ask(
         "ignored_rows",
@@ -75,3 +77,20 @@ def _ask_ignored(raw: RawTable, heading: int, interview: Interview) -> tuple[int
         several=True,
     )
     return tuple(sorted(int(part) for part in listed(said) if part.isdecimal()))
+
+
+def _is_no_patient(row: list[str], others: list[list[str]]) -> bool:
+    """Whether a nearly empty row says that it is none, or lacks what others are told apart by."""
+    place = next(k for k, cell in enumerate(row) if cell)
+    alike = {form_of(other[place]) for other in others if other[place:]}
+    if _LEGEND.search(row[place]) and form_of(row[place]) not in alike:
+        return True
+    return not row[0] and not any(
+        cell and form_of(cell) in _forms_of_names(others, k) for k, cell in enumerate(row)
+    )
+
+
+def _forms_of_names(rows: list[list[str]], column: int) -> set[str]:
+    """Forms of a column by which rows are told apart: each cell is filled, and there once."""
+    cells = [row[column] for row in rows if row[column:]]
+    return set(map(form_of, cells)) if all(cells) and len(set(cells)) == len(cells) else set()

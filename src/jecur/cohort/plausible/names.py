@@ -13,7 +13,7 @@ import pandas as pd
 from jecur.cohort.plausible.doubts import Doubt, doubt, oddity
 from jecur.cohort.plausible.words import alike, means_unknown, one_id, spelled_out, sums_up
 
-__all__ = ["days_among", "names_nobody", "patient_doubts", "site_doubts"]
+__all__ = ["days_among", "form_of", "names_nobody", "patient_doubts", "site_doubts"]
 
 _MONTH = r"(jan|feb|mar|mrz|m\u00e4r|apr|may|mai|jun|jul|aug|sep|sept|oct|okt|nov|dec|dez)[a-z]*\.?"
 _DAY = re.compile(
@@ -114,12 +114,12 @@ def days_among(texts: Sequence[str]) -> tuple[str, ...]:
     """Texts that are days as a spreadsheet writes them, where most are none and no other has that form."""
     days = [text for text in dict.fromkeys(texts) if _DAY.fullmatch(text)]
     others = {text for text in texts if text} - set(days)
-    forms = {_form(text) for text in others}
-    found = tuple(text for text in days if _form(text) not in forms)
+    forms = {form_of(text) for text in others}
+    found = tuple(text for text in days if form_of(text) not in forms)
     return found if sum(text in found for text in texts) < len(texts) / 2 else ()
 
 
-def _form(text: str) -> str:
+def form_of(text: str) -> str:
     """Give the form of a text: MAR-01 and Koe-7 are a word, a dash and a number."""
     return _RUN.sub(lambda run: "9" if run.group()[0].isdigit() else "A", text)
 
