@@ -92,6 +92,51 @@ def test_labels_may_hold_anything(hostile):
     assert "<script" not in inline_svg(svg, "f", hostile)
 
 
+LONG = "A signature of forty-one genes with the name of its authors, and of their hospital, " * 2
+
+
+def test_no_line_is_cut_off_by_the_edge_of_its_figure(monkeypatch):
+    beyond = []
+    write = Canvas.text
+
+    def written(canvas, x, y, text, **how):
+        width = text_width(text, size=how.get("size", 9.0), bold=how.get("bold", False))
+        end = x if how.get("align") == "right" else x + width / (1 + (how.get("align") == "center"))
+        if end > canvas.width:
+            beyond.append(text)
+        write(canvas, x, y, text, **how)
+
+    monkeypatch.setattr(Canvas, "text", written)
+    for width in (7.2, 3.5):
+        auc_figure([auc_series(LONG), auc_series("Stage")], width=width)
+        forest_figure([ForestRow(LONG, 2.4, 1.6, 3.6, 1e-4, emphasis=True)], width=width)
+    km_panel(curves(), title=LONG, facts=(LONG,))
+    assert beyond == []
+
+
+@pytest.mark.parametrize("label", ["loss in $ per $\\frac{", "two\nlines", "肝", LONG])
+def test_an_axis_takes_any_label_as_text(label):
+    risk = np.linspace(-1, 2, 20)
+    svg = risk_figure(risk, risk > 0, 0.5, label=label)
+    ElementTree.fromstring(svg)  # noqa: S314 -- our own text
+
+
+def test_a_name_written_from_right_to_left_leaves_the_numbers_behind_it_in_place():
+    behind = ": 38 patients, 24 events"
+    alone = _glyphs_from_left(behind)
+    assert _glyphs_from_left(f"שלום עליכם{behind}")[-len(alone) :] == alone
+
+
+def _glyphs_from_left(text):
+    canvas = Canvas(5.0, 0.3)
+    canvas.text(0.1, 0.15, text)
+    placed = []
+    for use in ElementTree.fromstring(canvas.svg()).iter("{http://www.w3.org/2000/svg}use"):  # noqa: S314
+        moved = re.search(r"translate\(([-\d.]+)", use.get("transform", "translate(0"))
+        placed.append((float(moved[1]), use.get("{http://www.w3.org/1999/xlink}href")))
+    return [glyph for _, glyph in sorted(placed) if not glyph.endswith(("-3", "-20"))]  # no spaces
+
+
 def test_one_patient_and_no_event_can_be_drawn():
     lonely = {"Low risk": kaplan_meier([5.0], [False])}
     assert "<svg" in km_figure(lonely, outcome="Overall survival")

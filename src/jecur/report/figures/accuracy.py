@@ -72,8 +72,9 @@ def auc_figure(
     _auc_axes(ax, months, series)
     ax.set_ylabel(f"AUC (first: {100 * level:g} % interval)")
     first = series[0]
-    words = fit_text(f"Patients behind the AUC of: {first.label}", width - 0.1, size=8)
-    canvas.text(left if width > 5 else 0.05, top - 0.02, words, size=8, color=GRAY)
+    begin = left if width > 5 else 0.05
+    words = fit_text(f"Patients behind the AUC of: {first.label}", width - begin - 0.05, size=8)
+    canvas.text(begin, top - 0.02, words, size=8, color=GRAY)
     start, span = ax.get_xlim()[0], float(np.diff(ax.get_xlim())[0])
     for row, values in enumerate((first.cases, first.controls, first.n_at_risk)):
         y = top + 0.21 * (row + 1)

@@ -33,6 +33,7 @@ __all__ = [
     "fit_text",
     "inline_svg",
     "legend_height",
+    "literal",
     "month_ticks",
     "text_width",
 ]
@@ -140,7 +141,7 @@ class Canvas:
             self.figure.text(
                 x / self.width,
                 1 - y / self.height,
-                _literal(text),
+                literal(text),
                 size=size,
                 color=color,
                 weight="bold" if bold else "normal",
@@ -184,7 +185,7 @@ class Canvas:
 
 def text_width(text: str, *, size: float = TEXT_SIZE, bold: bool = False) -> float:
     """Width of one line of text, inches."""
-    line = _literal(text)
+    line = literal(text)
     if not line:
         return 0.0
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal", size=size)
@@ -253,13 +254,22 @@ def _wrap_legend(
     return placed, (y + 0.12 if items else 0.0)
 
 
+_RTL = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]+"
+_LEFTWARD = re.compile(f"{_RTL}(?:[^\\w:;]*{_RTL})*")
+"""Hebrew, Arabic and their kin."""
+
+
 @cache
 def _glyphs() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
 
 
-def _literal(text: str) -> str:
-    """One line that the font can draw: no mathematics, a box for letters it does not have."""
+def literal(text: str) -> str:
+    """One line that the font can draw: no mathematics, a box for letters it does not have.
+
+    Words written from right to left stay among themselves: a figure begins on the left, and without a mark
+    at their ends such a name would take the numbers behind it along ("38 patients, 24 events").
+    """
     line = " ".join(text.split())
     known = "".join(c if ord(c) in _glyphs() else "\u25a1" for c in line)
-    return known.replace("$", r"\$")
+    return _LEFTWARD.sub("\u200e\\g<0>\u200e", known).replace("$", r"\$")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from jecur.arrays import BoolVector, Vector
-from jecur.report.figures.canvas import GRAY, HIGH, INK, LOW, Canvas, LegendItem
+from jecur.report.figures.canvas import GRAY, HIGH, INK, LOW, Canvas, LegendItem, fit_text, literal
 
 __all__ = ["risk_figure", "training_figure"]
 
@@ -58,7 +58,7 @@ def risk_figure(
     ax.set_xlim(low, high)
     ax.set_ylim(0, top)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    ax.set_xlabel(label)
+    ax.set_xlabel(literal(fit_text(label, width - left - 0.2)))
     ax.set_ylabel("Patients")
     return canvas.svg()
 
