@@ -7,8 +7,8 @@ one in use for the length of a block.
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,7 +60,7 @@ class Engine(Protocol):
         *,
         workers: int,
         limit_s: Callable[[Item], float] | None = None,
-    ) -> Iterator[Finished]:
+    ) -> Generator[Finished, None, None]:
         """Apply ``work`` to every item, as `jecur.runs.worker_pool.work_off`."""
 
 
@@ -114,12 +114,13 @@ def run_all(
         If the disk is full, or anything else is refused that no item can bring about.
     """
     engine = _IN_USE.get()
-    with progress.task(title, len(items)) as advance:
-        outcomes = (
-            _here(work, items)
-            if engine is None and limit_s is None and (workers <= 1 or len(items) <= 1)
-            else _elsewhere(work, items, workers, limit_s, engine)
-        )
+    outcomes = (
+        _here(work, items)
+        if engine is None and limit_s is None and (workers <= 1 or len(items) <= 1)
+        else _elsewhere(work, items, workers, limit_s, engine)
+    )
+    # closed here: an error that is kept would keep the processes with it, to the end of ours
+    with progress.task(title, len(items)) as advance, closing(outcomes):
         for outcome in outcomes:
             if isinstance(outcome.result, Failure) and isinstance(
                 outcome.result.error, SystemRefusedError
@@ -129,7 +130,9 @@ def run_all(
             yield outcome
 
 
-def _here(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Outcome[Item, Result]]:
+def _here(
+    work: Callable[[Item], Result], items: Sequence[Item]
+) -> Generator[Outcome[Item, Result], None, None]:
     for item in items:
         start = time.monotonic()
         result = _guarded(work, item)
@@ -142,13 +145,15 @@ def _elsewhere(
     workers: int,
     limit_s: Callable[[Item], float] | None,
     engine: Engine | None,
-) -> Iterator[Outcome[Item, Result]]:
+) -> Generator[Outcome[Item, Result], None, None]:
     """Give the work to an engine, or to processes of this machine."""
     way = work_off if engine is None else engine.work_off
-    for done in way(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
-        item, answer = items[done.index], done.answer
-        result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
-        yield Outcome(item, result, done.seconds)
+    finished = way(partial(_guarded, work), items, workers=workers, limit_s=limit_s)
+    with closing(finished):
+        for done in finished:
+            item, answer = items[done.index], done.answer
+            result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
+            yield Outcome(item, result, done.seconds)
 
 
 def _lost(lost: Lost, seconds: float) -> Failure:
