@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from jecur.arrays import RGB
-from jecur.errors import SimulationError
+from jecur.errors import refusal
 from jecur.simulate.banks import PERIOD, banks_for
 from jecur.simulate.fields import BLOCK
 from jecur.simulate.regions import TissueFeatures
@@ -111,7 +111,7 @@ def write_slide(path: Path, image: RGB, *, um_per_px: float, quality: int = 87) 
 
     Raises
     ------
-    SimulationError
+    SystemRefusedError
         If the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -135,9 +135,7 @@ def write_slide(path: Path, image: RGB, *, um_per_px: float, quality: int = 87) 
                 )
         partial.replace(path)
     except OSError as error:
-        raise SimulationError(
-            f"expected to write {path.name}, found {error.strerror}; check space and permissions"
-        ) from error
+        raise refusal(error, path) from error
     finally:
         partial.unlink(missing_ok=True)
 
