@@ -25,4 +25,13 @@ def test_the_case_of_deep_nesting_ends_the_command_with_one_line(cases, tmp_path
 
 def test_a_folder_or_nothing_in_place_of_a_study_file(tmp_path):
     assert refused(read_study, tmp_path).code == "no-study-file"
+    assert "name the file in it" in refused(read_study, tmp_path).message
     assert refused(read_study, tmp_path / "none.toml").code == "no-study-file"
+
+
+def test_the_file_in_a_folder_is_named_and_a_giant_is_told_as_one(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text("#" * 2**21, encoding="utf-8")
+    assert str(file) in refused(read_study, tmp_path).message
+    assert "below 1 MiB, found 2.0 MiB" in refused(read_study, file).message
+    assert refused(read_study, tmp_path / ("x" * 300)).code == "no-study-file"

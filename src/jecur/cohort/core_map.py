@@ -84,7 +84,7 @@ def read_core_map(path: Path) -> CoreMap:
     if path.suffix.lower() in {".geojson", ".json"}:
         cores = CoreMap(tuple(_core_of_feature(path, f) for f in _features(path)), "px")
     else:
-        cores = _from_table(read_table(path))
+        cores = _from_table(read_table(path, fixed_headings=True))
     _check(path.name, cores.cores)
     return cores
 

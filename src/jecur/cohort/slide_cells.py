@@ -88,7 +88,7 @@ def _of_column(table: Table, settings: CohortSettings, root: Path) -> Iterator[N
 def _of_list(
     table: Table, ids: pd.Series, settings: CohortSettings, folder: Path, root: Path
 ) -> Iterator[NamedSlide]:
-    listed = read_table(folder / settings.slide_list)
+    listed = read_table(folder / settings.slide_list, fixed_headings=True)
     names, owners = listed.column("slide", "slide"), listed.identifiers("patient_id", "patient")
     mpp = pd.Series(float("nan"), index=names.index)
     if "mpp" in listed.frame.columns:
@@ -113,7 +113,7 @@ def left_out_slides(settings: CohortSettings, folder: Path) -> set[Path]:
     """Slides that the list of slides names without a patient: left out on purpose."""
     if not settings.slide_list:
         return set()
-    listed = read_table(folder / settings.slide_list)
+    listed = read_table(folder / settings.slide_list, fixed_headings=True)
     names, owners = listed.column("slide", "slide"), listed.column("patient_id", "patient")
     root = (folder / settings.slide_folder).resolve()
     return {as_on_disk(root, name).resolve() for name in names[owners == ""] if name}

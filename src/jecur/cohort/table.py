@@ -37,6 +37,9 @@ _THOUSANDS = {m: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}({re.escape(m)}[0-9]{{3}})+
 _COMMA_DECIMALS = re.compile(r"[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|0,[0-9]+)")
 _LIMIT = re.compile(r"^\s*[<>\u2264\u2265]=?\s*(?=[0-9.,])")
 _ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?E\+[0-9]{2,3}", re.IGNORECASE)
+_NAME_YOURS = (
+    "say which one is meant: in the study file, by the command's option or as the argument"
+)
 _LONGEST_CELL = 20_000
 """Of a column that is used: the names of many slides."""
 _EXACT_DIGITS = 15  # a spreadsheet keeps no more digits of a number
@@ -61,6 +64,8 @@ class Table:
         One line: how the file was read.
     notes
         What a spreadsheet shows otherwise than it was read, and an encoding that was guessed.
+    fixed_headings
+        Its columns have names that nobody can declare otherwise.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Table:
     kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     source: str = ""
     notes: tuple[str, ...] = ()
+    fixed_headings: bool = False
 
     def column(self, name: str, purpose: str) -> pd.Series:
         """One column.
@@ -84,7 +90,7 @@ class Table:
             found = ", ".join(str(c)[:60] for c in self.frame.columns[:20])
             raise TableError(
                 f"{self.name}: expected a column '{name}' for the {purpose}, found: {found}; "
-                "name yours in the study file"
+                + ("give yours this heading" if self.fixed_headings else _NAME_YOURS)
             )
         cells = self.frame[name]
         long = cells[[len(text) > _LONGEST_CELL for text in cells]]
@@ -211,7 +217,9 @@ class Table:
         return mark
 
 
-def read_table(path: Path, form: TableFormat | None = None) -> Table:
+def read_table(
+    path: Path, form: TableFormat | None = None, *, fixed_headings: bool = False
+) -> Table:
     """Read a CSV, TSV or Excel file.
 
     Parameters
@@ -221,6 +229,8 @@ def read_table(path: Path, form: TableFormat | None = None) -> Table:
     form
         Encoding, separator, decimal mark, sheet; what is not declared is found, and told in
         `Table.source`.
+    fixed_headings
+        As of `Table`.
 
     Raises
     ------
@@ -244,7 +254,7 @@ def read_table(path: Path, form: TableFormat | None = None) -> Table:
         source += f", not read: {name_rows(list(form.ignored_rows))}"
     by_column = _kinds_by_column(kinds, heading, set(index))
     notes = tuple(f"{path.name}: {note}" for note in raw.notes)
-    return Table(path.name, frame, decimal, by_column, source, notes)
+    return Table(path.name, frame, decimal, by_column, source, notes, fixed_headings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +285,8 @@ class RawTable:
 def read_raw_table(path: Path, form: TableFormat) -> RawTable:
     """Read the rows of a CSV, TSV or Excel file; parameters and errors as `read_table`."""
     if not path.is_file():
-        raise TableError(
-            f"expected a table at {path}, found none; correct `table` in the study file"
-        )
+        found = "a folder" if path.is_dir() else "none"
+        raise TableError(f"expected a table at {path}, found {found}; correct its path")
     suffix = path.suffix.lower()
     _refuse_other_files(path, suffix)
     kinds: dict[tuple[int, int], str] = {}

@@ -42,7 +42,7 @@ def read_tile_features(
     TableError
         If a column is absent, an end is neither, or a cell is neither 0 nor 1; names rows.
     """
-    table = read_table(path)
+    table = read_table(path, fixed_headings=True)
     if "tile" in table.frame.columns and END not in table.frame.columns:
         return _of_review_sheet(path, table, settings, key)
     end = table.column(END, "end of a tile (high or low)")

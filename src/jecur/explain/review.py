@@ -154,7 +154,7 @@ def read_key(path: Path) -> tuple[KeyTile, ...]:
     TableError
         If a column is absent or a cell is none of its kind.
     """
-    table = read_table(path, TableFormat(decimal="."))
+    table = read_table(path, TableFormat(decimal="."), fixed_headings=True)
     name = table.column("tile", "picture")
     columns = {c: table.column(c, "of the key") for c in ("patient_id", "slide", "end")}
     numbers = {c: table.numbers(c, "of the key", ()) for c in ("x", "y", "score")}

@@ -64,7 +64,7 @@ def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dic
     TableError
         If the sheet is not of these tiles, has lost a column, or a cell holds something else.
     """
-    table = read_table(path)
+    table = read_table(path, fixed_headings=True)
     names = [str(name) for name in table.column("tile", "picture")]
     strange = sorted(set(names) - set(tiles))
     if strange and not set(names) & set(tiles):

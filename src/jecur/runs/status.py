@@ -68,7 +68,9 @@ def read_status(root: Path) -> RunStatus:
         If the folder holds no run.
     """
     if not (root / MANIFEST).is_file():
-        raise RunFolderError(f"expected the folder of a run at {root}, found none; name it")
+        raise RunFolderError(
+            f"expected the folder of a run at {root}, found no {MANIFEST}; name the folder given as --out"
+        )
     events = read_log(root / LOG).events
     held = live_claims(root)  # first: what ends meanwhile is then among the results
     results = read_results(root)

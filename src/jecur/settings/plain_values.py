@@ -59,15 +59,9 @@ def read_plain_toml(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
-            raise SettingsError(
-                f"{path.name}: expected a study file below {_MOST_BYTES >> 20} MiB, found "
-                f"{path.stat().st_size / 2**20:.1f} MiB; write one with `jecur init DIR`"
-            )
-        if not path.is_file():
-            raise FileNotFoundError
+        _refuse_folder_or_giant(path)
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:  # not ValueError: our own refusals are that too
         raise SettingsError(
             f"expected a study file at {path.name}, found none that can be read as UTF-8 text; "
             "write one with `jecur init DIR`",
@@ -81,6 +75,23 @@ def _text(path: Path) -> str:
                 f"{_MOST_NESTED} brackets or dots; correct that line"
             )
     return text
+
+
+def _refuse_folder_or_giant(path: Path) -> None:
+    if path.is_dir():
+        inside = path / "study.toml"
+        raise SettingsError(
+            f"expected a study file, found the folder {path}; name "
+            f"{inside if inside.is_file() else 'the file in it'}",
+            code="no-study-file",
+        )
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    if path.stat().st_size > _MOST_BYTES:
+        raise SettingsError(
+            f"{path.name}: expected a study file below {_MOST_BYTES >> 20} MiB, found "
+            f"{path.stat().st_size / 2**20:.1f} MiB; write one with `jecur init DIR`"
+        )
 
 
 def _problems(value: Any, place: str, depth: int) -> Iterator[str]:  # noqa: ANN401 - any TOML

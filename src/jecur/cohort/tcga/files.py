@@ -135,7 +135,7 @@ def read_cdr(path: Path) -> Table:
         If it has no such columns, or patients twice.
     """
     workbook = path.suffix.lower() == ".xlsx"
-    table = read_table(path, TableFormat(sheet="TCGA-CDR" if workbook else ""))
+    table = read_table(path, TableFormat(sheet="TCGA-CDR" if workbook else ""), fixed_headings=True)
     kind = table.column("type", "cancer type")
     kept = Table(table.name, table.frame[kind == "LIHC"], table.decimal, table.kinds, table.source)
     return _one_row_a_patient(kept, "bcr_patient_barcode")
