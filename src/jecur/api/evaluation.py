@@ -1,9 +1,11 @@
 """Scores held against follow-up, from DataFrames."""
 
+import re
 import shutil
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.api.door import door
-from jecur.errors import SettingsError, TableError, require_choice
+from jecur.errors import JecurError, SettingsError, TableError, require_choice
 from jecur.evaluation.given import Evaluation, ScoreFiles, evaluate_scores
 from jecur.evaluation.score_table import OWN_COLUMN
 from jecur.report.shown import Shown
@@ -34,6 +36,9 @@ Higher = Literal["worse", "better"]
 _TABLES = {"cox": ("multivariable", "univariable")}
 _FIGURES: Mapping[str, tuple[str, ...]] = {"cox": ("multivariable",)}
 """Usual names -> those of the report's files, the first that exists."""
+_ROWS = re.compile(r"\brows? ([0-9]+)(, [0-9]+)*( and [0-9]+ more)?")
+_INEXACT = 2.0**53
+"""From here on a float64 does not hold every whole number."""
 _TEXTS = ("factor", "level", "contrast", "marker", "all", "high_risk", "low_risk")
 """Columns of tables that hold names or counts with shares, whatever they look like."""
 
@@ -185,7 +190,8 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     Raises
     ------
     TableError, EndpointError, SettingsError
-        If a table is not as declared.
+        If a table is not as declared. Rows are counted as in a file, the heading being row 1; of the first
+        one the place and the label in the DataFrame are told too.
     """
     if higher is not None or not (high_value or score == OWN_COLUMN):
         require_choice("higher", higher, Higher)
@@ -207,15 +213,19 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     )
     study = StudySettings(name=name, cohort=cohort, statistics=statistics or StatisticsSettings())
     root = Path(mkdtemp(prefix="jecur-"))
+    frames = {"scores": scores, "clinical": clinical} | ({} if tiles is None else {"tiles": tiles})
     try:
-        files = ScoreFiles(
-            _write(scores, root / "scores.csv"),
-            _write(clinical, root / "clinical.csv"),
-            None if tiles is None else _write(tiles, root / "tiles.csv"),
-        )
+        paths = {
+            name: _write(frame, root / f"{name}.csv", "patient_id" if name == "tiles" else patient)
+            for name, frame in frames.items()
+        }
+        files = ScoreFiles(paths["scores"], paths["clinical"], paths.get("tiles"))
         found = evaluate_scores(files, study, root, given, RunFolder.open(root / "out"))
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(root, ignore_errors=True)
+        if isinstance(error, JecurError):
+            error.message = _with_labels(error.message, frames)
+            error.args = (error.message,)
         raise
     result = Result(found)
     weakref.finalize(
@@ -224,11 +234,33 @@ def evaluate(  # noqa: PLR0913 -- two tables, and what their columns mean
     return result
 
 
-def _write(table: pd.DataFrame, path: Path) -> Path:
+def _with_labels(message: str, frames: Mapping[str, pd.DataFrame]) -> str:
+    """Say where the first row that a message names stands in its DataFrame: a file counts its heading too."""
+    parts = re.split(rf"({'|'.join(frames)})(?=\.csv: )", message)
+    for k in range(1, len(parts), 2):
+        parts[k + 1] = _ROWS.sub(
+            partial(_labeled, name=parts[k], index=frames[parts[k]].index), parts[k + 1], count=1
+        )
+    return "".join(parts)
+
+
+def _labeled(found: re.Match[str], *, name: str, index: pd.Index) -> str:
+    k = int(found[1]) - 2
+    if not 0 <= k < len(index):
+        return found.group()
+    return f"{found.group()} (row {found[1]} is {name}.iloc[{k}], index {index.tolist()[k]!r})"
+
+
+def _write(table: pd.DataFrame, path: Path, patient: str) -> Path:
     """Write a DataFrame as the text that the readers take: 1.0 beside a missing value is a 1.
 
     An index with a name is a column like the others: patients are often kept there.
     """
+    if table.columns.nlevels > 1:
+        raise TableError(
+            f"{path.name}: expected one name a column, found {table.columns.nlevels} levels of names "
+            f"({table.columns[0]!r}); join them: df.columns = df.columns.map('_'.join)"
+        )
     named = [name for name in table.index.names if name is not None and name not in table.columns]
     table = table.reset_index(level=named) if named else table
     odd = [
@@ -240,5 +272,14 @@ def _write(table: pd.DataFrame, path: Path) -> Path:
         raise TableError(
             f"{path.name}: expected real numbers, found complex ones in column {', '.join(odd)}"
         )
+    if patient in table and table[patient].dtype.kind == "f":
+        ids = table[patient].to_numpy(dtype=np.float64, na_value=np.nan)
+        large = np.flatnonzero(np.abs(ids) >= _INEXACT)
+        if large.size:
+            raise TableError(
+                f"{path.name}: expected ids in column '{patient}', found {ids[large[0]]:.17g} in row "
+                f"{large[0] + 2}, a float, which does not hold all digits of so long a number; read it "
+                "as text (dtype=str)"
+            )
     table.convert_dtypes().to_csv(path, index=False)
     return path
