@@ -1,6 +1,7 @@
 """A number in a report is the number that was computed, also where rounding would put it on a border."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +12,19 @@ from jecur.report.evidence import _multivariable_section
 from jecur.report.held_out import _number
 from jecur.report.tables.baseline import Factor, baseline_table
 from jecur.report.tables.survival import estimate_columns
-from jecur.report.tables.table import Table, page_rows
+from jecur.report.tables.table import Table, page_headings, page_rows
+from jecur.report.tables.tile_features import feature_table
 from jecur.report.verdict import give_verdict, key_numbers
-from jecur.report.wording import format_interval, format_p, format_percent
+from jecur.report.wording import (
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    format_ratio,
+)
+from jecur.settings import StatisticsSettings
+from jecur.statistics.results import to_json_dict
+from jecur.statistics.tile_features import compare_tile_features
 from jecur.survival.estimate import Estimate
 
 
@@ -106,3 +117,45 @@ def test_a_model_without_the_classifier_is_not_said_to_hold_it(content):
     rows = {row[1]: row for row in checklist_table(shown).rows if row[0] == "REMARK"}
     assert rows["16"][3] == "no"
     assert "classifier is not in the model" in rows["16"][5]
+
+
+SIZES = [s * m * 10.0**k for k in range(-13, 40) for m in (1, 4.96, 9.96) for s in (1, -1)]
+SHOWN = {
+    "ratio": format_ratio,
+    **{f"{d} decimals": partial(format_number, digits=d) for d in (1, 2, 3)},
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_a_number_of_any_size_reads_as_itself_and_stays_short(kind):
+    for value in SIZES:
+        text = SHOWN[kind](value)
+        assert len(text) <= 12, text
+        read = float(text.replace("−", "-"))
+        close = 0.051 * abs(value)
+        if kind != "ratio" and abs(value) < 1e6:
+            close = max(close, 0.5 * 10.0 ** -int(kind[0]))
+        assert abs(read - value) <= close * (1 + 1e-9), (value, text)
+        assert np.sign(read) == np.sign(value), (value, text)
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_nothing_and_rounding_are_zero_without_a_sign(kind):
+    for value in (0.0, -0.0, 2e-17, -2e-17) if kind != "ratio" else (0.0, -0.0):
+        text = SHOWN[kind](value)
+        assert text.strip("0.") == ""
+    assert SHOWN[kind](float("inf")) == "∞"
+    assert SHOWN[kind](float("nan")) == "–"
+
+
+@pytest.mark.parametrize(("high", "low", "text"), [(9, 0, "∞"), (0, 9, "0.00"), (10, 10, "1.00")])
+def test_an_odds_ratio_of_a_feature_seen_at_one_end_alone_is_shown(high, low, text):
+    seen = np.repeat([1, 0, 1, 0], [high, 20 - high, low, 20 - low])
+    at_top = np.repeat([True, False], 20)
+    found = compare_tile_features({"f": seen}, at_top, np.arange(40) % 10, StatisticsSettings())
+    table = feature_table(found)
+    place = [heading for heading, _ in page_headings(table)].index("Odds ratio (95 % CI)")
+    assert page_rows(table)[0][place].text.startswith(text)
+    assert to_json_dict(found)["rows"][0]["odds_ratio"] == (
+        None if text == "∞" else pytest.approx(found.rows[0].odds_ratio)
+    )

@@ -79,5 +79,6 @@ def test_death_is_called_recurrence_only_where_it_counts(endpoint, did):
 def test_numbers_are_never_printed_as_nan():
     nan = float("nan")
     assert [format_ratio(nan), format_number(nan), format_p(nan)] == ["–", "–", "–"]
-    assert format_number(-0.0001, 3) == "0.000"
+    assert format_number(-1e-17, 3) == "0.000"  # no minus zero
+    assert format_number(-0.0001, 3) == "−0.0001"
     assert format_number(-1.5, 1) == "−1.5"

@@ -22,7 +22,13 @@ from jecur.report.tables.survival import (
 from jecur.report.tables.table import Column, Table
 from jecur.report.verdict import interval_words
 from jecur.report.views import Evidence, FigureView, KeyNumber, Section, Verdict
-from jecur.report.wording import competing_words, event_words, format_number, format_ratio
+from jecur.report.wording import (
+    competing_words,
+    event_words,
+    format_limits,
+    format_number,
+    format_ratio,
+)
 from jecur.statistics.cross_validated import HeldOutStatistics
 from jecur.survival.estimate import Reported
 
@@ -96,7 +102,10 @@ def _key_numbers(statistics: HeldOutStatistics) -> tuple[KeyNumber, ...]:
 def _number(label: str, value: Reported, note: str) -> KeyNumber:
     if value.estimate is None or value.lower is None or value.upper is None:
         return KeyNumber(label, "not estimable", value.reason or "")
-    limits = f"{format_ratio(value.lower)}–{format_ratio(value.upper)}"
+    ends = format_ratio(value.lower), format_ratio(value.upper)
+    if label == "Hazard ratio":
+        ends = format_limits(value.estimate, value.lower, value.upper)
+    limits = "–".join(ends)
     return KeyNumber(label, format_ratio(value.estimate), f"{limits}; {note}")
 
 

@@ -3,6 +3,7 @@
 from jecur.printable import counted
 from jecur.report.views import KeyNumber, Verdict
 from jecur.report.wording import (
+    MOST_WRITTEN_OUT,
     competing_words,
     event_words,
     format_interval,
@@ -101,7 +102,9 @@ def _sentence(words: str) -> str:
 
 
 def _multiple(ratio: float, digits: int) -> str:
-    return f"{ratio:.{digits}f}" if ratio < 10 else f"{ratio:.0f}"
+    if ratio < 10:
+        return f"{ratio:.{digits}f}"
+    return f"{ratio:.0f}" if ratio < MOST_WRITTEN_OUT else format_ratio(ratio)
 
 
 def _number(label: str, reported: Reported, note: str) -> KeyNumber:

@@ -6,6 +6,7 @@ A number that is not there is never printed as a number: NaN becomes words.
 import math
 
 __all__ = [
+    "MOST_WRITTEN_OUT",
     "RESEARCH_USE_ONLY",
     "competing_words",
     "event_words",
@@ -21,29 +22,43 @@ __all__ = [
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis or treatment."
 """In every report, model card and file of results."""
 NO_NUMBER = "–"
+MOST_WRITTEN_OUT = 1e6
+"""Numbers from here on have an exponent: a limit of 1e36 fills the page otherwise."""
+ROUNDING = 1e-14
+"""A difference of two equal numbers is no more than this."""
 UNBROKEN = "\u00a0"
 """A space at which no line breaks."""
 
 
 def format_ratio(value: float) -> str:
-    """Hazard ratio with three figures or so: 0.32, 2.40, 12.5, 140; with a true minus sign, if any."""
+    """Hazard ratio with three figures or so: 0.32, 2.40, 12.5, 140, 1.1e+36; with a true minus sign."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else NO_NUMBER
     if value < 0:
         return f"−{format_ratio(-value)}"
+    if value >= MOST_WRITTEN_OUT:
+        return f"{value:.2g}"
     if abs(value) >= 100:
         return f"{value:.0f}"
     if abs(value) >= 10:
         return f"{value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+    return f"{abs(value):.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def format_number(value: float, digits: int = 2) -> str:
-    """Round to a fixed number of decimals, with a true minus sign."""
+    """Round to a fixed number of decimals, with a true minus sign; what is not 0 is never 0.000.
+
+    What so many decimals cannot show, and numbers beyond a million, have two figures.
+    """
+    if value < 0:
+        shown = format_number(-value, digits)
+        return f"−{shown}" if value < -ROUNDING else shown
     if not math.isfinite(value):
-        return NO_NUMBER
-    rounded = f"{value:.{digits}f}"
-    return rounded.lstrip("-") if float(rounded) == 0 else rounded.replace("-", "−")
+        return "∞" if value == math.inf else NO_NUMBER
+    rounded = f"{abs(value):.{digits}f}"  # 0 has a sign, too
+    if value >= MOST_WRITTEN_OUT or (float(rounded) == 0 and value > ROUNDING):
+        return f"{value:.2g}"
+    return rounded
 
 
 def format_percent(value: float) -> str:

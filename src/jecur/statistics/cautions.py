@@ -143,9 +143,9 @@ def _unreadable_units(
         told.add(covariate.name)
         shown = f"reads {ratio.estimate:.2f} ({ratio.lower:.2f}–{ratio.upper:.2f}), too close to 1"
         if large:
-            shown = (
-                f"reads {ratio.estimate:.2g} ({ratio.lower:.2g}–{ratio.upper:.2g}), too far from 1"
-            )
+            values = ratio.estimate, ratio.lower, ratio.upper
+            middle, low, high = (f"{v:.2g}".replace("inf", "∞") for v in values)
+            shown = f"reads {middle} ({low}–{high}), too far from 1"
         yield Caution(
             "unit-too-large" if large else "unit-too-small",
             "univariable",

@@ -126,9 +126,9 @@ def _row(
         with_high=with_high,
         n_low=n_low,
         with_low=with_low,
-        odds_ratio=_finite(exact.odds_ratio) if exact else None,
+        odds_ratio=_known(exact.odds_ratio) if exact else None,
         lower=_finite(exact.lower) if exact else None,
-        upper=_finite(exact.upper) if exact else None,
+        upper=_known(exact.upper) if exact else None,
         p=exact.p if exact else None,
         p_adjusted=None,
         difference=cluster.difference if cluster else None,
@@ -145,6 +145,11 @@ def _row(
 
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
+
+
+def _known(value: float) -> float | None:
+    """Return a ratio, which is infinite where a feature was seen in tiles of high score alone."""
+    return None if np.isnan(value) else value
 
 
 def _finite(value: float) -> float | None:
