@@ -135,3 +135,16 @@ def test_without_a_difference_clustered_p_is_uniform_and_fisher_is_not():
 def test_clusters_refuse_one_group():
     with pytest.raises(NotEstimableError, match="two groups"):
         clustered_difference([True, False], [True, True], ["a", "b"])
+
+
+@pytest.mark.parametrize("n_patients", [2, 3, 7, 10, 30])
+@pytest.mark.parametrize("once", [1, 3, 7])
+def test_patients_with_as_many_at_both_ends_are_no_certainty(n_patients, once):
+    """Every patient's score is 0 but for rounding, which was a p of its own."""
+    high = np.tile(np.repeat([True, False], [4 * once, 3 * once]), n_patients)
+    present = np.tile(np.repeat([1, 0, 1, 0], [4, 4 * once - 4, 3, 3 * once - 3]), n_patients)
+    if present.all():
+        present = np.where(np.arange(present.size) < 7, 0, present)
+    patient = np.repeat(np.arange(n_patients), 7 * once)
+    with pytest.raises(NotEstimableError):
+        clustered_difference(present, high, patient, rng=np.random.default_rng(0))

@@ -38,6 +38,8 @@ __all__ = [
 
 SAME_PROBABILITY = 1 + 1e-7
 """Tables this close in probability count as equally likely, as in R."""
+ROUNDING = 1e-10
+"""A score over patients, whose parts are of the size of 1, is no more than rounding below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,8 @@ def clustered_difference(
     Raises
     ------
     NotEstimableError
-        One group empty, one patient only, or a feature always or never present.
+        One group empty, one patient only, a feature always or never present, or as often in both groups of
+        every patient.
     """
     y, g = np.asarray(present, dtype=np.float64), np.asarray(first_group, dtype=np.bool_)
     names, code = label_codes(patient, y.size)
@@ -216,6 +219,11 @@ def clustered_difference(
     score = (g - g.mean()) * (y - y.mean())
     by_patient = np.bincount(code, weights=score, minlength=k).astype(np.float64)
     total, variance = float(by_patient.sum()), float(np.sum(by_patient**2))
+    if variance <= ROUNDING**2:
+        raise NotEstimableError(
+            "expected patients in whom the feature is seen more often in one group than in the other, found "
+            "none; over patients there is nothing to compare"
+        )
     z = total / np.sqrt(variance)
     first, second = float(y[g].mean()), float(y[~g].mean())
     residual = np.where(g, (y - first) / g.sum(), -(y - second) / (~g).sum())
