@@ -35,6 +35,15 @@ def test_the_scale_turns_where_one_tile_reaches_the_cutoff():
     ) == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
 
 
+@pytest.mark.parametrize(("turn", "sign"), [(np.inf, 1), (-np.inf, -1)])
+def test_no_tile_lies_beyond_a_turn_that_none_reaches(turn, sign):
+    """Not the outermost hundredth either: a tile that alone cannot reach the cut-off is not above it."""
+    scores = np.concatenate([np.zeros(500), [sign * 7.0]]).astype(np.float32)
+    scale = score_scale(scores, 0.4457, turn)
+    assert (sign * (scores - scale.center)).max() <= 0
+    assert (sign * (scale.place(scores) - 0.5)).max() <= 0
+
+
 @pytest.mark.parametrize(("turn", "place"), [(1.0, 0.25), (-np.inf, 1.0), (np.inf, 0.0)])
 def test_the_scale_turns_where_the_pooling_bends_it_to(turn, place):
     scores = np.linspace(-2.0, 2.0, 201).astype(np.float32)

@@ -114,6 +114,15 @@ def test_no_line_is_cut_off_by_the_edge_of_its_figure(monkeypatch):
     assert beyond == []
 
 
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 30])
+def test_epochs_are_whole(n, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Canvas, "svg", lambda canvas: drawn.append(canvas.figure.axes[0]) or "")
+    training_figure([(e, 0.7 / e) for e in range(1, n + 1)])
+    ticks = drawn[0].get_xticks()
+    assert all(float(tick).is_integer() for tick in ticks)
+
+
 @pytest.mark.parametrize("label", ["loss in $ per $\\frac{", "two\nlines", "肝", LONG])
 def test_an_axis_takes_any_label_as_text(label):
     risk = np.linspace(-1, 2, 20)

@@ -18,7 +18,7 @@ pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
 from starlette.testclient import TestClient
 
 from jecur.errors import BundleError
-from jecur.explain.heatmap import TURN
+from jecur.explain.heatmap import TURN, ScoreScale
 from jecur.mil.passport import admit_model
 from jecur.preview.view import default_recipe
 from jecur.settings import AnnotationSettings
@@ -199,3 +199,11 @@ def test_colors_turn_where_the_heat_maps_of_the_run_do(tmp_path):
     scored.attrs[TURN] = -0.4
     scored.to_parquet(run / "tile_scores.parquet")
     assert read_run_tables(run).scale("").center == -0.4
+
+
+def test_scores_that_were_added_to_have_the_colors_of_their_pictures(tmp_path):
+    """A second command into the folder widens the scores; the pictures keep the first one's colors."""
+    tiles = pd.DataFrame({"x": [0, 256], "y": [0, 0], "score": [-9.0, 9.0]})
+    run = write_run(tmp_path / "run", {"s": "s.tiff"}, tiles={"s": tiles})
+    (run / "manifest.json").write_text(json.dumps({"color_scale": [-2.0, -0.2, 1.5]}))
+    assert read_run_tables(run).scale("") == ScoreScale(-2.0, -0.2, 1.5)

@@ -73,7 +73,7 @@ def score_scale(scores: Logits, cutoff: float, turn: float | None = None) -> Sco
     low, high = np.percentile(scores, [1, 99])
     center = float(np.log(cutoff) - np.log1p(-cutoff)) if turn is None else turn
     if not math.isfinite(center):
-        center = float(low) if center < 0 else float(high)
+        center = float(np.min(scores) if center < 0 else np.max(scores))  # no tile lies beyond it
     return ScoreScale(min(float(low), center - 0.1), center, max(float(high), center + 0.1))
 
 

@@ -122,8 +122,13 @@ class RunTables:
         return pd.read_parquet(path, columns=columns) if path.is_file() else pd.DataFrame()
 
     def scale(self, part: str) -> ScoreScale | None:
-        """Color scale of all slides that one model scored; None without scores."""
+        """Color scale of all slides that one model scored, as on the run's pictures; None without scores."""
         path = self._scores_file(part)
+        drawn = self.facts.get(
+            "color_scale"
+        )  # of scores that were added to, that of the first command
+        if drawn and not part:
+            return ScoreScale(*map(float, drawn))
         if part not in self._scales and path.is_file() and part in self.cutoffs:
             table = pd.read_parquet(path, columns=["score"])
             scores: Logits = table["score"].to_numpy()

@@ -85,6 +85,7 @@ def training_figure(points: Sequence[tuple[float, float]], *, unit: str = "Epoch
     marker = "o" if len(points) <= 60 else ""
     ax.plot(step, loss, color=LOW, linewidth=1.4, marker=marker, markersize=3.5)
     ax.axhline(np.log(2), color=GRAY, linewidth=1, linestyle=(0, (6, 2)))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
     ax.set_xlabel(unit)
     ax.set_ylabel("Training loss")
     return canvas.svg()

@@ -64,12 +64,13 @@ export function patientList({ patients, slides, curves, onOpen, onChoose }) {
   }
 
   function draw() {
-    const words = byId("search").value.trim().toLowerCase();
+    const plain = (text) => text.normalize("NFC").toLowerCase();
+    const words = plain(byId("search").value.trim());
     const [group, flag] = [byId("group").value, byId("flag").value];
     const fits = (patient) =>
       (!group || (group === "none" ? !patient.group : patient.group === group)) &&
       (!flag || patient.flags.includes(flag)) &&
-      (!words || patient.id.toLowerCase().includes(words) || patient.slides.some((n) => slides[n].slide.toLowerCase().includes(words)));
+      (!words || plain(patient.id).includes(words) || patient.slides.some((n) => plain(slides[n].slide).includes(words)));
     state.shown = patients.filter(fits).sort(compare);
     body.replaceChildren(...state.shown.map(line));
     byId("count").textContent = `${state.shown.length} of ${patients.length} patients`;
