@@ -12,6 +12,7 @@ export function patientList({ patients, slides, curves, onOpen, onChoose }) {
   for (const flag of [...new Set(patients.flatMap((p) => p.flags))].sort()) {
     byId("flag").append(new Option(flag, flag));
   }
+  byId("patients").classList.toggle("scores-alone", patients.every((p) => p.months === null && p.event === null));
   const curve = drawCurves(byId("curve"), curves, {
     nameOf: (number) => patients[number].id,
     onGroup(group) { byId("group").value = byId("group").value === group ? "" : group; draw(); },
