@@ -161,7 +161,7 @@ def validate_study(
         run.whole is None and not study.run.keep_tiles
     ):  # parts of a run share the tiles of the whole
         orders = [score_in_passing(order, bundle, model) for order in orders]
-    orders = in_bags(orders, study.bags, recipe, run.whole or run.root, say=progress.say)
+    orders = in_bags(orders, study.bags, recipe, run.whole or run.root, progress=progress)
     prepared: Mapping[str, PreparedSlide] = prepare_slides(
         orders,
         run,

@@ -91,12 +91,12 @@ def test_the_disk_decides_and_it_is_said(tiny_study, tmp_path, monkeypatch, free
         monkeypatch.setattr(module, "free_bytes", lambda _: free)
     said, study = Said(), read_study(tiny_study)
     orders = study_slides(study, tiny_study.parent, tmp_path)
-    orders = bag_form.in_bags(orders, study.bags, orders[0].recipe, tmp_path, say=said.say)
+    orders = bag_form.in_bags(orders, study.bags, orders[0].recipe, tmp_path, progress=said)
     assert {order.packed for order in orders} == {free < 10**9}
     assert ("packed as JPEG XL" in " ".join(said.lines)) == (free < 10**9)
     for form in ("raw", "jxl"):
         own = bag_form.in_bags(
-            orders, BagSettings(format=form), orders[0].recipe, tmp_path, say=said.say
+            orders, BagSettings(format=form), orders[0].recipe, tmp_path, progress=said
         )
         assert {order.packed for order in own} == {form == "jxl"}
 
@@ -106,7 +106,7 @@ def test_what_is_expected_follows_the_form(tiny_study, tmp_path):
     found = {}
     for form in ("raw", "jxl"):
         plan = Plan(_with(study, form), tiny_study.parent, "prepare", tmp_path / "out")
-        found[form] = look_over(plan).expected
+        found[form] = look_over(plan, SilentProgress()).expected
         assert found[form].bags == form
     assert "raw tiles" in found["raw"].line()
     assert "JPEG XL" in found["jxl"].line()

@@ -8,7 +8,7 @@ import pytest
 
 from jecur.cli import OK, SOME_FAILED, USER_ERROR, run
 from jecur.errors import JecurError
-from jecur.runs.progress import SilentProgress
+from jecur.runs.progress import LineProgress, SilentProgress
 from jecur.settings import CrossvalSettings, read_study
 from jecur.study import expected, needs
 from jecur.study.preflight import Plan, look_over, require_ready
@@ -40,7 +40,7 @@ def change(study: Path, *pairs: tuple[str, str], file="study.toml") -> None:
 
 
 def codes(study: Path, purpose="run", **changes) -> list[str]:
-    found = look_over(plan(study, purpose, **changes), trial=False)
+    found = look_over(plan(study, purpose, **changes), SilentProgress(), trial=False)
     return [f.code for f in found.findings if f.severity == "error"]
 
 
@@ -51,8 +51,11 @@ def refused(study: Path, capsys, command="run", *more: str) -> str:
     return " ".join(capsys.readouterr().err.split())
 
 
-def test_a_sound_study_is_told_what_it_will_take(study):
-    found = look_over(plan(study))
+def test_a_sound_study_is_told_what_it_will_take(study, monkeypatch):
+    monkeypatch.setattr(expected, "_TRIALS", {})  # as in a process that tried none
+    lines: list[str] = []
+    found = look_over(plan(study), LineProgress(lines.append))
+    assert lines[0] == "Trying slides: 2 to do"
     assert not [f for f in found.findings if f.severity == "error"]
     assert found.outcomes[0].startswith("training: 6 patients")
     assert found.expected is not None
@@ -130,13 +133,15 @@ def test_roles_drawn_by_the_study_serve_and_stand_in_the_run(study, tmp_path):
     change(study, ('role = "role"', 'role = ""'))
     with study.open("a") as stream:
         stream.write("\n[cohort.split]\nvalidation_fraction = 0.4\n")
-    found = look_over(plan(study), trial=False)
+    found = look_over(plan(study), SilentProgress(), trial=False)
     assert not [f for f in found.findings if f.severity == "error"]
     assert [line.split(":")[0] for line in found.outcomes] == ["training", "validation"]
 
 
 def test_outcomes_of_every_fold_are_counted(study):
-    found = look_over(plan(study, "crossval", division=CrossvalSettings(folds=2)), trial=False)
+    found = look_over(
+        plan(study, "crossval", division=CrossvalSettings(folds=2)), SilentProgress(), trial=False
+    )
     counts = [int(line.split(": ")[1].split()[0]) for line in found.outcomes]
     assert len(counts) == 2
     assert sum(counts) == 6
@@ -163,7 +168,9 @@ def test_everything_comes_in_one_list(study, capsys, monkeypatch):
 
 
 def test_a_prepared_study_is_not_tried_again(tiny_run, tiny_study):
-    found = look_over(Plan(read_study(tiny_study), tiny_study.parent, "run", tiny_run))
+    found = look_over(
+        Plan(read_study(tiny_study), tiny_study.parent, "run", tiny_run), SilentProgress()
+    )
     assert found.expected is None or found.expected.n_slides <= 2  # the two faulty slides
 
 
@@ -199,7 +206,9 @@ def test_results_of_another_recipe_are_said_before_the_first_slide(tiny_run, tin
         (changed, "train", set()),
         (settings, "crossval", {"other-recipe"}),
     ):
-        found = look_over(Plan(study, tiny_study.parent, purpose, tiny_run), trial=False)
+        found = look_over(
+            Plan(study, tiny_study.parent, purpose, tiny_run), SilentProgress(), trial=False
+        )
         said = {f.code for f in found.findings if f.severity == "error"}
         assert said - {"too-few-patients", "labels-all-alike"} == expected_codes, purpose
 

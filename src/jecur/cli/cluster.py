@@ -81,7 +81,7 @@ def prepare(
     machines = with_engine(settings.compute, engine, scheduler, device)
     with RichProgress() as progress, on_devices(machines, out, say=progress.say):
         if worker:
-            look_over(plan, trial=False).refuse()
+            look_over(plan, progress, trial=False).refuse()
             share = work_along(
                 settings,
                 folder,

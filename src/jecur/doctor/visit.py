@@ -59,7 +59,9 @@ def examine(visit: Visit, progress: Progress) -> CohortPreview:
     study = visit.study
     roles = study.cohort.columns.role or study.cohort.split
     purpose: Purpose = "run" if roles else "crossval"
-    found = look_over(Plan(study, visit.folder, purpose, visit.out, workers=visit.workers))
+    found = look_over(
+        Plan(study, visit.folder, purpose, visit.out, workers=visit.workers), progress
+    )
     if found.cohort is None:
         found.refuse()
         raise ValueError("expected a reason for which the table was not read")

@@ -48,7 +48,7 @@ def require_ready_to_compare(
         else None
     )
     purpose: Purpose = "crossval" if settings.folds else "run"
-    found = look_over(Plan(study, folder, purpose, out, division, workers))
+    found = look_over(Plan(study, folder, purpose, out, division, workers), progress)
     found = replace(found, findings=tuple(f for f in found.findings if f.code not in _OF_A_MODEL))
     found.refuse()
     for finding in found.findings:

@@ -1,10 +1,11 @@
 """In which form the tiles of a study's slides are kept: as its settings say, or as the disk allows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from jecur.runs.files import free_bytes
+from jecur.runs.progress import Progress
 from jecur.settings import BagSettings, Recipe
 from jecur.study.expected import expect, form_for, keeps_tiles, pending, size_of, try_two_slides
 from jecur.study.slide_task import SlideTask
@@ -21,7 +22,7 @@ def in_bags(
     recipe: Recipe,
     out: Path,
     *,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> list[SlideTask]:
     """Order the form in which tiles are kept: as the settings say, or as the disk allows.
 
@@ -33,7 +34,7 @@ def in_bags(
         Settings of the study.
     recipe, out
         Of preparation, and where to.
-    say
+    progress
         Shows what was chosen, where the disk decides.
     """
     form = bags.format
@@ -43,10 +44,12 @@ def in_bags(
         most = n_bytes * _MOST_TILES_PER_BYTE * 4 * recipe.tiling.output_px**2
         if form_for(bags, most, free_bytes(out)) == "raw":
             return list(orders)
-        found = expect(new, try_two_slides(new, recipe), recipe, out, workers=1, bags=bags)
+        found = expect(
+            new, try_two_slides(new, recipe, progress), recipe, out, workers=1, bags=bags
+        )
         form = found.bags or "raw"
         if form == "jxl":
-            say(
+            progress.say(
                 f"Tiles are packed as JPEG XL, without loss: raw ones might not fit "
                 f"({size_of(found.free_bytes)} free)."
             )

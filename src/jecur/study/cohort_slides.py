@@ -119,7 +119,7 @@ def prepare_study(  # noqa: PLR0913 -- the study, where it goes, and whose slide
         orders = [order for order in orders if order.slide not in later]
         if not study.training.encoder.trained:
             orders = describe_in_passing(orders, partial(frozen_encoder, study, run))
-    orders = in_bags(orders, study.bags, recipe, run.root, say=progress.say)
+    orders = in_bags(orders, study.bags, recipe, run.root, progress=progress)
     prepared = prepare_slides(
         orders, run, workers=workers, progress=progress, compute=study.compute, table=not beside
     )

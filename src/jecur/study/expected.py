@@ -18,6 +18,7 @@ from jecur.mil.feature_file import FEATURE_SUFFIXES
 from jecur.nuclei.segmentation import NucleiModel, add_nuclei_channel
 from jecur.printable import counted, duration
 from jecur.runs.files import fingerprint, free_bytes
+from jecur.runs.progress import Progress
 from jecur.settings import BagForm, BagSettings, CrossvalSettings, Recipe, TrainingSettings
 from jecur.slide.reader import open_slide
 from jecur.slide.tiling import TileGrid
@@ -124,7 +125,7 @@ class Expected:
         return f"Expected on this machine: {'; '.join(said)}. From {n}; half or twice is possible."
 
 
-def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
+def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe, progress: Progress) -> Trial:
     """Prepare a few tiles of two slides, once a process; nothing is written.
 
     Parameters
@@ -133,6 +134,8 @@ def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
         Slides that are to be prepared. Those that cannot be read are passed over.
     recipe
         Of preparation.
+    progress
+        Shows a bar: large slides take seconds.
     """
     pixels = [
         o for o in orders if o.path.suffix.lower() not in FEATURE_SUFFIXES and o.path.is_file()
@@ -142,7 +145,7 @@ def try_two_slides(orders: Sequence[SlideTask], recipe: Recipe) -> Trial:
     likely = [*pixels[middle:], *reversed(pixels[:middle])][:_CANDIDATES]
     key = fingerprint([(str(o.path), o.path.stat().st_mtime_ns) for o in likely], recipe)
     if key not in _TRIALS:
-        _TRIALS[key] = _two_of(likely, recipe)
+        _TRIALS[key] = _two_of(likely, recipe, progress)
     return _TRIALS[key]
 
 
@@ -152,15 +155,17 @@ def pending(orders: Sequence[SlideTask], out: Path) -> list[SlideTask]:
     return [o for o in new if o.cache is None or not is_in_cache(o.cache, o.cache_key)]
 
 
-def _two_of(likely: Sequence[SlideTask], recipe: Recipe) -> Trial:
-    network = (
-        NucleiModel.load(recipe.nuclei, threads=1, device=likely[0].device) if likely else None
-    )
+def _two_of(likely: Sequence[SlideTask], recipe: Recipe, progress: Progress) -> Trial:
     tried: list[tuple[int, int, float, float]] = []
-    for order in likely:
-        if len(tried) < 2 and network is not None:
-            with suppress(SlideError):
-                tried.append(_try(order, recipe, network))
+    with progress.task("Trying slides", min(2, len(likely))) as advance:
+        network = (
+            NucleiModel.load(recipe.nuclei, threads=1, device=likely[0].device) if likely else None
+        )
+        for order in likely:
+            if len(tried) < 2 and network is not None:
+                with suppress(SlideError):
+                    tried.append(_try(order, recipe, network))
+                    advance()
     if not tried:
         return Trial()
     n_bytes, n_tiles, laying, tiling = map(float, np.sum(tried, axis=0))

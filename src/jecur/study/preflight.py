@@ -112,13 +112,15 @@ class Plan:
     """Whether patients take part whatever their role, as in cross-validation."""
 
 
-def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
+def look_over(plan: Plan, progress: Progress, *, trial: bool = True) -> Preflight:
     """Look a study over; nothing is written.
 
     Parameters
     ----------
     plan
         What is to be done.
+    progress
+        Shows a bar while slides are tried.
     trial
         Try two slides, where any are to be prepared.
     """
@@ -144,7 +146,7 @@ def look_over(plan: Plan, *, trial: bool = True) -> Preflight:
     expected = None
     if recipe is not None and out is not None and trial:
         ready = not any(f.severity == "error" for f in found)
-        expected = _expected(plan, cohort, recipe, out, train=trains and ready)
+        expected = _expected(plan, cohort, recipe, out, progress, train=trains and ready)
         found += too_little_disk(expected, out)
     return Preflight(_sorted(found), outcomes, expected, cohort)
 
@@ -157,7 +159,7 @@ def require_ready(plan: Plan, progress: Progress) -> None:
     JecurError
         All problems at once.
     """
-    found = look_over(plan)
+    found = look_over(plan, progress)
     found.refuse()
     for finding in found.findings:
         progress.say(f"{finding.subject}: {finding.message} [{finding.code}]")
@@ -182,7 +184,9 @@ def require_ready_slides(
     orders = pending(slides, out)
     expected = None
     if len(orders) > _FEW:
-        expected = expect(orders, try_two_slides(orders, recipe), recipe, out, workers=workers)
+        expected = expect(
+            orders, try_two_slides(orders, recipe, progress), recipe, out, workers=workers
+        )
     found += too_little_disk(expected, out)
     Preflight(_sorted(found), (), expected, None).refuse()
     if expected is not None:
@@ -288,7 +292,7 @@ def _needed(study: StudySettings, cohort: Cohort, *, everybody: bool) -> list[Pa
 
 
 def _expected(
-    plan: Plan, cohort: Cohort, recipe: Recipe, out: Path, *, train: bool
+    plan: Plan, cohort: Cohort, recipe: Recipe, out: Path, progress: Progress, *, train: bool
 ) -> Expected | None:
     """Say what is to be expected; None where every slide was prepared before."""
     everybody = plan.everybody or plan.purpose == "crossval"
@@ -300,7 +304,7 @@ def _expected(
         orders = [_passing(order, study, unseen=order.patient in unseen) for order in orders]
     if not orders:
         return None
-    trial = try_two_slides(orders, recipe)
+    trial = try_two_slides(orders, recipe, progress)
     expected = expect(orders, trial, recipe, out, workers=plan.workers, bags=study.bags)
     if not train:
         return expected

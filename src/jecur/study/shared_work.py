@@ -105,7 +105,7 @@ def work_along(  # noqa: PLR0913 -- the study, who works and how a slide is clai
         ]
         if orders:
             recipe = orders[0].recipe
-            orders = in_bags(orders, study.bags, recipe, root, say=progress.say)
+            orders = in_bags(orders, study.bags, recipe, root, progress=progress)
         write_plan(root, [order.slide for order in orders])
         try:
             own = _work_off(orders, claims, study, workers=workers, progress=progress)

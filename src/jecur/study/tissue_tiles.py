@@ -102,7 +102,7 @@ def prepare_for_tissue(  # noqa: PLR0913 - the study, whose slides, where from, 
             study.bags,
             recipe,
             run.root,
-            say=progress.say,
+            progress=progress,
         )
         prepared = prepare_slides(
             tasks, run, workers=workers, progress=progress, compute=study.compute
