@@ -9,7 +9,8 @@ import pytest
 from jecur.printable import plain_number
 from jecur.report.checklist import checklist_table
 from jecur.report.evidence import _multivariable_section
-from jecur.report.held_out import _number
+from jecur.report.held_out import _number, give_held_out_verdict, weigh_held_out
+from jecur.report.tables.accuracy import discrimination_table
 from jecur.report.tables.baseline import Factor, baseline_table
 from jecur.report.tables.survival import estimate_columns
 from jecur.report.tables.table import Table, page_headings, page_rows
@@ -23,7 +24,9 @@ from jecur.report.wording import (
     format_ratio,
 )
 from jecur.settings import StatisticsSettings
-from jecur.statistics.results import to_json_dict
+from jecur.statistics.cross_validated import held_out_statistics
+from jecur.statistics.evaluate import evaluate
+from jecur.statistics.results import EvaluationInput, to_json_dict
 from jecur.statistics.tile_features import compare_tile_features
 from jecur.survival.estimate import Estimate
 
@@ -159,3 +162,37 @@ def test_an_odds_ratio_of_a_feature_seen_at_one_end_alone_is_shown(high, low, te
     assert to_json_dict(found)["rows"][0]["odds_ratio"] == (
         None if text == "∞" else pytest.approx(found.rows[0].odds_ratio)
     )
+
+
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_a_few_pairs_that_are_all_right_are_no_proof(n_folds):
+    """Concordance 1 with an interval from 1 to 1 was "better than chance", of two patients too."""
+    fold = np.repeat(np.arange(n_folds), 2)
+    risk = np.tile([0.1, 0.9], n_folds)
+    rows = EvaluationInput(
+        patient_ids=tuple(f"p{k}" for k in range(fold.size)),
+        months=np.tile([40.0, 3.0], n_folds),
+        event=np.tile([False, True], n_folds),
+        risk=risk,
+        high_risk=risk > 0.5,
+        endpoint_name="recurrence-free survival",
+        endpoint_definition="",
+        meaning="score",
+    )
+    settings = StatisticsSettings()
+    found = held_out_statistics(rows, repeat=np.ones_like(fold), fold=fold, settings=settings)
+    assert found.concordance.estimate == 1
+    assert (found.concordance.lower, found.concordance.upper) == (None, None)
+    if n_folds > 1:
+        assert (found.concordance_mean.estimate, found.concordance_mean.lower) == (1.0, None)
+    told = give_held_out_verdict(found, virtual=False)
+    assert told.headline == "Whether the risk orders the patients cannot be said."
+    assert "no interval" in told.detail
+    assert "no interval" in found.lines()[0]
+    numbers = {n.label: n for n in weigh_held_out(found, virtual=False).key_numbers}
+    assert numbers["Harrell’s C"].value == "1.00"
+    assert numbers["Harrell’s C"].note.startswith("no interval")
+    one = evaluate(rows, settings=settings)
+    assert (one.auc[0].points[0].estimate, one.auc[0].points[0].lower) == (1.0, None)
+    cell = page_rows(discrimination_table(one))[0][1]
+    assert cell.text == "1.000 (no interval)"

@@ -62,7 +62,13 @@ def give_held_out_verdict(statistics: HeldOutStatistics, *, virtual: bool) -> Ve
     )
     if found.estimate is None or found.lower is None or found.upper is None:
         headline = f"Whether the risk orders the {who} cannot be said."
-        return Verdict(headline, f"{found.reason or ''} {counts}".strip(), "unknown")
+        why = found.reason or ""
+        if found.estimate is not None:
+            why = (
+                f"Concordance is {format_number(found.estimate)}, and no patient alone moves it: there is no "
+                "interval."
+            )
+        return Verdict(headline, f"{why} {counts}".strip(), "unknown")
     # with two digits a limit of 0.503 would stand on the border that it lies beyond
     close = any(round(v, 2) == 0.5 for v in (found.lower, found.upper))
     estimate, lower, upper = (
@@ -100,8 +106,10 @@ def _key_numbers(statistics: HeldOutStatistics) -> tuple[KeyNumber, ...]:
 
 
 def _number(label: str, value: Reported, note: str) -> KeyNumber:
-    if value.estimate is None or value.lower is None or value.upper is None:
+    if value.estimate is None:
         return KeyNumber(label, "not estimable", value.reason or "")
+    if value.lower is None or value.upper is None:
+        return KeyNumber(label, format_ratio(value.estimate), f"no interval; {note}")
     ends = format_ratio(value.lower), format_ratio(value.upper)
     if label == "Hazard ratio":
         ends = format_limits(value.estimate, value.lower, value.upper)

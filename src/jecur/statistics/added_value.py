@@ -157,7 +157,7 @@ def _aucs(
             raise NotEstimableError(found[0].reasons[0])
         one, two = (
             Estimate(
-                float(a.estimate[0]), float(a.lower[0]), float(a.upper[0]),
+                float(a.estimate[0]), _or_nothing(a.lower[0]), _or_nothing(a.upper[0]),
                 None, None, a.n, a.events, level, a.method,
             )
             for a in found
@@ -171,6 +171,10 @@ def _aucs(
         return one, two, gain
 
     return _or_none(compute, pair, level, f"AUC at {months:g} months")
+
+
+def _or_nothing(limit: float) -> float | None:
+    return float(limit) if np.isfinite(limit) else None
 
 
 def _briers(

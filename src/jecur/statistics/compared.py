@@ -18,6 +18,7 @@ from jecur.statistics.cross_validated import HeldOutStatistics, held_out_statist
 from jecur.statistics.results import EvaluationInput
 from jecur.statistics.terms import estimate_or_none, not_estimable
 from jecur.survival.brier import brier_score
+from jecur.survival.concordance_index import NO_ERROR
 from jecur.survival.estimate import Estimate, Reported
 from jecur.survival.follow_up import tied_times
 
@@ -308,8 +309,9 @@ def _difference(
             )
         lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         method = f"paired percentile bootstrap by patient, {drawn.size} draws"
-        return Estimate(
-            float(moved[0]), float(lower), float(upper), None, None, n, events, level, method
-        )
+        limits: tuple[float, float] | tuple[None, None] = float(lower), float(upper)
+        if moved[0] != 0 and np.ptp(drawn) <= NO_ERROR:  # no draw moves it, which is no certainty
+            limits = None, None
+        return Estimate(float(moved[0]), *limits, None, None, n, events, level, method)
 
     return compute

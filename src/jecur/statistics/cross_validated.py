@@ -36,7 +36,12 @@ from jecur.statistics.results import (
 from jecur.statistics.subgroups import compare_groups, describe_group
 from jecur.statistics.terms import estimate_or_reason, horizons_tied, not_estimable
 from jecur.survival.auc import TimeDependentAuc, time_dependent_auc
-from jecur.survival.concordance_index import Concordance, concordance, proportion_interval
+from jecur.survival.concordance_index import (
+    NO_ERROR,
+    Concordance,
+    concordance,
+    proportion_interval,
+)
 from jecur.survival.estimate import Estimate
 
 __all__ = ["FoldStatistics", "HeldOutStatistics", "held_out_statistics"]
@@ -254,6 +259,8 @@ def _mean(folds: Sequence[FoldStatistics], counts: tuple[int, int], level: float
     mean = float(values.mean())
     # Repeats divide the same patients again: they do not add degrees of freedom.
     n = min(len(values), sum(f.repeat == folds[0].repeat for f in folds))
+    if np.ptp(values) <= NO_ERROR:  # folds of one pair or so, all right: no certainty
+        return Estimate(mean, None, None, None, None, *counts, level, method)
     half = float(student.ppf(0.5 + level / 2, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n))
     lower, upper = max(mean - half, 0.0), min(mean + half, 1.0)
     return Estimate(mean, lower, upper, None, None, *counts, level, method)
@@ -262,7 +269,9 @@ def _mean(folds: Sequence[FoldStatistics], counts: tuple[int, int], level: float
 def _text(value: Reported) -> str:
     if value.estimate is None:
         return f"not estimable ({value.reason})"
+    interval = "no interval"
+    if value.lower is not None and value.upper is not None:
+        interval = f"{100 * value.level:g}% interval {value.lower:.3f} to {value.upper:.3f}"
     return (
-        f"{value.estimate:.3f} ({100 * value.level:g}% interval {value.lower:.3f} to {value.upper:.3f}; "
-        f"n = {value.n}, events = {value.events}; {value.method})"
+        f"{value.estimate:.3f} ({interval}; n = {value.n}, events = {value.events}; {value.method})"
     )

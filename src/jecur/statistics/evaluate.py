@@ -35,7 +35,7 @@ from jecur.statistics.terms import (
 )
 from jecur.survival.bootstrap import bootstrap_interval
 from jecur.survival.competing import check_competing
-from jecur.survival.concordance_index import Concordance, PairWeight, concordance
+from jecur.survival.concordance_index import NO_ERROR, Concordance, PairWeight, concordance
 from jecur.survival.cox import HazardRatio, fit_cox
 from jecur.survival.estimate import ChiSquared, Estimate, Reported, ReportedTest
 from jecur.survival.proportional_hazards import proportional_hazards_test
@@ -214,5 +214,6 @@ def _bootstrap(
     )
     if value is None:
         return not_estimable(counts, settings.level, "bootstrap by patient", reason)
-    limits = value.estimate, value.lower, value.upper
-    return Estimate(*limits, None, None, *counts, settings.level, value.method)
+    moved = value.standard_error > NO_ERROR  # else no draw moves it, which is no certainty
+    lower, upper = (value.lower, value.upper) if moved else (None, None)
+    return Estimate(value.estimate, lower, upper, None, None, *counts, settings.level, value.method)

@@ -69,7 +69,7 @@ class TimeDependentAuc:
     estimate: Vector
     """(h,)"""
     lower: Vector
-    """(h,) pointwise."""
+    """(h,) pointwise; NaN where no patient moves the estimate, as where every pair is right."""
     upper: Vector
     """(h,)"""
     standard_error: Vector
@@ -152,9 +152,10 @@ def time_dependent_auc(  # noqa: PLR0913 -- marker, response in two parts, optio
     error = _error(influence)
     limits = np.array(
         [
-            proportion_interval(a, s, level, interval) if np.isfinite(a) else (np.nan, np.nan)
+            proportion_interval(a, s, level, interval)
             for a, s in zip(estimate.tolist(), error.tolist(), strict=True)
-        ]
+        ],
+        dtype=np.float64,  # None is NaN
     )
     return TimeDependentAuc(
         at,

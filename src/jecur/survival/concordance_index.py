@@ -40,6 +40,7 @@ from jecur.survival.inputs import check_horizon, same_patients
 from jecur.survival.pairs import weight_below
 
 __all__ = [
+    "NO_ERROR",
     "Concordance",
     "PairWeight",
     "PairedDifference",
@@ -52,16 +53,20 @@ __all__ = [
     "uno_concordance",
 ]
 
+NO_ERROR = 1e-12
+"""Standard error of a share of pairs that is rounding."""
+
 PairWeight = Literal["n", "S", "S/G", "n/G2", "I"]
 ProportionInterval = Literal["logit", "plain"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concordance(Estimate):
-    """Concordance of a marker with time to event; higher marker, earlier event is 1."""
+    """Concordance of a marker with time to event; higher marker, earlier event is 1.
 
-    lower: float
-    upper: float
+    There is no interval where no patient moves it, as where every pair is right: that is no certainty.
+    """
+
     standard_error: float
     concordant: float
     """Weighted number of pairs."""
@@ -251,14 +256,14 @@ def paired_difference(
 
 def proportion_interval(
     estimate: float, error: float, level: float, kind: ProportionInterval
-) -> tuple[float, float]:
-    """Wald interval of a share of pairs; the point itself at 0 and 1 on the logit scale."""
+) -> tuple[float, float] | tuple[None, None]:
+    """Wald interval of a share of pairs; none where no patient moves it, as at 0 and 1."""
     require_choice("interval", kind, ProportionInterval)
     half = float(ndtri(0.5 + check_level(level) / 2)) * error
+    if not error > NO_ERROR or not 0 < estimate < 1:
+        return None, None
     if kind == "plain":
         return estimate - half, estimate + half
-    if not 0 < estimate < 1:
-        return estimate, estimate
     center = np.log(estimate / (1 - estimate))
     half /= estimate * (1 - estimate)
     lower, upper = 1 / (1 + np.exp(half - center)), 1 / (1 + np.exp(-half - center))

@@ -91,10 +91,11 @@ def _draw_auc(ax: Axes, one: AucSeries, index: int) -> None:
     first = index == 0
     if first:
         gaps = np.clip(np.vstack([one.auc - one.lower, one.upper - one.auc]), 0, None)
+        bars = known & np.isfinite(gaps).all(axis=0)
         ax.errorbar(
-            one.months[known],
-            one.auc[known],
-            yerr=np.nan_to_num(gaps)[:, known],
+            one.months[bars],
+            one.auc[bars],
+            yerr=gaps[:, bars],
             fmt="none",
             ecolor=_color(0),
             elinewidth=1.3,

@@ -88,5 +88,7 @@ def comparison_figure(
 def _numbers(row: ComparisonRow) -> str:
     if not np.isfinite(row.value):
         return "not estimable"
+    if not np.isfinite(row.lower):
+        return f"{format_number(row.value, 3)} (no interval)"
     low, high = (format_number(v, 3) for v in (row.lower, row.upper))
     return f"{format_number(row.value, 3)} ({low}–{high})"
