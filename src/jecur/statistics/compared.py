@@ -307,11 +307,11 @@ def _difference(
                 f"expected the difference in {MIN_SUCCESS:.0%} of {moved.size - 1} draws, found it in "
                 f"{drawn.size}; there are too few events for a bootstrap"
             )
-        lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        lower, upper = (float(v) for v in np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
         method = f"paired percentile bootstrap by patient, {drawn.size} draws"
-        limits: tuple[float, float] | tuple[None, None] = float(lower), float(upper)
+        rest = None, None, n, events, level, method
         if moved[0] != 0 and np.ptp(drawn) <= NO_ERROR:  # no draw moves it, which is no certainty
-            limits = None, None
-        return Estimate(float(moved[0]), *limits, None, None, n, events, level, method)
+            return Estimate(float(moved[0]), None, None, *rest)
+        return Estimate(float(moved[0]), lower, upper, *rest)
 
     return compute
