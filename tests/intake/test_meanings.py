@@ -175,3 +175,18 @@ def test_a_text_among_the_numbers_of_a_factor_is_not_unknown_unless_it_says_so(t
         assert key not in {q.key for q in found.open}
         (factor,) = found.study["cohort"]["covariates"]
         assert factor["missing_values"] == missing
+
+
+@pytest.mark.parametrize(
+    ("heading", "asked"),
+    [
+        ("Last contact", False), ("Date last seen", False), ("Letzter Kontakt", False),
+        ("Last AFP date", True),
+        ("Last CT", True), ("Date of last chemotherapy", True), ("Last treatment", True),
+    ],
+)  # fmt: skip
+def test_the_last_day_of_something_may_not_be_the_last_contact(tmp_path, heading, asked):
+    columns = _dated(0.5, "Date of death")
+    columns[heading] = columns.pop("Last contact")
+    found = _proposed(tmp_path, columns, {"follow_up": "dates", "surgery": "Date of surgery"})
+    assert ("last_contact" in {q.key for q in found.open}) == asked

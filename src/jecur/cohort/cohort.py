@@ -173,7 +173,12 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         settings.covariates,
         (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
-        (*table.notes, *_notes(table, columns.patient), *_limit_notes(table, settings)),
+        (
+            *table.notes,
+            *_notes(table, columns.patient),
+            *_limit_notes(table, settings),
+            *_percent_notes(table, settings),
+        ),
         doubts,
     )
 
@@ -278,6 +283,11 @@ def _notes(table: Table, patient: str) -> tuple[str, ...]:
     )
 
 
+def _number_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
+    yield from _limit_notes(table, settings)
+    yield from _percent_notes(table, settings)
+
+
 def _limit_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
     """Tell how many values are limits of a laboratory, and what they were taken for."""
     taken = {"limit": "the limit itself was taken", "missing": "taken as unknown"}
@@ -290,6 +300,16 @@ def _limit_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
                 f"{table.name}: column '{covariate.column}' holds a limit such as "
                 f"{table.frame.loc[rows[0], covariate.column]!r} in {name_rows(rows)}; "
                 f"{taken[covariate.beyond_limit]}"
+            )
+
+
+def _percent_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
+    """Tell of numbers that the spreadsheet shows a hundred times as large."""
+    for covariate in settings.covariates:
+        if covariate.kind == "numeric" and table.is_percent(covariate.column):
+            yield (
+                f"{table.name}: column '{covariate.column}' is shown in percent; 85 % was read as 0.85: "
+                "its unit and split_at should fit"
             )
 
 

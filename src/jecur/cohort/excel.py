@@ -40,7 +40,7 @@ class ExcelRows:
         One line for the record.
     notes
         What a spreadsheet shows otherwise than it was read: sheets, rows and columns that it hides, cells
-        that are struck out.
+        that are struck out or have comments.
     """
 
     rows: list[tuple[int, list[str]]]
@@ -70,7 +70,7 @@ def read_excel_rows(path: Path, sheet: str) -> ExcelRows:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decorations it cannot keep; values are not touched
             found = _read(path, sheet, formulas=measured.formulas)
-            otherwise = measured.merged or measured.hidden or measured.struck
+            otherwise = measured.merged or measured.hidden or measured.struck or measured.comments
             return _as_shown(path, sheet, found) if otherwise else found
     except (TableError, KeyboardInterrupt):
         raise
@@ -196,7 +196,7 @@ def _kind_of_number(number_format: str) -> str:
 
 
 def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:
-    """Add what a spreadsheet shows otherwise than it stores: merged, hidden and struck out cells."""
+    """Add what a spreadsheet shows otherwise than it stores: merged and hidden cells, strokes, comments."""
     import openpyxl  # noqa: PLC0415 - only Excel needs it
     from openpyxl.utils import get_column_letter  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -214,7 +214,14 @@ def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:
         for row, cells in found.rows
         if any(text and shown.cell(row, k).font.strike for k, text in enumerate(cells, 1))
     ]
+    said = [
+        cell.coordinate
+        for row, _ in found.rows
+        for cell in shown[row]
+        if cell.comment and cell.comment.text.strip()
+    ]
     notes = (
+        f"comments of cells are not read, the first in {said[0]}" if said else "",
         f"{len(hidden)} hidden rows read like the others, row {hidden[0]} the first"
         if hidden
         else "",

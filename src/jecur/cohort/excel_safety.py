@@ -50,6 +50,8 @@ class Workbook:
     """Some rows or columns are not shown: taken away by a filter, or folded."""
     struck: bool
     """Some kind of letters is struck out."""
+    comments: bool
+    """Some cells have comments."""
 
 
 def check_workbook(path: Path) -> Workbook:
@@ -104,6 +106,7 @@ def _checked_parts(path: Path, members: list[zipfile.ZipInfo]) -> list[zipfile.Z
 
 def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]) -> Workbook:
     n_cells, left, formulas, merged, hidden, struck = 0, _MOST_UNFOLDED, False, 0, False, False
+    comments = any("comments" in part.filename.lower() for part in parts)
     for part in parts:
         data = _unfold(path, archive, part, left)
         left -= len(data)
@@ -121,7 +124,7 @@ def _measured(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
         struck = struck or bool(_STRUCK.search(data))
         if max(n_cells, merged) > MOST_CELLS:
             raise _too_large(path, f"{n_cells} cells, {merged} merged ones")
-    return Workbook(formulas, merged > 0, hidden, struck)
+    return Workbook(formulas, merged > 0, hidden, struck, comments)
 
 
 def _unfold(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo, most: int) -> bytes:

@@ -26,6 +26,7 @@ import numpy as np
 
 from jecur.arrays import IntVector, Matrix
 from jecur.cohort.cohort import Patient
+from jecur.cohort.plausible.words import alike, one_id, spelled_out
 from jecur.errors import TableError
 
 __all__ = ["Folds", "site_of", "split_patients"]
@@ -101,6 +102,12 @@ def split_patients(
         method = "patients at random, within those with and those without the event"
         return Folds(fold_of, n_folds, _imbalance(_totals(fold_of, counts, n_folds)), method)
     names, site = np.unique([site_of(p) for p in patients], return_inverse=True)
+    if twice := alike(names.tolist(), one_id):
+        raise TableError(
+            f"expected each site in one spelling for site-preserving folds, found {spelled_out(twice[0])}, "
+            "which could be held out apart; spell it in one way in the table",
+            code="unknown-site",
+        )
     if len(names) < n_folds:
         raise TableError(
             f"expected at least {n_folds} sites for {n_folds} site-preserving folds, found "

@@ -145,7 +145,7 @@ class Table:
     def numbers(
         self, name: str, purpose: str, missing: tuple[str, ...], *, limits: bool = False
     ) -> pd.Series:
-        """One column as float64, NaN where the text says unknown.
+        """One column as float64, NaN where the text says unknown: ``-9`` says it of ``-9.0`` too.
 
         ``limits`` reads ``<2`` and ``>1000`` as 2 and 1000.
 
@@ -176,7 +176,10 @@ class Table:
             )
         mark = self.decimal or self._mark(name, given)
         values = [_number(c, "." if k else mark) for c, k in zip(given, typed, strict=True)]
-        return pd.Series(values, index=given.index, dtype="float64").reindex(text.index)
+        found = pd.Series(values, index=given.index, dtype="float64")
+        codes = [n for t in missing for m in {".", mark} if np.isfinite(n := _number(t, m))]
+        at_limit = text[given.index].map(lambda cell: bool(_LIMIT.match(cell)))
+        return found.mask(found.isin(codes) & ~at_limit).reindex(text.index)
 
     def _refuse_some_percent(self, name: str, given: pd.Series, typed: list[str | None]) -> None:
         """Refuse a column in which some cells show 0.85 as 85 % and others are 85."""
@@ -191,6 +194,10 @@ class Table:
                 f"{given[plain[0]]!r} in {name_rows(plain)}; give all cells one number format and "
                 "correct the numbers"
             )
+
+    def is_percent(self, name: str) -> bool:
+        """Whether the spreadsheet shows a column in percent: 0.85 as 85 %."""
+        return "percent" in self.kinds.get(name, {}).values()
 
     def beyond_limit(self, name: str, missing: tuple[str, ...]) -> pd.Index:
         """Rows of a column whose cell is a limit: ``<2``, ``> 1000``."""

@@ -24,6 +24,11 @@ _NO_CONTACT = ("surgery", "recurrence", "death")
 _DIGIT = re.compile(r"\d")
 """In place of a day: a word may say that it never came, a text with digits is a day gone wrong."""
 NONE = "none"
+_VISIT = re.compile(
+    r"(?<![a-z])(afp|scan|ct|mri?|mrt|imag\w*|bildgebung|treat\w*|therap\w*|chemo\w*|tace|dose|lab\w*|biops\w*)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
 _NEARLY_ALL = 0.9
 """Share of the patients from which on a day of an event may be another day."""
 
@@ -259,8 +264,9 @@ def _one_of(
 ) -> str:
     """Ask for a column; the first of several that are likely is asked about."""
     return ask_column(
-        interview, key, text, names, likely[0] if likely else "", doubt=_several(likely)
-    )
+        interview, key, text, names, likely[0] if likely else "",
+        doubt=_several(likely) or _of_something(likely),
+    )  # fmt: skip
 
 
 def _optional(
@@ -288,6 +294,12 @@ def _optional(
         choices=[*names, NONE],
     )
     return "" if said == NONE else said
+
+
+def _of_something(likely: Sequence[str]) -> str:
+    if likely and _VISIT.search(likely[0]):
+        return f"'{likely[0]}' may be the day of something, after which the patient was seen again"
+    return ""
 
 
 def _several(likely: Sequence[str]) -> str:

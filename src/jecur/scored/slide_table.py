@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from jecur.cohort.cohort import SlideEntry
+from jecur.cohort.plausible.names import names_nobody
 from jecur.cohort.slide_names import as_on_disk, slide_ids
-from jecur.cohort.table import Table, name_rows, read_raw_table, read_table
+from jecur.cohort.table import Table, list_cells, name_rows, read_raw_table, read_table
 from jecur.errors import Problems, TableError
 from jecur.intake.columns import says
 from jecur.intake.interview import Interview
@@ -84,7 +85,7 @@ def read_slide_table(path: Path, folder: Path) -> SlideTable:
     owners = [patients[row] for row, _ in found]
     return SlideTable(
         tuple(zip(entries, owners, strict=True)),
-        (f"{path.name}: {', '.join(said)} ({table.source})", *notes),
+        (f"{path.name}: {', '.join(said)} ({table.source})", *notes, *table.notes),
     )
 
 
@@ -149,6 +150,13 @@ def _patients(table: Table, column: str) -> dict[int, str]:
         raise TableError(
             f"{table.name}: expected a patient in every row of column '{column}', found none in "
             f"{name_rows(empty.index)}; enter the id or delete the row"
+        )
+    nobody = ids[ids.isin(names_nobody(ids.tolist()))]
+    if len(nobody):
+        raise TableError(
+            f"{table.name}: expected a patient in every row of column '{column}', found "
+            f"{list_cells(nobody)}, whose slides would be one patient's; enter the ids, or call each slide a "
+            "patient of its own"
         )
     return {int(row): str(text) for row, text in ids.items()}
 

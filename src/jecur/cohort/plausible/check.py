@@ -25,7 +25,8 @@ from jecur.cohort.plausible.times import (
     since_surgery_doubts,
     time_doubts,
 )
-from jecur.cohort.plausible.words import alike, one_level, spelled_out, unknown_among
+from jecur.cohort.plausible.words import alike, means_unknown, one_level, spelled_out, unknown_among
+from jecur.cohort.slide_cells import used_columns
 from jecur.cohort.table import Table, name_rows
 from jecur.settings import CohortSettings, Covariate
 
@@ -67,7 +68,9 @@ def judge_table(
     names = settings.columns
     filled = (table.frame.drop(columns=names.patient) != "").sum(axis=1)
     doubts += patient_doubts(table.identifiers(names.patient, "patient"), filled)
-    doubts += site_doubts(sites)
+    by_site = settings.split is not None and settings.split.by == "site"
+    doubts += site_doubts(sites, whole=by_site)
+    doubts += _columns_alike(table, settings)
     for covariate in settings.covariates:
         doubts += _factor_doubts(table, covariate, factors[covariate.column])
     return refuse_impossible(table.name, doubts, allowed=settings.implausible == "warn")
@@ -100,6 +103,22 @@ def _follow_up_doubts(
             yield from age_doubts(covariate.column, years_of(ages, unit), followed, named=named)
 
 
+def _columns_alike(table: Table, settings: CohortSettings) -> Iterator[Doubt]:
+    """Columns that are used and have a double under nearly the same heading, with other cells."""
+    used = {settings.columns.patient, *used_columns(settings)}
+    for group in alike(map(str, table.frame.columns), one_level):
+        for name in [name for name in group if name in used]:
+            others = [o for o in group if o != name]
+            differ = [o for o in others if not table.frame[o].equals(table.frame[name])]
+            if differ:
+                rows = table.frame.index[table.frame[differ[0]] != table.frame[name]]
+                yield oddity(
+                    "columns-alike", name, "one column of that name",
+                    f"{spelled_out(differ)} with other cells", rows,
+                    "make sure which is meant, and take the other out",
+                )  # fmt: skip
+
+
 def _factor_doubts(
     table: Table, covariate: Covariate, values: list[float | str | None]
 ) -> Iterator[Doubt]:
@@ -112,6 +131,7 @@ def _factor_doubts(
     yield from _levels_alike(column, levels)
     if not covariate.levels:
         yield from _unknown_levels(covariate, levels)
+        yield from _nearly_missing(covariate, levels)
         yield from _code_levels(covariate, levels)
         yield from _dated_levels(column, levels, table.kinds.get(column, {}))
 
@@ -123,6 +143,18 @@ def _levels_alike(column: str, levels: pd.Series) -> Iterator[Doubt]:
             "levels-alike", column, "each level in one spelling", spelled_out(group),
             levels.index[levels.isin(group[1:])], f"write {group[0]!r} everywhere",
         )  # fmt: skip
+
+
+def _nearly_missing(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:
+    """Levels that are a declared text for unknown but for their spelling: 9.0 beside 9."""
+    declared = {one_level(text): text for text in covariate.missing_values if text}
+    for text in dict.fromkeys(levels):
+        if one_level(text) in declared and not means_unknown(text):
+            yield doubt(
+                "levels-alike", covariate.column, f"{declared[one_level(text)]!r}, which means unknown, in "
+                "one spelling", spelled_out((text,)), levels.index[levels == text],
+                "add it to missing_values if it means that too",
+            )  # fmt: skip
 
 
 def _unknown_levels(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:

@@ -6,7 +6,7 @@ text, nothing tells so but the others.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
@@ -74,8 +74,16 @@ def patient_doubts(ids: pd.Series, filled: pd.Series) -> Iterator[Doubt]:
     yield from _alike(ids, "patient")
 
 
-def site_doubts(sites: pd.Series) -> Iterator[Doubt]:
-    """Doubts about hospitals or laboratories, (n,) texts by row; "" is an unknown one."""
+def site_doubts(sites: pd.Series, *, whole: bool) -> Iterator[Doubt]:
+    """Doubts about hospitals or laboratories.
+
+    Parameters
+    ----------
+    sites
+        (n,) texts by row; "" is an unknown one.
+    whole
+        Sites train or validate as a whole: one in two spellings would do both.
+    """
     nobody = sites[sites.isin(names_nobody([site for site in sites if site]))]
     if len(nobody):
         missing = ", ".join(f'"{text}"' for text in nobody.unique())
@@ -84,7 +92,7 @@ def site_doubts(sites: pd.Series) -> Iterator[Doubt]:
             f"patients of unknown sites are not of one site: if so, add {missing} to missing_values in "
             "[cohort]",
         )  # fmt: skip
-    yield from _alike(sites, "site")
+    yield from _alike(sites, "site", doubt if whole else oddity)
 
 
 def names_nobody(names: Sequence[str]) -> tuple[str, ...]:
@@ -124,10 +132,10 @@ def form_of(text: str) -> str:
     return _RUN.sub(lambda run: "9" if run.group()[0].isdigit() else "A", text)
 
 
-def _alike(names: pd.Series, purpose: str) -> Iterator[Doubt]:
+def _alike(names: pd.Series, purpose: str, say: Callable[..., Doubt] = oddity) -> Iterator[Doubt]:
     """Patients or sites that are two by case, a blank, a dash, another alphabet or zeros in front."""
     for group in alike(names[names != ""], one_id):
-        yield oddity(
+        yield say(
             "names-alike", str(names.name), f"each {purpose} in one spelling", spelled_out(group),
             names.index[names.isin(group)], f"if they are one {purpose}, spell them alike",
         )  # fmt: skip
