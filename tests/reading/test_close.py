@@ -218,6 +218,28 @@ def test_a_sheet_under_another_name_is_refused_and_no_reviewer_of_its_own(tmp_pa
     assert strange.name in said.value.message
 
 
+@pytest.mark.parametrize("copy", ["review-AB.csv", "review-AB.xlsx"])
+def test_a_filled_sheet_and_its_copy_are_not_two_reviewers(tmp_path, copy):
+    """In other rows and another kind of file too; they would agree in everything and outvote a third."""
+    run = write_run_of_r(tmp_path)
+    frame, folder = _sheet_of(tmp_path, "AB"), tmp_path / "review"
+    frame.to_csv(folder / "review.csv", index=False)
+    again = frame[::-1]
+    if copy.endswith("x"):
+        again.to_excel(folder / copy, index=False)
+    else:
+        again.replace({1: "present", 0: "absent"}).to_csv(folder / copy, index=False, sep=";")
+    with pytest.raises(RunFolderError, match="the same of every tile") as said:
+        close_review(run)
+    assert said.value.code == "review-twice"
+    assert copy in said.value.message
+    (folder / copy).unlink()
+    again.assign(comment="").assign(
+        comment=["agrees with AB in all", *[""] * (len(again) - 1)]
+    ).to_csv(folder / "review-CD.csv", index=False)
+    assert [r.reviewer for r in close_review(run).review.reviewers] == ["CD", "sheet"]
+
+
 def test_nothing_is_closed_of_nothing(tmp_path):
     run = write_run_of_r(tmp_path)
     with pytest.raises(RunFolderError, match="answers of at least one"):

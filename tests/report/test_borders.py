@@ -151,6 +151,17 @@ def test_nothing_and_rounding_are_zero_without_a_sign(kind):
     assert SHOWN[kind](float("nan")) == "–"
 
 
+@pytest.mark.parametrize(
+    ("adjust", "words"),
+    [("holm", "Adjusted (Holm)"), ("bh", "Adjusted (Benjamini and"), ("none", "Not adjusted for")],
+)
+def test_tile_features_name_their_correction_in_words(adjust, words):
+    settings = StatisticsSettings(adjust=adjust)
+    at_top = np.repeat([True, False], 20)
+    found = compare_tile_features({"f": np.arange(40) % 2}, at_top, np.arange(40) % 10, settings)
+    assert words in feature_table(found).note
+
+
 @pytest.mark.parametrize(("high", "low", "text"), [(9, 0, "∞"), (0, 9, "0.00"), (10, 10, "1.00")])
 def test_an_odds_ratio_of_a_feature_seen_at_one_end_alone_is_shown(high, low, text):
     seen = np.repeat([1, 0, 1, 0], [high, 20 - high, low, 20 - low])

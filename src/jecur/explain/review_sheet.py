@@ -10,7 +10,7 @@ from jecur.cohort.csv_text import plain_text
 from jecur.cohort.table import name_rows, read_table
 from jecur.errors import TableError
 
-__all__ = ["CANNOT_JUDGE", "is_begun", "read_sheet"]
+__all__ = ["CANNOT_JUDGE", "is_begun", "read_comments", "read_sheet"]
 
 CANNOT_JUDGE = -1.0
 """Of a feature that the reviewer could not judge in a tile."""
@@ -96,3 +96,12 @@ def read_sheet(path: Path, tiles: Sequence[str], features: Sequence[str]) -> dic
         values = np.append(known.to_numpy(dtype=np.float64), np.nan)
         found[feature] = values[place]
     return found
+
+
+def read_comments(path: Path) -> dict[str, str]:
+    """Read what was written beside the answers: tile -> comment, of those that have one."""
+    frame = read_table(path).frame
+    if "comment" not in frame.columns:
+        return {}
+    said = zip(frame["tile"].astype(str), frame["comment"].astype(str).str.strip(), strict=True)
+    return {tile: comment for tile, comment in said if comment}

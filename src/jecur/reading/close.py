@@ -22,7 +22,7 @@ from jecur.explain.review import (
     read_key,
     read_plan,
 )
-from jecur.explain.review_sheet import read_sheet
+from jecur.explain.review_sheet import read_comments, read_sheet
 from jecur.reading.answers import ANSWERS, AnswerFile, reading_of
 from jecur.reading.order import INITIALS, begun_orders, reviewer_folder
 from jecur.report.review import add_review, review_entries
@@ -161,8 +161,10 @@ def _answered(root: Path, key: Sequence[KeyTile], features: Sequence[str]) -> _A
         digests[order.reviewer] = said.sha256
         if not said.finished:
             unfinished.append(order.reviewer)
+    seen: dict[str, Path] = {}
     for sheet in begun_sheets(root):
         name = _initials_of(sheet)
+        _refuse_copy(sheet, seen, tiles, features)
         if name.upper() in {known.upper() for known in digests}:
             raise RunFolderError(
                 f"expected each reviewer once, found {name!r} on the screen and in {sheet.name}; give "
@@ -181,6 +183,22 @@ def _answered(root: Path, key: Sequence[KeyTile], features: Sequence[str]) -> _A
             code="no-review",
         )
     return _Answered(tuple(readings), tuple(unfinished), digests)
+
+
+def _refuse_copy(
+    sheet: Path, seen: dict[str, Path], tiles: Sequence[str], features: Sequence[str]
+) -> None:
+    """Refuse a sheet that says what another says of every tile, in answers and comments: a copy of it."""
+    said = {name: values.tolist() for name, values in read_sheet(sheet, tiles, features).items()}
+    content = fingerprint([repr(said), sorted(read_comments(sheet).items())])
+    other = seen.setdefault(content, sheet)
+    if other is not sheet:
+        raise RunFolderError(
+            f"expected each reviewer once, found {other.name} and {sheet.name} to say the same of every "
+            "tile; take the copy away, or, if two people agree in everything, write so as a comment into "
+            "one of them",
+            code="review-twice",
+        )
 
 
 def _initials_of(sheet: Path) -> str:

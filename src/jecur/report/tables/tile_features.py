@@ -7,6 +7,13 @@ from jecur.statistics.tile_features import TileFeatures
 
 __all__ = ["feature_table"]
 
+_ADJUSTED = {
+    "holm": "Adjusted (Holm)",
+    "bh": "Adjusted (Benjamini and Hochberg)",
+    "bonferroni": "Adjusted (Bonferroni)",
+    "none": "Not adjusted",
+}
+
 
 def feature_table(features: TileFeatures) -> Table:
     """Tabulate counts, Fisher's exact test over tiles, and the comparison over patients."""
@@ -30,7 +37,7 @@ def feature_table(features: TileFeatures) -> Table:
     note = (
         "Difference and p, patients: score test with patients as clusters, p by random signs of whole "
         "patients. Odds ratio and p, tiles: Fisher's exact test, every tile as a patient of its own, as the "
-        f"paper did. Adjusted for the number of features by {features.adjustment}."
+        f"paper did. {_ADJUSTED[features.adjustment]} for the number of features."
     )
     return Table.of("tile_features", "Features of tiles", columns, features.rows, note)
 
