@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from openpyxl.styles import Font
 
-from jecur.cohort.cohort import read_clinical
+from jecur.cohort.cohort import read_clinical, read_cohort
 from jecur.cohort.table import read_table
 from jecur.errors import TableError
 from jecur.evaluation.given import ScoreFiles, evaluate_scores
@@ -20,6 +20,7 @@ from jecur.settings import (
     DateSettings,
     EndpointSettings,
     ScoreSettings,
+    SplitSettings,
     StudySettings,
     TableFormat,
 )
@@ -159,6 +160,64 @@ def test_days_that_a_spreadsheet_exchanged_are_refused_and_no_others(tmp_path, f
         assert [round(p.months * 365.25 / 12) for p in found.patients] == [
             (date(2016, 1, 1) + timedelta(31 * k) - day).days for k, day in enumerate(days)
         ]
+
+
+SHOWN_IDS = {  # number format -> number -> what a spreadsheet shows
+    "000": {7: "007", 1234: "1234"},
+    '"P"000': {7: "P007", 1234: "P1234"},
+    "\\P000": {7: "P007"},
+    '"LIV-"0': {7: "LIV-7"},
+    "000-00-0000": {123456789: "123-45-6789", 7: "000-00-0007"},
+    "00\\-00": {1234: "12-34", 7: "00-07", 12345: "123-45"},
+    '0000"/B"': {7: "0007/B"},
+    "0": {7: "7"},
+    "General": {7: "7"},
+    "#,##0": {1234: "1234"},
+}
+
+
+@pytest.mark.parametrize("form", SHOWN_IDS)
+def test_an_identifier_is_what_the_spreadsheet_shows(tmp_path, form):
+    book = openpyxl.Workbook()
+    book.active.append(("patient_id", "time"))
+    for k, number in enumerate(SHOWN_IDS[form], 2):
+        for column in (1, 2):
+            book.active.cell(k, column).value = number
+            book.active.cell(k, column).number_format = form
+    book.save(tmp_path / "t.xlsx")
+    table = read_table(tmp_path / "t.xlsx")
+    assert table.identifiers("patient_id", "patient").tolist() == list(SHOWN_IDS[form].values())
+    assert table.numbers("time", "time", ()).tolist() == list(SHOWN_IDS[form])
+
+
+@pytest.mark.parametrize("heading", ["Time", "time\u00a0", "t\u0456me", "ti me"])
+def test_a_heading_that_is_nearly_the_one_asked_for_is_named(tmp_path, heading):
+    frame = pd.DataFrame(ROWS[1:], columns=["patient_id", heading, "event"])
+    frame.to_csv(tmp_path / "clinical.csv", index=False)
+    settings = CohortSettings(endpoint=ENDPOINT, columns=COLUMNS)
+    if heading.strip() == "time":
+        assert len(read_clinical(settings, tmp_path).patients) == 12
+        return
+    with pytest.raises(
+        TableError, match=r"column 'time' for the time.*\(there is .*another spelling\)"
+    ):
+        read_clinical(settings, tmp_path)
+
+
+def test_days_that_divide_patients_are_looked_at_too(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append((*ROWS[0], "op"))
+    for row, day in zip(ROWS[1:], _written(_days(12, 1), "taken", "%d/%m/%Y"), strict=True):
+        book.active.append((*row, day))
+    book.save(tmp_path / "clinical.xlsx")
+    split = SplitSettings(
+        by="date", date_column="op", date_format="%d/%m/%Y", validation_from="2012-01-01"
+    )
+    settings = CohortSettings(
+        endpoint=ENDPOINT, columns=COLUMNS, table="clinical.xlsx", split=split
+    )
+    with pytest.raises(TableError, match="column 'op': expected days written in one way"):
+        read_cohort(settings, tmp_path)
 
 
 FILES = {

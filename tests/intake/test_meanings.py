@@ -190,3 +190,24 @@ def test_the_last_day_of_something_may_not_be_the_last_contact(tmp_path, heading
     columns[heading] = columns.pop("Last contact")
     found = _proposed(tmp_path, columns, {"follow_up": "dates", "surgery": "Date of surgery"})
     assert ("last_contact" in {q.key for q in found.open}) == asked
+
+
+@pytest.mark.parametrize(
+    ("second", "cells", "asked"),
+    [
+        ("Study code", [f"LIV-{k * 7 % 97:03}" for k in range(N)], True),
+        ("Pseudonym of the biobank", [f"{1000 + 37 * k % 911}" for k in range(N)], True),
+        ("AFP", [f"{k}.5" for k in range(N)], False),
+        ("Comment", [f"seen by {'abcdefgh'[k % 8] * (k + 1)}" for k in range(N)], False),
+        ("Sex", ["m", "f"] * (N // 2), False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("running", [True, False])
+def test_a_running_number_beside_names_is_not_surely_the_patient(
+    tmp_path, second, cells, asked, running
+):
+    ids = [k + 1 for k in range(N)] if running else [3 * k + 1 for k in range(N)]
+    columns = {"Nr": ids, second: cells, "TTR_months": [k + 1.5 for k in range(N)]}
+    found = _proposed(tmp_path, columns, {})
+    said = "pseudonym" in second.casefold()  # its heading alone makes two that could be
+    assert ("patient" in {q.key for q in found.open}) == ((asked and running) or said)

@@ -19,14 +19,15 @@ from jecur.errors import TableError
 
 __all__ = ["ExcelRows", "read_excel_rows", "sheet_names"]
 
-_ZEROS = re.compile(r"0{2,}")
+_LITERAL = re.compile(r'"([^"]*)"|\\(.)|([- ()])')
+_ZEROS = re.compile(rf"(?:{_LITERAL.pattern})*0(?:0|{_LITERAL.pattern})*")
 _PERCENT = re.compile(r'^(?:[^"%\\]|"[^"]*"|\\.)*%')
 """A number format whose percent sign is no quoted letter: those do not multiply by 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExcelRows:
-    """Rows of cells, their kinds, and how they were read.
+    r"""Rows of cells, their kinds, and how they were read.
 
     Parameters
     ----------
@@ -34,8 +35,9 @@ class ExcelRows:
         Each with its row number.
     kinds
         (row number, column number from 0) -> "number", "percent" (0.85 that is shown as 85 %), "date",
-        the zeros of a number format such as ``000``, which shows 7 as 007, or "merged": a cell without
-        a value of its own that shows another's. Cells of text are left out.
+        a number format of zeros and letters such as ``000``, which shows 7 as 007, or ``\P000`` (P007),
+        each letter behind a backslash, or "merged": a cell without a value of its own that shows
+        another's. Cells of text are left out.
     source
         One line for the record.
     notes
@@ -190,9 +192,14 @@ def _refuse_uncalculated(path: Path, sheet: Any, values: dict[int, list[str]]) -
 
 
 def _kind_of_number(number_format: str) -> str:
-    if _ZEROS.fullmatch(number_format):
-        return number_format
+    if _ZEROS.fullmatch(number_format) and number_format.count("0") > (number_format == "0"):
+        return "".join(_LITERAL.sub(_escaped, number_format))
     return "percent" if _PERCENT.search(number_format) else "number"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letters: str = next(group for group in found.groups() if group is not None)
+    return "".join(f"\\{letter}" for letter in letters)
 
 
 def _as_shown(path: Path, sheet: str, found: ExcelRows) -> ExcelRows:

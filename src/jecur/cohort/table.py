@@ -16,7 +16,7 @@ import pandas as pd
 
 from jecur.cohort.csv_text import one_spelling, plain_text
 from jecur.cohort.excel import read_excel_rows
-from jecur.cohort.plausible.words import is_error_cell
+from jecur.cohort.plausible.words import is_error_cell, one_level, spelled_out
 from jecur.cohort.text_file import read_text_rows
 from jecur.errors import TableError
 from jecur.printable import is_printable
@@ -58,8 +58,8 @@ class Table:
     decimal
         Mark between units and tenths; "" finds it for each column and refuses what is ambiguous.
     kinds
-        Excel: column -> row -> what the cell was, "number", "percent", "date", a format of zeros, or
-        "merged" into another.
+        Excel: column -> row -> what the cell was, "number", "percent", "date", a format of zeros and
+        letters (see `jecur.cohort.excel.ExcelRows`), or "merged" into another.
     source
         One line: how the file was read.
     notes
@@ -91,6 +91,7 @@ class Table:
             raise TableError(
                 f"{self.name}: expected a column '{name}' for the {purpose}, found: {found}; "
                 + ("give yours this heading" if self.fixed_headings else _NAME_YOURS)
+                + _nearly(self.frame.columns, name)
             )
         cells = self.frame[name]
         long = cells[[len(text) > _LONGEST_CELL for text in cells]]
@@ -129,7 +130,7 @@ class Table:
             if kind in {"date", "percent"} or not digits.isdigit() or len(digits) > _EXACT_DIGITS:
                 spoilt.append(row)
             elif kind != "number":
-                text[row] = text[row].zfill(len(kind))
+                text[row] = _as_displayed(text[row], kind)
         if spoilt:
             raise TableError(
                 f"{self.name}: expected ids in column '{name}', found {text[spoilt[0]]!r} in "
@@ -383,6 +384,24 @@ def _kinds_by_column(
         if row in rows and column < len(heading):
             by_column.setdefault(heading[column], {})[row] = kind
     return by_column
+
+
+def _as_displayed(digits: str, form: str) -> str:
+    """Write a whole number in a format of zeros and letters: 7 in P000 is P007, 1234 in 00-00 is 12-34."""
+    sign, rest = ("-", list(digits[1:])) if digits.startswith("-") else ("", list(digits))
+    parts = re.findall(r"\\.|0", form)
+    shown: list[str] = []
+    for part in reversed(parts):
+        shown.append(part[1:] if part != "0" else rest.pop() if rest else "0")
+        if part == "0" and parts.index("0") == len(parts) - len(shown):
+            shown += reversed(rest)  # digits beyond the zeros stand before the first
+    return sign + "".join(reversed(shown))
+
+
+def _nearly(columns: pd.Index, name: str) -> str:
+    """Say how a heading differs that is the one asked for but for its spelling."""
+    headings = [c for c in map(str, columns) if one_level(c) == one_level(name)]
+    return f" (there is {spelled_out(headings)}: another spelling)" if headings else ""
 
 
 def _is_spoilt(text: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jecur.cohort.excel import sheet_names
+from jecur.cohort.plausible.names import form_of
 from jecur.cohort.table import Table, read_raw_table, read_table
 from jecur.errors import JecurError, SettingsError, TableError
 from jecur.intake.columns import Column, columns_of, says
@@ -27,6 +28,8 @@ from jecur.settings import TableFormat
 __all__ = ["Proposal", "Sources", "propose"]
 
 SLIDE_LIST = "slide_list.csv"
+_FEW_FORMS = 3
+"""Names of patients are written in one form, or in two or three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,16 +257,38 @@ def _ask_patient(columns: Mapping[str, Column], interview: Interview) -> str:
         said = [n for n in exact if re.search(r"pat|subject|case|fall", n, re.IGNORECASE)]
         guess = said[0] if len(said) == 1 else ""
     different = len(full[guess].levels) if guess else 0
+    others = _other_names(full, guess) if guess else []
+    reason = f"several could be: {', '.join(exact)}" if exact else "no heading says it"
+    if guess:
+        reason = f"its heading, and {different} different texts in {len(columns[guess].cells)} rows"
+    if others:
+        reason = f"'{guess}' numbers the rows; {', '.join(map(repr, others))} may name the patients"
     return interview.ask(
         "patient",
         "Column of patient identifiers",
         guess=guess,
-        reason=f"its heading, and {different} different texts in {len(columns[guess].cells)} rows"
-        if guess
-        else f"several could be: {', '.join(exact)}" if exact else "no heading says it",
-        sure=bool(guess),
+        reason=reason,
+        sure=bool(guess) and not others,
         choices=list(columns),
-    )  # fmt: skip
+    )
+
+
+def _other_names(columns: Mapping[str, Column], guess: str) -> list[str]:
+    """Columns of names without a double, where the one guessed does no more than number the rows."""
+    cells = list(columns[guess].cells.values())
+    first = int(cells[0]) if cells[0].isascii() and cells[0].isdigit() else None
+    if first is None or cells != [str(first + k) for k in range(len(cells))]:
+        return []
+    return [
+        name
+        for name, column in columns.items()
+        if name != guess
+        and len(column.levels) == len(column.cells)
+        and len({form_of(text) for text in column.levels}) <= _FEW_FORMS
+        and any(map(str.isdigit, "".join(column.levels)))
+        and not (column.is_numeric and any("." in t or "," in t for t in column.levels))
+        and not says(name, "time", "slide", "age")
+    ]
 
 
 def _identifiers(table: Table, patient: str, interview: Interview) -> tuple[dict[int, str], bool]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from jecur.arrays import Vector
-from jecur.cohort.dates import dates_by_column
+from jecur.cohort.dates import dates_by_column, read_dates
 from jecur.cohort.plausible.doubts import Doubt, doubt, oddity, refuse_impossible
 from jecur.cohort.plausible.names import days_among, patient_doubts, site_doubts
 from jecur.cohort.plausible.numbers import age_unit, codes_for_unknown, number_doubts, years_of
@@ -93,14 +93,24 @@ def _follow_up_doubts(
     else:
         named = endpoint.dates.last_contact
         columns = dates_by_column(table, endpoint, endpoint.dates, settings.missing_values)
-        yield from date_doubts(columns, endpoint.dates.surgery, today)
-        for column, days in columns.items():
-            kinds = table.kinds.get(column, {})
-            yield from exchanged_doubts(column, days, table.frame[column], kinds)
+        yield from _day_doubts(table, columns, endpoint.dates.surgery, today)
+    split = settings.split
+    if split is not None and split.by == "date" and split.date_column:
+        form = split.date_format or (endpoint.dates.format if endpoint.dates else "%Y-%m-%d")
+        days = read_dates(table, split.date_column, form, settings.missing_values)
+        yield from _day_doubts(table, {split.date_column: days}, split.date_column, today)
     for covariate in settings.covariates:
         if unit := age_unit(covariate):
             ages = pd.Series(factors[covariate.column], index=rows, dtype=np.float64)
             yield from age_doubts(covariate.column, years_of(ages, unit), followed, named=named)
+
+
+def _day_doubts(
+    table: Table, columns: Mapping[str, Mapping[int, date | None]], surgery: str, today: date
+) -> Iterator[Doubt]:
+    yield from date_doubts(columns, surgery, today)
+    for column, days in columns.items():
+        yield from exchanged_doubts(column, days, table.frame[column], table.kinds.get(column, {}))
 
 
 def _columns_alike(table: Table, settings: CohortSettings) -> Iterator[Doubt]:
