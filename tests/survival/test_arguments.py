@@ -262,3 +262,18 @@ def test_a_group_that_is_missing_is_no_group(table, missing):
 def test_p_values_are_probabilities():
     with pytest.raises(TableError, match=r"in \[0, 1\], found 5"):
         sv.adjust_p_values([0.1, 5.0])
+
+
+@pytest.mark.parametrize("columns", [(2,), (-1,), (0, 0), (), (0, 5)])
+def test_terms_of_columns_that_are_not_there_are_refused(table, columns):
+    x, follow_up = table[["age", "afp"]], (table["months"], table["event"])
+    model = sv.fit_cox(x, *follow_up)
+    with pytest.raises(SettingsError, match="terms"):
+        sv.proportional_hazards_test(model, x, *follow_up, terms={"age": (0,), "other": columns})
+
+
+def test_what_has_no_value_is_refused(table):
+    with pytest.raises(JecurError, match="above 0"):
+        sv.observed_expected(np.zeros(N), table["months"], table["event"], 12.0)
+    with pytest.raises(TableError, match="vector"):
+        sv.adjust_p_values([[0.1, 0.2], [0.3, 0.01]])

@@ -178,12 +178,16 @@ def observed_expected(
     Raises
     ------
     NotEstimableError
-        If nobody is followed to the horizon, or no event was seen by then.
+        If nobody is followed to the horizon, no event was seen by then, or all predictions are 0.
     TableError
         If a prediction is no probability.
     """
     p, at = _observed(predicted, time, event, horizon, competing)
     expected = float(p.mean())
+    if expected == 0:
+        raise NotEstimableError(
+            "expected predictions above 0, found 0 for everybody; observed/expected has no value"
+        )
     ratio = at.estimate / expected
     half = float(ndtri(0.5 + check_level(level) / 2)) * at.standard_error / at.estimate
     method = f"observed/expected at {horizon:g} months, log interval"

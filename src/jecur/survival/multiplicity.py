@@ -40,6 +40,8 @@ def adjust_p_values(p: ArrayLike, method: Adjustment = "holm") -> Vector:
     """
     require_choice("method", method, Adjustment)
     raw = numbers(p, "p-values")
+    if raw.ndim != 1:
+        raise TableError(f"expected a vector of p-values, found shape {raw.shape}; give .ravel()")
     if np.any((raw < 0) | (raw > 1)):
         raise TableError(f"expected p-values in [0, 1], found {raw[(raw < 0) | (raw > 1)][0]:g}")
     out = raw.copy()

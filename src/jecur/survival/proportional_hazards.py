@@ -24,7 +24,7 @@ from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import rankdata
 
 from jecur.arrays import BoolVector, Matrix, Vector
-from jecur.errors import NotEstimableError, require_choice
+from jecur.errors import NotEstimableError, SettingsError, require_choice
 from jecur.survival.covariates import check_covariates, standardize
 from jecur.survival.cox import CoxModel
 from jecur.survival.estimate import ChiSquared
@@ -95,11 +95,21 @@ def proportional_hazards_test(  # noqa: PLR0913 -- a model and the data it was f
     z, scale = standardize(x[sets.order], model.names, sets.counted, sets.stratum)
     g = _transformed(months, seen, sets, transform)
     score, information = _enlarged(z, model.coefficients * scale, sets, g - g.mean())
-    groups = terms or {name: (k,) for k, name in enumerate(model.names)}
     p = len(model.names)
+    groups = _terms(terms, p) if terms else {name: (k,) for k, name in enumerate(model.names)}
     tests = [_score_test(score, information, p, columns, model) for columns in groups.values()]
     everything = _score_test(score, information, p, tuple(range(p)), model)
     return ProportionalHazards(tuple(groups), tuple(tests), everything, transform)
+
+
+def _terms(terms: dict[str, tuple[int, ...]], p: int) -> dict[str, tuple[int, ...]]:
+    """Refuse terms of columns that are not there, or of one column twice."""
+    for name, columns in terms.items():
+        if not columns or len(set(columns)) < len(columns) or not set(columns) <= set(range(p)):
+            raise SettingsError(
+                f"terms: expected columns of {name!r} from 0 to {p - 1}, each once, found {columns!r}"
+            )
+    return terms
 
 
 def _transformed(
