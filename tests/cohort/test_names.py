@@ -203,3 +203,36 @@ def test_error_cells_are_no_patients(tmp_path, value):
     book.save(tmp_path / "t.xlsx")
     with pytest.raises(TableError, match=r"column 'patient_id'.* in row 3"):
         read_table(tmp_path / "t.xlsx").identifiers("patient_id", "patient")
+
+
+@pytest.mark.parametrize("mark", ["*", "?", ".", " *", "\u2020", "**"])
+def test_a_mark_behind_a_level_or_a_patient_is_told(tmp_path, mark):
+    frame = _frame()
+    frame.loc[4, "stage"] = f"T1{mark}"
+    (told,) = _read(tmp_path, frame).doubts
+    assert (told.code, told.column) == ("levels-alike", "stage")
+    assert "row 6" in told.message
+    frame = _frame()
+    frame.loc[4, "patient_id"] = f"P009{mark}"
+    (told,) = _read(tmp_path, frame).doubts
+    assert (told.code, told.column) == ("names-alike", "patient_id")
+
+
+def test_signs_are_no_marks(tmp_path):
+    frame = _frame()
+    frame["stage"] = np.resize(["+", "++", "-", "T1+", "T1", "T1-", "?+"], N)
+    assert not _read(tmp_path, frame).doubts
+
+
+@pytest.mark.parametrize("letter", ["\u00fc", "\u00c4", "\u00e9", "\u00f1", "\u00df", "\u2019"])
+@pytest.mark.parametrize("column", ["patient_id", "site", "stage"])
+def test_letters_lost_on_the_way_are_told_and_letters_are_not(tmp_path, letter, column):
+    name = f"M{letter}ller"
+    lost = name.encode("ascii", "replace").decode().replace("?", "\ufffd")
+    changed = name.encode("utf-8").decode("cp1252", "replace").replace("\ufffd", "")
+    for text, told in ((name, False), (lost, True), (changed, True)):
+        frame = _frame()
+        frame.loc[4, column] = text
+        doubts = [d for d in _read(tmp_path, frame).doubts if d.code == "lost-letters"]
+        assert [d.column for d in doubts] == ([column] if told else [])
+        assert all("row 6" in d.message for d in doubts)

@@ -7,6 +7,7 @@ of 160 years) is refused, all of it at once, unless the study says that it is tr
 spelling alone are refused, patients and sites that do are told.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 
@@ -31,6 +32,13 @@ from jecur.cohort.table import Table, name_rows
 from jecur.settings import CohortSettings, Covariate
 
 __all__ = ["judge_table"]
+
+_LOST = re.compile(
+    "\ufffd|\u00e2\u20ac|"
+    "[\u00c3\u00c2][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u2013-\u2026]"
+)
+"""A mark in place of a letter that could not be read, and UTF-8 that was read byte by byte."""
+_MARKS = "*?.!\u2020\u2021\u00a7"
 
 
 def judge_table(
@@ -71,6 +79,7 @@ def judge_table(
     by_site = settings.split is not None and settings.split.by == "site"
     doubts += site_doubts(sites, whole=by_site)
     doubts += _columns_alike(table, settings)
+    doubts += _lost_letters(table, settings)
     for covariate in settings.covariates:
         doubts += _factor_doubts(table, covariate, factors[covariate.column])
     return refuse_impossible(table.name, doubts, allowed=settings.implausible == "warn")
@@ -129,6 +138,19 @@ def _columns_alike(table: Table, settings: CohortSettings) -> Iterator[Doubt]:
                 )  # fmt: skip
 
 
+def _lost_letters(table: Table, settings: CohortSettings) -> Iterator[Doubt]:
+    """Letters that an earlier conversion lost, so that two names may have become one, or changed."""
+    for column in (settings.columns.patient, *used_columns(settings)):
+        cells = table.frame[column]
+        found = cells[[bool(_LOST.search(text)) for text in cells]]
+        if len(found):
+            yield oddity(
+                "lost-letters", column, "letters as they were entered",
+                ", ".join(map(repr, found.unique()[:4])), found.index,
+                "another program read the table in a wrong encoding; export it again from its source",
+            )  # fmt: skip
+
+
 def _factor_doubts(
     table: Table, covariate: Covariate, values: list[float | str | None]
 ) -> Iterator[Doubt]:
@@ -139,6 +161,7 @@ def _factor_doubts(
         return
     levels = found.dropna().astype(str)
     yield from _levels_alike(column, levels)
+    yield from _marked_levels(column, levels)
     if not covariate.levels:
         yield from _unknown_levels(covariate, levels)
         yield from _nearly_missing(covariate, levels)
@@ -153,6 +176,18 @@ def _levels_alike(column: str, levels: pd.Series) -> Iterator[Doubt]:
             "levels-alike", column, "each level in one spelling", spelled_out(group),
             levels.index[levels.isin(group[1:])], f"write {group[0]!r} everywhere",
         )  # fmt: skip
+
+
+def _marked_levels(column: str, levels: pd.Series) -> Iterator[Doubt]:
+    """Levels that are another one but for a mark behind it: of a footnote, of doubt, a full stop."""
+    known = {one_level(text): text for text in dict.fromkeys(levels)}
+    for text in dict.fromkeys(levels):
+        bare = text.rstrip(_MARKS).rstrip()
+        if bare and bare != text and (one := known.get(one_level(bare))):
+            yield oddity(
+                "levels-alike", column, "each level in one spelling", f"{text!r} beside {one!r}",
+                levels.index[levels == text], f"if they are one level, write {one!r} everywhere",
+            )  # fmt: skip
 
 
 def _nearly_missing(covariate: Covariate, levels: pd.Series) -> Iterator[Doubt]:

@@ -168,7 +168,9 @@ def one_id(text: str) -> str:
     """Fold what hardly makes another patient or site: case, marks, alphabet, zeros in front, 1.0 for 1."""
     if _NUMBER.fullmatch(text):
         text = re.sub(r"\.0*$", "", text)
-    return _ZEROS_IN_FRONT.sub("", " ".join(_BETWEEN.sub(" ", _plain(text)).split()))
+    plain = _plain(text)
+    plain = plain.rstrip("*?\u2020\u2021 ") or plain  # the mark of a footnote
+    return _ZEROS_IN_FRONT.sub("", " ".join(_BETWEEN.sub(" ", plain).split()))
 
 
 def _plain(text: str) -> str:
