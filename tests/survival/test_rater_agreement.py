@@ -177,3 +177,19 @@ def test_there_is_no_interval_over_one_patient():
         clustered_agreement("ac1", [1.0, 0.0, 1.0], [1.0, 1.0, 1.0], ["a", "a", "a"])
     with pytest.raises(NotEstimableError, match="all agree"):
         clustered_agreement("ac1", [1.0, 0.0, 1.0], [1.0, 0.0, 1.0], ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("kind", ["kappa", "ac1"])
+@pytest.mark.parametrize("n_patients", [2, 3, 7, 11])
+def test_patients_who_are_all_alike_are_no_certainty(kind, n_patients):
+    """The interval over patients was of no width, or of that of rounding."""
+    first, second = (
+        np.tile([1, 1, 1, 0, 0, 1, 0], n_patients),
+        np.tile([1, 0, 1, 0, 1, 1, 0], n_patients),
+    )
+    patient = np.repeat(np.arange(n_patients), 7)
+    with pytest.raises(NotEstimableError, match="over patients"):
+        clustered_agreement(kind, first, second, patient)
+    second[0] = 0
+    found = clustered_agreement(kind, first, second, patient)
+    assert found.lower < found.estimate < found.upper

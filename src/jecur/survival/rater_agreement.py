@@ -28,6 +28,9 @@ from jecur.survival.follow_up import Labels, check_level, label_codes
 
 __all__ = ["PairCounts", "clustered_agreement", "cohen_kappa", "gwet_ac1", "pair_counts"]
 
+ROUNDING = 1e-12
+"""Standard error that is rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
@@ -159,7 +162,8 @@ def clustered_agreement(
     Raises
     ------
     NotEstimableError
-        As the coefficient; tiles of fewer than two patients; or all tiles agree, or none.
+        As the coefficient; tiles of fewer than two patients; all tiles agree, or none; or patients who
+        are all alike.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     counts = pair_counts(a, b)
@@ -175,6 +179,11 @@ def clustered_agreement(
     pull = found.pull[1 - a[known].astype(np.int64), 1 - b[known].astype(np.int64)]
     by_patient = np.bincount(code, weights=pull, minlength=k)
     variance = float(np.sum(by_patient**2)) / counts.n**2 * k / (k - 1)
+    if variance <= ROUNDING**2:
+        raise NotEstimableError(
+            "expected patients who differ in how often two readings agree, found none; there is no interval "
+            "over patients"
+        )
     return _estimate(found.value, variance, counts, level, f"{found.name}, patients as clusters")
 
 
