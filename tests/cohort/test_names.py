@@ -236,3 +236,30 @@ def test_letters_lost_on_the_way_are_told_and_letters_are_not(tmp_path, letter, 
         doubts = [d for d in _read(tmp_path, frame).doubts if d.code == "lost-letters"]
         assert [d.column for d in doubts] == ([column] if told else [])
         assert all("row 6" in d.message for d in doubts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("P007", "P7"), ("P1", "p1"), ("B2", "\u04122"), ("P1", "P1*")]
+)
+@pytest.mark.parametrize("by", ["role", "site"])
+def test_one_patient_in_two_spellings_does_not_train_and_validate(tmp_path, one, other, by):
+    frame = _frame()
+    frame["patient_id"] = [f"Q{k:03}" for k in range(N)]
+    frame["role"] = np.resize(["training", "validation"], N)
+    frame.loc[[4, 9], "patient_id"] = [one, other]
+    frame.loc[[4, 9], "site"] = ["Ulm", "Bern"]
+    frame.to_csv(tmp_path / "clinical.csv", index=False)
+
+    def read(**changes):
+        role = "role" if by == "role" else ""
+        split = None if by == "role" else SplitSettings(by="site", validation_sites=("Ulm",))
+        columns = ColumnSettings(role=role, slide="", site="site")
+        settings = CohortSettings(endpoint=ENDPOINT, columns=columns, split=split, **changes)
+        return read_cohort(settings, tmp_path)
+
+    with pytest.raises(TableError, match=r"each patient in one role.* in rows 6, 11"):
+        read()
+    assert len(read(implausible="warn").patients) == N
+    frame.loc[[4, 9], "role"], frame.loc[[4, 9], "site"] = "training", "Bern"
+    frame.to_csv(tmp_path / "clinical.csv", index=False)
+    assert [d.code for d in read().doubts] == ["names-alike"]

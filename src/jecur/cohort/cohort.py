@@ -16,6 +16,7 @@ from jecur.cohort.annotation_files import find_annotations, named_annotations
 from jecur.cohort.endpoint import read_follow_up
 from jecur.cohort.plausible.check import judge_table
 from jecur.cohort.plausible.doubts import Doubt
+from jecur.cohort.plausible.words import alike, one_id, spelled_out
 from jecur.cohort.roles import Role, divide_patients, read_days, read_roles
 from jecur.cohort.slide_cells import join_rows, left_out_slides, named_slides
 from jecur.cohort.slide_names import slide_ids
@@ -149,6 +150,8 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     if settings.split is not None:
         sides = ids.tolist(), follow_up.event.tolist(), sites.tolist(), days
         roles = _divided(settings.split, list(zip(*sides, strict=True)), reasons)
+    if settings.implausible == "refuse":
+        _refuse_one_in_two_roles(table.name, ids, roles)
     patients, excluded = [], []
     for i, row in enumerate(ids.index):
         found_role, reason = roles[i], reasons[i]
@@ -190,6 +193,21 @@ def _identifiers(table: Table, settings: CohortSettings, problems: Problems) -> 
         _check_ids(table, found, settings.missing_values)
         return found
     return pd.Series([f"row {row}" for row in table.frame.index], index=table.frame.index)
+
+
+def _refuse_one_in_two_roles(name: str, ids: pd.Series, roles: Sequence[Role | None]) -> None:
+    """Refuse identifiers that may be one patient's and stand in two roles: a model would know them."""
+    role_of = dict(zip(ids, roles, strict=True))
+    for group in alike(ids, one_id):
+        found = {role_of[patient] for patient in group} - {None}
+        if len(found) > 1:
+            said = ", ".join(f"{spelled_out((p,))} ({role_of[p] or 'no role'})" for p in group[:4])
+            raise TableError(
+                f"{name}: expected each patient in one role, found {said} in "
+                f"{name_rows(ids.index[ids.isin(group)])}, who may be one patient in column '{ids.name}'; "
+                'spell them alike, or set implausible = "warn" in [cohort] if they are two',
+                code="implausible-table",
+            )
 
 
 def _sites(table: Table, settings: CohortSettings, rows: pd.Index) -> pd.Series:
