@@ -148,3 +148,11 @@ def test_patients_with_as_many_at_both_ends_are_no_certainty(n_patients, once):
     patient = np.repeat(np.arange(n_patients), 7 * once)
     with pytest.raises(NotEstimableError):
         clustered_difference(present, high, patient, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_patients", [2, 5, 20])
+def test_a_feature_at_one_end_alone_has_no_interval_of_no_width(n_patients):
+    high = np.tile([True, True, False], n_patients)
+    have = clustered_difference(high, high, np.repeat(np.arange(n_patients), 3))
+    assert have.difference == 1
+    assert np.isnan([have.lower, have.upper]).all()

@@ -15,6 +15,7 @@ from jecur.evaluation.tile_table import read_tile_features
 from jecur.explain.review import begun_sheets, read_closed
 from jecur.mil.passport import admit_model
 from jecur.pipeline import validate_study
+from jecur.report.wording import format_interval
 from jecur.reproduce.cohort import PaperCohort, paper_cohort, write_paper_study
 from jecur.reproduce.compare import (
     Cell,
@@ -204,7 +205,7 @@ def _beside(
     said = done.statistics
     ratio = said.hazard_ratio
     shown = (
-        f"hazard ratio {ratio.estimate:.2f} ({ratio.lower:.2f}-{ratio.upper:.2f})"
+        f"hazard ratio {format_interval(ratio.estimate, ratio.lower, ratio.upper)}"
         if ratio.estimate is not None and ratio.lower is not None and ratio.upper is not None
         else f"no hazard ratio ({ratio.reason})"
     )

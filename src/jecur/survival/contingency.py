@@ -82,6 +82,7 @@ class ClusteredDifference:
     second: float
     difference: float
     lower: float
+    """NaN, as ``upper``, where every patient has the feature in one group always, and never in the other."""
     upper: float
     z: float
     p: float
@@ -229,6 +230,7 @@ def clustered_difference(
     residual = np.where(g, (y - first) / g.sum(), -(y - second) / (~g).sum())
     error = np.sqrt(np.sum(np.bincount(code, weights=residual, minlength=k) ** 2) * k / (k - 1))
     half = float(ndtri(0.5 + check_level(level) / 2) * error)
+    half = half if error > ROUNDING else float("nan")  # no patient moves it, which is no certainty
     independent = float(np.sum((g - g.mean()) ** 2) * y.mean() * (1 - y.mean()))
     return ClusteredDifference(
         first,
