@@ -8,8 +8,8 @@
 workers of `jecur prepare --worker` in jobs, five of which are killed (-9) and one ended by `scancel -s KILL`;
 and by Dask in jobs, whose coordinator is killed and gone on with. Each end is compared byte by byte with
 an undisturbed preparation without SLURM. ``--same`` gives a run with its heat maps, a comparison of five
-models and the features of an encoder to this process, to Dask workers of its own and to a Dask scheduler
-that already runs, and compares what was written. ``--flat`` prepares so many files of features by two Dask
+models, the features of an encoder and a classifier of tissue to this process, to Dask workers of its own
+and to a Dask scheduler that already runs, and compares what was written; or those commands that it names. ``--flat`` prepares so many files of features by two Dask
 workers and says time a slide and memory of the coordinator along the way.
 """
 
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.common import Arguments, table
@@ -196,7 +196,7 @@ def _scheduler(place: Path) -> Iterator[str]:
                 process.wait(30)
 
 
-def same() -> None:
+def same(only: Sequence[str]) -> None:
     """Compare what whole commands write by this process, by own Dask workers and by running ones."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="jecur-cluster-") as folder:
@@ -204,10 +204,17 @@ def same() -> None:
         (base / "study").mkdir()
         write_tiny_study(base / "study")
         study = str(base / "study" / "study.toml")
+        cohort = ["simulate", "--out", str(base / "drawn"), "--training", "8", "--validation", "2"]
+        subprocess.run([*JECUR, *cohort, "--drawings", "8", "--seed", "1"], check=True)
+        drawn = str(base / "drawn" / "study.toml")
+        classifier = str(base / "tissue train alone" / "models" / "tissue.safetensors")
+        regions = ["--annotations", str(base / "drawn" / "drawings"), "--cover", "0.5"]
         commands = {
             "run": ["run", study],
             "compare": ["compare", study, "--models", FIVE, "--draws", "50"],
             "features": ["features", study, "--encoder", "builtin"],
+            "tissue train": ["tissue", "train", drawn, *regions, "--fewest", "10"],
+            "tissue apply": ["tissue", "apply", drawn, "--model", classifier],
         }
         with _scheduler(base) as address:
             ways = {
@@ -216,6 +223,8 @@ def same() -> None:
                 "running workers": ["--scheduler", address],
             }
             for name, command in commands.items():
+                if only and name not in only:
+                    continue
                 written = {}
                 for way, more in ways.items():
                     out = base / f"{name} {way}"
@@ -267,13 +276,13 @@ def main() -> None:
     """Measure what is asked for."""
     parser = Arguments(__doc__)
     parser.add_argument("--kills", action="store_true")
-    parser.add_argument("--same", action="store_true")
+    parser.add_argument("--same", nargs="*", metavar="COMMAND", help="of these commands, or all")
     parser.add_argument("--flat", type=int, default=0, metavar="SLIDES")
     given = parser.parse_args()
     if given.kills:
         kills()
-    if given.same:
-        same()
+    if given.same is not None:
+        same(given.same)
     if given.flat:
         flat(given.flat)
 
