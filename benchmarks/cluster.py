@@ -9,8 +9,9 @@ workers of `jecur prepare --worker` in jobs, five of which are killed (-9) and o
 and by Dask in jobs, whose coordinator is killed and gone on with. Each end is compared byte by byte with
 an undisturbed preparation without SLURM. ``--same`` gives a run with its heat maps, a comparison of five
 models, the features of an encoder and a classifier of tissue to this process, to Dask workers of its own
-and to a Dask scheduler that already runs, and compares what was written; or those commands that it names. ``--flat`` prepares so many files of features by two Dask
-workers and says time a slide and memory of the coordinator along the way.
+and to a Dask scheduler that already runs, and compares what was written; or those commands that it names.
+``--flat`` prepares so many files of features by two Dask workers and says time a slide and memory of the
+coordinator along the way.
 """
 
 import contextlib
