@@ -179,8 +179,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         (
             *table.notes,
             *_notes(table, columns.patient),
-            *_limit_notes(table, settings),
-            *_percent_notes(table, settings),
+            *_number_notes(table, settings),
         ),
         doubts,
     )
