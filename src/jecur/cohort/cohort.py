@@ -4,7 +4,7 @@ No patient is lost silently: patients in the table = patients used + patients ex
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path, PurePath
@@ -13,14 +13,15 @@ import msgspec
 import pandas as pd
 
 from jecur.cohort.annotation_files import find_annotations, named_annotations
+from jecur.cohort.covariates import number_notes, read_covariate
 from jecur.cohort.endpoint import read_follow_up
+from jecur.cohort.identifiers import id_notes, read_identifiers, refuse_one_in_two_roles
 from jecur.cohort.plausible.check import judge_table
 from jecur.cohort.plausible.doubts import Doubt
-from jecur.cohort.plausible.words import alike, one_id, spelled_out
 from jecur.cohort.roles import Role, divide_patients, read_days, read_roles
 from jecur.cohort.slide_cells import join_rows, left_out_slides, named_slides
 from jecur.cohort.slide_names import slide_ids
-from jecur.cohort.table import Table, list_cells, name_rows, read_table
+from jecur.cohort.table import Table, read_table
 from jecur.cohort.tissue_array import CoreEntries, read_core_entries
 from jecur.errors import Problems, TableError
 from jecur.geometry import CorePlace
@@ -127,7 +128,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     if settings.repeated_patients == "join":
         table = join_rows(table, settings)
     columns, problems = settings.columns, Problems()
-    ids = _identifiers(table, settings, problems)
+    ids = read_identifiers(table, settings, problems)
     with problems.gathering():
         follow_up = read_follow_up(table, columns, settings.endpoint, settings.missing_values)
     with problems.gathering():
@@ -138,7 +139,7 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
     factors = {}
     for c in settings.covariates:
         with problems.gathering():
-            factors[c.column] = _covariate(table, c)
+            factors[c.column] = read_covariate(table, c)
     with problems.gathering():
         sites = _sites(table, settings, ids.index)
     problems.refuse()  # all of the above is there from here on
@@ -151,22 +152,17 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         sides = ids.tolist(), follow_up.event.tolist(), sites.tolist(), days
         roles = _divided(settings.split, list(zip(*sides, strict=True)), reasons)
     if settings.implausible == "refuse":
-        _refuse_one_in_two_roles(table.name, ids, roles)
-    patients, excluded = [], []
-    for i, row in enumerate(ids.index):
-        found_role, reason = roles[i], reasons[i]
-        reason = reason or (_no_role(settings) if found_role is None else "")
-        if reason or found_role is None:
-            excluded.append(Exclusion(ids[row], found_role or "unknown", reason))
+        refuse_one_in_two_roles(table.name, ids, roles)
+    patients: list[Patient] = []
+    excluded: list[Exclusion] = []
+    for i, (name, role, reason) in enumerate(zip(ids, roles, reasons, strict=True)):
+        if reason or role is None:
+            excluded.append(Exclusion(name, role or "unknown", reason or _no_role(settings)))
             continue
-        values = {name: series[i] for name, series in factors.items()}
-        months, event_seen = float(follow_up.months[i]), bool(follow_up.event[i])
-        competing = bool(follow_up.competing[i])
-        patients.append(
-            Patient(
-                ids[row], found_role, months, event_seen, sites[row], slides[i], values, competing
-            )
-        )
+        values = {column: series[i] for column, series in factors.items()}
+        months, seen = float(follow_up.months[i]), bool(follow_up.event[i])
+        person = name, role, months, seen, sites.iloc[i], slides[i]
+        patients.append(Patient(*person, values, bool(follow_up.competing[i])))
     named = {entry.path for entries in slides for entry in entries}
     named |= left_out_slides(settings, folder)
     unmatched = _unmatched((folder / settings.slide_folder).resolve(), named)
@@ -176,37 +172,9 @@ def read_cohort(settings: CohortSettings, folder: Path) -> Cohort:
         settings.covariates,
         (*unmatched, *arrays.unmatched) if _needs_slides(settings) else (),
         table.source,
-        (
-            *table.notes,
-            *_notes(table, columns.patient),
-            *_number_notes(table, settings),
-        ),
+        (*table.notes, *id_notes(table, columns.patient), *number_notes(table, settings)),
         doubts,
     )
-
-
-def _identifiers(table: Table, settings: CohortSettings, problems: Problems) -> pd.Series:
-    """Read identifiers; where that is refused, row numbers stand for them until all else is read."""
-    with problems.gathering():
-        found = table.identifiers(settings.columns.patient, "patient")
-        _check_ids(table, found, settings.missing_values)
-        return found
-    return pd.Series([f"row {row}" for row in table.frame.index], index=table.frame.index)
-
-
-def _refuse_one_in_two_roles(name: str, ids: pd.Series, roles: Sequence[Role | None]) -> None:
-    """Refuse identifiers that may be one patient's and stand in two roles: a model would know them."""
-    role_of = dict(zip(ids, roles, strict=True))
-    for group in alike(ids, one_id):
-        found = {role_of[patient] for patient in group} - {None}
-        if len(found) > 1:
-            said = ", ".join(f"{spelled_out((p,))} ({role_of[p] or 'no role'})" for p in group[:4])
-            raise TableError(
-                f"{name}: expected each patient in one role, found {said} in "
-                f"{name_rows(ids.index[ids.isin(group)])}, who may be one patient in column '{ids.name}'; "
-                'spell them alike, or set implausible = "warn" in [cohort] if they are two',
-                code="implausible-table",
-            )
 
 
 def _sites(table: Table, settings: CohortSettings, rows: pd.Index) -> pd.Series:
@@ -290,46 +258,6 @@ def _with_cores(
     return joined
 
 
-def _notes(table: Table, patient: str) -> tuple[str, ...]:
-    numeric = table.n_numeric_ids(patient)
-    if not numeric:
-        return ()
-    return (
-        f"{table.name}: {numeric} ids in column '{patient}' are numbers in the spreadsheet; zeros "
-        "that stood in front of them are gone (format the column as text)",
-    )
-
-
-def _number_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
-    yield from _limit_notes(table, settings)
-    yield from _percent_notes(table, settings)
-
-
-def _limit_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
-    """Tell how many values are limits of a laboratory, and what they were taken for."""
-    taken = {"limit": "the limit itself was taken", "missing": "taken as unknown"}
-    for covariate in settings.covariates:
-        if covariate.beyond_limit == "refuse" or covariate.kind != "numeric":
-            continue
-        rows = table.beyond_limit(covariate.column, covariate.missing_values)
-        if len(rows):
-            yield (
-                f"{table.name}: column '{covariate.column}' holds a limit such as "
-                f"{table.frame.loc[rows[0], covariate.column]!r} in {name_rows(rows)}; "
-                f"{taken[covariate.beyond_limit]}"
-            )
-
-
-def _percent_notes(table: Table, settings: CohortSettings) -> Iterator[str]:
-    """Tell of numbers that the spreadsheet shows a hundred times as large."""
-    for covariate in settings.covariates:
-        if covariate.kind == "numeric" and table.is_percent(covariate.column):
-            yield (
-                f"{table.name}: column '{covariate.column}' is shown in percent; 85 % was read as 0.85: "
-                "its unit and split_at should fit"
-            )
-
-
 def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
     """Files that look like slides and belong to no patient."""
     if not root.is_dir():
@@ -339,34 +267,6 @@ def _unmatched(root: Path, named: set[Path]) -> tuple[str, ...]:
     known = _SLIDE_SUFFIXES | features
     found = (p for p in root.rglob("*") if p.suffix.lower() in known and p.is_file())
     return tuple(sorted(str(p.relative_to(root)) for p in found if p.resolve() not in named))
-
-
-def _check_ids(table: Table, ids: pd.Series, missing: tuple[str, ...]) -> None:
-    empty = ids[(ids == "") | ids.isin(missing)]
-    if len(empty):
-        raise TableError(
-            f"{table.name}: expected a patient in every row of column '{ids.name}', found none in "
-            f"{name_rows(empty.index)}; enter the id or delete the row"
-        )
-    odd = ids[[not all(c.isprintable() for c in text) for text in ids]]
-    if len(odd):
-        raise TableError(
-            f"{table.name}: expected letters that can be seen in column '{ids.name}', found "
-            f"{odd.iloc[0]!r} in {name_rows(odd.index)}; type these ids again"
-        )
-    repeated = ids[ids.duplicated(keep=False)]
-    if len(repeated):
-        first = repeated.iloc[0]
-        rows = ", ".join(map(str, repeated[repeated == first].index))
-        same = len(table.frame.loc[repeated[repeated == first].index].drop_duplicates()) == 1
-        others = repeated.nunique() - 1
-        raise TableError(
-            f"{table.name}: expected one row a patient in column '{ids.name}', found {first!r} in rows "
-            f"{rows} ({'the same' if same else 'with different content'})"
-            f"{f' and {others} more patients repeated' if others else ''}; keep one row and name all "
-            "its slides there, separated by ;",
-            code="duplicate-patient",
-        )
 
 
 def _slides(
@@ -405,37 +305,3 @@ def _relative(root: Path, name: str) -> PurePath:
     """Return the name as written, less its dots."""
     plain = Path(os.path.normpath(root / name))
     return plain.relative_to(root) if plain.is_relative_to(root) else PurePath(name)
-
-
-def _covariate(table: Table, covariate: Covariate) -> list[float | str | None]:
-    if covariate.kind == "numeric":
-        limits = covariate.beyond_limit != "refuse"
-        numbers = table.numbers(
-            covariate.column, "covariate", covariate.missing_values, limits=limits
-        )
-        if covariate.beyond_limit == "missing":
-            beyond = table.beyond_limit(covariate.column, covariate.missing_values)
-            numbers = numbers.mask(numbers.index.isin(beyond))
-        _check_scale(table, covariate, numbers)
-        return [None if pd.isna(value) else float(value) for value in numbers]
-    text = table.column(covariate.column, "covariate")
-    absent = text.isin(covariate.missing_values)
-    undeclared = text[~absent & ~text.isin(covariate.levels)] if covariate.levels else text[:0]
-    if len(undeclared):
-        raise TableError(
-            f"{table.name}: expected {', '.join(map(repr, covariate.levels))} in column "
-            f"'{covariate.column}', found {list_cells(undeclared)}; "
-            "add it to the covariate's levels or missing_values"
-        )
-    return [None if gone else str(value) for value, gone in zip(text, absent, strict=True)]
-
-
-def _check_scale(table: Table, covariate: Covariate, numbers: pd.Series) -> None:
-    low = numbers[numbers <= 0]
-    if covariate.scale != "linear" and len(low):
-        raise TableError(
-            f"{table.name}: expected values above 0 in column '{covariate.column}', whose scale is "
-            f"{covariate.scale}, found {low.iloc[0]:g} in {name_rows(low.index)}; if this is below the "
-            "limit of detection enter that limit, else declare it among the covariate's "
-            'missing_values, or take scale = "linear" with a larger unit (per = 100)'
-        )

@@ -14,7 +14,8 @@ from typing import Any
 
 from jecur.cohort.excel import sheet_names
 from jecur.cohort.plausible.names import form_of
-from jecur.cohort.table import Table, read_raw_table, read_table
+from jecur.cohort.raw_table import read_raw_table
+from jecur.cohort.table import Table, read_table
 from jecur.errors import JecurError, SettingsError, TableError
 from jecur.intake.columns import Column, columns_of, says
 from jecur.intake.endpoint import NONE, ask_endpoint

@@ -4,7 +4,7 @@ import re
 from statistics import median
 
 from jecur.cohort.plausible.names import form_of
-from jecur.cohort.table import RawTable
+from jecur.cohort.raw_table import RawTable
 from jecur.intake.interview import Interview, listed, unlisted
 
 __all__ = ["ask_rows"]

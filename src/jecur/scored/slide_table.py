@@ -7,8 +7,9 @@ from pathlib import Path, PurePath
 
 from jecur.cohort.cohort import SlideEntry
 from jecur.cohort.plausible.names import names_nobody
+from jecur.cohort.raw_table import read_raw_table
 from jecur.cohort.slide_names import as_on_disk, slide_ids
-from jecur.cohort.table import Table, list_cells, name_rows, read_raw_table, read_table
+from jecur.cohort.table import Table, list_cells, name_rows, read_table
 from jecur.errors import Problems, TableError
 from jecur.intake.columns import says
 from jecur.intake.interview import Interview
