@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ class DaskEngine:
         *,
         workers: int,  # noqa: ARG002 - the cluster's own number counts
         limit_s: Callable[[Item], float] | None = None,
-    ) -> Generator[Finished, None, None]:
+    ) -> Iterator[Finished]:
         """Apply ``work`` to every item on the cluster; yield answers as they come.
 
         Parameters are those of `jecur.runs.worker_pool.work_off`.

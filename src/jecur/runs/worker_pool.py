@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -95,7 +95,7 @@ def work_off(
     *,
     workers: int,
     limit_s: Callable[[Item], float] | None = None,
-) -> Generator[Finished, None, None]:
+) -> Iterator[Finished]:
     """Apply ``work`` to every item in processes of its own; yield answers as they come.
 
     Parameters

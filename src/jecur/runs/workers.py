@@ -60,7 +60,7 @@ class Engine(Protocol):
         *,
         workers: int,
         limit_s: Callable[[Item], float] | None = None,
-    ) -> Generator[Finished, None, None]:
+    ) -> Iterator[Finished]:
         """Apply ``work`` to every item, as `jecur.runs.worker_pool.work_off`."""
 
 
@@ -148,12 +148,10 @@ def _elsewhere(
 ) -> Generator[Outcome[Item, Result], None, None]:
     """Give the work to an engine, or to processes of this machine."""
     way = work_off if engine is None else engine.work_off
-    finished = way(partial(_guarded, work), items, workers=workers, limit_s=limit_s)
-    with closing(finished):
-        for done in finished:
-            item, answer = items[done.index], done.answer
-            result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
-            yield Outcome(item, result, done.seconds)
+    for done in way(partial(_guarded, work), items, workers=workers, limit_s=limit_s):
+        item, answer = items[done.index], done.answer
+        result = _lost(answer, done.seconds) if isinstance(answer, Lost) else answer
+        yield Outcome(item, result, done.seconds)
 
 
 def _lost(lost: Lost, seconds: float) -> Failure:
