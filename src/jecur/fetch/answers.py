@@ -39,6 +39,12 @@ def refuse_status(response: urllib3.BaseHTTPResponse) -> None:
         )
         error.after_s = _asked_s(response.headers.get("Retry-After", ""))
         raise error
+    if status == 407:
+        raise FetchError(
+            "expected the proxy to let this through, found that it wants another user and password; give "
+            "them as http://user:password@host:port in HTTPS_PROXY",
+            code="server-refused",
+        )
     if status in {404, 410}:
         raise FetchError(
             f"expected the file on the server, found none (HTTP {status}); it may have been replaced: "

@@ -6,7 +6,6 @@ least as long as the server asks; what does not pass by waiting is refused at on
 """
 
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -14,12 +13,20 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 import jecur
 from jecur.errors import FetchError
 from jecur.fetch.answers import refuse_page, refuse_status
 from jecur.fetch.patience import Patience, StoppedError, TryAgainError
+from jecur.fetch.proxy import Proxy, proxy_for, refuse_proxy
 
 __all__ = ["ENOUGH", "Web", "require_base"]
 
@@ -70,7 +77,7 @@ class Web:
     ) -> None:
         self.patience = patience or Patience()
         self.stop = stop or threading.Event()
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[Proxy | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -125,10 +132,7 @@ class Web:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         """Choose connections: straight, or by the proxy that the environment names."""
-        parts = urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme, "")
-        if proxy and urllib.request.proxy_bypass(parts.hostname or ""):
-            proxy = ""
+        proxy = proxy_for(url)
         with self._lock:
             if proxy not in self._pools:
                 timeout = urllib3.Timeout(
@@ -136,7 +140,13 @@ class Web:
                 )
                 agent = {"User-Agent": f"jecur/{jecur.__version__}", "Accept-Encoding": "identity"}
                 self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, maxsize=8, timeout=timeout, headers=agent)
+                    urllib3.ProxyManager(
+                        proxy.url,
+                        maxsize=8,
+                        timeout=timeout,
+                        headers=agent,
+                        proxy_headers=proxy.headers,
+                    )
                     if proxy
                     else urllib3.PoolManager(maxsize=8, timeout=timeout, headers=agent)
                 )
@@ -259,7 +269,9 @@ def _lost_connections(url: str) -> Iterator[None]:
             "the network",
             code="untrusted-server",
         ) from error
-    except (NewConnectionError, NameResolutionError) as error:
+    except ProxyError as error:
+        raise refuse_proxy(error, url) from error
+    except (NewConnectionError, NameResolutionError, ConnectTimeoutError) as error:
         raise TryAgainError(
             f"expected to reach {host}, found no way there", code="unreachable"
         ) from error
