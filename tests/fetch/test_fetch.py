@@ -349,7 +349,7 @@ def biotab_file(seed: int, name: str) -> TwinFile:
 def test_clinical_files_come_from_their_pages(twin: Twin, tmp_path: Path, test_data: Path) -> None:
     source = next((test_data / "clinical").rglob("data_clinical_patient.txt"))
     twin.patients = read_patients(source)
-    tables = [biotab_file(100 + k, f"t{k}") for k in range(250)]  # three pages
+    tables = [biotab_file(100 + k, f"t{k}") for k in range(250)]
     twin.files = {file.id: file for file in tables}
     out = tmp_path / "out"
     wanted = ready_from_gdc(Choice(out=out, slides=False), Web(QUICK), twin.url, twin.url)

@@ -155,8 +155,8 @@ def test_counts_of_other_servers_are_bounded_too():
     (item,) = idc._parsed(page).iterfind("{*}Contents")
     with pytest.raises(FetchError, match="expected a size"):
         idc._file("https://x", DicomSeries(ID, 1, 5, "TCGA-AA-AAAA", "DX1"), item)
-    assert cbioportal._total({"Total-Count": "9" * 5000}, -1) == -1
-    assert cbioportal._total({"Total-Count": "12"}, -1) == 12
+    assert cbioportal._total({"Total-Count": "9" * 5000}) == -1
+    assert cbioportal._total({"Total-Count": "12"}) == 12
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
@@ -87,6 +88,13 @@ class Twin:
     rate: float = 0.0
     """Bytes per second of one connection; 0 is as fast as it goes."""
     etags_in_parts: bool = False
+    largest_page: int = 1 << 30
+    """Clinical values and files that one answer holds at most, whatever is asked for."""
+    total_beside_rows: bool = True
+    """Whether clinical data come with their number; else it is told alone."""
+    between_pages: list[Callable[[list[Any]], object]] = field(default_factory=list)
+    """What happens to the list of clinical values, or of files, before a page that is not the first."""
+    happened: list[Callable[[list[Any]], object]] = field(default_factory=list)
     url: str = ""
     elsewhere: str = "https://elsewhere.invalid"
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -101,6 +109,13 @@ class Twin:
             if f.kind == "slide"
         ]
         return "\n".join(["id\tfilename\tmd5\tsize\tstate", *rows]) + "\n"
+
+    def change(self, rows: list[Any], *, later: bool) -> None:
+        """Let happen to a list what has happened, and before a later page the next of it."""
+        if later and self.between_pages:
+            self.happened.append(self.between_pages.pop(0))
+        for change in self.happened:
+            change(rows)
 
     def sent_of(self, file_id: str) -> list[Sent]:
         return [sent for sent in self.answers if sent.id == file_id]
@@ -170,7 +185,8 @@ class Handler(BaseHTTPRequestHandler):
         assert wanted["cases.project.project_id"] == "TCGA-LIHC"
         kind = "table" if wanted.get("data_format") == "BCR Biotab" else "slide"
         found = sorted((f for f in self.twin.files.values() if f.kind == kind), key=lambda f: f.id)
-        first, size = int(query["from"]), int(query["size"])
+        first, size = int(query["from"]), min(int(query["size"]), self.twin.largest_page)
+        self.twin.change(found, later=first > 0)
         hits = [
             {"id": f.id, "file_id": f.id, "file_name": f.name, "md5sum": f.md5, "file_size": f.size}
             for f in found[first : first + size]
@@ -186,7 +202,15 @@ class Handler(BaseHTTPRequestHandler):
             for name, value in values.items()
         ]
         size, page = int(query["pageSize"]), int(query["pageNumber"])
-        self.json(rows[page * size : (page + 1) * size], {"total-count": str(len(rows))})
+        self.twin.change(rows, later=page > 0)
+        total = {"total-count": str(len(rows))}
+        if query["projection"] == "META":  # a number and nothing else
+            self.text("", "application/json", 200, total)
+            return
+        size = min(size, self.twin.largest_page)
+        self.json(
+            rows[page * size : (page + 1) * size], total if self.twin.total_beside_rows else {}
+        )
 
     def bucket(self, query: dict[str, str]) -> None:
         prefix, token = query.get("prefix", ""), query.get("continuation-token", "")

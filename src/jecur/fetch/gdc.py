@@ -18,7 +18,8 @@ __all__ = ["BIOTAB", "GDC", "clinical_files", "data_release", "differences", "li
 GDC = "https://api.gdc.cancer.gov"
 BIOTAB = "clinical/biotab"
 """Folder of the tables."""
-_PAGE = 100
+_PAGE = 2000
+"""All of TCGA-LIHC at once: what is one answer cannot change between two."""
 _MOST_PAGES = 1000
 _FIELDS = "file_id,file_name,md5sum,file_size"
 
@@ -82,6 +83,7 @@ def _files(web: Web, base: str, wanted: dict[str, str]) -> list[_Hit]:
     ]
     filters = json.dumps({"op": "and", "content": content})
     hits: dict[str, _Hit] = {}
+    totals = set()
     for page in range(_MOST_PAGES):
         query = {
             "filters": filters,
@@ -93,7 +95,9 @@ def _files(web: Web, base: str, wanted: dict[str, str]) -> list[_Hit]:
         }
         url = f"{address(base, 'files')}?{urlencode(query)}"
         answer = web.json(url, _Answer, "the GDC's list of files")[0].data
-        hits |= {hit.file_id: hit for hit in answer.hits}
+        totals.add(answer.pagination.total)
+        if len(totals) > 1 or any(hits.setdefault(hit.file_id, hit) != hit for hit in answer.hits):
+            raise _changed_meanwhile()
         if len(hits) >= answer.pagination.total or not answer.hits:
             break
     if len(hits) != answer.pagination.total:
@@ -102,6 +106,15 @@ def _files(web: Web, base: str, wanted: dict[str, str]) -> list[_Hit]:
             code="wrong-answer",
         )
     return list(hits.values())
+
+
+def _changed_meanwhile() -> FetchError:
+    """Say that pages are not of one list: what stood between two of them would be lost in silence."""
+    return FetchError(
+        "expected one list of files on all pages of the GDC's answer, found that it changed from one to "
+        "the next; run the same command again",
+        code="wrong-answer",
+    )
 
 
 def _remote(

@@ -112,11 +112,14 @@ def ready_from_gdc(choice: Choice, web: Web, base: str, portal: str) -> Ready:
         clinical=choice.clinical,
         remarks=remarks,
     )
+    wanted = [
+        n for n, is_wanted in (("gdc", choice.slides), ("biotab", choice.clinical)) if is_wanted
+    ]
     return Ready(
         out=choice.out,
         plan=plan,
         files=(*tables, *slides),  # the small ones first
-        origins={"gdc": (base, release)},
+        origins=dict.fromkeys(wanted, (base, release)),
         list_used=source,
         server=base,
         portal=portal if choice.clinical else "",

@@ -26,7 +26,7 @@ class Row:
     Parameters
     ----------
     folder, name
-        Where it lies under the output folder.
+        Where it lies under the output folder; without a name, a folder whose files are not known.
     state
         "whole" was proved; "damaged" and "missing" were whole once.
     proved_by
@@ -94,6 +94,12 @@ class Record:
         self._rows |= {(row.folder, row.name): row for row in rows}
         if time.monotonic() - self._saved > _EVERY_S:
             self.save()
+
+    def looked_up(self, folders: Iterable[str], failed: Iterable[Row]) -> None:
+        """Take up what could not be looked up, a row without a name each; it goes once it could be."""
+        for folder in folders:
+            self._rows.pop((folder, ""), None)
+        self.put(failed)
 
     def save(self) -> Path:
         """Write the file."""

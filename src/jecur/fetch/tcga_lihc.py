@@ -10,7 +10,7 @@
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,6 +59,7 @@ def fetch(ready: Ready, web: Web, watch: Watch) -> Fetched:
         failed = list(ready.failed)
         files, unlisted = _listed(ready, web)
         failed += unlisted
+        record.looked_up({file.folder for file in files}, failed)
         origins = dict(ready.origins)
         if ready.portal:
             origins["cbioportal"], row = _fetch_table(ready, web, record)
@@ -66,9 +67,8 @@ def fetch(ready: Ready, web: Web, watch: Watch) -> Fetched:
             record.put([row])
         for row in failed:
             watch.say(f"{row.folder} {row.name}: {row.reason} [{row.code}]")
-        _write_manifest(ready)
-        day = datetime.now(UTC).date().isoformat()
-        write_text(ready.out / "SOURCE.md", source_page(origins, ready.list_used, day))
+        _write_manifest(ready, record)
+        _write_source(ready, origins)
         fetch_all(web, files, ready.out, record, watch)
         wanted = {(file.folder, file.name) for file in files}
         rows = [row for row in record.rows if (row.folder, row.name) in wanted]
@@ -85,7 +85,8 @@ def _listed(ready: Ready, web: Web) -> tuple[list[RemoteFile], list[Row]]:
         try:
             return series_files(web, ready.server, one)
         except FetchError as error:
-            return replace(failed_row(f"slides/{one.id}", "", error), patient=one.patient)
+            row = failed_row(f"slides/{one.id}", "", error)
+            return replace(row, id=one.id, patient=one.patient)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for found in pool.map(look_up, ready.series):
@@ -105,7 +106,7 @@ def _fetch_table(ready: Ready, web: Web, record: Record) -> tuple[tuple[str, str
         if whole and path.is_file() and proved(path, row.size, row.md5):
             return (ready.portal, row.reason or "release not told"), row
     try:
-        text = patient_table(web, ready.portal)
+        text, proof = patient_table(web, ready.portal)
         release = asked(lambda: study_facts(web, ready.portal))
     except FetchError as error:
         return (ready.portal, "not fetched"), failed_row(folder, name, error)
@@ -119,20 +120,44 @@ def _fetch_table(ready: Ready, web: Web, record: Record) -> tuple[tuple[str, str
         size=len(data),
         md5=digest,
         state="whole",
-        proved_by="number of values",
+        proved_by=proof,
         reason=release,
     )
     return (ready.portal, release), row
 
 
-def _write_manifest(ready: Ready) -> None:
-    """Write the slides as a GDC manifest, which `jecur cohort tcga-lihc --manifest` reads."""
+def _write_manifest(ready: Ready, record: Record) -> None:
+    """Write the slides as a GDC manifest, which `jecur cohort tcga-lihc --manifest` reads.
+
+    Those that an earlier command fetched into this folder are in it too: they lie here.
+    """
     slides = [f for f in ready.files if f.folder.startswith("slides/")]
     if not slides:
         return
-    lines = ["id\tfilename\tmd5\tsize\tstate"]
-    lines += [f"{f.id}\t{f.name}\t{f.md5}\t{f.size}\tlisted" for f in slides]
-    write_text(ready.out / "manifest.tsv", "\n".join(lines) + "\n")
+    rows = [(f.id, f.name, f.md5, f.size) for f in slides]
+    names = {f.name for f in slides}
+    rows += [
+        (row.id, row.name, row.md5, row.size)
+        for row in record.rows
+        if (row.folder, row.state) == (f"slides/{row.id}", "whole")
+        and row.md5
+        and row.name.endswith(".svs")
+        and row.name not in names
+    ]
+    lines = [f"{file_id}\t{name}\t{md5}\t{size}\tlisted" for file_id, name, md5, size in rows]
+    write_text(
+        ready.out / "manifest.tsv", "\n".join(["id\tfilename\tmd5\tsize\tstate", *lines, ""])
+    )
+
+
+def _write_source(ready: Ready, origins: Mapping[str, tuple[str, str]]) -> None:
+    path = ready.out / "SOURCE.md"
+    try:
+        earlier = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        earlier = ""
+    day = datetime.now(UTC).date().isoformat()
+    write_text(path, source_page(origins, ready.list_used, day, earlier))
 
 
 def check(out: Path, watch: Watch) -> Fetched:
@@ -153,7 +178,7 @@ def check(out: Path, watch: Watch) -> Fetched:
             raise FetchError(
                 f"expected fetched.csv in {out}, found none; fetch first", code="bad-record"
             )
-        rows = [_checked(row, out) for row in record.rows if row.name]
+        rows = [_checked(row, out) for row in record.rows]
         for row in rows:
             if row.state in {"damaged", "missing"}:
                 watch.say(f"{row.folder}/{row.name}: {row.reason} [{row.code}]")

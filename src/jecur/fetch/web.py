@@ -25,7 +25,7 @@ from urllib3.exceptions import (
 import jecur
 from jecur.errors import FetchError
 from jecur.fetch.answers import refuse_page, refuse_status
-from jecur.fetch.patience import Patience, StoppedError, TryAgainError
+from jecur.fetch.patience import Pace, Patience, StoppedError, TryAgainError
 from jecur.fetch.proxy import Proxy, proxy_for, refuse_proxy
 
 __all__ = ["ENOUGH", "Web", "require_base"]
@@ -35,6 +35,7 @@ ENOUGH = 1 << 20
 """Bytes gained that make a new series of tries: a flaky line that gets on is not given up."""
 _MOST_REDIRECTS = 5
 _LARGEST_TEXT = 256 << 20
+_CHUNK = 1 << 16
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -199,9 +200,12 @@ class Web:
         with self.answer(url) as response:
             refuse_status(response)
             refuse_page(response)
-            body = bytearray()
-            while piece := response.read(ENOUGH):
+            body, pace = bytearray(), Pace(self.patience)
+            while piece := response.read1(_CHUNK):  # a drip must not hold everything up for hours
                 body += piece
+                if self.stop.is_set():
+                    raise StoppedError
+                pace.gained(len(piece))
                 if len(body) > _LARGEST_TEXT:
                     raise FetchError(
                         f"expected an answer of some MB from {url}, found no end of it"
