@@ -61,7 +61,7 @@ def compare(
         Names with commas between them; differences are taken to the first, and to clinical. Names: study,
         paper, paper-literal, jecur, chowder, coudray, scnn, lstm, nuclear-features, architecture, flock,
         til, tissue, tissue-fractions, clinical; NAME+clinical weighs the score of a model beside the
-        covariates.
+        covariates, NETWORK+joint trains a network with the covariates in its last layer.
     folds
         Number of folds of the training and tuning roles; 0 trains on them and scores the validation role.
     site_preserving

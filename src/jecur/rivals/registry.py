@@ -7,6 +7,7 @@ from jecur.errors import SettingsError
 from jecur.rivals.bench import Rival
 from jecur.rivals.clinical import Clinical
 from jecur.rivals.fusion import SUFFIX, LateFusion
+from jecur.rivals.joint import JOINT, JointFusion
 from jecur.rivals.lstm import TileSequence
 from jecur.rivals.networks import Network
 from jecur.rivals.nuclear import Nuclear
@@ -35,7 +36,10 @@ RIVALS: tuple[Rival, ...] = (
 
 
 def rivals_named(names: Sequence[str], tissue_model: str = "") -> tuple[Rival, ...]:
-    """Rivals by name, in the order asked for; ``NAME+clinical`` is a rival fused with the covariates.
+    """Rivals by name, in the order asked for, alone or with the covariates.
+
+    ``NAME+clinical`` weighs a rival's score beside the covariates (late fusion); ``NETWORK+joint`` has them
+    in the network's last layer (joint fusion).
 
     Parameters
     ----------
@@ -52,12 +56,13 @@ def rivals_named(names: Sequence[str], tissue_model: str = "") -> tuple[Rival, .
     single = [replace(r, model=tissue_model) if isinstance(r, Tissue) else r for r in RIVALS]
     known: dict[str, Rival] = {rival.name: rival for rival in single}
     known |= {f.name: f for f in (LateFusion(r) for r in single if r.name != "clinical")}
+    known |= {f.name: f for f in (JointFusion(r) for r in single if isinstance(r, Network))}
     wrong = [name for name in names if name not in known]
     if wrong or not names or len(set(names)) < len(names):
         found = ", ".join(wrong) if wrong else ("the same twice" if names else "none")
         raise SettingsError(
             f"expected models among {', '.join(rival.name for rival in RIVALS)}, each alone or with {SUFFIX} "
-            f"behind it, each once, found {found}; correct --models",
+            f"behind it, a network with {JOINT}, each once, found {found}; correct --models",
             code="unknown-model",
         )
     return tuple(known[name] for name in names)

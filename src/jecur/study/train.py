@@ -27,7 +27,7 @@ from jecur.mil.tile_digest import read_digests
 from jecur.model.card import CohortFacts, ComputedOn, ModelCard, PoolingFacts, TrainingEpoch
 from jecur.model.file import read_bundle, write_bundle
 from jecur.nuclei.segmentation import NucleiModel
-from jecur.runs.device import Wanted, devices_in_use
+from jecur.runs.device import Device, Wanted, devices_in_use
 from jecur.runs.folder import RunFolder, fingerprint, write_text
 from jecur.runs.progress import Progress
 from jecur.settings import Recipe, StudySettings, TrainingSettings
@@ -52,9 +52,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TrainingPatients",
+    "bag_files",
     "outcomes_of",
     "refuse_shared_tiles",
+    "run_task",
     "train_model",
+    "training_inputs",
+    "training_task",
 ]
 
 
@@ -81,9 +85,10 @@ def outcomes_of(patients: Sequence[Patient], training: TrainingSettings) -> Dist
     )
 
 
-def _bag_files(
+def bag_files(
     patient: Patient, prepared: Mapping[str, PreparedSlide], run: RunFolder
 ) -> list[Path]:
+    """Files of the tiles of a patient's usable slides, as a frozen encoder described them if it did."""
     return [
         (run.slide_folder(entry.id) / _tiles_file(entry.id, run)).resolve()
         for entry in patient.slides
@@ -120,14 +125,7 @@ def train_model(  # noqa: PLR0913 -- who is trained on, where it goes, and what 
     RunFolderError
         With code ``other-recipe``, if the model of the report would become another.
     """
-    digests = _bag_digests(training_patients, prepared, run)
-    work = (
-        study.training,
-        starting_weights(study.training),
-        recipe,
-        _trained_on(training_patients, digests, cox=study.training.loss.name == "cox"),
-        jecur.__version__,
-    )
+    work = training_inputs(study, training_patients, prepared, recipe, run)
     told = _told(study, training_patients, prepared)
     path = model_path(study, recipe, run)
     apart = beside_first(path, study)
@@ -150,31 +148,16 @@ def train_model(  # noqa: PLR0913 -- who is trained on, where it goes, and what 
             f"{path.name}: another recipe than that of the model in this folder; a second model is trained"
         )
     day = run.day_begun("training", mark)
+    task = training_task(study, training_patients, prepared, run, mark=mark, device=device)
     with needing_torch("training"):
         from jecur.training.export import export_model  # noqa: PLC0415
-        from jecur.training.processes import join_processes  # noqa: PLC0415
-        from jecur.training.task import TrainingTask, run_training_task  # noqa: PLC0415
 
-    task = TrainingTask(
-        training=_examples(training_patients.training, prepared, run),
-        tuning=_examples(training_patients.tuning, prepared, run),
-        settings=study.training,
-        checkpoints=str((run.root / "checkpoints").resolve()),
-        mark=mark,
-        tile_px=study.tiling.output_px,
-        described=any(run.has_file(slide, FEATURES_FILE) for slide in digests),
-        device=device,
-    )
-    trained, training = run_training_task(
-        task,
-        progress=progress,
-        on_epoch=lambda state: _show_curve(state.curve, run, progress, apart),
-        processes=join_processes(),
-    )
+    trained, training = run_task(task, run, progress, apart)
     nuclei = NucleiModel.load(study.nuclei, threads=1)
     facts = study_card(study, recipe, created=day) | _training_facts(
         task, training_patients, trained, training
     )
+    digests = _bag_digests(training_patients, prepared, run)
     card = ModelCard(
         **facts,
         nuclei=dict(nuclei.card),
@@ -189,6 +172,87 @@ def train_model(  # noqa: PLR0913 -- who is trained on, where it goes, and what 
     run.log_private()
     run.mark_stage(stage, _finished_mark(mark, told), [path])
     return path
+
+
+def training_inputs(
+    study: StudySettings,
+    training_patients: TrainingPatients,
+    prepared: Mapping[str, PreparedSlide],
+    recipe: Recipe,
+    run: RunFolder,
+) -> tuple[object, ...]:
+    """List whatever decides the weights: recipes, starting weights, patients with their tiles, version."""
+    digests = _bag_digests(training_patients, prepared, run)
+    return (
+        study.training,
+        starting_weights(study.training),
+        recipe,
+        _trained_on(training_patients, digests, cox=study.training.loss.name == "cox"),
+        jecur.__version__,
+    )
+
+
+def training_task(
+    study: StudySettings,
+    training_patients: TrainingPatients,
+    prepared: Mapping[str, PreparedSlide],
+    run: RunFolder,
+    *,
+    mark: str,
+    device: Device,
+) -> "TrainingTask":
+    """Put a training into plain data: its examples, recipe and the folder of its checkpoints.
+
+    Parameters
+    ----------
+    study, training_patients, prepared, run
+        As `train_model`.
+    mark
+        Fingerprint of `training_inputs`: checkpoints of another are not taken up.
+    device
+        To train on.
+
+    Raises
+    ------
+    TrainingError
+        If torch is not installed.
+    """
+    with needing_torch("training"):
+        from jecur.training.task import TrainingTask  # noqa: PLC0415
+
+    entries = [entry.id for patient in training_patients.patients for entry in patient.slides]
+    slides = [slide for slide in entries if slide in prepared and prepared[slide].n_tiles > 0]
+    return TrainingTask(
+        training=_examples(training_patients.training, prepared, run),
+        tuning=_examples(training_patients.tuning, prepared, run),
+        settings=study.training,
+        checkpoints=str((run.root / "checkpoints").resolve()),
+        mark=mark,
+        tile_px=study.tiling.output_px,
+        described=any(run.has_file(slide, FEATURES_FILE) for slide in slides),
+        device=device,
+    )
+
+
+def run_task(
+    task: "TrainingTask", run: RunFolder, progress: Progress, apart: str = ""
+) -> "tuple[Trained, list[LabeledBag]]":
+    """Train with whatever processes a launcher started; losses go to ``training.csv`` and beside the bar.
+
+    Raises
+    ------
+    TrainingError
+        As `jecur.training.loop.train_encoder`.
+    """
+    from jecur.training.processes import join_processes  # noqa: PLC0415
+    from jecur.training.task import run_training_task  # noqa: PLC0415
+
+    return run_training_task(
+        task,
+        progress=progress,
+        on_epoch=lambda state: _show_curve(state.curve, run, progress, apart),
+        processes=join_processes(),
+    )
 
 
 def _mark(work: tuple[object, ...], device: Wanted) -> str:
@@ -260,7 +324,7 @@ def _examples(
     from jecur.training.task import Example  # noqa: PLC0415
 
     sides = ((outcome.good, False), (outcome.poor, True))
-    files = [(p, _bag_files(p, prepared, run), poor) for side, poor in sides for p in side]
+    files = [(p, bag_files(p, prepared, run), poor) for side, poor in sides for p in side]
     return tuple(
         Example(p.id, tuple(str(path) for path in paths), poor, p.months)
         for p, paths, poor in files

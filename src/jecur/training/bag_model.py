@@ -1,6 +1,6 @@
 """The network to train: features of a tile -> its score (and gate), and the pooling of a bag."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ class BagModel(nn.Module):
         self.channels = channels
         self.gate: Gate | None = None
         self.pooling: BagPooling | None = None
+        self.of_covariates: nn.Linear | None = None
         self.half_precision = False
         self.register_buffer("feature_mean", torch.zeros(width))
         self.register_buffer("feature_std", torch.ones(width))
@@ -74,9 +75,18 @@ class BagModel(nn.Module):
         self.half_precision = precision == "bfloat16" or on_card
         return self.pooling
 
+    def add_covariates(self, start: Sequence[float]) -> nn.Linear | None:
+        """Give the last layer weights of a patient's covariates, as they start; none if there are none."""
+        if start:
+            self.of_covariates = nn.Linear(len(start), 1, bias=False)  # the last layer has one
+            with torch.no_grad():
+                self.of_covariates.weight.copy_(torch.tensor([list(start)]))
+        return self.of_covariates
+
     def new_parameters(self) -> list[nn.Parameter]:
-        """List what starts at random whatever the encoder: last layer, gate, pooling."""
-        parts = [part for part in (self.head, self.gate, self.pooling) if part is not None]
+        """List what starts anew whatever the encoder: last layer, gate, pooling, weights of covariates."""
+        own = (self.head, self.gate, self.pooling, self.of_covariates)
+        parts = [part for part in own if part is not None]
         return [parameter for part in parts for parameter in part.parameters()]
 
     def forward(self, tiles: Tensor) -> Tensor:

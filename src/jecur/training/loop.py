@@ -31,7 +31,7 @@ from jecur.training.processes import ALONE, Processes
 from jecur.training.read_ahead import read_ahead
 from jecur.training.stopping import StopRequest, heeding_stops
 
-__all__ = ["LabeledBag", "Trained", "build_model", "train_encoder"]
+__all__ = ["LabeledBag", "Trained", "build_model", "score_bags", "train_encoder"]
 
 N_STATISTICS_TILES = 512
 """Tiles from which the mean and spread of features are fixed."""
@@ -77,6 +77,7 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
     processes: Processes = ALONE,
     described: bool = False,
+    of_covariates: Sequence[float] = (),
 ) -> Trained:
     """Train on labeled bags.
 
@@ -101,6 +102,8 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
         Share the work; the main process writes files and reports progress.
     described
         The bags hold tiles as the encoder, which is not trained, describes them.
+    of_covariates
+        (p,) from which the weights of the patients' covariates start, in the last layer; empty: tiles alone.
 
     Raises
     ------
@@ -117,7 +120,9 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
             "add patients or change good_months and poor_months",
             code="labels-all-alike",
         )
-    encoder, objective = build_model(training, settings, described=described)
+    encoder, objective = build_model(
+        training, settings, described=described, of_covariates=of_covariates
+    )
     _refuse_apart(encoder, settings, processes)
     if not settings.encoder.trained and not described:
         look = _describer(encoder, training[0].bag)
@@ -150,20 +155,39 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     state = _run_epochs(setup, state, tuning, keep, progress)
     encoder.eval()
     cutoff, settled = _settle(setup)
-    pooling = objective.pooling.plain()
-    scores, training_scores = (
-        tuple(pooling.pool(out.cpu().numpy()) for out in outputs)
-        for outputs in (_outputs_of(setup, tuning), settled)
+    return Trained(
+        encoder,
+        state,
+        objective.pooling,
+        cutoff,
+        objective.plain_scores(_outputs_of(setup, tuning), tuning),
+        objective.plain_scores(settled, training),
     )
-    return Trained(encoder, state, objective.pooling, cutoff, scores, training_scores)
+
+
+def score_bags(
+    trained: Trained, patients: Sequence[LabeledBag], settings: TrainingSettings
+) -> tuple[float, ...]:
+    """Score patients by what was trained, in their order; higher = earlier event. Outcomes are not looked at.
+
+    Tiles are taken as the training took them: described, if its bags were.
+    """
+    encoder = trained.encoder.eval()
+    objective = Objective(settings, trained.pooling, encoder.of_covariates)
+    outputs = [_of_every_tile(encoder, encoder, p.bag, settings, ALONE) for p in patients]
+    return objective.plain_scores(outputs, patients)
 
 
 def build_model(
-    training: Sequence[LabeledBag], settings: TrainingSettings, *, described: bool = False
+    training: Sequence[LabeledBag],
+    settings: TrainingSettings,
+    *,
+    described: bool = False,
+    of_covariates: Sequence[float] = (),
 ) -> tuple[BagModel, Objective]:
     """Build the network for these bags, tiles or features, and its objective, on the device.
 
-    Bags that were ``described`` hold features of the encoder itself.
+    Bags that were ``described`` hold features of the encoder itself; ``of_covariates`` as `train_encoder`.
     """
     encoder: BagModel
     if len({example.bag.tile_shape for example in training}) > 1:
@@ -188,8 +212,9 @@ def build_model(
             encoder.requires_grad_(requires_grad=False)
             encoder.head.requires_grad_(requires_grad=True)
     pooling = encoder.add_pooling(settings)
+    beside = encoder.add_covariates(of_covariates)
     _refuse_large(encoder)
-    return encoder.to(training_device()), Objective(settings, pooling)
+    return encoder.to(training_device()), Objective(settings, pooling, beside)
 
 
 def _refuse_apart(encoder: BagModel, settings: TrainingSettings, processes: Processes) -> None:
@@ -403,7 +428,7 @@ def _settle(setup: _TrainingSetup) -> tuple[float, list[Tensor]]:
             offset = objective.best_offset(outputs, setup.training)
             setup.encoder.head.bias.add_(offset)
             return objective.indifferent, [out + offset for out in outputs]
-        return objective.cutoff(outputs), outputs
+        return objective.cutoff(outputs, setup.training), outputs
 
 
 @torch.no_grad()

@@ -14,10 +14,17 @@ from jecur.runs.device import Device, Devices, computing_on, devices_in_use
 from jecur.runs.progress import Progress, SilentProgress
 from jecur.settings import TrainingSettings
 from jecur.training.checkpoint import TrainingState
-from jecur.training.loop import LabeledBag, Trained, train_encoder
+from jecur.training.loop import LabeledBag, Trained, score_bags, train_encoder
 from jecur.training.processes import ALONE, Processes, join_processes
 
-__all__ = ["Example", "TrainingTask", "run_training_task", "serve_rank", "stop_ranks"]
+__all__ = [
+    "Example",
+    "TrainingTask",
+    "run_training_task",
+    "score_examples",
+    "serve_rank",
+    "stop_ranks",
+]
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -28,6 +35,8 @@ class Example(msgspec.Struct, frozen=True):
     """Files of the patient's slides."""
     recurred: bool
     months: float
+    covariates: tuple[float, ...] = ()
+    """Standardized; empty where tiles alone are trained on."""
 
 
 class TrainingTask(msgspec.Struct, frozen=True):
@@ -42,6 +51,8 @@ class TrainingTask(msgspec.Struct, frozen=True):
     """Side of a tile."""
     described: bool = False
     """The bags hold tiles as the encoder, which is not trained, describes them."""
+    of_covariates: tuple[float, ...] = ()
+    """Weights from which those of the examples' covariates start; empty: tiles alone."""
     device: Device = "cpu"
     """All processes train on it."""
 
@@ -59,6 +70,14 @@ def run_training_task(
     """
     processes.broadcast(msgspec.json.encode(task))
     return _train(task, progress, on_epoch, processes)
+
+
+def score_examples(
+    task: TrainingTask, trained: Trained, patients: Sequence[Example]
+) -> tuple[float, ...]:
+    """Score patients by what the task trained, in the main process; outcomes are not looked at."""
+    with computing_on(Devices(devices_in_use().slides, task.device)):
+        return score_bags(trained, _opened(patients), task.settings)
 
 
 def serve_rank() -> None:
@@ -87,6 +106,7 @@ def _train(
             on_epoch=on_epoch,
             processes=processes,
             described=task.described,
+            of_covariates=task.of_covariates,
         )
     return trained, training
 
@@ -98,6 +118,8 @@ def stop_ranks() -> None:
 
 def _opened(examples: Sequence[Example]) -> list[LabeledBag]:
     return [
-        LabeledBag(e.patient, open_bag([Path(p) for p in e.bags]), e.recurred, e.months)
+        LabeledBag(
+            e.patient, open_bag([Path(p) for p in e.bags]), e.recurred, e.months, e.covariates
+        )
         for e in examples
     ]
