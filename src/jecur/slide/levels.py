@@ -15,14 +15,14 @@ from PIL import Image
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
+from jecur.slide.reader_openslide import SIZED_VENDORS
 from jecur.slide.source import Note, Source
 
 __all__ = ["AgreeingLevels", "with_agreeing_levels"]
 
 _ROUNDING_PX = 1.5
-"""Pixels of a level: sides are rounded up or down, and the downsample is the mean of two ratios."""
-_SHAPED_VENDORS = frozenset({"aperio", "dicom", "generic-tiff", "ome-tiff", "tiff"})
-"""Whose downsamples are told by the levels' sizes alone; others pad levels and say so."""
+"""Pixels of a level: sides are rounded up or down, a chain of levels once a level."""
+_SHAPED_VENDORS = SIZED_VENDORS | {"ome-tiff", "tiff"}
 _SPOTS = ((0.15, 0.15), (0.85, 0.15), (0.5, 0.5), (0.15, 0.85), (0.85, 0.85))
 """Where pixels are compared, of the width and of the height: what is shifted differs most far out."""
 _PATCH_PX, _CELLS = 64, 8

@@ -18,7 +18,7 @@ from jecur.geometry import Size
 from jecur.settings.arguments import checked
 from jecur.slide.files import require_slide_file, slide_name
 from jecur.slide.formats import open_source, refuse_bomb
-from jecur.slide.resample import best_level, level_box, resize_box
+from jecur.slide.resample import best_level, level_box, resize_box, with_edge
 from jecur.slide.resolution import contradiction, overridden, resolve_mpp
 from jecur.slide.source import MppSource, Note, Source
 
@@ -278,7 +278,7 @@ class Slide:
             except SlideError:
                 self._source.reopen()
                 raise
-        return resize_box(pixels, place.box, output)
+        return resize_box(with_edge(pixels, place.lacking), place.box, output)
 
     def _read_large(
         self,

@@ -13,12 +13,15 @@ import openslide
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
+from jecur.slide.resample import level_downsample
 from jecur.slide.source import Note, Scale, channels_to_rgb, damaged
 
-__all__ = ["OpenSlideSource"]
+__all__ = ["SIZED_VENDORS", "OpenSlideSource"]
 
 _CACHE_BYTES = 96 * 2**20
 """Decoded tiles kept by OpenSlide: one row of neighbors shares its file tiles."""
+SIZED_VENDORS = frozenset({"aperio", "dicom", "generic-tiff"})
+"""Whose steps are told by the levels' sizes alone; others pad levels and say so."""
 _TAG_UNITS = {"inch": 25_400.0, "centimeter": 10_000.0}
 """Micrometers in one TIFF resolution unit, as OpenSlide names it."""
 
@@ -45,13 +48,15 @@ class OpenSlideSource:
         properties = self._handle.properties
         self.vendor: str = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self.icc_profile = "openslide.icc-size" in properties
-        self.downsamples: tuple[float, ...] = tuple(self._handle.level_downsamples)
-        self._offset, bounds = _bounds(properties, Size(*self._handle.dimensions))
+        self._told: tuple[float, ...] = tuple(self._handle.level_downsamples)
+        """By which OpenSlide takes a place to a level."""
+        self.downsamples = _downsamples(self._handle, self.vendor)
+        canvas = Size(*self._handle.dimensions)
+        self._offset, bounds = _bounds(properties, canvas)
         self.levels: tuple[Size, ...] = tuple(
-            Size(
-                max(1, min(round(bounds.width / downsample), width)),
-                max(1, min(round(bounds.height / downsample), height)),
-            )
+            Size(width, height)
+            if bounds == canvas
+            else _within(bounds, downsample, (width, height))
             for downsample, (width, height) in zip(
                 self.downsamples, self._handle.level_dimensions, strict=True
             )
@@ -79,7 +84,7 @@ class OpenSlideSource:
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level, (height, width, 3) uint8; absent tiles are white."""
-        downsample = self.downsamples[level]
+        downsample = self._told[level]
         location = (
             self._offset[0] + round(left * downsample),
             self._offset[1] + round(top * downsample),
@@ -104,6 +109,14 @@ class OpenSlideSource:
         """Vendor that OpenSlide takes the file for; None if it does not know the kind."""
         vendor: str | None = openslide.OpenSlide.detect_format(str(path))
         return vendor
+
+
+def _downsamples(handle: openslide.OpenSlide, vendor: str) -> tuple[float, ...]:
+    """Step of each level; where OpenSlide takes the mean of width and height, what their rounding leaves."""
+    if vendor not in SIZED_VENDORS:
+        return tuple(handle.level_downsamples)
+    full = Size(*handle.dimensions)
+    return tuple(level_downsample(full, Size(*size)) for size in handle.level_dimensions)
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:
@@ -131,6 +144,15 @@ def _bounds(properties: Mapping[str, str], canvas: Size) -> tuple[tuple[int, int
     if x < 0 or y < 0 or width < 1 or height < 1:
         return (0, 0), canvas
     return (x, y), Size(width, height)
+
+
+def _within(bounds: Size, downsample: float, level: tuple[int, int]) -> Size:
+    """Size of the bounds on a level of the canvas."""
+    width, height = level
+    return Size(
+        max(1, min(round(bounds.width / downsample), width)),
+        max(1, min(round(bounds.height / downsample), height)),
+    )
 
 
 def _scale(properties: Mapping[str, str], vendor: str) -> Scale:

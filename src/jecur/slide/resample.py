@@ -14,12 +14,16 @@ from PIL import Image
 from jecur.arrays import RGB
 from jecur.geometry import Size
 
-__all__ = ["LevelBox", "best_level", "level_box", "resize_box"]
+__all__ = ["LevelBox", "best_level", "level_box", "level_downsample", "resize_box", "with_edge"]
 
 _LEVEL_TOLERANCE = 1.01
 """A level 1 % coarser than asked still counts: stored downsamples are rounded (2.001 for 2)."""
+_ROUNDED_AWAY_PX = 2
+"""Pixels that a level may lack at the right and at the bottom, because its sides were rounded down."""
 _LANCZOS_SUPPORT = 3.0
 _REDUCING_GAP = 3.0
+_EDGE = 1e-6
+"""Of a pixel: rounding of places that are the edge itself."""
 
 
 def best_level(downsamples: Sequence[float], wanted: float) -> int:
@@ -36,6 +40,23 @@ def best_level(downsamples: Sequence[float], wanted: float) -> int:
     return max(fine, key=lambda i: downsamples[i], default=0)
 
 
+def level_downsample(full: Size, level: Size) -> float:
+    """Level-0 pixels per pixel of a level, from its size.
+
+    Sides are whole pixels, so each tells the step to a pixel only, and the short one badly: 623 of
+    10,000 x 623 px by 16 are 38 or 39, which is 16.4 or 16.0. So the long side tells, and no place is off
+    by more than the pixel that was rounded away.
+
+    Parameters
+    ----------
+    full, level
+        Pixels of level 0 and of the level.
+    """
+    sides = ((full.width, level.width), (full.height, level.height))
+    side, pixels = max(sides, key=lambda pair: pair[1])
+    return side / pixels
+
+
 @dataclass(frozen=True, slots=True)
 class LevelBox:
     """A rectangle of a level to read, and the finer rectangle inside it that is wanted.
@@ -46,6 +67,9 @@ class LevelBox:
         Whole pixels of the level to read, inside the level.
     box
         (x0, y0, x1, y1) wanted, in pixels from the upper left corner of what is read.
+    lacking
+        Pixels (right, below) of the box that the level has not, its sides being rounded down: its edge
+        is to be repeated.
     """
 
     left: int
@@ -53,6 +77,7 @@ class LevelBox:
     width: int
     height: int
     box: tuple[float, float, float, float]
+    lacking: tuple[int, int] = (0, 0)
 
 
 def level_box(
@@ -79,11 +104,17 @@ def level_box(
         high = min(limit, math.ceil(start + length) + margin)
         low = min(low, limit - 1)
         high = max(high, low + 1)
-        edges.append(
-            (low, high - low, max(0.0, start - low), min(float(high - low), start + length - low))
-        )
-    (left, width, x0, x1), (top, height, y0, y1) = edges
-    return LevelBox(left, top, width, height, (x0, y0, x1, y1))
+        lacking = min(max(0, math.ceil(start + length - _EDGE) - limit), _ROUNDED_AWAY_PX)
+        end = min(float(high + lacking - low), start + length - low)
+        edges.append((low, high - low, max(0.0, start - low), end, lacking))
+    (left, width, x0, x1, right), (top, height, y0, y1, below) = edges
+    return LevelBox(left, top, width, height, (x0, y0, x1, y1), (right, below))
+
+
+def with_edge(pixels: RGB, lacking: tuple[int, int]) -> RGB:
+    """Repeat the last column and row of (h, w, 3) pixels as often as (right, below) say."""
+    right, below = lacking
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge") if max(lacking) else pixels
 
 
 def resize_box(pixels: RGB, box: tuple[float, float, float, float], output: Size) -> RGB:

@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 
 from jecur.geometry import Size
+from jecur.slide.resample import level_downsample
 from jecur.slide.source import Note
 from jecur.slide.tiff.layout import Page
 from jecur.slide.tiff.ome import OmeImage
@@ -139,9 +140,14 @@ def _is_shaped(size: Size, like: Size) -> bool:
     return abs(ratio - 1.0) < _SAME_SHAPE
 
 
+def _is_copy(full: Size, size: Size) -> bool:
+    step = level_downsample(full, size)
+    return max(abs(full.width / step - size.width), abs(full.height / step - size.height)) < 1.5
+
+
 def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
-    """Pages of the main chain that are marked as smaller copies of the first, in falling size."""
-    chain: list[Page] = [page.aspage() for page in file.pages]
+    """Pages of the main chain and below the first that are marked as its smaller copies, in falling size."""
+    chain: list[Page] = [page.aspage() for page in (*file.pages, *(first.pages or ()))]
     pages = [
         page
         for page in chain
@@ -149,7 +155,7 @@ def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
         and page.is_tiled
         and page.imagewidth < first.imagewidth
         and (page.samplesperpixel, page.photometric) == (first.samplesperpixel, first.photometric)
-        and _is_shaped(page_size(page), page_size(first))
+        and _is_copy(page_size(first), page_size(page))
     ]
     return sorted(pages, key=lambda page: -int(page.imagewidth))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
+from jecur.slide.resample import level_downsample
 from jecur.slide.source import Note, Scale, damaged, several_scans
 from jecur.slide.tiff.colors import (
     JPEG,
@@ -124,9 +125,8 @@ class TiffSource:
         self.levels: tuple[Size, ...] = tuple(
             turned(level.size, self._orientation) for level in self._tiled
         )
-        full = self.levels[0]
         self.downsamples: tuple[float, ...] = tuple(
-            (full.width / level.width + full.height / level.height) / 2.0 for level in self.levels
+            level_downsample(self.levels[0], level) for level in self.levels
         )
         plain = "aperio" if is_aperio(self._file.pages[0]) else "tiff"
         self.vendor = "ome-tiff" if self._file.is_ome or image else plain
