@@ -56,10 +56,12 @@ def patient_table(web: Web, base: str) -> tuple[str, str]:
     values: dict[tuple[str, str], str] = {}
     total = -1
     for page in range(_MOST_PAGES):
-        rows, headers = web.json(
-            _asked(base, "SUMMARY", page), list[_Value], "cBioPortal's clinical data"
-        )
-        told, before = _total(headers), len(values)
+        url, before = _asked(base, "SUMMARY", page), len(values)
+        rows, headers = web.json(url, list[_Value], "cBioPortal's clinical data")
+        told = _total(headers)
+        if told < 0:  # beside the values themselves the portal need not tell their number
+            with suppress(FetchError):
+                told = _total(web.text(_asked(base, "META", 0))[1])
         if page and told != total:
             raise _no_table(f"{total} values on every page", f"{told} on page {page + 1}")
         total = told
@@ -68,9 +70,6 @@ def patient_table(web: Web, base: str) -> tuple[str, str]:
         # Whether a page is full says nothing: a server may give out fewer at once than it is asked for.
         if len(values) in {before, total}:
             break
-    if values and total < 0:  # beside the values themselves the portal need not tell their number
-        with suppress(FetchError):
-            total = _total(web.text(_asked(base, "META", 0))[1])
     if not values or total not in (-1, len(values)):
         raise _no_table(f"{total if total > 0 else 'some'} clinical values", f"{len(values)}")
     return _text(values), "number of values" if total > 0 else "all of its pages"
