@@ -40,12 +40,13 @@ from jecur.study.tissue_drawings import TissueOrder
 from jecur.study.tissue_training import train_tissue
 
 MODELS = "clinical,jecur,chowder,lstm,nuclear-features,architecture,til"
-KINDS = ("tissue", "architecture", "til", "stroma", "null")
+KINDS = ("tissue", "architecture", "til", "stroma", "atypia", "null")
 MADE_FOR = {
     "tissue": "jecur",
     "architecture": "architecture",
     "til": "til",
     "stroma": "tissue",
+    "atypia": "nuclear-features",
     "null": "clinical",
 }
 """The model that the others are held against where a kind is planted."""

@@ -1,5 +1,7 @@
 """What is planted in the arrangement of nuclei moves the measurement made for it, and not the others."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -12,6 +14,7 @@ from jecur.nuclei.arrangement.pattern import NuclearPattern
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.nuclei.single import measure_each
 from jecur.settings import SimulationSettings
+from jecur.settings.simulation import Plant
 from jecur.simulate.nuclei import HEPATOCYTE, LYMPHOCYTE
 from jecur.simulate.patients import FEATURE_MEAN, draw_cohort
 from jecur.simulate.regions import TissueFeatures
@@ -111,16 +114,17 @@ def test_as_many_lymphocytes_lie_apart_as_near(seed):
     assert away[1] > 1.8 * away[0]
 
 
-@pytest.mark.parametrize("plant", ["architecture", "til", "stroma"])
+@pytest.mark.parametrize("plant", [p for p in get_args(Plant) if p != "tissue"])
 def test_the_hazard_hangs_on_what_is_planted_and_on_nothing_else(plant):
     settings = SimulationSettings(n_training=0, n_validation=4000, plant=plant)
     patients = draw_cohort(settings, np.random.default_rng(0))
-    planted = patients.features[:, 0] if plant == "stroma" else patients.arrangement
+    column = {"stroma": 0, "atypia": 1}.get(plant)
+    planted = patients.arrangement if column is None else patients.features[:, column]
     assert np.corrcoef(planted, patients.feature_log_hazard)[0, 1] == pytest.approx(1.0)
     assert patients.feature_log_hazard.std() == pytest.approx(0.9, rel=0.03)
-    others = patients.features[:, 1:] if plant == "stroma" else patients.features
-    for column in others.T:
-        assert abs(spearmanr(column, patients.log_hazard).statistic) < 0.05
+    others = [k for k in range(4) if k != column]
+    for feature in patients.features[:, others].T:
+        assert abs(spearmanr(feature, patients.log_hazard).statistic) < 0.05
     assert planted.mean() == pytest.approx(FEATURE_MEAN, abs=0.02)
     months = patients.table["months"]
     assert spearmanr(planted, months).statistic < -0.2
@@ -129,5 +133,5 @@ def test_the_hazard_hangs_on_what_is_planted_and_on_nothing_else(plant):
         np.random.default_rng(0),
     )
     assert np.ptp(nothing.feature_log_hazard) == 0
-    silent = nothing.features[:, 0] if plant == "stroma" else nothing.arrangement
+    silent = nothing.arrangement if column is None else nothing.features[:, column]
     assert abs(spearmanr(silent, nothing.table["months"]).statistic) < 0.05

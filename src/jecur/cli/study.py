@@ -104,7 +104,7 @@ def simulate(
     validation: Whole = 80,
     slides_per_patient: Whole = 1,
     seed: Whole = 0,
-    plant: Literal["tissue", "architecture", "til", "stroma"] = "tissue",
+    plant: Literal["tissue", "architecture", "til", "stroma", "atypia"] = "tissue",
     drawings: Whole = 0,
     null: bool = False,
     workers: Workers = 0,
@@ -127,7 +127,8 @@ def simulate(
         Of everything.
     plant
         What the hazard hangs on: tissue (the paper's four features), architecture (the same nuclei, arranged
-        otherwise), til (lymphocytes apart from the others or among them), stroma (its share alone).
+        otherwise), til (lymphocytes apart from the others or among them), stroma (its share alone), atypia
+        (size, inequality and outline of hepatocyte nuclei alone).
     drawings
         Training patients, the first ones, on whose slides tumor and stroma are drawn: drawings/SLIDE.geojson.
     null

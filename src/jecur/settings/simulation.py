@@ -9,8 +9,8 @@ from jecur.settings.base import Count, CountOrZero, Positive, Stage
 
 __all__ = ["Plant", "SimulationSettings"]
 
-Plant = Literal["tissue", "architecture", "til", "stroma"]
-"""What the hazard hangs on: four features, how nuclei stand, where lymphocytes lie, stroma alone."""
+Plant = Literal["tissue", "architecture", "til", "stroma", "atypia"]
+"""What the hazard hangs on: four features, how nuclei stand, where lymphocytes lie, one feature alone."""
 
 
 class SimulationSettings(Stage, frozen=True):
@@ -57,7 +57,8 @@ class SimulationSettings(Stage, frozen=True):
     plant: Plant = "tissue"
     """What of the tissue the hazard hangs on. tissue: the four features by ``log_hazard_per_sd``.
     architecture: how hepatocytes and fibers are arranged, the same nuclei. til: lymphocytes apart from the
-    hepatocytes or among them, as many. stroma: its share alone. What is not planted varies all the same."""
+    hepatocytes or among them, as many. stroma: its share alone. atypia: size, inequality and outline of
+    nuclei alone. What is not planted varies all the same."""
     plant_log_hazard: float = 0.9
     """Log hazard ratio per standard deviation of what is planted, where it is not ``tissue``."""
     clinical_effect: Annotated[float, Meta(ge=0)] = 1.0

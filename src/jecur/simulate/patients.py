@@ -154,6 +154,7 @@ def _planted(settings: SimulationSettings) -> Vector:
     return {
         "tissue": np.array(settings.log_hazard_per_sd),
         "stroma": np.array([settings.plant_log_hazard, 0.0, 0.0, 0.0]),
+        "atypia": np.array([0.0, settings.plant_log_hazard, 0.0, 0.0]),
         "architecture": np.zeros(4),
         "til": np.zeros(4),
     }[settings.plant]

@@ -22,7 +22,7 @@ __all__ = ["AgreeingLevels", "with_agreeing_levels"]
 
 _ROUNDING_PX = 1.5
 """Pixels of a level: sides are rounded up or down, a chain of levels once a level."""
-_SHAPED_VENDORS = SIZED_VENDORS | {"ome-tiff", "tiff"}
+_SHAPED_VENDORS = SIZED_VENDORS | frozenset(["ome-tiff", "tiff"])
 _SPOTS = ((0.15, 0.15), (0.85, 0.15), (0.5, 0.5), (0.15, 0.85), (0.85, 0.85))
 """Where pixels are compared, of the width and of the height: what is shifted differs most far out."""
 _PATCH_PX, _CELLS = 64, 8
