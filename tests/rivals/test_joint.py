@@ -15,8 +15,9 @@ from jecur.mil.bag import Bag
 from jecur.rivals.clinical import clinical_columns
 from jecur.rivals.joint import _standardized
 from jecur.settings import Covariate, TrainingSettings
+from jecur.training.checkpoint import TrainingState
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
-from jecur.training.loop import LabeledBag, build_model
+from jecur.training.loop import LabeledBag, Trained, build_model, score_bags
 
 
 def _compare(study, out, models):
@@ -166,3 +167,18 @@ def test_the_weights_of_covariates_have_the_gradient_of_the_whole_loss(loss, chu
                 slope.append(float(objective.loss([encoder(t) for t in tiles], patients)))
                 encoder.of_covariates.weight[0, k] -= step
         assert found[k] == pytest.approx((slope[0] - slope[1]) / 2e-3, abs=2e-3)
+
+
+def test_scoring_keeps_no_graph_of_the_tiles():
+    """It would hold every activation of every tile of every patient."""
+    rng = np.random.default_rng(0)
+    settings = TrainingSettings.from_flat(loss="cox", pooling="mean")
+    bag = Bag((rng.integers(0, 256, (3, 32, 32, 4), dtype=np.uint8),))
+    patients = [LabeledBag(f"P{k}", bag, bool(k), float("nan"), (1.0,)) for k in range(2)]
+    encoder, objective = build_model(patients, settings, of_covariates=(0.5,))
+    seen = []
+    encoder.register_forward_hook(lambda module, tiles, out: seen.append(out.requires_grad))
+    trained = Trained(encoder, TrainingState(1, "m", ()), objective.pooling, 0.5)
+    found = score_bags(trained, patients, settings)
+    assert found[0] == found[1]
+    assert seen == [False, False]

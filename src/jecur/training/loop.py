@@ -165,6 +165,7 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     )
 
 
+@torch.no_grad()  # a graph of every tile of every patient would fill the memory
 def score_bags(
     trained: Trained, patients: Sequence[LabeledBag], settings: TrainingSettings
 ) -> tuple[float, ...]:
