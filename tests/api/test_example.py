@@ -13,6 +13,8 @@ from PIL import Image
 from tests.virtual.tiny_study import quick_study
 
 import jecur as jc
+from jecur.api.study import _cores
+from jecur.runs import worker_pool
 from jecur.settings import (
     SimulationSettings,
     TilingSettings,
@@ -70,11 +72,19 @@ def shown(test_data, tiny_model, tmp_path_factory):
     table = scores.merge(clinical)
     given = {"scores": scores, "clinical": clinical, "table": table}
     given |= {"months": table["time"], "event": table["event"]}
+    started = []
+    start = worker_pool.SpawnProcess.start
+
+    def told(process):
+        started.append(process.name)
+        start(process)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(worker_pool.SpawnProcess, "start", told)
         for block in BLOCKS:
             exec(compile(block, str(PAGE), "exec"), given)  # noqa: S102 - our own page
-    return SimpleNamespace(**given, folder=folder)
+    return SimpleNamespace(**given, folder=folder, started=started)
 
 
 def _picture(png: bytes) -> np.ndarray:
@@ -127,6 +137,12 @@ def test_a_study_is_run_and_cross_validated(shown):
     assert len(shown.cv.statistics.folds) == 5
     held_out = pd.read_csv(shown.folder / shown.cv.scores)
     assert held_out["patient_id"].is_unique
+
+
+def test_processes_serve_all_stages_of_a_call_and_all_folds(shown):
+    """As on the command line: each start costs a second or two."""
+    of_one_call = _cores()
+    assert 0 < len(shown.started) <= 1 + 2 * of_one_call  # score, run and cross_validate
 
 
 def test_the_same_lines_of_statistics_as_on_the_page(shown):

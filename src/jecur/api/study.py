@@ -12,6 +12,7 @@ from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
+from jecur.runs.worker_pool import kept_between_works
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
 from jecur.settings.base import CountOrZero
@@ -142,13 +143,18 @@ def _ready(
     workers: CountOrZero,
     division: CrossvalSettings | None = None,
 ) -> Iterator[LineProgress]:
-    """Refuse a study that is not ready, before anything is written; else settle where networks run."""
+    """Refuse a study that is not ready, before anything is written; else settle where networks run.
+
+    The same processes serve all stages of the block, as on the command line.
+    """
     progress = LineProgress()
-    plan = Plan(study.settings, study.folder, purpose, Path(out), division, workers or _cores())
+    processes = workers or _cores()
+    plan = Plan(study.settings, study.folder, purpose, Path(out), division, processes)
     compute = study.settings.compute
     with on_devices(compute, Path(out), parts=("slides", "torch"), say=progress.say):
         require_ready(plan, progress)
-        yield progress
+        with kept_between_works(processes):
+            yield progress
 
 
 def _cores() -> int:
