@@ -45,7 +45,8 @@ from jecur.study.preflight import require_ready_slides
 from jecur.study.recipe import recipe_of_bundle
 from jecur.study.score import ScoredPatient, flag_unlike_training, score_patients
 from jecur.study.slide_task import PreparedSlide, SlideTask
-from jecur.study.train import TrainingPatients, train_model
+from jecur.study.train import train_model
+from jecur.study.training_task import TrainingPatients
 
 if TYPE_CHECKING:
     from jecur.study.report import PlantedCohort, StudyReport

@@ -15,9 +15,10 @@ from jecur.mil.bag import Bag
 from jecur.rivals.clinical import clinical_columns
 from jecur.rivals.joint import _standardized
 from jecur.settings import Covariate, TrainingSettings
+from jecur.training.build import build_model
 from jecur.training.checkpoint import TrainingState
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
-from jecur.training.loop import LabeledBag, Trained, build_model, score_bags
+from jecur.training.loop import LabeledBag, Trained, score_bags
 
 
 def _compare(study, out, models):

@@ -10,7 +10,7 @@ from jecur.mil.bag import Bag
 from jecur.runs.device import Devices, computing_on
 from jecur.runs.progress import SilentProgress
 from jecur.settings import TrainingSettings
-from jecur.training import bag_model, cohort_gradient, device, loop, read_ahead
+from jecur.training import bag_model, cohort_gradient, device, every_tile, loop, read_ahead
 from jecur.training.export import encoder_weights
 from jecur.training.mobilenet import build_encoder
 from jecur.training.objective import LabeledBag
@@ -47,7 +47,7 @@ def test_weights_are_those_of_reading_one_after_the_other(tmp_path, monkeypatch,
     monkeypatch.setattr(loop.BagChunks, "read", seen)
     for way in (read_ahead.read_ahead, _one_after_the_other):
         monkeypatch.setattr(cohort_gradient, "read_ahead", way)
-        monkeypatch.setattr(loop, "read_ahead", way)
+        monkeypatch.setattr(every_tile, "read_ahead", way)
         threads.clear()
         trained = loop.train_encoder(
             _bags(), _bags(2), settings, checkpoints=tmp_path / way.__name__, mark="m",

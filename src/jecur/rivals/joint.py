@@ -21,7 +21,7 @@ from jecur.rivals.networks import Network, logit
 from jecur.runs.folder import RunFolder, atomic_path, fingerprint
 from jecur.settings import StudySettings
 from jecur.study.devices import settle_torch
-from jecur.study.train import (
+from jecur.study.training_task import (
     TrainingPatients,
     bag_files,
     outcomes_of,

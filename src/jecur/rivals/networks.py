@@ -18,7 +18,8 @@ from jecur.study.cohort_slides import require_unseen_patients, usable_slides
 from jecur.study.frozen import starting_weights
 from jecur.study.score import ScoredPatient, score_patients
 from jecur.study.torch_wing import no_torch
-from jecur.study.train import TrainingPatients, outcomes_of, train_model
+from jecur.study.train import train_model
+from jecur.study.training_task import TrainingPatients, outcomes_of
 
 __all__ = ["Network", "logit", "require_torch"]
 

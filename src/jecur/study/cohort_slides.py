@@ -25,7 +25,8 @@ from jecur.study.prepare import finished_slide, rename_slide
 from jecur.study.recipe import recipe_of_study
 from jecur.study.score import ScoredPatient
 from jecur.study.slide_task import PreparedSlide, SlideTask, write_slides_table
-from jecur.study.train import TrainingPatients, outcomes_of, refuse_shared_tiles
+from jecur.study.train import refuse_shared_tiles
+from jecur.study.training_task import TrainingPatients, outcomes_of
 
 __all__ = [
     "PreparedCohort",

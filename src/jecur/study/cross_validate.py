@@ -44,7 +44,8 @@ from jecur.study.folds import distinct_outcomes, divide_study, part_name
 from jecur.study.model_name import refuse_other_crossval
 from jecur.study.report import heatmap_pictures
 from jecur.study.score import ScoredPatient, score_patients
-from jecur.study.train import TrainingPatients, train_model
+from jecur.study.train import train_model
+from jecur.study.training_task import TrainingPatients
 
 __all__ = ["CrossValidationReport", "cross_validate", "take_away_other_folds"]
 

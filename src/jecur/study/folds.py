@@ -6,7 +6,7 @@ from jecur.cohort.cohort import Patient
 from jecur.cohort.selection import DistinctOutcome, refuse_labels_alike
 from jecur.cohort.splits import Folds, split_patients
 from jecur.settings import CrossvalSettings, StudySettings
-from jecur.study.train import outcomes_of
+from jecur.study.training_task import outcomes_of
 
 __all__ = ["distinct_outcomes", "divide_study", "part_name"]
 

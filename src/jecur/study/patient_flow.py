@@ -12,7 +12,7 @@ from jecur.report.wording import RESEARCH_USE_ONLY
 from jecur.settings import StudySettings, TrainingSettings
 from jecur.study.score import ScoredPatient
 from jecur.study.slide_task import PreparedSlide
-from jecur.study.train import TrainingPatients
+from jecur.study.training_task import TrainingPatients
 
 __all__ = ["exclusions", "patient_flow", "statements", "trained_counts"]
 

@@ -36,7 +36,7 @@ from jecur.study.needs import (
 )
 from jecur.study.recipe import recipe_of_study
 from jecur.study.slide_task import SlideTask
-from jecur.study.train import outcomes_of
+from jecur.study.training_task import outcomes_of
 
 __all__ = ["Plan", "Preflight", "Purpose", "look_over", "require_ready", "require_ready_slides"]
 

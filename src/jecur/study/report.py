@@ -34,7 +34,7 @@ from jecur.study.explain import TopTilePicture
 from jecur.study.patient_flow import exclusions, patient_flow, statements, trained_counts
 from jecur.study.score import ScoredPatient
 from jecur.study.slide_task import PreparedSlide
-from jecur.study.train import TrainingPatients
+from jecur.study.training_task import TrainingPatients
 
 __all__ = ["PlantedCohort", "StudyReport", "StudyResults", "write_study_report"]
 

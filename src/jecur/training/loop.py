@@ -11,27 +11,23 @@ import torch
 from torch import Tensor, optim
 
 from jecur.errors import TrainingError
-from jecur.mil.bag import Bag
-from jecur.mil.describing import TileDescriber
-from jecur.model.file import MAX_ENCODER_BYTES
 from jecur.runs.progress import Progress
 from jecur.settings import TrainingSettings
 from jecur.training.bag_chunks import BagChunks, draw_chunks
-from jecur.training.bag_model import BagModel, FeatureModel
+from jecur.training.bag_model import BagModel
+from jecur.training.build import build_model, optimizer_of, refuse_apart
 from jecur.training.checkpoint import TrainingState, load_newest, save_checkpoint
 from jecur.training.cohort_gradient import accumulate_cohort_gradient
-from jecur.training.device import training_device
-from jecur.training.frozen_encoder import features_to_onnx
+from jecur.training.every_tile import describe_bags, outputs_of
 from jecur.training.frozen_norm import folded_batch_norm, frozen_batch_norm
-from jecur.training.mobilenet import TileEncoder, build_encoder, freeze_blocks
+from jecur.training.mobilenet import TileEncoder
 from jecur.training.objective import LabeledBag, Objective
 from jecur.training.penalty import penalized_step
 from jecur.training.pooling import BagPooling
 from jecur.training.processes import ALONE, Processes
-from jecur.training.read_ahead import read_ahead
 from jecur.training.stopping import StopRequest, heeding_stops
 
-__all__ = ["LabeledBag", "Trained", "build_model", "score_bags", "train_encoder"]
+__all__ = ["LabeledBag", "Trained", "score_bags", "train_encoder"]
 
 N_STATISTICS_TILES = 512
 """Tiles from which the mean and spread of features are fixed."""
@@ -64,6 +60,10 @@ class _TrainingSetup:
     training: Sequence[LabeledBag]
     settings: TrainingSettings
     processes: Processes
+
+    def outputs(self, bags: Sequence[LabeledBag]) -> list[Tensor]:
+        """Score all tiles of each bag by the network as it is now."""
+        return outputs_of(self.encoder, bags, self.settings, self.processes)
 
 
 def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom to report to
@@ -123,18 +123,11 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
     encoder, objective = build_model(
         training, settings, described=described, of_covariates=of_covariates
     )
-    _refuse_apart(encoder, settings, processes)
+    refuse_apart(encoder, settings, processes)
     if not settings.encoder.trained and not described:
-        look = _describer(encoder, training[0].bag)
-        with progress.task("Describing tiles", len(training) + len(tuning)) as advance:
-
-            def describe(example: LabeledBag) -> LabeledBag:
-                found = _described(encoder, look, example, settings, processes)
-                advance()
-                return found
-
-            training, tuning = ([*map(describe, side)] for side in (training, tuning))
-    optimizer = _optimizer(encoder, settings)
+        seen = describe_bags(encoder, (*training, *tuning), settings, processes, progress)
+        training, tuning = seen[: len(training)], seen[len(training) :]
+    optimizer = optimizer_of(encoder, settings)
     state = load_newest(checkpoints, mark, encoder, optimizer)
     processes.wait()  # no process writes before all have read
     if settings.optimizer.standardize and state.epoch == 0 and not state.losses:
@@ -160,12 +153,11 @@ def train_encoder(  # noqa: PLR0913 -- what to train on, where to keep it, whom 
         state,
         objective.pooling,
         cutoff,
-        objective.plain_scores(_outputs_of(setup, tuning), tuning),
+        objective.plain_scores(setup.outputs(tuning), tuning),
         objective.plain_scores(settled, training),
     )
 
 
-@torch.no_grad()  # a graph of every tile of every patient would fill the memory
 def score_bags(
     trained: Trained, patients: Sequence[LabeledBag], settings: TrainingSettings
 ) -> tuple[float, ...]:
@@ -175,120 +167,7 @@ def score_bags(
     """
     encoder = trained.encoder.eval()
     objective = Objective(settings, trained.pooling, encoder.of_covariates)
-    outputs = [_of_every_tile(encoder, encoder, p.bag, settings, ALONE) for p in patients]
-    return objective.plain_scores(outputs, patients)
-
-
-def build_model(
-    training: Sequence[LabeledBag],
-    settings: TrainingSettings,
-    *,
-    described: bool = False,
-    of_covariates: Sequence[float] = (),
-) -> tuple[BagModel, Objective]:
-    """Build the network for these bags, tiles or features, and its objective, on the device.
-
-    Bags that were ``described`` hold features of the encoder itself; ``of_covariates`` as `train_encoder`.
-    """
-    encoder: BagModel
-    if len({example.bag.tile_shape for example in training}) > 1:
-        raise TrainingError(
-            "expected tiles of one kind and size, found "
-            f"{sorted({example.bag.tile_shape for example in training})}; use one encoder's features, "
-            "or slides alone",
-            code="other-features",
-        )
-    if training[0].bag.holds_features and not described:
-        torch.manual_seed(settings.seed)
-        encoder = FeatureModel(training[0].bag.tile_shape[0], settings.encoder.hidden_units)
-    else:
-        encoder = build_encoder(
-            settings.encoder.architecture,
-            channels=settings.n_channels,
-            start=settings.encoder.start,
-            seed=settings.seed,
-        )
-        freeze_blocks(encoder, settings.encoder.frozen_blocks)
-        if not settings.encoder.trained:
-            encoder.requires_grad_(requires_grad=False)
-            encoder.head.requires_grad_(requires_grad=True)
-    pooling = encoder.add_pooling(settings)
-    beside = encoder.add_covariates(of_covariates)
-    _refuse_large(encoder)
-    return encoder.to(training_device()), Objective(settings, pooling, beside)
-
-
-def _refuse_apart(encoder: BagModel, settings: TrainingSettings, processes: Processes) -> None:
-    """Refuse running statistics that each process would gather from its own bags."""
-    norms = isinstance(encoder, TileEncoder) and settings.encoder.trained
-    if processes.n > 1 and norms and settings.encoder.batch_norm == "train":
-        raise TrainingError(
-            f'expected one process for batch_norm = "train", found {processes.n}, which would each keep '
-            'running statistics of their own; start one, or set batch_norm = "frozen"'
-        )
-
-
-def _refuse_large(encoder: BagModel) -> None:
-    """Refuse before hours of training what no model file could hold."""
-    n_bytes = sum(value.numel() * value.element_size() for value in encoder.state_dict().values())
-    if n_bytes > MAX_ENCODER_BYTES:
-        raise TrainingError(
-            f"expected an encoder of at most {MAX_ENCODER_BYTES // 2**20} MiB, which a model file can "
-            f"hold, found {n_bytes // 2**20}; choose a smaller one, or fewer hidden_units",
-            code="model-too-large",
-        )
-
-
-def _describer(encoder: BagModel, bag: Bag) -> Callable[[Tensor], Tensor]:
-    """Describe tiles by ONNX Runtime, as slides are described that pass by; on a graphics card by torch."""
-    if bag.holds_features or training_device().type != "cpu":
-        return encoder.features
-    graph = features_to_onnx(encoder, tile_px=bag.tile_shape[0])
-    describer = TileDescriber(graph, threads=torch.get_num_threads())
-    return lambda tiles: torch.from_numpy(describer.describe(tiles.numpy()))
-
-
-@torch.no_grad()
-def _described(
-    encoder: BagModel,
-    look: Callable[[Tensor], Tensor],
-    example: LabeledBag,
-    settings: TrainingSettings,
-    processes: Processes,
-) -> LabeledBag:
-    """Describe all tiles of a bag once, 5 kB a tile for MobileNetV2, in memory."""
-    found = _of_every_tile(encoder, look, example.bag, settings, processes)
-    return replace(example, bag=Bag((found.float().numpy(),)))
-
-
-def _of_every_tile(
-    encoder: BagModel,
-    look: Callable[[Tensor], Tensor],
-    bag: Bag,
-    settings: TrainingSettings,
-    processes: Processes,
-) -> Tensor:
-    """Look at all tiles of a bag, each process at its share of the chunks; on the CPU."""
-    encoder.eval()
-    chunks = BagChunks(bag, np.arange(len(bag)), encoder.channels, settings.optimizer.chunk_size)
-    places = [(0, c) for c in range(len(chunks))]
-    mine = places[processes.rank :: processes.n]
-    tiles = read_ahead([partial(chunks.read, c) for _, c in mine], ahead=not bag.holds_features)
-    own = {place: look(seen).cpu() for place, seen in zip(mine, tiles, strict=True)}
-    parts = processes.share(own, places)
-    return torch.cat([parts[place] for place in places])
-
-
-def _optimizer(encoder: BagModel, settings: TrainingSettings) -> optim.Optimizer:
-    head = {id(p) for p in encoder.new_parameters()}
-    trained = [p for p in encoder.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if id(p) not in head], "factor": 1.0},
-        {"params": [p for p in trained if id(p) in head], "factor": settings.optimizer.head_rate},
-    ]
-    return optim.Adam(
-        [group for group in groups if group["params"]], lr=settings.optimizer.learning_rate
-    )
+    return objective.plain_scores(outputs_of(encoder, patients, settings, ALONE), patients)
 
 
 def _run_epochs(
@@ -415,14 +294,14 @@ def _tuning_loss(setup: _TrainingSetup, tuning: Sequence[LabeledBag]) -> float |
     if not tuning or (setup.settings.loss.name == "cox" and not any(p.recurred for p in tuning)):
         return None
     with torch.no_grad():
-        return float(setup.objective.loss(_outputs_of(setup, tuning), tuning))
+        return float(setup.objective.loss(setup.outputs(tuning), tuning))
 
 
 def _settle(setup: _TrainingSetup) -> tuple[float, list[Tensor]]:
     """Shift all tile scores to where the training loss is least; return the cut-off and the scores."""
     settings, objective = setup.settings, setup.objective
     with torch.no_grad():
-        outputs = _outputs_of(setup, setup.training)
+        outputs = setup.outputs(setup.training)
         if (
             settings.optimizer.settle_offset and settings.loss.name != "cox"
         ):  # Cox knows differences alone
@@ -430,15 +309,3 @@ def _settle(setup: _TrainingSetup) -> tuple[float, list[Tensor]]:
             setup.encoder.head.bias.add_(offset)
             return objective.indifferent, [out + offset for out in outputs]
         return objective.cutoff(outputs, setup.training), outputs
-
-
-@torch.no_grad()
-def _outputs_of(setup: _TrainingSetup, bags: Sequence[LabeledBag]) -> list[Tensor]:
-    """Score all tiles of each bag."""
-    encoder, settings = setup.encoder, setup.settings
-    return [
-        _of_every_tile(encoder, encoder, example.bag, settings, setup.processes).to(
-            training_device()
-        )
-        for example in bags
-    ]
