@@ -56,6 +56,16 @@ def test_a_truncated_file_is_refused(tmp_path, cut):
         read_bundle(path)
 
 
+def test_the_digest_is_of_all_that_scores_and_of_each_bundle_its_own():
+    bundle = toy_bundle()
+    first = bundle.sha256
+    assert bundle.sha256 == first == toy_bundle().sha256
+    changes = {"weights": b"w", "encoder_onnx": b"e", "nuclei_onnx": b"n", "pooling": b"p"}
+    others = {replace(bundle, **{name: part}).sha256 for name, part in changes.items()}
+    assert len(others | {first}) == 5
+    assert bundle.sha256 == first
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"none\.jecur") as caught:
         read_bundle(tmp_path / "none.jecur")

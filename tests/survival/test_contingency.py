@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import nchypergeom_fisher
 
 from jecur.errors import NotEstimableError, TableError
+from jecur.survival import contingency
 from jecur.survival.contingency import chi_squared, clustered_difference, fisher_exact
 from jecur.survival.multiplicity import adjust_p_values
 
@@ -130,6 +131,21 @@ def test_without_a_difference_clustered_p_is_uniform_and_fisher_is_not():
     assert 0.02 <= np.mean(clustered) <= 0.09
     assert 0.02 <= np.mean(wild) <= 0.09
     assert np.mean(exact) > 0.3
+
+
+@pytest.mark.parametrize("at_once", [1, 50, 2**18])
+@pytest.mark.parametrize("n_patients", [2, 3, 12, 41])
+def test_signs_drawn_at_once_count_as_those_drawn_one_by_one(monkeypatch, n_patients, at_once):
+    """Equal scores too, whose totals meet the one seen."""
+    monkeypatch.setattr(contingency, "_SIGNS_AT_ONCE", at_once)
+    for scores in (np.random.default_rng(1).normal(size=n_patients), np.full(n_patients, 0.1)):
+        rng, seen, beyond = np.random.default_rng(2), abs(scores.sum()) * (1 - 1e-12), 0
+        for _ in range(301):
+            signs = rng.integers(0, 2, size=n_patients) * 2 - 1
+            beyond += bool(abs(signs @ scores) >= seen)
+        again = np.random.default_rng(2)
+        assert contingency._wild(scores, again, 301) == (beyond + 1) / 302
+        assert again.bit_generator.state == rng.bit_generator.state
 
 
 def test_clusters_refuse_one_group():

@@ -15,7 +15,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -61,6 +61,8 @@ class Bundle:
     """The encoder's weights as safetensors, to go on training."""
     pooling: bytes | None = None
     """Trained parameters of the pooling, as safetensors; None if it has none."""
+    _digest: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Of all that scores, once it was asked for: nothing of a bundle changes."""
 
     @property
     def cutoff(self) -> float:
@@ -70,15 +72,17 @@ class Bundle:
     @property
     def sha256(self) -> str:
         """Digest of all that scores: card with cut-off and recipe, graphs, pooling; hexadecimal."""
-        parts = (
-            write_card(self.card),
-            self.encoder_onnx,
-            self.nuclei_onnx or b"",
-            self.pooling or b"",
-            self.weights,
-        )
-        each = "".join(hashlib.sha256(part).hexdigest() for part in parts)
-        return hashlib.sha256(each.encode()).hexdigest()
+        if not self._digest:
+            parts = (
+                write_card(self.card),
+                self.encoder_onnx,
+                self.nuclei_onnx or b"",
+                self.pooling or b"",
+                self.weights,
+            )
+            each = "".join(hashlib.sha256(part).hexdigest() for part in parts)
+            self._digest.append(hashlib.sha256(each.encode()).hexdigest())
+        return self._digest[0]
 
 
 _IN_USE: WeakValueDictionary[str, Bundle] = WeakValueDictionary()

@@ -1,6 +1,7 @@
 """Templates of the report's pages: every text escaped, and none of its characters act."""
 
 import base64
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -17,20 +18,26 @@ _PICTURE_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 
 def render(name: str, **values: Any) -> str:  # noqa: ANN401 -- whatever a template shows
     """Fill in one of our templates."""
-    environment = jinja2.Environment(
+    tables = {
+        "page_headings": page_headings,
+        "page_reasons": page_reasons,
+        "page_rows": page_rows,
+    }
+    return _environment().get_template(name).render(**tables, **values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Environment of all pages of a process: each template is read once."""
+    return jinja2.Environment(
         autoescape=True,
         finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(resource),
+        auto_reload=False,
     )
-    tables = {
-        "page_headings": page_headings,
-        "page_reasons": page_reasons,
-        "page_rows": page_rows,
-    }
-    return environment.get_template(name).render(**tables, **values)
 
 
 def resource(name: str) -> str:

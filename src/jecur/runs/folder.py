@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -358,7 +359,9 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def _version(name: str) -> str:
+    """Version of an installed library; "" if there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
