@@ -1,7 +1,8 @@
 """Fixtures every room shares: where the real data and R's numbers lie, if they do."""
 
 import os
-from collections.abc import Iterator
+import pkgutil
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.virtual.tiny_study import made_once, run_tiny_study, write_tiny_study
 
 from jecur.model.file import read_bundle
 from jecur.runs.worker_pool import kept_between_works
+from jecur.settings import TrainingSettings
 from jecur.study import expected, memory, preflight
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: libraries that share it only wait
@@ -126,15 +128,28 @@ FRESH = ("runs/", "test_canaries.py", "api/test_example.py")
 command starts its own, as it does for users."""
 
 UNDRAWN = {
+    "api/test_frames.py",
+    "cohort/test_as_shown.py",
     "cohort/test_plausibility.py",
+    "encoders/test_features.py",
+    "evaluation/test_factors_called_as_the_risk.py",
     "evaluation/test_folds.py",
     "evaluation/test_given.py",
+    "evaluation/test_spelling.py",
+    "evaluation/test_who_was_trained_on.py",
     "rivals/test_compare.py",
+    "rivals/test_models.py",
     "rivals/test_nuclear.py",
     "rivals/test_tissue.py",
+    "study/test_cross_validate.py",
+    "study/test_devices.py",
+    "study/test_edited_study.py",
     "study/test_nuclear_baseline.py",
+    "study/test_packed_bags.py",
+    "study/test_pass_by.py",
     "study/test_recipe_owner.py",
     "study/test_train.py",
+    "test_cli_score.py",
     "test_evaluate_hard_tables.py",
     "test_probabilities_shown.py",
 }
@@ -220,18 +235,32 @@ def names_hashed_quickly() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def forecasts_tried_on_less() -> Iterator[None]:
-    """Foresee how long a training takes by a tile or two, as no test looks at how well.
+    """Foresee how long a training takes by a tile or two, once a network: no test looks at how well.
 
     Each command on a study tries eight, twice, and a dozen of two slides. That a forecast is there and grows
     with the work is tested in tests/study/test_preflight.py.
     """
     whole = expected.training_seconds
+    tried: dict[tuple[object, ...], float] = {}
+
+    def once(try_it: Callable[..., float]) -> Callable[..., float]:
+        def known(training: TrainingSettings, number: int) -> float:
+            network = training.encoder if try_it.__name__ == "seconds_per_tile" else training
+            key = (try_it.__name__, repr(network), training.n_channels, number)
+            if key not in tried:
+                tried[key] = try_it(training, number)
+            return tried[key]
+
+        return known
 
     def tried_on_less(*given: Any) -> float | None:
         with pytest.MonkeyPatch.context() as trial:
             if find_spec("torch"):
                 for name, n in (("_TILES", 1), ("_PATIENTS", 4), ("_EPOCHS", 2)):
                     trial.setattr(f"jecur.training.speed.{name}", n)
+                for name in ("seconds_per_tile", "seconds_per_step"):
+                    way = f"jecur.training.speed.{name}"
+                    trial.setattr(way, once(pkgutil.resolve_name(way)))
             return whole(*given)
 
     with pytest.MonkeyPatch.context() as patched:
