@@ -1,6 +1,5 @@
 """A study from its file to its report."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from jecur.api.door import door
 from jecur.doctor.visit import Visit, examine
 from jecur.pipeline import run_study, train_study
 from jecur.preview.cohort import CohortPreview
+from jecur.runs.cores import cores
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
 from jecur.runs.worker_pool import kept_between_works
@@ -81,7 +81,7 @@ def run(study: Study, *, out: str | Path, workers: CountOrZero = 0) -> StudyRepo
             study.settings,
             study.folder,
             RunFolder.open(Path(out)),
-            workers=workers or _cores(),
+            workers=workers or cores(),
             progress=progress,
         )
 
@@ -94,7 +94,7 @@ def train(study: Study, *, out: str | Path, workers: CountOrZero = 0) -> Path:
             study.settings,
             study.folder,
             RunFolder.open(Path(out)),
-            workers=workers or _cores(),
+            workers=workers or cores(),
             progress=progress,
         )
     return model
@@ -130,7 +130,7 @@ def cross_validate(
             study.folder,
             RunFolder.open(Path(out)),
             division,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             progress=progress,
         )
 
@@ -148,16 +148,10 @@ def _ready(
     The same processes serve all stages of the block, as on the command line.
     """
     progress = LineProgress()
-    processes = workers or _cores()
+    processes = workers or cores()
     plan = Plan(study.settings, study.folder, purpose, Path(out), division, processes)
     compute = study.settings.compute
     with on_devices(compute, Path(out), parts=("slides", "torch"), say=progress.say):
         require_ready(plan, progress)
         with kept_between_works(processes):
             yield progress
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

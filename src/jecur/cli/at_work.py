@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from jecur.cli.console import Preset, RichProgress, cores, main_process
+from jecur.cli.console import Preset, RichProgress, main_process
+from jecur.runs.cores import cores
 
 if TYPE_CHECKING:
     from jecur.runs.device import Part

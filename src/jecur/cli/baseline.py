@@ -4,8 +4,9 @@ from pathlib import Path
 
 from cyclopts import App
 
-from jecur.cli.console import OK, AsJson, RichProgress, Workers, app, console, cores
+from jecur.cli.console import OK, AsJson, RichProgress, Workers, app, console
 from jecur.cli.evaluate import tell_evaluation
+from jecur.runs.cores import cores
 
 __all__ = ["architecture", "flock", "nuclear_features", "til"]
 

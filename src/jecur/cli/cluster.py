@@ -17,9 +17,9 @@ from jecur.cli.console import (
     Workers,
     app,
     console,
-    cores,
 )
 from jecur.printable import counted
+from jecur.runs.cores import cores
 
 if TYPE_CHECKING:
     from jecur.study.shared_work import Share

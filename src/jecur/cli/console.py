@@ -38,7 +38,6 @@ __all__ = [
     "Workers",
     "app",
     "console",
-    "cores",
     "errors",
     "main_process",
     "tell_cautions",
@@ -195,13 +194,6 @@ def tell_cautions(statistics: "StudyStatistics | None") -> None:
     for caution in statistics.cautions if statistics else ():
         if caution.place != "headline":
             console.print(escape(caution.text), soft_wrap=True)
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from jecur.cli.console import (
     Workers,
     app,
     console,
-    cores,
     errors,
 )
 from jecur.printable import counted
+from jecur.runs.cores import cores
 
 if TYPE_CHECKING:
     from jecur.preview.nuclei import NucleiMap

@@ -14,9 +14,9 @@ from jecur.cli.console import (
     Workers,
     app,
     console,
-    cores,
     main_process,
 )
+from jecur.runs.cores import cores
 from jecur.settings import Preset
 
 if TYPE_CHECKING:

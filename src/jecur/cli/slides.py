@@ -14,10 +14,10 @@ from jecur.cli.console import (
     RichProgress,
     app,
     console,
-    cores,
     errors,
 )
 from jecur.printable import counted
+from jecur.runs.cores import cores
 
 if TYPE_CHECKING:
     from jecur.preview.slide import SlidePreview

@@ -18,10 +18,10 @@ from jecur.cli.console import (
     Workers,
     app,
     console,
-    cores,
     tell_cautions,
 )
 from jecur.printable import counted
+from jecur.runs.cores import cores
 
 if TYPE_CHECKING:
     from jecur.study.report import StudyReport

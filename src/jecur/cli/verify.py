@@ -4,8 +4,9 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from jecur.cli.console import OK, SOME_FAILED, AsJson, Workers, app, console, cores
+from jecur.cli.console import OK, SOME_FAILED, AsJson, Workers, app, console
 from jecur.printable import counted
+from jecur.runs.cores import cores
 
 __all__ = ["status", "verify"]
 

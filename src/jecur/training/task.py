@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+import torch
 
 from jecur.mil.bag import open_bag
+from jecur.runs.cores import cores
 from jecur.runs.device import Device, Devices, computing_on, devices_in_use
 from jecur.runs.progress import Progress, SilentProgress
 from jecur.settings import TrainingSettings
@@ -95,6 +97,8 @@ def _train(
     processes: Processes,
 ) -> tuple[Trained, list[LabeledBag]]:
     training, tuning = _opened(task.training), _opened(task.tuning)
+    # torch knows the affinity of its process, not the quota of a container
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     with computing_on(Devices(devices_in_use().slides, task.device)):
         trained = train_encoder(
             training,
