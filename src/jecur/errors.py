@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self, get_args
 
 __all__ = [
@@ -212,6 +213,7 @@ class SystemRefusedError(JecurError):
     default_code = "system-refused"
 
 
+_IN_THE_WAY = ("in-the-way", "a folder, or none yet,", "name another, or move the file away")
 _REMEDIES: dict[int, tuple[str, str, str]] = {
     errno.ENOSPC: ("disk-full", "room on the disk", "free some space"),
     errno.EDQUOT: ("disk-full", "room within your quota", "free some space or ask for more"),
@@ -224,7 +226,10 @@ _REMEDIES: dict[int, tuple[str, str, str]] = {
     ),
     errno.EPERM: ("no-permission", "permission", "change the permissions or choose another folder"),
     errno.ENOENT: ("vanished", "a file or folder that stays", "put it back"),
-    errno.ENOTDIR: ("vanished", "a folder that stays", "put it back"),
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: ("in-the-way", "a file, or none yet,", "name another, or move the folder away"),
+    errno.ENAMETOOLONG: ("name-too-long", "a name that the disk takes", "shorten it"),
     errno.ESTALE: ("vanished", "a drive that stays", "connect it again"),
     errno.EIO: ("disk-failure", "a disk that reads and writes", "check the disk and its cable"),
     errno.ENOMEM: (
@@ -268,12 +273,19 @@ def refusal(error: OSError | MemoryError, where: object = "") -> SystemRefusedEr
         (SystemRefusedError.default_code, "the system to do what was asked", "remove the cause"),
     )
     named = getattr(error, "filename", None) or where
+    if number in {errno.ENOTDIR, errno.EEXIST}:
+        named = _file_in_the_way(str(named)) or named
     said = getattr(error, "strerror", None) or str(error) or os.strerror(number or 0)
     at = f" at {named}" if named else ""
     return SystemRefusedError(
         f"expected {expected}, found: {said}{at}; {remedy}, then run the same command again to go on",
         code=code,
     )
+
+
+def _file_in_the_way(path: str) -> str:
+    """Which file lies at a path, or where a folder above it should be; "" if none does."""
+    return next((str(p) for p in (Path(path), *Path(path).parents) if p.is_file()), "")
 
 
 def require_choice(argument: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a Literal

@@ -1,7 +1,8 @@
 """The command line: a sub-command, its settings, one call, one path printed.
 
 Exit codes: 0 all well; 3 some slides failed, the rest is done; 2 a table, setting or argument is
-wrong; 1 a bug of ours. Rooms are imported when a command needs them, so that help is quick.
+wrong; 1 a bug of ours; 141 whoever read the output read no further. Rooms are imported when a command
+needs them, so that help is quick.
 """
 
 import os
@@ -43,6 +44,8 @@ from jecur.printable import printable_line
 
 __all__ = ["BUG", "OK", "SOME_FAILED", "USER_ERROR", "main", "run"]
 
+CLOSED_PIPE = 141
+"""128 and SIGPIPE, which other programs end with."""
 COMMANDS = (
     init,
     cohort,
@@ -70,6 +73,7 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _open_standard_files()
     for name in (
         "SIGTERM",
         "SIGHUP",
@@ -81,10 +85,28 @@ def main() -> None:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        code = CLOSED_PIPE  # all was done; whoever read has read enough
+        _leave_output()
     except OSError as error:
         code = _refused(error, "standard output")
         _leave_output()
     sys.exit(code)
+
+
+def _open_standard_files() -> None:
+    """Put nowhere in place of what was closed before the start (``>&-``).
+
+    The first file that is opened would have its number otherwise, and whatever a library prints would be
+    written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            mode = "w" if number else "r"
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as Python opens them
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -119,12 +141,22 @@ def run(arguments: list[str]) -> int:
                 soft_wrap=True,
             )
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
-    except BrokenPipeError as error:
-        _leave_output()
-        return _refused(error, "standard output")
+    except (BrokenPipeError, EOFError) as error:
+        return _no_other_end(error, arguments)
     except (OSError, MemoryError) as error:
         return _refused(error)
     return result if isinstance(result, int) else OK
+
+
+def _no_other_end(error: BrokenPipeError | EOFError, arguments: list[str]) -> int:
+    """Whoever read the output has read enough, or nobody is there to answer a question."""
+    if isinstance(error, EOFError):
+        errors.print("nobody is there to answer: nothing was done", soft_wrap=True)
+        return USER_ERROR
+    _leave_output()
+    if "--out" in arguments and not {"--help", "-h"} & set(arguments):
+        _refused(error, "standard output")  # what is not written yet never will be
+    return CLOSED_PIPE
 
 
 def _refused(error: OSError | MemoryError, where: str = "") -> int:

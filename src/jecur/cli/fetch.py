@@ -169,7 +169,10 @@ def _agreed() -> bool:
     if not console.is_terminal:
         console.print("Nothing was fetched: give --yes to go on")
         return False
-    answer = console.input("Fetch this? [y/N] ", markup=False).strip().lower()
+    try:
+        answer = console.input("Fetch this? [y/N] ", markup=False).strip().lower()
+    except EOFError:
+        answer = ""
     if answer not in {"y", "yes"}:
         console.print("Nothing was fetched")
         return False
