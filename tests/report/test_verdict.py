@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jecur.report.verdict import give_verdict, key_numbers
-from jecur.report.wording import event_words, format_number, format_p, format_ratio
+from jecur.report.wording import event_words, format_minutes, format_number, format_p, format_ratio
 from jecur.survival.estimate import NotEstimable
 
 
@@ -78,7 +78,11 @@ def test_death_is_called_recurrence_only_where_it_counts(endpoint, did):
 
 def test_numbers_are_never_printed_as_nan():
     nan = float("nan")
-    assert [format_ratio(nan), format_number(nan), format_p(nan)] == ["–", "–", "–"]
+    assert [format_ratio(nan), format_number(nan), format_p(nan), format_minutes(nan)] == ["–"] * 4
+    minutes = (0.0, 0.0067, 0.01, 9.994, 9.996, 1234.56)
+    assert [*map(format_minutes, minutes)] == [
+        "< 0.01", "< 0.01", "0.01", "9.99", "10.0", "1,234.6"
+    ]  # fmt: skip
     assert format_number(-1e-17, 3) == "0.000"  # no minus zero
     assert format_number(-0.0001, 3) == "−0.0001"
     assert format_number(-1.5, 1) == "−1.5"

@@ -148,7 +148,7 @@ def models_table(comparison: ModelComparison, costs: Mapping[str, tuple[float, f
         Column("n_high", "High risk", "count", lambda m: m.statistics.groups[0].n),
         *(
             (
-                Column("minutes", "Minutes", "number", cost(0)),
+                Column("minutes", "Minutes", "minutes", cost(0)),
                 Column("mib", "MiB", "count", cost(1)),
             )
             if costs

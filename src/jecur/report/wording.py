@@ -12,6 +12,7 @@ __all__ = [
     "event_words",
     "format_interval",
     "format_limits",
+    "format_minutes",
     "format_number",
     "format_p",
     "format_percent",
@@ -81,6 +82,15 @@ def format_p(value: float) -> str:
     if value < 0.0995:
         return _apart_from(0.05, value, 3)
     return f"{value:.2f}"
+
+
+def format_minutes(value: float) -> str:
+    """Minutes that something took: "< 0.01", two decimals below 10, one above."""
+    if not math.isfinite(value):
+        return NO_NUMBER
+    if value < 0.01:
+        return "< 0.01"
+    return f"{value:.2f}" if value < 9.995 else f"{value:,.1f}"
 
 
 def format_limits(ratio: float, lower: float, upper: float) -> tuple[str, str]:

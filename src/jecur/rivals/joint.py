@@ -64,7 +64,7 @@ class JointFusion:
     @property
     def title(self) -> str:
         """What tables call it."""
-        return f"{self.network.title}, covariates in its last layer"
+        return f"{self.network.title}, joint fusion"
 
     def require(self, study: StudySettings, divisions: Sequence[Division]) -> None:
         """Need covariates, a loss of whole patients, and whatever the network needs."""

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["write_comparison"]
 
 
+def _left_out(n: int) -> str:
+    if n == 0:
+        return "No patient was left out."
+    return f"{counted(n, 'patient')} left out, each with a reason (exclusions.csv)."
+
+
 def write_comparison(
     found: "Compared",
     remarks: "Sequence[str]",
@@ -56,7 +62,7 @@ def write_comparison(
         how=found.how,
         statements=(
             RESEARCH_USE_ONLY,
-            f"{counted(len(found.excluded), 'patient')} left out, each with a reason (exclusions.csv).",
+            _left_out(len(found.excluded)),
             "The cut-off of each model was fixed on the patients it was trained on.",
             *remarks,
         ),

@@ -18,6 +18,7 @@ from jecur.printable import plain_number
 from jecur.report.wording import (
     NO_NUMBER,
     format_limits,
+    format_minutes,
     format_number,
     format_p,
     format_percent,
@@ -45,6 +46,7 @@ Kind = Literal[
     "ratio",
     "p",
     "months",
+    "minutes",
     "percent",
     "score",
     "number",
@@ -58,6 +60,7 @@ _FORMATS: dict[Kind, Callable[[float], str]] = {
     "percent": format_percent,
     "score": lambda v: format_number(v, 3),
     "months": lambda v: format_number(v, 1),
+    "minutes": format_minutes,
     "number": format_number,
     "count": plain_number,
 }
