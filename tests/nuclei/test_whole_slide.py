@@ -7,6 +7,7 @@ from scipy.spatial import KDTree
 from skimage.measure import regionprops_table
 
 from jecur.errors import NucleiModelError, SlideError
+from jecur.nuclei import whole_slide
 from jecur.nuclei.segmentation import NucleiModel
 from jecur.nuclei.single import SingleNuclei, measure_each
 from jecur.nuclei.whole_slide import (
@@ -73,6 +74,50 @@ def test_the_table_depends_on_no_block(drawn, network, usual, blocks):
     other = found(drawn[0], square(128, 3), network, **blocks)
     assert len(usual) > 300
     np.testing.assert_allclose(other, usual, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [[(0, 0)], [(1024, 1024)], [(256, 512), (256, 768)], [(300, 310), (560, 290)], [(700, 100)]],
+    ids=["first corner", "last corner", "on the lattice", "two apart", "across"],
+)
+def test_what_no_tile_reaches_is_not_read_and_not_missed(drawn, network, monkeypatch, places):
+    """The table of whole blocks; 4 cells, so that blocks have edges within the slide."""
+    tiles, pixels = CoveredTiles(np.array(places, dtype=np.int64), 256), []
+    read = whole_slide._read
+
+    def counted(given, corner, cells):
+        pixels[-1] += cells**2
+        return read(given, corner, cells)
+
+    monkeypatch.setattr(whole_slide, "_read", counted)
+    pixels.append(0)
+    part = found(drawn[0], tiles, network, cells=4)
+    monkeypatch.setattr(whole_slide._Part, "square", lambda part, cells: ((0, 0), cells))
+    pixels.append(0)
+    whole = found(drawn[0], tiles, network, cells=4)
+    assert len(whole) > 20
+    np.testing.assert_allclose(part, whole, rtol=1e-9, atol=1e-9)
+    assert pixels[0] < pixels[1]
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_the_square_read_holds_all_cells_that_tiles_reach(n):
+    rng = np.random.default_rng(n)
+    for _ in range(200):
+        side = int(rng.integers(1, 700))
+        tiles = CoveredTiles(rng.integers(0, 3000, (int(rng.integers(1, 6)), 2)), side)
+        seen = np.zeros((40, 40), dtype=int)
+        for corner, part in whole_slide._corners(tiles, 256, Blocks(n)):
+            (x, y), cells = part.square(n)
+            assert min(x, y) >= 0
+            assert max(x, y) + cells <= n
+            column, row = int(corner[0]) // 256 + x, int(corner[1]) // 256 + y
+            seen[row : row + cells, column : column + cells] += 1
+        assert seen.max() == 1  # no cell twice: no nucleus either
+        for x, y in tiles.positions:
+            rows = slice(y // 256, -(-(y + side) // 256))
+            assert seen[rows, x // 256 : -(-(x + side) // 256)].all()
 
 
 def test_the_table_depends_on_no_tile_grid(drawn, network, usual):

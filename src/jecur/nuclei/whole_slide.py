@@ -152,8 +152,8 @@ def each_nucleus(
     """Yield the nuclei of a slide block by block; ``x`` and ``y`` in level-0 pixels of ``slide``."""
     blocks = blocks or Blocks()
     given = _Reading(slide, tiles, normalizer, network, side_in_pixels(_CELL_UM, slide.mpp))
-    for corner in _corners(tiles, given.cell, blocks):
-        yield from _block(given, corner, blocks.cells)
+    for corner, part in _corners(tiles, given.cell, blocks):
+        yield from _reached(given, corner, part, blocks.cells)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,29 +166,70 @@ class _Reading:
     """Level-0 pixels a side of a cell."""
 
 
-def _corners(tiles: CoveredTiles, cell: int, blocks: Blocks) -> Iterator[tuple[float, float]]:
-    """Corners (x, y), level-0 pixels, of the blocks that a tile reaches into, in row-major order."""
-    side, offset = blocks.cells * cell, np.array(blocks.offset) * cell / 2
-    first = np.floor((tiles.positions - offset) / side).astype(np.int64)
-    last = np.ceil((tiles.positions + tiles.side_px - offset) / side).astype(np.int64)
-    wanted: set[tuple[int, int]] = set()
-    for low, high in zip(first.tolist(), last.tolist(), strict=True):
-        for row in range(low[1], high[1]):
-            wanted |= {(row, column) for column in range(low[0], high[0])}
-    for row, column in sorted(wanted):
-        yield column * side + offset[0], row * side + offset[1]
+@dataclass(slots=True)
+class _Part:
+    """Cells of a block that tiles reach into: the first and the one behind the last, (x, y)."""
+
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+    def square(self, cells: int) -> tuple[tuple[int, int], int]:
+        """Return the smallest square of cells around them in a block: first cell (x, y) and side."""
+        side = max(self.high[0] - self.low[0], self.high[1] - self.low[1])
+        return (min(self.low[0], cells - side), min(self.low[1], cells - side)), side
+
+
+def _corners(
+    tiles: CoveredTiles, cell: int, blocks: Blocks
+) -> Iterator[tuple[tuple[float, float], _Part]]:
+    """Blocks that a tile reaches into, in row-major order: corner (x, y), level-0 pixels, and what of it."""
+    n, offset = blocks.cells, np.array(blocks.offset) * cell / 2
+    first = np.floor((tiles.positions - offset) / cell).astype(np.int64)
+    last = np.ceil((tiles.positions + tiles.side_px - offset) / cell).astype(np.int64)
+    reached: dict[tuple[int, int], _Part] = {}
+    for (x, y), (right, bottom) in zip(first.tolist(), last.tolist(), strict=True):
+        for row in range(y // n, -(-bottom // n)):
+            for column in range(x // n, -(-right // n)):
+                low = max(x - column * n, 0), max(y - row * n, 0)
+                high = min(right - column * n, n), min(bottom - row * n, n)
+                part = reached.setdefault((row, column), _Part(low, high))
+                part.low = min(part.low[0], low[0]), min(part.low[1], low[1])
+                part.high = max(part.high[0], high[0]), max(part.high[1], high[1])
+    for row, column in sorted(reached):
+        corner = column * n * cell + offset[0], row * n * cell + offset[1]
+        yield corner, reached[row, column]
+
+
+def _reached(
+    given: _Reading, corner: tuple[float, float], part: _Part, cells: int
+) -> Iterator[_Found]:
+    """Read the part of a block that tiles reach into; where it cannot be read, all of it and in parts."""
+    low, side = part.square(cells)
+    at = corner[0] + low[0] * given.cell, corner[1] + low[1] * given.cell
+    try:
+        rgb = _read(given, at, side)
+    except SlideError:
+        yield from _block(given, corner, cells)
+        return
+    # A nucleus on the very edge of a tile is the tile's, and no other square of the block is read.
+    yield _nuclei_of(given, rgb, at, side, closed=(low[0] + side < cells, low[1] + side < cells))
+
+
+def _read(given: _Reading, corner: tuple[float, float], cells: int) -> RGB:
+    """Read a square of cells with its margin."""
+    margin = given.cell * _READ_PX / CELL_PX
+    return given.slide.read_region(
+        corner[0] - margin,
+        corner[1] - margin,
+        cells * given.cell + 2 * margin,
+        cells * CELL_PX + 2 * _READ_PX,
+    )
 
 
 def _block(given: _Reading, corner: tuple[float, float], cells: int) -> Iterator[_Found]:
     """Read one square; where it cannot be read, read its parts, down to one cell."""
-    margin = given.cell * _READ_PX / CELL_PX
     try:
-        rgb = given.slide.read_region(
-            corner[0] - margin,
-            corner[1] - margin,
-            cells * given.cell + 2 * margin,
-            cells * CELL_PX + 2 * _READ_PX,
-        )
+        rgb = _read(given, corner, cells)
     except SlideError:
         if cells == 1:
             yield _Found(None, np.empty(0, dtype=np.int64), corner)
@@ -202,15 +243,25 @@ def _block(given: _Reading, corner: tuple[float, float], cells: int) -> Iterator
     yield _nuclei_of(given, rgb, corner, cells)
 
 
-def _nuclei_of(given: _Reading, scanned: RGB, corner: tuple[float, float], cells: int) -> _Found:
-    """Find, measure and claim the nuclei whose centroid lies in a square that was read with its margin."""
+def _nuclei_of(
+    given: _Reading,
+    scanned: RGB,
+    corner: tuple[float, float],
+    cells: int,
+    closed: tuple[bool, bool] = (False, False),
+) -> _Found:
+    """Find, measure and claim the nuclei whose centroid lies in a square that was read with its margin.
+
+    ``closed`` (x, y): its last edges belong to it as well.
+    """
     rgb = given.normalizer.apply(_inner(scanned, _READ_PX - _MAPPED_PX)[None])
     probability = _inner(given.network.map(rgb)[0], _SEEN_PX)
     um_per_px = given.cell * given.slide.mpp / CELL_PX
     labels = find_nuclei(probability, um_per_px=um_per_px)
     nuclei = measure_each(labels, _inner(rgb[0], _SEEN_PX), um_per_px=um_per_px)
     at = np.column_stack([nuclei.x, nuclei.y]) - _CUT_PX
-    inside = ((at >= 0) & (at < cells * CELL_PX)).all(axis=1)
+    end = cells * CELL_PX
+    inside = ((at >= 0) & ((at < end) | (np.array(closed) & (at == end)))).all(axis=1)
     place = at * (given.cell / CELL_PX) + corner
     tile = given.tiles.tile_of(place)
     kept = inside & (tile >= 0)
