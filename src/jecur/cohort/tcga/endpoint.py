@@ -22,6 +22,7 @@ __all__ = [
     "biotab_endpoint",
     "cbioportal_endpoint",
     "cdr_endpoint",
+    "contradictions",
     "endpoint_settings",
 ]
 
@@ -156,6 +157,57 @@ def biotab_endpoint(days: pd.DataFrame, endpoint: TcgaEndpoint) -> pd.DataFrame:
     frame = _frame(patients, time, event, pd.Series(data=False, index=days.index))
     frame.loc[end.isna(), "reason"] = "no day of last contact or death"
     return frame
+
+
+def contradictions(folder: Path, frame: pd.DataFrame, endpoint: TcgaEndpoint) -> list[str]:
+    """Say for whom the BCR biotab files contradict the endpoint that is read from them.
+
+    Parameters
+    ----------
+    folder
+        Of the biotab tables.
+    frame
+        Patients with an endpoint, of `biotab_endpoint`.
+    endpoint
+        "recurrence" or "rfs".
+    """
+    days = biotab_days(folder).reindex(frame.index)
+    end = days[["last_contact_day", "death_day"]].max(axis=1)
+    told = _told_of_event(folder) & set(frame.index[days["recurrence_day"].isna()])
+    without = "death alone ends it" if endpoint == "rfs" else "counted as free of recurrence"
+    found = {
+        f"a new tumor event without a day ({without})": sorted(told),
+        "a new tumor event after the last contact or death (its day is taken)": _those(
+            days["recurrence_day"] > end
+        ),
+        "a contact after death (the last day is taken)": _those(
+            days["last_contact_day"] > days["death_day"]
+        ),
+        "a day before diagnosis": _those((days < 0).any(axis=1)),
+    }
+    return [f"{len(who)} with {what}: {', '.join(who)}" for what, who in found.items() if who]
+
+
+def _told_of_event(folder: Path) -> set[str]:
+    """Patients of whom any table says that there was a new tumor event, with a day or without."""
+    events = pd.concat(
+        [
+            _by_patient(read_biotab(folder, name), "new_tumor_event_type")
+            for name in ("nte", "follow_up_v4.0_nte")
+        ]
+    )
+    said = pd.concat(
+        [
+            _by_patient(read_biotab(folder, name), "new_tumor_event_dx_indicator")
+            for name in ("patient", "follow_up_v4.0")
+        ]
+    )
+    named = events[~events.isin((*MISSING, "No New Tumor Event"))]
+    return {str(p) for p in (*named.index, *said.index[said == "YES"])}
+
+
+def _those(which: pd.Series) -> list[str]:
+    return sorted(str(patient) for patient in which.index[which])
 
 
 def _frame(

@@ -16,6 +16,7 @@ from jecur.cohort.tcga.endpoint import (
     biotab_endpoint,
     cbioportal_endpoint,
     cdr_endpoint,
+    contradictions,
 )
 from jecur.cohort.tcga.files import MISSING, read_cbioportal_patients, read_cdr, read_manifest
 from jecur.errors import SettingsError
@@ -127,6 +128,8 @@ def read_tcga_lihc(files: TcgaFiles, settings: TcgaSettings) -> TcgaCohort:
     frame = frame.join(_endpoint(table, files, settings, days))
     frame["reason"] = frame["reason"].fillna("not in the endpoint's file")
     notes = [f"patients read from {table.name}", *_notes(frame, days, settings)]
+    if files.biotab and settings.endpoint in {"recurrence", "rfs"}:
+        notes += contradictions(files.biotab, frame[frame["reason"] == ""], settings.endpoint)
     if days is not None:
         frame = frame.join(days)
     if files.manifest:
