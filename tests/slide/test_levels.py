@@ -88,6 +88,34 @@ def test_a_level_that_is_no_copy_is_not_read(tmp_path, whole, kind, name):
             assert "levels-disagree" in dict(slide.notes)
 
 
+def sparse_slide(seed):
+    """Glass with one island of tissue, away from the corners and the middle."""
+    rng = np.random.default_rng(seed)
+    image = np.full((2400, 3200, 3), 243, np.uint8)
+    left, top = int(rng.integers(900, 1100)), int(rng.integers(1500, 1600))
+    image[top : top + 500, left : left + 500] = tissue_image(500, 500, seed)
+    return image
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["another scan", "shifted", "mirrored", "tissue missing"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_level_that_is_wrong_where_the_little_tissue_is(tmp_path, seed, name, number):
+    image = sparse_slide(seed)
+    levels = [image, reduced(image, 800, 600), reduced(image, 200, 150)]
+    wrong = {
+        "another scan": reduced(sparse_slide(seed + 9)[::-1], 800, 600),
+        "shifted": np.roll(levels[1], 40, axis=1),
+        "mirrored": levels[1][:, ::-1],
+        "tissue missing": np.full_like(levels[1], 243),
+    }[name]
+    levels[number] = wrong if number == 1 else reduced(wrong, 200, 150)
+    with open_slide(write(tmp_path / "a.tif", levels, "generic")) as slide:
+        kept = {(size.width, size.height) for size in slide.levels}
+        assert kept == {(3200, 2400), (800, 600), (200, 150)} - {levels[number].shape[1::-1]}
+        assert "levels-disagree" in dict(slide.notes)
+
+
 @pytest.mark.parametrize("kind", ["generic", "ome"])
 @pytest.mark.parametrize("name", ROUNDED)
 @pytest.mark.parametrize(("codec", "way"), [("deflate", "NEAREST"), ("jpeg", "LANCZOS")])
