@@ -9,7 +9,7 @@ import pytest
 from tests.fetch.test_fetch import QUICK, Watched, biotab_file
 from tests.fetch.twin import Twin, make_file, serve
 
-from jecur.errors import FetchError
+from jecur.errors import FetchError, SystemRefusedError
 from jecur.fetch import cbioportal, gdc, ready
 from jecur.fetch.lists import DicomSeries, read_manifest_files
 from jecur.fetch.ready import Choice, Ready, ready_from_gdc, ready_from_idc
@@ -223,3 +223,25 @@ def test_what_lies_in_a_folder_by_an_earlier_command_stays_on_its_pages(
     lying = {p.name for p in (out / "slides").rglob("*.svs")}
     assert len(listed) == len(lying) > 3
     assert {file.name for file in listed} == lying
+
+
+def test_a_folder_that_cannot_be_written_is_proved_all_the_same(
+    twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    twin.add(*(make_file(k, 300 + k) for k in range(2)))
+    fetch(of_gdc(twin, out, clinical=False), Web(QUICK), Watched())
+    first = next(iter(twin.files.values()))
+    before = (out / "fetched.csv").read_bytes()
+    (out / "slides" / first.id / first.name).write_bytes(b"x" * first.size)
+
+    def refuse(_record: Record) -> Path:
+        raise SystemRefusedError("expected permission", code="no-permission")
+
+    monkeypatch.setattr(Record, "save", refuse)
+    watch = Watched()
+    done = check(out, watch)
+    assert [(row.name, row.state) for row in done.failed] == [(first.name, "damaged")]
+    assert done.n_whole == 1
+    assert any("no-permission" in line for line in watch.lines)
+    assert (out / "fetched.csv").read_bytes() == before

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jecur.errors import FetchError
+from jecur.errors import FetchError, SystemRefusedError
 from jecur.fetch.cbioportal import TABLE, patient_table, study_facts
 from jecur.fetch.crew import AT_ONCE, Watch, fetch_all, proved
 from jecur.fetch.idc import series_files
@@ -182,8 +182,11 @@ def check(out: Path, watch: Watch) -> Fetched:
         for row in rows:
             if row.state in {"damaged", "missing"}:
                 watch.say(f"{row.folder}/{row.name}: {row.reason} [{row.code}]")
-        record.put(rows)
-        record.save()
+        try:
+            record.put(rows)
+            record.save()
+        except SystemRefusedError as error:  # an archive that may be read and not written
+            watch.say(f"fetched.csv stays as it was ({error.message}) [{error.code}]")
     failed = tuple(row for row in rows if row.state != "whole")
     return Fetched(len(rows) - len(failed), failed)
 
