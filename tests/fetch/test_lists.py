@@ -9,6 +9,7 @@ import pytest
 from tests.fetch.test_fetch import QUICK, Watched, biotab_file
 from tests.fetch.twin import Twin, make_file, serve
 
+from jecur.cli import run
 from jecur.errors import FetchError, SystemRefusedError
 from jecur.fetch import cbioportal, gdc, ready
 from jecur.fetch.lists import DicomSeries, read_manifest_files
@@ -245,3 +246,26 @@ def test_a_folder_that_cannot_be_written_is_proved_all_the_same(
     assert done.n_whole == 1
     assert any("no-permission" in line for line in watch.lines)
     assert (out / "fetched.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "servers"),
+    [
+        ([], (gdc.GDC, cbioportal.CBIOPORTAL)),
+        (["--base-url", "https://a"], ("https://a", cbioportal.CBIOPORTAL)),
+        (["--portal-url", "https://b"], (gdc.GDC, "https://b")),
+        (["--base-url", "https://a", "--portal-url", "https://b"], ("https://a", "https://b")),
+    ],
+)
+def test_a_mirror_of_one_server_is_none_of_the_other(
+    options: list[str], servers: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def look_up(_choice: Choice, _web: Web, base: str, portal: str) -> Ready:
+        asked.append((base, portal))
+        raise FetchError("enough")
+
+    monkeypatch.setattr(ready, "ready_from_gdc", look_up)
+    run(["fetch", "tcga-lihc", "--out", str(tmp_path / "out"), "--dry-run", *options])
+    assert asked == [servers]

@@ -97,7 +97,7 @@ def tcga_lihc(
         choice,
         Web(ASKING) if dry_run else web,
         require_base(base_url or GDC),
-        require_base(portal_url or base_url or CBIOPORTAL),
+        require_base(portal_url or CBIOPORTAL),
     )
     return _go(ready, web, dry_run=dry_run, yes=yes)
 
