@@ -9,6 +9,7 @@ from jecur.slide.levels import with_agreeing_levels
 from jecur.slide.reader_image import ImageSource, is_plain_image
 from jecur.slide.reader_openslide import OpenSlideSource, refuse_unknown
 from jecur.slide.source import Source
+from jecur.slide.tiff.absent_tiles import with_tiles_accounted_for
 from jecur.slide.tiff.choice import (
     has_missing_tiles,
     notes_of_pages,
@@ -40,7 +41,7 @@ def open_source(path: Path) -> Source:
     """
     source = _first_reader(path)
     try:
-        return with_agreeing_levels(source)
+        return with_agreeing_levels(with_tiles_accounted_for(source, path))
     except BaseException:
         source.close()
         raise
