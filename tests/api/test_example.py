@@ -13,8 +13,8 @@ from PIL import Image
 from tests.virtual.tiny_study import quick_study
 
 import jecur as jc
-from jecur.api.study import _cores
 from jecur.runs import worker_pool
+from jecur.runs.cores import cores
 from jecur.settings import (
     SimulationSettings,
     TilingSettings,
@@ -141,7 +141,7 @@ def test_a_study_is_run_and_cross_validated(shown):
 
 def test_processes_serve_all_stages_of_a_call_and_all_folds(shown):
     """As on the command line: each start costs a second or two."""
-    of_one_call = _cores()
+    of_one_call = cores()
     assert 0 < len(shown.started) <= 1 + 2 * of_one_call  # score, run and cross_validate
 
 

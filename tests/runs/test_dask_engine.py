@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from tests.rivals.feature_study import write_feature_study
 
+import jecur as jc
 from jecur.errors import SettingsError, SlideError, SystemRefusedError
 from jecur.runs import dask_engine
 from jecur.runs.progress import SilentProgress
 from jecur.runs.workers import Failure, run_all, working_with
-from jecur.settings import ComputeSettings
+from jecur.settings import ComputeSettings, read_study, write_study
 from jecur.study.machines import at_work
 
 pytest.importorskip("distributed", reason="the extra cluster is not installed")
@@ -60,7 +63,7 @@ def test_outcomes_are_those_of_processes(cluster):
 PLAIN_LINES = """
 import sys
 from pathlib import Path
-from jecur.settings import ComputeSettings
+from jecur.settings import ComputeSettings, read_study, write_study
 from jecur.study.machines import at_work
 
 with at_work(ComputeSettings(engine="dask"), Path(sys.argv[1]), workers=1, say=lambda _: None):
@@ -223,6 +226,20 @@ def test_no_scheduler_is_said_in_one_line(tmp_path, monkeypatch):
         at_work(compute, tmp_path, workers=1, say=print),
     ):
         pass
+    assert caught.value.code == "no-scheduler"
+
+
+@pytest.mark.parametrize("stage", [jc.run, jc.train, jc.cross_validate])
+def test_the_python_interface_works_on_the_machines_that_the_study_names(
+    stage, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("jecur.study.machines._WAIT_S", 1)
+    path = write_feature_study(tmp_path / "study", n_training=20, n_unseen=8)
+    study = read_study(path)
+    study = replace(study, compute=ComputeSettings(engine="dask", scheduler="tcp://127.0.0.1:1"))
+    path.write_text(write_study(study))
+    with pytest.raises(SystemRefusedError) as caught:
+        stage(jc.read_study(path), out=tmp_path / "out")
     assert caught.value.code == "no-scheduler"
 
 

@@ -12,13 +12,13 @@ from jecur.preview.cohort import CohortPreview
 from jecur.runs.cores import cores
 from jecur.runs.folder import RunFolder
 from jecur.runs.progress import LineProgress
-from jecur.runs.worker_pool import kept_between_works
 from jecur.settings import CrossvalSettings, StudySettings
 from jecur.settings import read_study as read_settings
 from jecur.settings.base import CountOrZero
 from jecur.study.cross_validate import cross_validate as cross_validate_study
 from jecur.study.cross_validation_report import CrossValidationReport
 from jecur.study.devices import on_devices
+from jecur.study.machines import at_work
 from jecur.study.preflight import Plan, Purpose, require_ready
 from jecur.study.report import StudyReport
 
@@ -145,7 +145,7 @@ def _ready(
 ) -> Iterator[LineProgress]:
     """Refuse a study that is not ready, before anything is written; else settle where networks run.
 
-    The same processes serve all stages of the block, as on the command line.
+    The machines that the study names are at work for the length of the block, as on the command line.
     """
     progress = LineProgress()
     processes = workers or cores()
@@ -153,5 +153,5 @@ def _ready(
     compute = study.settings.compute
     with on_devices(compute, Path(out), parts=("slides", "torch"), say=progress.say):
         require_ready(plan, progress)
-        with kept_between_works(processes):
+        with at_work(compute, Path(out), workers=processes, say=progress.say):
             yield progress
