@@ -388,3 +388,13 @@ def test_a_scale_of_the_user_that_the_file_denies_is_told(tmp_path, own, given, 
     with open_slide(path, mpp=given) as slide:
         assert (slide.mpp, slide.mpp_source) == (given, "override")
         assert [flag for flag, _ in slide.notes] == (["mpp-override"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "found"),
+    [(0, 0, "found 0;"), (-0.5, -0.5, "found -0.5;"), (0.5, 0, "found 0.5 x 0;")],
+)
+def test_a_scale_of_nothing_is_said_to_be_that(x, y, found):
+    with pytest.raises(SlideError, match=r"above 0, " + found) as said:
+        resolve_mpp(Scale(float(x), float(y)), "aperio", override=None, name="a.svs")
+    assert said.value.code == "implausible-mpp"

@@ -153,7 +153,13 @@ def overridden(scale: Scale, vendor: str, *, override: float | None, name: str) 
 
 def _agreed(mpp_x: float, mpp_y: float, name: str) -> float:
     smaller, larger = sorted((mpp_x, mpp_y))
-    if not smaller > 0.0 or larger / smaller > _LARGEST_ANISOTROPY:
+    if not smaller > 0.0:
+        found = f"{mpp_x:g}" if mpp_x == mpp_y else f"{mpp_x:g} x {mpp_y:g}"
+        raise SlideError(
+            f"{name}: expected micrometers per pixel above 0, found {found}; {_REMEDY}",
+            code="implausible-mpp",
+        )
+    if larger / smaller > _LARGEST_ANISOTROPY:
         raise SlideError(
             f"{name}: expected square pixels, found {mpp_x:.4g} x {mpp_y:.4g} um; {_REMEDY}",
             code="implausible-mpp",
