@@ -66,6 +66,7 @@ def test_a_folder_of_slides_is_scored_a_patient_each(by_folder):
     assert set(scores.index) == set(NAMES)
     assert (scores["status"] == "scored").all()
     assert slides_of(by_folder).loc["V-0009", "path"] == "batch 2/V-0009.tiff"
+    assert json.loads((by_folder / "manifest.json").read_text())["virtual_model"] is True
 
 
 def test_what_is_added_in_turn_is_what_is_scored_at_once(by_folder, slides, score, tmp_path):

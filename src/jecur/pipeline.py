@@ -186,7 +186,7 @@ def validate_study(
 
     done = StudyResults(study, cohort, nobody, prepared, scored, tiles, model)
     findings = write_study_report(done, run, planted=None)
-    run.write_manifest(study_facts(study, "validate"))
+    run.write_manifest(study_facts(study, "validate") | {"virtual_model": bundle.card.virtual})
     return findings
 
 

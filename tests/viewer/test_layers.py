@@ -69,6 +69,22 @@ def test_of_a_core_its_window_is_shown_and_its_tiles_lie_in_it(slide, tmp_path):
     assert client.get("/api/slides/0/tissue").json()[0][0][0] == [72, 36]
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, False),
+        ({"virtual_model": True}, True),
+        ({"virtual_model": False}, False),
+        ({"virtual_model": True, "study": {"virtual": False}}, True),
+        ({"virtual_model": True, "study": {"virtual": True}}, False),  # so are the patients
+    ],
+)
+def test_a_model_trained_on_virtual_patients_is_told(tmp_path, facts, told):
+    run = write_run(tmp_path / "run", {"s": "s.tiff"})
+    (run / "manifest.json").write_text(json.dumps(facts))
+    assert client_of(run).get("/api/run").json()["virtual_model"] is told
+
+
 def test_drawn_regions_of_the_study_are_found_again(slide, tmp_path):
     study = tmp_path / "study"
     (study / "slides").mkdir(parents=True)

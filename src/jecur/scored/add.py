@@ -126,6 +126,7 @@ def add_scores(  # noqa: PLR0913 -- whom to score, where to, and what to write
     manifest = {
         "model": model.name,
         "model_sha256": bundle.sha256,
+        "virtual_model": bundle.card.virtual,
         "slides": ".",
         "color_scale": [scale.low, scale.center, scale.high] if scale else None,
         "command": "score",

@@ -95,6 +95,11 @@ class RunTables:
         """Whether the patients were simulated."""
         return bool(self.facts.get("study", {}).get("virtual", False))
 
+    @property
+    def virtual_model(self) -> bool:
+        """Whether the risks are of a model that was trained on virtual patients, and the patients are not."""
+        return bool(self.facts.get("virtual_model", False)) and not self.virtual
+
     def folder(self, slide: SlideRow) -> Path:
         """Folder of what was made of a slide."""
         return self.root / "slides" / slide.slide

@@ -106,6 +106,7 @@ class _View:
             {
                 "title": run.title,
                 "virtual": run.virtual,
+                "virtual_model": run.virtual_model,
                 "intended_use": RESEARCH_USE_ONLY,
                 "endpoint": run.facts.get("study", {}).get("cohort", {}).get("endpoint", {}),
                 "cutoffs": run.cutoffs,

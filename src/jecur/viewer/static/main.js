@@ -20,6 +20,7 @@ async function start() {
   const [run, patients, slides, curves] = got;
   byId("title").textContent = run.title;
   byId("virtual").hidden = !run.virtual;
+  byId("virtual-model").hidden = !run.virtual_model;
   let current = "patients", view = null, topLoaded = false;
 
   function show(name) {
