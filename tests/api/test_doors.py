@@ -3,13 +3,16 @@
 import inspect
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from tests.model_files import write_toy
 
 import jecur as jc
+from jecur.cli.training import crossval
 from jecur.errors import JecurError, SettingsError, SystemRefusedError
+from jecur.settings import CrossvalSettings
 
 JUNK = (None, -1, 3.5, float("nan"), "\0", "", b"x", (), ("stage",), {}, object(), pd.DataFrame())
 _ENDPOINT = {"kind": "time to recurrence", "unit": "months"}
@@ -101,3 +104,16 @@ def test_a_folder_that_cannot_be_written_is_refused_in_our_words():
     )
     with pytest.raises(SystemRefusedError, match="/proc"):
         result.report("/proc/none/of/it")
+
+
+def test_a_cross_validation_is_divided_by_the_settings_of_the_command_line():
+    """Every setting is an argument, with the default that `jecur crossval` has."""
+    settings = {field.name: field.default for field in msgspec.structs.fields(CrossvalSettings)}
+    for taken in (jc.cross_validate, crossval):
+        known = inspect.signature(taken).parameters
+        assert {name: known[name].default for name in settings} == settings
+
+
+def test_how_a_cross_validation_is_divided_is_checked(tmp_path):
+    with pytest.raises(SettingsError, match="inner_folds"):
+        jc.cross_validate(**_right(tmp_path)["cross_validate"], inner_folds=1)

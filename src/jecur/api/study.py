@@ -101,12 +101,14 @@ def train(study: Study, *, out: str | Path, workers: CountOrZero = 0) -> Path:
 
 
 @door
-def cross_validate(
+def cross_validate(  # noqa: PLR0913 -- how patients are divided, one argument a setting
     study: Study,
     *,
     out: str | Path,
     folds: int = 5,
     repeats: int = 1,
+    site_preserving: bool = False,
+    inner_folds: int = 0,
     seed: int = 0,
     workers: CountOrZero = 0,
 ) -> CrossValidationReport:
@@ -120,10 +122,20 @@ def cross_validate(
         Parts; each is held out once.
     repeats
         Times the patients are divided anew.
+    site_preserving
+        Keep all patients of a site in one fold, inner folds too.
+    inner_folds
+        Folds within the training patients that choose the number of epochs; 0 does not choose.
     seed
         Of the folds.
     """
-    division = CrossvalSettings(folds=folds, repeats=repeats, seed=seed)
+    division = CrossvalSettings(
+        folds=folds,
+        repeats=repeats,
+        site_preserving=site_preserving,
+        inner_folds=inner_folds,
+        seed=seed,
+    )
     with _ready(study, "crossval", out, workers, division) as progress:
         return cross_validate_study(
             study.settings,
