@@ -17,7 +17,7 @@ from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.reader_openslide import SIZED_VENDORS
-from jecur.slide.source import Note, Source
+from jecur.slide.source import AroundSource, Note, Source
 
 __all__ = ["AgreeingLevels", "with_agreeing_levels"]
 
@@ -39,7 +39,7 @@ _LARGEST_DIFFERENCE = 16.0
 means; fixed before any slide was looked at."""
 
 
-class AgreeingLevels:
+class AgreeingLevels(AroundSource):
     """A source without some of its levels.
 
     Parameters
@@ -53,28 +53,15 @@ class AgreeingLevels:
     """
 
     def __init__(self, source: Source, kept: Sequence[int], notes: tuple[Note, ...]) -> None:
-        self._source = source
+        super().__init__(source)
         self._kept = tuple(kept)
-        self.reader = source.reader
-        self.vendor = source.vendor
-        self.icc_profile = source.icc_profile
-        self.levels: tuple[Size, ...] = tuple(source.levels[k] for k in kept)
-        self.downsamples: tuple[float, ...] = tuple(source.downsamples[k] for k in kept)
-        self.scale = source.scale
-        self.canvas_offset = source.canvas_offset
-        self.notes: tuple[Note, ...] = source.notes + notes
+        self.levels = tuple(source.levels[k] for k in kept)
+        self.downsamples = tuple(source.downsamples[k] for k in kept)
+        self.notes = source.notes + notes
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level that is kept, (height, width, 3) uint8."""
         return self._source.read(self._kept[level], left, top, width, height)
-
-    def reopen(self) -> None:
-        """Open the file again."""
-        self._source.reopen()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
 
 def with_agreeing_levels(source: Source) -> Source:

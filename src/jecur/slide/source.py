@@ -14,6 +14,7 @@ from jecur.errors import SlideError
 from jecur.geometry import Size
 
 __all__ = [
+    "AroundSource",
     "MppSource",
     "Note",
     "Scale",
@@ -117,6 +118,39 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
+
+
+class AroundSource:
+    """A source around another: all of it as it is, but for what a subclass does otherwise.
+
+    Parameters
+    ----------
+    source
+        Open source; closed with this one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.reader = source.reader
+        self.vendor = source.vendor
+        self.icc_profile = source.icc_profile
+        self.levels: tuple[Size, ...] = source.levels
+        self.downsamples: tuple[float, ...] = source.downsamples
+        self.scale = source.scale
+        self.canvas_offset = source.canvas_offset
+        self.notes: tuple[Note, ...] = source.notes
+
+    def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
+        """Read a rectangle of a level, (height, width, 3) uint8."""
+        return self._source.read(level, left, top, width, height)
+
+    def reopen(self) -> None:
+        """Open the file again."""
+        self._source.reopen()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._source.close()
 
 
 def channels_to_rgb(pixels: NDArray[np.uint8]) -> RGB:

@@ -7,7 +7,7 @@ inside the training patients; the outer fold takes no part in that.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -164,26 +164,11 @@ def _one_fold(
     require_unseen_patients(scored)
     bundle = read_bundle(model)
     by_id, cutoff = {p.id: p for p in held_out}, bundle.cutoff
-    rows = [
-        {
-            "patient_id": s.patient,
-            "site": by_id[s.patient].site,
-            "repeat": repeat + 1,
-            "fold": fold + 1,
-            "risk": s.score.risk,
-            "group": s.score.group,
-            "cutoff": cutoff,
-            "months": by_id[s.patient].months,
-            "event": int(by_id[s.patient].event),
-            "n_slides": len(s.slides),
-            "n_tiles": len(s.score.tile_scores),
-            "model": model.relative_to(bench.run.root).as_posix(),
-        }
-        for s in scored
-    ]
+    here = {"repeat": repeat + 1, "fold": fold + 1}
+    file = {"model": model.relative_to(bench.run.root).as_posix()}
+    rows = [_row(by_id[s.patient], s, here, cutoff) | file for s in scored]
     facts: dict[str, object] = {
-        "repeat": repeat + 1,
-        "fold": fold + 1,
+        **here,
         "n": len(held_out),
         "events": sum(p.event for p in held_out),
         "n_good": len(training_patients.training.good),
@@ -196,6 +181,24 @@ def _one_fold(
     }
     shown = _pictures(bench, scored, cutoff) if repeat == 0 else ((), ())
     return HeldOutFold(pd.DataFrame(rows), facts, bundle.card.input.width or 0, *shown)
+
+
+def _row(
+    patient: Patient, scored: ScoredPatient, here: Mapping[str, int], cutoff: float
+) -> dict[str, object]:
+    """One patient held out, with the risk of a model that never saw them."""
+    return {
+        "patient_id": patient.id,
+        "site": patient.site,
+        **here,
+        "risk": scored.score.risk,
+        "group": scored.score.group,
+        "cutoff": cutoff,
+        "months": patient.months,
+        "event": int(patient.event),
+        "n_slides": len(scored.slides),
+        "n_tiles": len(scored.score.tile_scores),
+    }
 
 
 def _pictures(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
-from jecur.slide.source import Note, Source, damaged
+from jecur.slide.source import AroundSource, Source, damaged
 from jecur.slide.tiff.layout import Page
 from jecur.slide.tiff.orientation import UPRIGHT
 from jecur.slide.tiff.pages import orientation_of, page_size
@@ -53,7 +53,7 @@ class _Grid:
             yield first[0] + row, first[1] + column
 
 
-class TilesAccountedFor:
+class TilesAccountedFor(AroundSource):
     """A source that refuses to show white where a tile is lost.
 
     Parameters
@@ -67,16 +67,9 @@ class TilesAccountedFor:
     """
 
     def __init__(self, source: Source, path: Path, grids: Mapping[int, _Grid]) -> None:
-        self._source, self._path, self._grids = source, path, grids
+        super().__init__(source)
+        self._path, self._grids = path, grids
         self._lost: dict[tuple[int, int, int], bool] = {}
-        self.reader = source.reader
-        self.vendor = source.vendor
-        self.icc_profile = source.icc_profile
-        self.levels: tuple[Size, ...] = source.levels
-        self.downsamples: tuple[float, ...] = source.downsamples
-        self.scale = source.scale
-        self.canvas_offset = source.canvas_offset
-        self.notes: tuple[Note, ...] = source.notes
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level, (height, width, 3) uint8; tiles of glass that are absent are white."""
@@ -133,14 +126,6 @@ class TilesAccountedFor:
             except SlideError:
                 self._source.reopen()
         return False
-
-    def reopen(self) -> None:
-        """Open the file again."""
-        self._source.reopen()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
 
 def with_tiles_accounted_for(source: Source, path: Path) -> Source:

@@ -22,7 +22,7 @@ from jecur.arrays import RGB
 from jecur.errors import SlideError
 from jecur.geometry import Size
 from jecur.slide.reader_openslide import OpenSlideSource
-from jecur.slide.source import damaged
+from jecur.slide.source import AroundSource, damaged
 from jecur.slide.tiff.file_tiles import TileCache, assemble
 from jecur.slide.tiff.jpeg_streams import decode_jpeg, joined, jpeg_header
 from jecur.slide.tiff.layout import Page
@@ -54,7 +54,7 @@ class _Level:
     """Kinds of tiles, by their headers, that were found to give OpenSlide's very pixels."""
 
 
-class FileTileSource:
+class FileTileSource(AroundSource):
     """An OpenSlide source some of whose levels are decoded tile by tile.
 
     Parameters
@@ -70,25 +70,17 @@ class FileTileSource:
     def __init__(
         self, source: OpenSlideSource, path: Path, levels: tuple[_Level | None, ...]
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._path = path
         self._tiled = levels
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._cache = TileCache()
-        self.reader = source.reader
-        self.vendor = source.vendor
-        self.icc_profile = source.icc_profile
-        self.levels = source.levels
-        self.downsamples = source.downsamples
-        self.scale = source.scale
-        self.canvas_offset = source.canvas_offset
-        self.notes = source.notes
 
     def read(self, level: int, left: int, top: int, width: int, height: int) -> RGB:
         """Read a rectangle of a level, (height, width, 3) uint8; absent tiles are white."""
         tiled = self._tiled[level]
         if tiled is None:
-            return self._source.read(level, left, top, width, height)
+            return super().read(level, left, top, width, height)
         return assemble(
             (left, top),
             Size(width, height),
@@ -117,12 +109,12 @@ class FileTileSource:
         self._cache.clear()
         self._close_descriptor()  # its number is somebody else's from here on, also if the file is gone
         self._descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        self._source.reopen()
+        super().reopen()
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self._close_descriptor()
-        self._source.close()
+        super().close()
 
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
