@@ -20,7 +20,7 @@ from jecur.geometry import Size
 from jecur.slide.source import AroundSource, Source, damaged
 from jecur.slide.tiff.layout import Page
 from jecur.slide.tiff.orientation import UPRIGHT
-from jecur.slide.tiff.pages import orientation_of, page_size
+from jecur.slide.tiff.pages import is_copy, orientation_of, page_size
 from jecur.slide.tiff.reader_tifffile import DECODE_ERRORS
 
 __all__ = ["TilesAccountedFor", "with_tiles_accounted_for"]
@@ -30,8 +30,6 @@ _DARK, _BLACK = 200, 40
 """Tissue has a channel below the one, and is not below the other in all: unscanned places may be black."""
 _SHARE, _FEWEST_PX = 0.05, 4
 """Of the smaller copy of a tile that is dark, to be tissue; fixed before any slide was looked at."""
-_ROUNDING_PX = 1.5
-"""Sides of a level are rounded up or down."""
 _BLEED_PX = 2
 """At the edge of a smaller copy neighbors shine in."""
 
@@ -146,17 +144,12 @@ def _grids(path: Path, downsamples: Sequence[float]) -> dict[int, _Grid]:
             tiled = [p for p in pages if p.is_tiled and orientation_of(p) == UPRIGHT]
             full = max(map(page_size, tiled or chain), key=lambda size: size.width * size.height)
             for k, downsample in enumerate(downsamples):
-                alike = [page for page in tiled if _is_copy(page_size(page), full, downsample)]
+                alike = [page for page in tiled if is_copy(full, page_size(page), downsample)]
                 if len(alike) == 1 and not all(alike[0].databytecounts):
                     found[k] = _grid(alike[0])
     except DECODE_ERRORS:
         return {}
     return found
-
-
-def _is_copy(size: Size, full: Size, downsample: float) -> bool:
-    off = size.width - full.width / downsample, size.height - full.height / downsample
-    return max(map(abs, off)) < _ROUNDING_PX
 
 
 def _grid(page: Page) -> _Grid:

@@ -15,6 +15,7 @@ from jecur.slide.tiff.ome import OmeImage
 __all__ = [
     "Pyramid",
     "find_pyramid",
+    "is_copy",
     "orientation_of",
     "other_images",
     "page_size",
@@ -27,6 +28,7 @@ _SMALL_BESIDE = 16
 """A page of less than this part of the slide's area is a label or a macro image."""
 _REDUCED = 1
 _SAME_SHAPE = 0.02
+_ROUNDING_PX = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,10 @@ def _is_shaped(size: Size, like: Size) -> bool:
     return abs(ratio - 1.0) < _SAME_SHAPE
 
 
-def _is_copy(full: Size, size: Size) -> bool:
-    step = level_downsample(full, size)
-    return max(abs(full.width / step - size.width), abs(full.height / step - size.height)) < 1.5
+def is_copy(full: Size, size: Size, step: float) -> bool:
+    """Whether a page is the slide reduced by a step, its sides being rounded up or down."""
+    off = size.width - full.width / step, size.height - full.height / step
+    return max(map(abs, off)) < _ROUNDING_PX
 
 
 def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
@@ -155,7 +158,9 @@ def _reduced_pages(file: tifffile.TiffFile, first: Page) -> list[Page]:
         and page.is_tiled
         and page.imagewidth < first.imagewidth
         and (page.samplesperpixel, page.photometric) == (first.samplesperpixel, first.photometric)
-        and _is_copy(page_size(first), page_size(page))
+        and is_copy(
+            page_size(first), page_size(page), level_downsample(page_size(first), page_size(page))
+        )
     ]
     return sorted(pages, key=lambda page: -int(page.imagewidth))
 
