@@ -94,6 +94,21 @@ def test_outcomes_of_those_held_out_move_no_score(study, compared, tmp_path):
     pd.testing.assert_frame_equal(after, same, check_exact=True)
 
 
+def test_follow_up_that_changed_in_a_used_folder_gives_the_scores_of_a_fresh_one(tmp_path):
+    """Labels stay, and the weights that the covariates start from do not."""
+    study = write_feature_study(tmp_path / "study", n_training=30, n_unseen=8, age=1.2)
+    assert _compare(study, tmp_path / "used", "paper+joint") == OK
+    before = (tmp_path / "used" / "scores.csv").read_text()
+    table = pd.read_csv(study.parent / "clinical.csv")
+    early = (table["role"] == "training") & (table["recurrence"] == 1) & (table["months"] < 12)
+    table.loc[early, "months"] = table.loc[early, "months"].to_numpy()[::-1]
+    table.to_csv(study.parent / "clinical.csv", index=False)
+    for out in ("used", "fresh"):
+        assert _compare(study, tmp_path / out, "paper+joint") == OK
+    now = (tmp_path / "used" / "scores.csv").read_text()
+    assert now == (tmp_path / "fresh" / "scores.csv").read_text() != before
+
+
 @pytest.mark.parametrize(
     ("models", "said"),
     [

@@ -85,20 +85,19 @@ class JointFusion:
     def train(self, bench: Bench, division: Division, part: RunFolder) -> RivalScores:
         """Train network and weights of the covariates together, then score everybody."""
         training = self.network.training(bench.study)
-        study = msgspec.structs.replace(bench.study, training=training)
+        bench = replace(bench, study=msgspec.structs.replace(bench.study, training=training))
         if not training.encoder.trained:
             bench = described_bench(bench, training)
             part = replace(part, slides=bench.run.slides or part.slides)
         sides = (division.training, division.tuning)
         patients = TrainingPatients(*(outcomes_of(side, training) for side in sides))
         trained_on = (*patients.training.good, *patients.training.poor)
-        columns = clinical_columns(study.cohort.covariates, trained_on)
+        columns = clinical_columns(bench.study.cohort.covariates, trained_on)
         everybody = (*patients.patients, *division.held_out)
         covariates = _standardized(columns, trained_on, everybody)
         x = np.array([covariates[p.id] for p in trained_on])
         start, how = fit_linear(x, *follow_up(trained_on), columns.names, bench)
-        task = _task(self, bench, study, patients, covariates, part)
-        task = msgspec.structs.replace(task, of_covariates=tuple(start.tolist()))
+        task = _task(self, bench, patients, covariates, tuple(start.tolist()), part)
         trained, bags = run_task(task, part, bench.progress)
         weights = _keep(trained, part)
         return _scores(
@@ -120,21 +119,22 @@ def _standardized(
 def _task(
     rival: JointFusion,
     bench: Bench,
-    study: StudySettings,
     patients: TrainingPatients,
     covariates: Covariates,
+    start: tuple[float, ...],
     part: RunFolder,
 ) -> "TrainingTask":
+    """Put the training into plain data; its mark holds `start`, which hangs on months that no label tells."""
     device = settle_torch(part)
-    inputs = training_inputs(study, patients, bench.prepared, bench.recipe, part)
+    inputs = training_inputs(bench.study, patients, bench.prepared, bench.recipe, part)
     own = [[p.id, covariates[p.id]] for p in patients.patients]
-    mark = fingerprint(*inputs, rival.version, own, device)
-    tiles = training_task(study, patients, bench.prepared, part, mark=mark, device=device)
+    mark = fingerprint(*inputs, rival.version, own, start, device)
+    tiles = training_task(bench.study, patients, bench.prepared, part, mark=mark, device=device)
     training, tuning = (
         tuple(msgspec.structs.replace(e, covariates=covariates[e.patient]) for e in side)
         for side in (tiles.training, tiles.tuning)
     )
-    return msgspec.structs.replace(tiles, training=training, tuning=tuning)
+    return msgspec.structs.replace(tiles, training=training, tuning=tuning, of_covariates=start)
 
 
 def _keep(trained: "Trained", part: RunFolder) -> list[float]:
